@@ -1,0 +1,301 @@
+"""A class whose annotated fields are its configuration.
+
+Naming a subclass registers it: ``class Sweep(Relaxation, name="sweep")`` puts ``sweep`` into the closed table from
+which the command line, the records and the contract tests choose. :func:`describe` turns a component into plain
+values and :func:`build` turns plain values back into a component; neither ever imports or calls anything by path.
+"""
+
+import abc
+import dataclasses
+import difflib
+import enum
+import hashlib
+import inspect
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
+
+C = TypeVar("C", bound="Component")
+
+RESERVED: Final = frozenset({"name", "group", "label", "table"})
+TRUTH: Final = {"true": True, "false": False}
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used; the one-line message names the field, its value and the limit."""
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Component(abc.ABC):
+    """Base of everything that can be selected by name.
+
+    A direct subclass sets ``group`` once ("relax", "settler", ...); a subclass of that with ``name=...`` is an entry
+    of the group, and one without is abstract for the command line. Fields are keyword-only and written once. They may
+    be ``int``, ``float``, ``bool``, ``str``, an ``Enum``, ``list`` of one of these, or another component. Ranges
+    belong into ``__post_init__``, through :func:`require`. Components compare and hash by class and field values.
+
+    Raises:
+        ConfigurationError: when the name is malformed or taken, or when a field has a reserved name.
+    """
+
+    group: ClassVar[str] = ""
+    label: ClassVar[str] = ""
+    table: ClassVar[dict[tuple[str, str], type["Component"]]] = {}
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    def __init_subclass__(cls, *, name: str = "") -> None:
+        super().__init_subclass__()
+        dataclasses.dataclass(kw_only=True, eq=False)(cls)
+        cls.label = name
+        clash = RESERVED & {field.name for field in dataclasses.fields(cls)}
+        if clash:
+            raise ConfigurationError(f"{cls.__qualname__}.{min(clash)}: the name of this field is reserved")
+        if name:
+            _register(cls)
+
+    def __setattr__(self, field: str, value: Any) -> None:
+        if field in vars(self):
+            raise dataclasses.FrozenInstanceError(f"{type(self).__name__}.{field} is already set")
+        super().__setattr__(field, value)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return _values(self) == _values(cast("Component", other))
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(_values(self))))
+
+
+def choices(base: type[C]) -> dict[str, type[C]]:
+    """The registered entries that may stand where ``base`` is asked for, by name, in alphabetical order."""
+    found = sorted((name, cls) for (group, name), cls in Component.table.items() if group == base.group)
+    return {name: cls for name, cls in found if issubclass(cls, base)}
+
+
+def annotations(cls: type[Component]) -> dict[str, Any]:
+    """Field name to resolved type annotation, in the order of declaration."""
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
+
+
+def describe(component: Component) -> dict[str, Any]:
+    """Plain values that say everything about a component: ``{"name": label, field: value, ...}``.
+
+    Nested components are described alike, enumerations appear by their member's lower-case name, floats as floats
+    even where an integer was given; infinities become strings, so that the result is strict JSON. A class without a
+    label, such as a part of a run that has no alternatives, is described without ``name``.
+    ``build(base, describe(component))`` equals ``component``.
+    """
+    plain: dict[str, Any] = {"name": component.label} if component.label else {}
+    for field, kind in annotations(type(component)).items():
+        plain[field] = _plain(getattr(component, field), kind)
+    return plain
+
+
+def build(
+    base: type[C], description: "str | Mapping[str, Any] | C", default: C | None = None, path: str | None = None
+) -> C:
+    """Make the component that ``description`` asks for, checking every name, type and range on the way.
+
+    Args:
+        base: what is wanted; the entries of its group are the only candidates.
+        description: a name; or a mapping of fields, with or without ``name``; or a component, returned as it is.
+        default: where the mapping has no ``name``, or its name is the default's own, the given fields replace those
+            of ``default``; any other name starts from that class's own defaults.
+        path: what error messages put before field names; the group of ``base`` unless given.
+
+    Raises:
+        ConfigurationError: for an unknown component, field or enumeration value, naming the nearest valid one; for a
+            value of the wrong type; for a missing field; for a value out of range.
+    """
+    where = base.group if path is None else path
+    if isinstance(description, base):
+        return description
+    if isinstance(description, str):
+        description = {"name": description}
+    if not isinstance(description, Mapping):
+        raise ConfigurationError(f"{where}={description!r}: must be a name or a set of fields")
+    given = {str(field): value for field, value in description.items() if field != "name"}
+    cls, default = _select(base, description.get("name"), default, where)
+    return _create(cls, _fields(cls, given, default, where), where)
+
+
+def require(ok: bool, owner: object, field: str, limit: str) -> None:
+    """Raise ``ConfigurationError("<owner>.<field>=<value>: must be <limit>")`` unless ``ok``.
+
+    Write the condition as what must hold (``self.beta > 0``), so that NaN, for which every comparison is false, fails.
+    """
+    if not ok:
+        title = getattr(owner, "label", "") or type(owner).__name__
+        raise ConfigurationError(f"{title}.{field}={_show(getattr(owner, field))}: must be {limit}")
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """The candidate most similar to ``name``, upper and lower case alike; an empty string if there is none."""
+
+    matcher = difflib.SequenceMatcher
+    return max(sorted(candidates), key=lambda other: matcher(None, name.lower(), other.lower()).ratio(), default="")
+
+
+def key(component: Component) -> str:
+    """Ten hexadecimal digits that depend on the description of a component and on nothing else."""
+    text = json.dumps(describe(component), sort_keys=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def _register(cls: type[Component]) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", cls.label):
+        raise ConfigurationError(f"{cls.__qualname__}: name={cls.label!r} must be lower-case letters, digits and _")
+    taken = Component.table.get((cls.group, cls.label))
+    if taken is not None and _origin(taken) != _origin(cls):
+        raise ConfigurationError(f"{cls.group}={cls.label} is taken by {taken.__module__}.{taken.__qualname__}")
+    Component.table[cls.group, cls.label] = cls
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    """What stays the same when a notebook cell runs again, or when a script is imported under its own name too."""
+    module = sys.modules.get(cls.__module__)
+    return getattr(module, "__file__", None) or cls.__module__, cls.__qualname__
+
+
+def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[type[C], C | None]:
+    """The class to build, and the instance whose fields it starts from."""
+    if name is None:
+        if default is not None:
+            return type(default), default
+        if base.label or not choices(base):
+            return base, None
+        raise ConfigurationError(f"{path}: needs a name, one of {', '.join(choices(base))}")
+    if default is not None and name == default.label:
+        return type(default), default
+    known = choices(base)
+    if name not in known:
+        raise ConfigurationError(f"{path}={name!s}: unknown; {_hint(str(name), known)}")
+    return known[str(name)], None
+
+
+def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str) -> dict[str, Any]:
+    """The value of every field: the given one if there is one, else that of ``default`` or of the declaration."""
+    kinds = annotations(cls)
+    for field in given:
+        if field not in kinds:
+            raise ConfigurationError(f"{_join(path, field)}: unknown field; {_hint(field, kinds)}")
+    values = {name: _default(cls, name) if default is None else getattr(default, name) for name in kinds}
+    for field, value in given.items():
+        values[field] = _coerce(value, kinds[field], values[field], _join(path, field))
+    for field, value in values.items():
+        if value is dataclasses.MISSING:
+            raise ConfigurationError(f"{_join(path, field)}: has no default and must be given")
+    return values
+
+
+def _create(cls: type[C], values: Mapping[str, Any], path: str) -> C:
+    if inspect.isabstract(cls):
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise ConfigurationError(f"{path}={cls.label or cls.__name__}: cannot be used before it defines {lacking}")
+    try:
+        return cls(**values)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}" if path else str(error)) from None
+
+
+def _coerce(value: Any, kind: Any, default: Any, path: str) -> Any:
+    """``value`` as the type ``kind``, or an error that says what is asked for."""
+    if inspect.isclass(kind) and issubclass(kind, Component):
+        return build(kind, value, default if isinstance(default, kind) else None, path)
+    if get_origin(kind) is list:
+        if not isinstance(value, list | tuple):
+            raise _mismatch(path, value, "a list")
+        return [_coerce(item, get_args(kind)[0], None, f"{path}[{index}]") for index, item in enumerate(value)]
+    if inspect.isclass(kind) and issubclass(kind, enum.Enum):
+        return _member(value, kind, path)
+    reader = READERS.get(kind)
+    if reader is None:
+        raise ConfigurationError(f"{path}: a field cannot be annotated as {kind}")
+    return reader(value, path)
+
+
+def _member(value: Any, kind: type[enum.Enum], path: str) -> enum.Enum:
+    if isinstance(value, kind):
+        return value
+    names = {member.name.lower(): member for member in kind}
+    if str(value).lower() not in names:
+        raise ConfigurationError(f"{path}={value!s}: unknown value; {_hint(str(value), names)}")
+    return names[str(value).lower()]
+
+
+def _bool(value: Any, path: str) -> bool:
+    found = TRUTH.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise _mismatch(path, value, "true or false")
+    return found
+
+
+def _int(value: Any, path: str) -> int:
+    number = _float(value, path, "a whole number")
+    if not number.is_integer():
+        raise _mismatch(path, value, "a whole number")
+    return value if isinstance(value, int) else int(number)
+
+
+def _float(value: Any, path: str, wanted: str = "a number") -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isnan(number):
+        raise _mismatch(path, value, wanted)
+    return number
+
+
+def _str(value: Any, path: str) -> str:
+    """Text; whole numbers too, since the command line reads ``out=7`` as a number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _mismatch(path, value, "text")
+    return str(value)
+
+
+READERS: Final = {bool: _bool, int: _int, float: _float, str: _str}
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    if isinstance(value, Component):
+        return describe(value)
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    if isinstance(value, list | tuple):
+        inner = get_args(kind)
+        return [_plain(item, inner[0] if inner else type(item)) for item in value]
+    if kind is float and isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else str(value)
+    return value
+
+
+def _values(component: Component) -> tuple[Any, ...]:
+    return tuple(getattr(component, field.name) for field in dataclasses.fields(component))
+
+
+def _default(cls: type[Component], name: str) -> Any:
+    field = cls.__dataclass_fields__[name]
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _join(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
+
+
+def _hint(name: str, candidates: Iterable[str]) -> str:
+    known = sorted(candidates)
+    return f"did you mean {nearest(name, known)!r}? known: {', '.join(known)}" if known else "there is none"
+
+
+def _show(value: object) -> str:
+    return value.name.lower() if isinstance(value, enum.Enum) else repr(value)
+
+
+def _mismatch(path: str, value: object, wanted: str) -> ConfigurationError:
+    return ConfigurationError(f"{path}={_show(value)}: must be {wanted}")
