@@ -1,0 +1,100 @@
+"""``results.csv``: one line per finished run, gathered from run folders and kept beside the paper's expectations."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from energy.train.record import RESULT, read_json
+
+COLUMNS: Final = (
+    "cell",
+    "configuration",
+    "seed",
+    "test_accuracy_percent",
+    "validation_accuracy_percent",
+    "test_objective_per_sample",
+    "epochs",
+    "sweeps_mean",
+    "sweeps_p95",
+    "sweeps_max",
+    "training_multiply_adds",
+    "training_seconds",
+    "device",
+    "threads",
+    "torch",
+    "commit",
+    "outcomes",
+)
+
+
+def row(result: Mapping[str, Any]) -> dict[str, str]:
+    """The line of ``results.csv`` that stands for one ``result.json``."""
+    values = {
+        **{name: result[name] for name in ("seed", "epochs", "threads", "torch", "commit")},
+        "cell": result["title"],
+        "configuration": result["configuration_key"],
+        "test_accuracy_percent": f"{result['test_accuracy']:.4f}",
+        "validation_accuracy_percent": _number(result["validation_accuracy"], 4),
+        "test_objective_per_sample": f"{result['test_objective']:.6g}",
+        "sweeps_mean": _number(result["sweeps"].get("mean"), 2),
+        "sweeps_p95": _number(result["sweeps"].get("p95"), 0),
+        "sweeps_max": _number(result["sweeps"].get("max"), 0),
+        "training_multiply_adds": result["multiply_adds"],
+        "training_seconds": f"{result['seconds']['total']:.1f}",
+        "device": result["device_name"],
+        "outcomes": json.dumps(result["outcomes"], sort_keys=True),
+    }
+    return {column: "" if values[column] is None else str(values[column]) for column in COLUMNS}
+
+
+def read_results(path: Path) -> list[dict[str, str]]:
+    """The lines of a ``results.csv``, empty when there is none yet.
+
+    Raises:
+        ValueError: naming the file, when its columns are not :data:`COLUMNS`.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        lines = list(reader)
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise ValueError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
+    return lines
+
+
+def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
+    """Merge the finished runs under ``folders`` into ``path``; a line of the same cell, configuration and seed is replaced."""
+    lines = {_identity(line): line for line in read_results(path)}
+    for folder in folders:
+        found = sorted(folder.rglob(RESULT))
+        if not found:
+            raise ValueError(f"{folder}: no finished run (no {RESULT}) in it")
+        for result in found:
+            line = row(read_json(result))
+            lines[_identity(line)] = line
+    ordered = sorted(lines.values(), key=lambda line: (line["cell"], line["configuration"], int(line["seed"])))
+    _write(path, ordered)
+    return ordered
+
+
+def _identity(line: Mapping[str, str]) -> tuple[str, str, str]:
+    return line["cell"], line["configuration"], line["seed"]
+
+
+def _write(path: Path, lines: list[dict[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    temporary = path.with_name(f".writing-{path.name}")
+    temporary.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _number(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,40 @@
+"""Mean, standard deviation and how they are printed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """``{"mean", "sd", "n", "values"}`` of finite numbers; ``sd`` divides by n - 1 and is None for a single one.
+
+    Raises:
+        ValueError: when there is nothing to summarise, or a value is not finite.
+    """
+    if not values:
+        raise ValueError("there are no values to summarise")
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"values={list(values)}: must be finite to be summarised")
+    mean = math.fsum(values) / len(values)
+    spread = math.fsum((value - mean) ** 2 for value in values)
+    sd = math.sqrt(spread / (len(values) - 1)) if len(values) > 1 else None
+    return {"mean": mean, "sd": sd, "n": len(values), "values": list(values)}
+
+
+def plus_minus(stats: Mapping[str, Any], digits: int = 2) -> str:
+    """``mean ± s.d.``, or the mean alone where there is one value."""
+    mean = f"{stats['mean']:.{digits}f}"
+    return mean if stats["sd"] is None else f"{mean} ± {stats['sd']:.{digits}f}"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, the others to the right, padded so that it reads as text too."""
+    cells = [list(head), *[[cell.replace("|", "\\|") for cell in row] for row in rows]]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        first = row[0].ljust(widths[0])
+        return "| " + " | ".join([first, *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]]) + " |"
+
+    rule = "| " + " | ".join(["-" * widths[0], *["-" * (width - 1) + ":" for width in widths[1:]]]) + " |"
+    return "\n".join([line(cells[0]), rule, *[line(row) for row in cells[1:]]]) + "\n"

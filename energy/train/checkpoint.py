@@ -1,0 +1,200 @@
+"""A checkpoint is a folder that is whole or absent, and whose damage is noticed.
+
+``step-000150/`` holds exactly three files: ``tensors.safetensors``; ``facts.json``, what is not a tensor; and
+``manifest.json``, size and SHA-256 of the other two. A folder is written under a temporary name, forced to the disk,
+and renamed; a step that exists and verifies is never touched again. No format involved can carry code.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+FORMAT: Final = 1
+FILES: Final = ("tensors.safetensors", "facts.json")
+MANIFEST: Final = "manifest.json"
+PATTERN: Final = re.compile(r"step-(\d{6,})")
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint folder that is not what its manifest says; the message names folder, file and defect."""
+
+
+def write(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
+    """Save ``tensors`` and ``facts`` as ``folder/step-<step>`` and return that path.
+
+    A step that exists and verifies is left as it is; one that is damaged is renamed aside first.
+
+    Raises:
+        ValueError: when ``facts`` hold NaN, an infinity or something that is not plain JSON.
+        OSError: when the disk refuses; what was there before is untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{step:06d}"
+    if final.exists():
+        if _sound(final):
+            return final
+        _set_aside(final)
+    _sweep_up(folder)
+    temporary = folder / f".writing-{final.name}-{os.getpid()}"
+    temporary.mkdir()
+    try:
+        _fill(temporary, tensors, {"format": FORMAT, "step": step, "facts": dict(facts)})
+        os.rename(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _force(folder)
+    return final
+
+
+def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of one checkpoint folder, each byte checked against the manifest.
+
+    Raises:
+        DamagedCheckpoint: naming the folder, the file and what is wrong with it.
+    """
+    blobs = _verified(path)
+    try:
+        stored = safetensors.torch.load(blobs["tensors.safetensors"])
+    except safetensors.SafetensorError as error:
+        raise DamagedCheckpoint(f"{path}: tensors.safetensors cannot be read ({error})") from None
+    inside = _json(path, "facts.json", blobs["facts.json"])
+    if inside.get("format") != FORMAT:
+        raise DamagedCheckpoint(f"{path}: facts.json: format={inside.get('format')!r}, this version reads {FORMAT}")
+    return _unpack(stored, inside, device), inside["facts"]
+
+
+def steps(folder: Path) -> list[Path]:
+    """The checkpoint folders inside ``folder``, by rising step. Whether they are sound is not looked at."""
+    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := PATTERN.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the ``keep`` newest checkpoints, each renamed aside before anything in it is deleted."""
+    for path in steps(folder)[:-keep] if keep > 0 else []:
+        aside = path.with_name(f".removing-{path.name}-{os.getpid()}")
+        os.rename(path, aside)
+        shutil.rmtree(aside)
+
+
+def _fill(folder: Path, tensors: Mapping[str, Tensor], inside: dict[str, Any]) -> None:
+    """The three files of a checkpoint, the manifest last, all forced to the disk."""
+    packed, inside["aliases"], inside["channels_last"] = _pack(tensors)
+    blobs = {
+        "tensors.safetensors": safetensors.torch.save(packed),
+        "facts.json": json.dumps(inside, indent=1, sort_keys=True, allow_nan=False).encode(),
+    }
+    files = {name: {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()} for name, blob in blobs.items()}
+    blobs[MANIFEST] = json.dumps({"format": FORMAT, "files": files}, indent=1, sort_keys=True).encode()
+    for name, blob in blobs.items():
+        with open(folder / name, "xb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+    _force(folder)
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    """Contiguous copies on the CPU, names that share one tensor, and names stored as channels-last images."""
+    packed: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    layout: list[str] = []
+    seen: dict[tuple[Any, ...], str] = {}
+    for name, tensor in tensors.items():
+        identity = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and identity in seen:
+            aliases[name] = seen[identity]
+            continue
+        seen[identity] = name
+        if tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
+            layout.append(name)
+        packed[name] = tensor.detach().to("cpu", copy=True).contiguous()
+    return packed, aliases, layout
+
+
+def _unpack(stored: dict[str, Tensor], inside: dict[str, Any], device: str | torch.device) -> dict[str, Tensor]:
+    tensors = {name: tensor.to(device) for name, tensor in stored.items()}
+    for name in inside["channels_last"]:
+        tensors[name] = tensors[name].contiguous(memory_format=torch.channels_last)
+    for name, original in inside["aliases"].items():
+        tensors[name] = tensors[original]
+    return tensors
+
+
+def _verified(path: Path) -> dict[str, bytes]:
+    """The bytes of both files, once names, sizes and digests are what the manifest says."""
+    if not path.is_dir():
+        raise DamagedCheckpoint(f"{path}: there is no such checkpoint folder")
+    present = sorted(entry.name for entry in path.iterdir())
+    if present != sorted([*FILES, MANIFEST]):
+        raise DamagedCheckpoint(f"{path}: holds {present}, must hold {sorted([*FILES, MANIFEST])}")
+    manifest = _json(path, MANIFEST, (path / MANIFEST).read_bytes())
+    if manifest.get("format") != FORMAT:
+        raise DamagedCheckpoint(f"{path}: {MANIFEST}: format={manifest.get('format')!r}, this version reads {FORMAT}")
+    files = manifest.get("files")
+    if not isinstance(files, dict) or sorted(files) != sorted(FILES):
+        raise DamagedCheckpoint(f"{path}: {MANIFEST} must list exactly {sorted(FILES)}")
+    return {name: _checked(path, name, files[name]) for name in FILES}
+
+
+def _checked(path: Path, name: str, entry: Any) -> bytes:
+    if not isinstance(entry, dict) or sorted(entry) != ["bytes", "sha256"]:
+        raise DamagedCheckpoint(f"{path}: {MANIFEST}: the entry of {name} must give bytes and sha256")
+    blob = (path / name).read_bytes()
+    if len(blob) != entry["bytes"]:
+        raise DamagedCheckpoint(f"{path}: {name} has {len(blob)} bytes, the manifest says {entry['bytes']}")
+    if hashlib.sha256(blob).hexdigest() != entry["sha256"]:
+        raise DamagedCheckpoint(f"{path}: {name} was changed after it was written (SHA-256 differs)")
+    return blob
+
+
+def _json(path: Path, name: str, blob: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(blob)
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{path}: {name} is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise DamagedCheckpoint(f"{path}: {name} must be a JSON object")
+    return value
+
+
+def _sound(path: Path) -> bool:
+    try:
+        _verified(path)
+    except (DamagedCheckpoint, OSError):
+        return False
+    return True
+
+
+def _set_aside(path: Path) -> None:
+    """Give a damaged folder another name, so that nothing is lost and nobody reads it as a checkpoint."""
+    number = 1
+    while (aside := path.with_name(f"damaged-{path.name}-{number}")).exists():
+        number += 1
+    os.rename(path, aside)
+
+
+def _sweep_up(folder: Path) -> None:
+    """Remove what an interrupted write or removal left behind."""
+    for left in [*folder.glob(".writing-step-*"), *folder.glob(".removing-step-*")]:
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _force(folder: Path) -> None:
+    """fsync a directory, so that its entries survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

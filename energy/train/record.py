@@ -1,0 +1,116 @@
+"""What a run writes down: JSON, one line per epoch, one object at the end, and the unit of every number beside it."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+RECORD: Final = "record.jsonl"
+RESULT: Final = "result.json"
+CONFIGURATION: Final = "configuration.json"
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write strict JSON (no NaN) so that ``path`` holds either all of the new text or what it held before."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".writing-{path.name}-{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``.
+
+    Raises:
+        ValueError: naming the file, when it is not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: must hold one JSON object")
+    return value
+
+
+def append_line(path: Path, line: Mapping[str, Any]) -> None:
+    """Add one JSON line and force it to the disk."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a record; a last line cut short by a power failure is left out, any other defect is an error.
+
+    Raises:
+        ValueError: naming file and line number.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    lines = text.split("\n")
+    whole, rest = lines[:-1], lines[-1]
+    parsed = [_line(path, number, line) for number, line in enumerate(whole, 1)]
+    if rest:
+        parsed += [_line(path, len(lines), rest)] if _is_json(rest) else []
+    return parsed
+
+
+def cut(path: Path, epochs: int) -> None:
+    """Keep only the lines of the first ``epochs`` epochs: what came after them is about to be computed again."""
+    kept = [line for line in read_lines(path) if line["epoch"] < epochs]
+    temporary = path.with_name(f".writing-{path.name}-{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in kept)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process; the lock goes with the process, however it ends.
+
+    Raises:
+        RuntimeError: when another process is training in the same folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RuntimeError(f"{folder}: another process is training in this run folder") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _line(path: Path, number: int, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}:{number}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}:{number}: must be one JSON object")
+    return value
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
