@@ -115,8 +115,7 @@ def build(
     where = base.group if path is None else path
     if isinstance(description, base):
         return description
-    if isinstance(description, str):
-        description = {"name": description}
+    description = {"name": description} if isinstance(description, str) else description
     if not isinstance(description, Mapping):
         raise ConfigurationError(f"{where}={description!r}: must be a name or a set of fields")
     given = {str(field): value for field, value in description.items() if field != "name"}
@@ -127,11 +126,11 @@ def build(
 def require(ok: bool, owner: object, field: str, limit: str) -> None:
     """Raise ``ConfigurationError("<owner>.<field>=<value>: must be <limit>")`` unless ``ok``.
 
+    The owner goes by its label, or else its group. :func:`build` puts the path that leads to the owner instead.
     Write the condition as what must hold (``self.beta > 0``), so that NaN, for which every comparison is false, fails.
     """
     if not ok:
-        title = getattr(owner, "label", "") or type(owner).__name__
-        raise ConfigurationError(f"{title}.{field}={_show(getattr(owner, field))}: must be {limit}")
+        raise ConfigurationError(f"{_title(type(owner))}.{field}={_show(getattr(owner, field))}: must be {limit}")
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
@@ -180,11 +179,14 @@ def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[
 
 def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str) -> dict[str, Any]:
     """The value of every field: the given one if there is one, else that of ``default`` or of the declaration."""
-    kinds = annotations(cls)
+    kinds, declared = annotations(cls), cls.__dataclass_fields__
     for field in given:
         if field not in kinds:
             raise ConfigurationError(f"{_join(path, field)}: unknown field; {_hint(field, kinds)}")
-    values = {name: _default(cls, name) if default is None else getattr(default, name) for name in kinds}
+    values = {name: getattr(default, name) for name in kinds} if default is not None else {}
+    for name in kinds if default is None else ():
+        make = declared[name].default_factory
+        values[name] = declared[name].default if make is dataclasses.MISSING else make()
     for field, value in given.items():
         values[field] = _coerce(value, kinds[field], values[field], _join(path, field))
     for field, value in values.items():
@@ -195,12 +197,12 @@ def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str
 
 def _create(cls: type[C], values: Mapping[str, Any], path: str) -> C:
     if inspect.isabstract(cls):
-        lacking = ", ".join(sorted(cls.__abstractmethods__))
-        raise ConfigurationError(f"{path}={cls.label or cls.__name__}: cannot be used before it defines {lacking}")
+        raise ConfigurationError(f"{path}={_title(cls)}: cannot be used before it defines {min(cls.__abstractmethods__)}")
     try:
         return cls(**values)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}" if path else str(error)) from None
+        own = str(error).removeprefix(f"{_title(cls)}.")
+        raise ConfigurationError(_join(path, own) if own != str(error) else f"{path or cls.__name__}: {error}") from None
 
 
 def _coerce(value: Any, kind: Any, default: Any, path: str) -> Any:
@@ -253,10 +255,9 @@ def _float(value: Any, path: str, wanted: str = "a number") -> float:
 
 
 def _str(value: Any, path: str) -> str:
-    """Text; whole numbers too, since the command line reads ``out=7`` as a number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise _mismatch(path, value, "text")
-    return str(value)
+    return str(value)  # of a whole number too, since the command line reads ``out=7`` as one
 
 
 READERS: Final = {bool: _bool, int: _int, float: _float, str: _str}
@@ -279,11 +280,6 @@ def _values(component: Component) -> tuple[Any, ...]:
     return tuple(getattr(component, field.name) for field in dataclasses.fields(component))
 
 
-def _default(cls: type[Component], name: str) -> Any:
-    field = cls.__dataclass_fields__[name]
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
 def _join(path: str, field: str) -> str:
     return f"{path}.{field}" if path else field
 
@@ -291,6 +287,10 @@ def _join(path: str, field: str) -> str:
 def _hint(name: str, candidates: Iterable[str]) -> str:
     known = sorted(candidates)
     return f"did you mean {nearest(name, known)!r}? known: {', '.join(known)}" if known else "there is none"
+
+
+def _title(owner: type) -> str:
+    return getattr(owner, "label", "") or getattr(owner, "group", "") or owner.__name__
 
 
 def _show(value: object) -> str:

@@ -242,7 +242,7 @@ def test_values_become_the_annotated_type(given: dict[str, object], expected: Ca
         ({"front": "rund"}, r"test_vehicle\.front=rund: unknown; did you mean 'round'\?"),
         ({"front": 3}, r"test_vehicle\.front=3: must be a name or a set of fields"),
         ({"front": {"radios": 1}}, r"test_vehicle\.front\.radios: unknown field; did you mean 'radius'\?"),
-        ({"front": {"radius": -1}}, r"test_vehicle\.front: round\.radius=-1\.0: must be positive"),
+        ({"front": {"radius": -1}}, r"test_vehicle\.front\.radius=-1\.0: must be positive"),
         ({"_target_": "os.system"}, r"test_vehicle\._target_: unknown field"),
     ],
 )
