@@ -1,0 +1,284 @@
+"""What two layers cost together: −⟨post, A(pre)⟩, and the four maps that learning needs of A.
+
+With m the presynaptic state at which A is taken:
+
+    drive(m)            A(m)                        what the upper layer hears
+    adjoint(p, m)       A′(m)ᵀ p                    what the lower layer hears
+    tangent(v, m)       A′(m) v                     how a difference travels up (no bias)
+    hebbian(m, p)       ∂θ⟨p, A(m)⟩                 the local product of the two activities, one tensor a parameter
+
+A new coupling needs `drive` only; autograd supplies the rest. `Affine` couplings supply all of it in closed form. Relaxations call
+`linearise`, which returns the drive together with the *point*: what has to be remembered of m to apply A′(m) again. By default that is
+m; for max-pooling it is the switches, so that both replicas of a dyad and the weight product share one set of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from energy.pooling import Pool
+from energy.potentials import per_sample
+
+Gradients = tuple[Tensor, ...]
+Shape = tuple[int, ...]
+
+
+class Coupling(nn.Module):
+    """A map A between two layers, any differentiable one. Subclasses define `drive`, or `energy` together with `shape`.
+
+    Where only `energy(pre, post)` is given it must be linear in `post`; then A(pre) = −∂energy/∂post.
+    """
+
+    def drive(self, pre: Tensor) -> Tensor:
+        """A(pre): (B, *pre shape) → (B, *post shape)."""
+        if type(self).energy is Coupling.energy:
+            raise NotImplementedError(f"{type(self).__name__} must define drive(pre), or energy(pre, post) and shape(pre)")
+        with torch.enable_grad():
+            post = pre.new_zeros((len(pre), *self.shape(tuple(pre.shape[1:])))).requires_grad_()
+            return -torch.autograd.grad(self.energy(pre, post).sum(), post, create_graph=True)[0]
+
+    def energy(self, pre: Tensor, post: Tensor) -> Tensor:
+        """−⟨post, A(pre)⟩ a sample: (B,)."""
+        return -per_sample(post * self.drive(pre))
+
+    def shape(self, pre: Shape) -> Shape:
+        """The shape of A(pre) without the batch axis."""
+        with torch.no_grad():
+            return tuple(self.drive(self._zeros(pre)).shape[1:])
+
+    def multiply_adds(self, pre: Shape) -> int:
+        """Multiply-adds of one application to one sample, counted by running it."""
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.drive(self._zeros(pre))
+        return counter.get_total_flops() // 2
+
+    def _zeros(self, shape: Shape) -> Tensor:
+        like = next(self.parameters(), torch.zeros(()))
+        return torch.zeros((1, *shape), dtype=like.dtype, device=like.device)
+
+    def linearise(self, pre: Tensor) -> tuple[Tensor, Any]:
+        """The drive, and the point at which the other three maps are to be taken."""
+        with torch.no_grad():
+            return self.drive(pre), pre
+
+    def adjoint(self, post: Tensor, point: Any) -> Tensor:
+        """A′(point)ᵀ post."""
+        with torch.enable_grad():
+            pre = point.detach().requires_grad_()
+            return torch.autograd.grad(self.drive(pre), pre, post)[0]
+
+    def tangent(self, direction: Tensor, point: Any) -> Tensor:
+        """A′(point) direction."""
+        return self._jvp(direction, point)[0].detach()
+
+    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
+        """∂θ⟨post, A(pre)⟩ summed over the batch, in the order of `parameters()`."""
+        with torch.enable_grad():
+            return self._gradients(per_sample(post * self.drive(pre)).sum())
+
+    def hebbian_tangent(self, direction: Tensor, post: Tensor, point: Any) -> Gradients:
+        """∂θ⟨post, A′(point) direction⟩: the second Hebbian product of a network with feedback."""
+        drive, _ = self._jvp(direction, point)
+        return self._gradients((post * drive).sum())
+
+    def curvature(self, direction: Tensor, post: Tensor, point: Any) -> Tensor | None:
+        """∂m⟨post, A′(m) direction⟩ at m = point; None where A is piecewise affine."""
+        drive, pre = self._jvp(direction, point)
+        total = (post * drive).sum()
+        if not total.requires_grad:
+            return None
+        return torch.autograd.grad(total, pre, allow_unused=True)[0]
+
+    def _jvp(self, direction: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+        """A′(point) direction as a differentiable tensor (two reverse passes), and the point it is differentiable in."""
+        with torch.enable_grad():
+            pre = point.detach().requires_grad_()
+            drive = self.drive(pre)
+            probe = torch.zeros_like(drive).requires_grad_()
+            (pulled,) = torch.autograd.grad(drive, pre, probe, create_graph=True)
+            return torch.autograd.grad(pulled, probe, direction, create_graph=True)[0], pre
+
+    def _gradients(self, total: Tensor) -> Gradients:
+        parameters = tuple(self.parameters())
+        if not parameters:
+            return ()
+        if not total.requires_grad:
+            return tuple(torch.zeros_like(p) for p in parameters)
+        return torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+
+
+class Module(Coupling):
+    """Any `nn.Module` as a coupling: A(pre) = module(pre), everything else by autograd. Not for modules whose output depends on
+    the rest of the batch (batch norm in training) or on chance (dropout)."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def drive(self, pre: Tensor) -> Tensor:
+        return self.module(pre)
+
+
+class Affine(Coupling):
+    """A(m) = P(Wm + b), W linear and P a pooling or nothing: drive, adjoint, tangent and product in closed form, no autograd."""
+
+    bias: nn.Parameter | None
+
+    def curvature(self, direction: Tensor, post: Tensor, point: Any) -> None:
+        return None
+
+    def hebbian_tangent(self, direction: Tensor, post: Tensor, point: Any) -> Gradients:
+        """⟨post, W direction⟩ has the product of (direction, post), and no bias."""
+        gradients = self.hebbian(direction, post, point)
+        return gradients if self.bias is None else (*gradients[:-1], torch.zeros_like(self.bias))
+
+
+class Skip(Affine):
+    """A(m) = m: a connection without weights, for residual graphs."""
+
+    bias = None
+
+    def drive(self, pre: Tensor) -> Tensor:
+        return pre
+
+    def shape(self, pre: Shape) -> Shape:
+        return pre
+
+    def multiply_adds(self, pre: Shape) -> int:
+        return 0
+
+    def adjoint(self, post: Tensor, point: Any) -> Tensor:
+        return post
+
+    def tangent(self, direction: Tensor, point: Any) -> Tensor:
+        return direction
+
+    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
+        return ()
+
+
+class Dense(Affine):
+    """A(m) = W·flatten(m) + b, W of shape (size, fan-in)."""
+
+    weight: nn.Parameter
+
+    def __init__(self, fan_in: int, size: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(size, fan_in))
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+
+    def shape(self, pre: Shape) -> Shape:
+        size, fan_in = self.weight.shape
+        if math.prod(pre) != fan_in:
+            raise ValueError(f"Dense({fan_in}, {size}) cannot read a layer of shape {pre}: it has {math.prod(pre)} units")
+        return (size,)
+
+    def multiply_adds(self, pre: Shape) -> int:
+        return self.weight.numel()
+
+    def drive(self, pre: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(pre.dtype)
+        return F.linear(pre.flatten(1), self.weight.to(pre.dtype), bias)
+
+    def linearise(self, pre: Tensor) -> tuple[Tensor, Shape]:
+        with torch.no_grad():
+            return self.drive(pre), tuple(pre.shape[1:])
+
+    def adjoint(self, post: Tensor, point: Shape | Tensor) -> Tensor:
+        shape = tuple(point.shape[1:]) if isinstance(point, Tensor) else point
+        return (post @ self.weight.to(post.dtype)).view(len(post), *shape)
+
+    def tangent(self, direction: Tensor, point: Any) -> Tensor:
+        return F.linear(direction.flatten(1), self.weight.to(direction.dtype))
+
+    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
+        product = (post.T @ pre.flatten(1)).to(self.weight.dtype)
+        return (product,) if self.bias is None else (product, post.sum(0, dtype=self.bias.dtype))
+
+
+class Convolution(Affine):
+    """A(m) = P(W ∗ m + b), W of shape (channels, fan-in/groups, k, k) and P an optional pooling.
+
+    With pooling the upper layer's state is the pooled tensor (as in the code of Høier & Zach, 2024): for a monotone response this is
+    the same forward map as convolve–respond–pool, with a quarter of the activities to settle.
+    """
+
+    def __init__(
+        self, fan_in: int, channels: int, kernel: int = 3, *, stride: int = 1, padding: int = 0, groups: int = 1,
+        bias: bool = True, pool: Pool | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+        self.stride, self.padding, self.groups, self.pool = stride, padding, groups, pool
+
+    def _sizes(self, pre: Shape) -> Shape:
+        """The shape before pooling."""
+        channels, fan_in, kernel, _ = self.weight.shape
+        if len(pre) != 3 or pre[0] != fan_in * self.groups:
+            raise ValueError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
+        sides = tuple((side + 2 * self.padding - kernel) // self.stride + 1 for side in pre[1:])
+        if min(sides) < 1:
+            raise ValueError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
+        return (channels, *sides)
+
+    def shape(self, pre: Shape) -> Shape:
+        sizes = self._sizes(pre)
+        return sizes if self.pool is None else self.pool.shape(sizes)
+
+    def multiply_adds(self, pre: Shape) -> int:
+        return math.prod(self._sizes(pre)) * math.prod(self.weight.shape[1:])
+
+    def _convolve(self, pre: Tensor, bias: nn.Parameter | None) -> Tensor:
+        cast = None if bias is None else bias.to(pre.dtype)
+        return F.conv2d(pre, self.weight.to(pre.dtype), cast, self.stride, self.padding, groups=self.groups)
+
+    def drive(self, pre: Tensor) -> Tensor:
+        full = self._convolve(pre, self.bias)
+        return full if self.pool is None else self.pool(full)
+
+    def linearise(self, pre: Tensor) -> tuple[Tensor, Any]:
+        with torch.no_grad():
+            full = self._convolve(pre, self.bias)
+            if self.pool is None:
+                return full, (pre.shape, None, None)
+            drive, switches = self.pool.open(full)
+            return drive, (pre.shape, full.shape, switches)
+
+    def _point(self, point: Any) -> tuple[torch.Size, torch.Size, Any]:
+        return self.linearise(point)[1] if isinstance(point, Tensor) else point
+
+    def _unpool(self, post: Tensor, point: tuple[torch.Size, torch.Size, Any]) -> Tensor:
+        return post if self.pool is None else self.pool.adjoint(post, point[2], point[1])
+
+    def _backward(self, post: Tensor, pre: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+        sizes = [len(self.weight)] if mask[2] else None
+        return torch.ops.aten.convolution_backward(
+            post, pre, self.weight.to(post.dtype), sizes, [self.stride] * 2, [self.padding] * 2, [1, 1], False, [0, 0],
+            self.groups, mask,
+        )
+
+    @torch.no_grad()
+    def adjoint(self, post: Tensor, point: Any) -> Tensor:
+        point = self._point(point)
+        shaped = post.new_empty(()).expand(point[0])  # the kernel reads only its shape
+        return self._backward(self._unpool(post, point), shaped, [True, False, False])[0]
+
+    @torch.no_grad()
+    def tangent(self, direction: Tensor, point: Any) -> Tensor:
+        point = self._point(point)
+        full = self._convolve(direction, None)
+        return full if self.pool is None else self.pool.tangent(full, point[2])
+
+    @torch.no_grad()
+    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
+        point = self._point(pre if point is None else point)
+        _, product, bias = self._backward(self._unpool(post, point), pre, [False, True, self.bias is not None])
+        product = product.to(self.weight.dtype)
+        return (product,) if self.bias is None else (product, bias.to(self.bias.dtype))

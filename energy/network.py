@@ -1,0 +1,170 @@
+"""Layers joined by couplings: a directed acyclic graph above a clamped input, and the energy it has.
+
+    E_γ(s; x) = Σ_k γ^(d_k − 1) [ G_k(s_k) − Σ_{e into k} ⟨s_k, A_e(s_source)⟩ ]
+    J(s)_k    = Σ_{e into k} A_e(s_source) + Σ_{e out of k} γ^(d_target − d_k) A_e′(s_k)ᵀ s_target
+
+d is a layer's depth, the longest path to it from the input; γ the feedback gain (Xie & Seung 2003). s = f(J(s)) at equilibrium.
+γ = 1 is the Hopfield energy; as γ → 0 the equilibrium tends to one bottom-up pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from energy.couplings import Coupling, Shape
+from energy.potentials import Potential
+from energy.state import State
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A free layer: its shape without the batch axis, its potential, and the name that errors and records use."""
+
+    shape: Shape
+    potential: Potential
+    name: str
+    depth: int
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A coupling from layer `source` up to layer `target` (0 is the input, k the k-th free layer).
+
+    `feedback=False` makes the edge a read-out: the layer above hears it and errors pass down it, but its activity does not.
+    """
+
+    index: int
+    source: int
+    target: int
+    coupling: Coupling
+    feedback: bool
+    multiply_adds: int
+    span: int  # difference in depth
+
+    def gain(self, gamma: float) -> float:
+        """γ^span, the weight of what the target says to the source; 0 for a read-out and for edges from the input."""
+        return gamma**self.span if self.feedback and self.source else 0.0
+
+
+class Network(nn.Module):
+    """A network under construction: `add` layers from the bottom up; the last one added is the output.
+
+        network = Network((784,))
+        network.add(Dense(784, 500), ReLU())
+        network.add(Dense(500, 10), Identity())
+
+    Raises ValueError when a coupling does not fit the layer it reads, or two edges into one layer differ in shape.
+    """
+
+    def __init__(self, input_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.input_shape: Shape = tuple(input_shape)
+        self.layers: list[Layer] = []
+        self.edges: list[Edge] = []
+        self.couplings = nn.ModuleList()
+
+    def add(
+        self, couplings: Coupling | dict[int, Coupling], potential: Potential, *, name: str = "", feedback: bool = True
+    ) -> int:
+        """Add a layer above the last one (or above several: {source layer: coupling}) and return its number."""
+        target = len(self.layers) + 1
+        into = couplings if isinstance(couplings, dict) else {target - 1: couplings}
+        if not into or not all(0 <= source < target for source in into):
+            raise ValueError(f"layer {target} reads layers {list(into)}: each must be one of 0 … {target - 1}")
+        depth = 1 + max(self.depth(source) for source in into)
+        shapes = {source: tuple(coupling.shape(self.shape(source))) for source, coupling in into.items()}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f"the couplings into layer {target} disagree on its shape: {shapes}")
+        self.layers.append(Layer(next(iter(shapes.values())), potential, name or f"layer{target}", depth))
+        for source, coupling in into.items():
+            cost = coupling.multiply_adds(self.shape(source))
+            span = depth - self.depth(source)
+            self.edges.append(Edge(len(self.edges), source, target, coupling, feedback, cost, span))
+            self.couplings.append(coupling)
+        return target
+
+    def shape(self, layer: int) -> Shape:
+        """The shape of a layer without the batch axis; layer 0 is the input."""
+        return self.layers[layer - 1].shape if layer else self.input_shape
+
+    def depth(self, layer: int) -> int:
+        return self.layers[layer - 1].depth if layer else 0
+
+    def into(self, layer: int) -> Iterator[Edge]:
+        return (edge for edge in self.edges if edge.target == layer)
+
+    def out_of(self, layer: int) -> Iterator[Edge]:
+        return (edge for edge in self.edges if edge.source == layer)
+
+    @property
+    def output(self) -> Layer:
+        return self.layers[-1]
+
+    def readout(self, layer: int) -> bool:
+        """True for a layer outside the dynamics: no edge into it carries feedback."""
+        return not any(edge.feedback for edge in self.into(layer))
+
+    def check(self, x: Tensor, target: Tensor | None = None) -> None:
+        """Raise ValueError unless `x` is (B, *input shape) and `target` (B, *output shape), B ≥ 1, both floating point."""
+        _require_batch("x", x, self.input_shape)
+        if target is not None:
+            _require_batch("target", target, self.output.shape)
+            if len(target) != len(x):
+                raise ValueError(f"target has {len(target)} samples and x {len(x)}: they must be equal")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output of one bottom-up pass: the equilibrium at γ = 0. Differentiable."""
+        return self.activity(x)[-1]
+
+    def activity(self, x: Tensor) -> State:
+        """Every layer's response to one bottom-up pass. Differentiable."""
+        self.check(x)
+        states = [x]
+        for k, layer in enumerate(self.layers, start=1):
+            drives = [edge.coupling.drive(states[edge.source]) for edge in self.into(k)]
+            states.append(layer.potential.response(_total(drives)))
+        return State(states[1:])
+
+    def energy(self, x: Tensor, state: State, gamma: float = 1.0) -> Tensor:
+        """E_γ(s; x) of each sample: (B,). Read-outs take no part. Needs γ > 0."""
+        if not gamma > 0:
+            raise ValueError(f"gamma={gamma}: the energy needs a feedback gain above 0")
+        states = (x, *state)
+        terms = []
+        for k, layer in enumerate(self.layers, start=1):
+            if self.readout(k):
+                continue
+            weight = gamma ** (layer.depth - 1)
+            terms.append(weight * layer.potential.value(states[k]))
+            terms += [weight * e.coupling.energy(states[e.source], states[k]) for e in self.into(k)]
+        return _total(terms)
+
+    def drive(self, x: Tensor, state: State, gamma: float = 1.0) -> State:
+        """J(s), what each layer hears when the others stand still."""
+        states = (x, *state)
+        drives = []
+        for k in range(1, len(states)):
+            heard = [edge.coupling.drive(states[edge.source]) for edge in self.into(k)]
+            for edge in self.out_of(k):
+                if gain := edge.gain(gamma):
+                    heard.append(gain * edge.coupling.adjoint(states[edge.target], edge.coupling.linearise(states[k])[1]))
+            drives.append(_total(heard))
+        return State(drives)
+
+
+def _total(tensors: Sequence[Tensor]) -> Tensor:
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total + tensor
+    return total
+
+
+def _require_batch(name: str, value: Tensor, shape: Shape) -> None:
+    if value.ndim != len(shape) + 1 or tuple(value.shape[1:]) != shape or len(value) == 0:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}: must be (B, {', '.join(map(str, shape))}) with B ≥ 1")
+    if not value.is_floating_point():
+        raise ValueError(f"{name} is {value.dtype}: must be floating point")

@@ -1,0 +1,291 @@
+"""What a layer costs alone: a convex potential G, the response f = ∇G* it gives to a drive, and the secant of that response.
+
+Write f for the response and let a dyad's two replicas sit at s⁺ = f(a + r₊e) and s⁻ = f(a − r₋e), with e = βh and r₊ + r₋ = 1.
+Learning needs their normalised difference δ = (s⁺ − s⁻)/β. Subtracting the two loses every digit as β → 0, so each potential here
+carries δ in closed form: δ = gate · h, the *secant gate* being the average of f′ over [a − r₋e, a + r₊e]. At β = 0 it is f′(a).
+
+Source: Høier, Staudt & Zach, ICML 2023; Høier & Zach, ICML 2024 (dyads). The gates are derived from the responses.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from energy.component import Component, require
+
+
+def per_sample(values: Tensor) -> Tensor:
+    """Sum over everything but the batch: (B, …) → (B,)."""
+    return values.flatten(1).sum(1)
+
+
+class Potential(Component):
+    """A convex G(s) and its response f(a) = argmin_s G(s) − ⟨s, a⟩.
+
+    A subclass must give `response`; `value` is needed where the energy itself is asked for. The rest has defaults: `tangent` by
+    autograd and `secant` as the difference of two responses (which cancels for small β; override it, or derive from `Gated`).
+    """
+
+    group: ClassVar[str] = "potential"
+    lower: ClassVar[float] = -math.inf  # the least and the greatest activity a unit can have
+    upper: ClassVar[float] = math.inf
+    quadratic: ClassVar[bool] = False  # G = s²/2 on an interval: the only shape for which squared error has a closed proximal step
+
+    def value(self, state: Tensor) -> Tensor:
+        """G(s) summed over a sample's units: (B, …) → (B,). Defined on the range of the response."""
+        raise NotImplementedError(f"{type(self).__name__} has no value: its energy cannot be evaluated")
+
+    def response(self, drive: Tensor) -> Tensor:
+        """f(a), the activity that minimises G(s) − ⟨s, a⟩; same shape as `drive`."""
+        raise NotImplementedError(f"{type(self).__name__} must define response(drive)")
+
+    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
+        """f′(a) v, the derivative of the response at `drive` along `direction`."""
+        with torch.enable_grad():
+            return torch.func.jvp(self.response, (drive,), (direction,))[1]
+
+    def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
+        """δ = [f(a + r₊βh) − f(a − r₋βh)]/β, with r₊ = `plus`, r₋ = 1 − `plus`; f′(a)h at β = 0."""
+        if beta == 0:
+            return self.tangent(drive, h)
+        high = self.response(drive.add(h, alpha=plus * beta))
+        return (high - self.response(drive.add(h, alpha=(plus - 1) * beta))) / beta
+
+    def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, plus: float, alpha: float) -> Tensor:
+        """m = α s⁺ + (1 − α) s⁻, reached from the nearer replica with δ: no difference is formed, and α ∈ {0, 1} costs nothing."""
+        if alpha < 0.5:
+            share, rest = plus - 1, alpha
+        else:
+            share, rest = plus, alpha - 1
+        moved = drive if share * beta == 0 else drive.add(h, alpha=share * beta)
+        near = self.response(moved)
+        return near if rest * beta == 0 else near.add(delta, alpha=rest * beta)
+
+
+class Gated(Potential):
+    """An elementwise response whose secant gate has a cancellation-free closed form."""
+
+    lipschitz: ClassVar[float] = 1.0  # the gate lies in [0, lipschitz]
+
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        """The average of f′ over [a − r₋e, a + r₊e]; f′(a) where e = 0."""
+        raise NotImplementedError(f"{type(self).__name__} must define gate(drive, error, plus)")
+
+    def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
+        return self.gate(drive, h * beta, plus) * h
+
+    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
+        return self.gate(drive, torch.zeros_like(drive), 0.5) * direction
+
+
+class Clamp(Gated):
+    """G(s) = s²/(2·slope) on [lower, upper]: f(a) = clamp(slope·a, lower, upper). The family of the piecewise-linear units.
+
+    The gate is the part of the dyad's interval on which the unit is not saturated:
+    slope · |[a − r₋e, a + r₊e] ∩ [lower, upper]/slope| / |e|.
+    """
+
+    slope: ClassVar[float] = 1.0
+
+    def value(self, state: Tensor) -> Tensor:
+        return per_sample(state.square()) / (2 * self.slope)
+
+    def response(self, drive: Tensor) -> Tensor:
+        scaled = drive if self.slope == 1 else drive * self.slope
+        if self.lower == 0 and self.upper == math.inf:
+            return scaled.relu()
+        return scaled.clamp(self.lower, self.upper)
+
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        """Each bounded side contributes clamp(distance to it/|e| + share of the dyad beyond, 0, 1): divisions, never differences."""
+        width = error.abs().add_(torch.finfo(error.dtype).tiny)
+        part = self._inside(drive - self.lower / self.slope, width, error, plus)
+        if self.upper < math.inf:
+            above = self._inside(self.upper / self.slope - drive, width, error, 1 - plus)
+            part = (part + above - 1).clamp_(min=0)
+        return part.mul_(self.slope)
+
+    @staticmethod
+    def _inside(distance: Tensor, width: Tensor, error: Tensor, plus: float) -> Tensor:
+        """The fraction of the dyad on the inner side of one bound, `distance` being how far inside the drive is."""
+        share = error.new_tensor(plus) if plus == 0.5 else torch.where(error > 0, plus, 1 - plus).to(error.dtype)
+        return torch.addcdiv(share, distance, width).clamp_(0, 1)
+
+    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
+        scaled = drive * self.slope
+        return direction * (self.slope * ((scaled > self.lower) & (scaled < self.upper)))
+
+    def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
+        return self.tangent(drive, h) if beta == 0 else self.gate(drive, h * beta, plus).mul_(h)
+
+
+class Identity(Clamp, name="identity"):
+    """G = s²/2, f(a) = a: the linear unit, and the usual output layer."""
+
+    quadratic: ClassVar[bool] = True
+
+    def response(self, drive: Tensor) -> Tensor:
+        return drive
+
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        return torch.ones_like(drive)
+
+    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
+        return direction
+
+    def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
+        return h
+
+
+class ReLU(Clamp, name="relu"):
+    """G = s²/2 on s ≥ 0, f(a) = max(a, 0). Unbounded: with feedback (γ > 0) an equilibrium exists only for small couplings."""
+
+    lower: ClassVar[float] = 0.0
+    quadratic: ClassVar[bool] = True
+
+
+class HardSigmoid(Clamp, name="hard_sigmoid"):
+    """G = s²/2 on [0, 1], f(a) = clamp(a, 0, 1): the unit of the deep Hopfield networks."""
+
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    quadratic: ClassVar[bool] = True
+
+
+class HalfHardSigmoid(Clamp, name="half_hard_sigmoid"):
+    """G = s² on [0, 1], f(a) = clamp(a/2, 0, 1): the shape used by Laborieux et al. (2021)."""
+
+    slope: ClassVar[float] = 0.5
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    lipschitz: ClassVar[float] = 0.5
+
+
+class ClippedReLU(Clamp, name="clipped_relu"):
+    """G = s²/2 on [0, 6], f(a) = clamp(a, 0, 6): ReLU6."""
+
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 6.0
+    quadratic: ClassVar[bool] = True
+
+
+class LeakyReLU(Gated, name="leaky_relu"):
+    """f(a) = max(a, slope·a), 0 < slope ≤ 1; G = s²/2 above zero and s²/(2·slope) below."""
+
+    slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        require(0 < self.slope <= 1, self, "slope", "in (0, 1]")
+
+    def value(self, state: Tensor) -> Tensor:
+        return per_sample(state.square() * torch.where(state < 0, 0.5 / self.slope, 0.5))
+
+    def response(self, drive: Tensor) -> Tensor:
+        return torch.nn.functional.leaky_relu(drive, self.slope)
+
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        return ReLU().gate(drive, error, plus).mul_(1 - self.slope).add_(self.slope)
+
+
+def _tanhc(error: Tensor) -> Tensor:
+    """tanh(e)/e, 1 at e = 0."""
+    safe = torch.where(error.abs() < 1e-4, torch.ones_like(error), error)
+    return torch.where(error.abs() < 1e-4, 1 - error.square() / 3, safe.tanh() / safe)
+
+
+class Tanh(Gated, name="tanh"):
+    """G = ½[(1+s)ln(1+s) + (1−s)ln(1−s)], f = tanh; the gate is (1 − s⁺s⁻)·tanh(e)/e."""
+
+    lower: ClassVar[float] = -1.0
+    upper: ClassVar[float] = 1.0
+
+    def value(self, state: Tensor) -> Tensor:
+        return per_sample(torch.xlogy(1 + state, 1 + state) + torch.xlogy(1 - state, 1 - state)) / 2
+
+    def response(self, drive: Tensor) -> Tensor:
+        return drive.tanh()
+
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        ends = (drive + plus * error).tanh() * (drive - (1 - plus) * error).tanh()
+        return (1 - ends) * _tanhc(error)
+
+
+class Sigmoid(Gated, name="sigmoid"):
+    """G = s ln s + (1−s) ln(1−s), f = 1/(1 + e^{−a}); with t = 2s − 1 the gate is ¼(1 − t⁺t⁻)·tanh(e/2)/(e/2)."""
+
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    lipschitz: ClassVar[float] = 0.25
+
+    def value(self, state: Tensor) -> Tensor:
+        return per_sample(torch.xlogy(state, state) + torch.xlogy(1 - state, 1 - state))
+
+    def response(self, drive: Tensor) -> Tensor:
+        return drive.sigmoid()
+
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        return Tanh().gate(drive / 2, error / 2, plus) / 4
+
+
+def _dilogarithm_of_exp(state: Tensor, terms: int = 52) -> Tensor:
+    """Li₂(e^{−s}) for s ≥ 0: its power series on e^{−s} ≤ ½, Euler's reflection elsewhere."""
+    z, rest = (-state).exp(), -torch.expm1(-state)
+    small = torch.where(z <= 0.5, z, rest)
+    series = torch.zeros_like(state)
+    for n in range(terms, 0, -1):
+        series = small * (series + 1 / n**2)
+    return torch.where(z <= 0.5, series, math.pi**2 / 6 + torch.xlogy(state, rest) - series)
+
+
+class Softplus(Gated, name="softplus"):
+    """f(a) = ln(1 + e^a); G(s) = s²/2 + Li₂(e^{−s}) on s ≥ 0, since G′ = ln(e^s − 1)."""
+
+    lower: ClassVar[float] = 0.0
+
+    def value(self, state: Tensor) -> Tensor:
+        return per_sample(state.square() / 2 + _dilogarithm_of_exp(state))
+
+    def response(self, drive: Tensor) -> Tensor:
+        return drive.clamp(min=0) + torch.log1p((-drive.abs()).exp())
+
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        """−ln(1 + σ(upper end)·(e^{−|e|} − 1))/|e|; two responses once |e| > 1, where they no longer cancel."""
+        high, low = drive + plus * error, drive - (1 - plus) * error
+        width = error.abs()
+        tiny = width < torch.finfo(error.dtype).eps
+        safe = torch.where(tiny, torch.ones_like(width), width)
+        near = -torch.log1p(torch.maximum(high, low).sigmoid() * torch.expm1(-safe)) / safe
+        far = (self.response(high) - self.response(low)).abs() / safe
+        return torch.where(tiny, drive.sigmoid(), torch.where(width > 1, far, near))
+
+
+class Softmax(Potential, name="softmax"):
+    """G = Σ s ln s on the simplex of the last axis, f = softmax: one winner shared among the units of a layer."""
+
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+
+    def value(self, state: Tensor) -> Tensor:
+        return per_sample(torch.xlogy(state, state))
+
+    def response(self, drive: Tensor) -> Tensor:
+        return drive.softmax(-1)
+
+    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
+        share = self.response(drive)
+        return share * (direction - (share * direction).sum(-1, keepdim=True))
+
+    def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
+        """p·expm1(e − c)/β with p = f(a − r₋e) and c = ln Σ p e^e; two responses once max|e| > 1."""
+        if beta == 0:
+            return self.tangent(drive, h)
+        error = beta * (h - h.mean(-1, keepdim=True))
+        low = self.response(drive - (1 - plus) * error)
+        shift = torch.log1p((low * torch.expm1(error)).sum(-1, keepdim=True))
+        far = self.response(drive + plus * error) - low
+        near = low * torch.expm1(error - shift)
+        return torch.where(error.abs().amax(-1, keepdim=True) > 1, far, near) / beta

@@ -1,0 +1,116 @@
+"""Two coupled replicas as a mean and a normalised difference: the problem that every dyadic method settles.
+
+With m = α s⁺ + (1 − α) s⁻ and δ = (s⁺ − s⁻)/β the replicas respond to
+
+    a_k = J(m)_k        = A_k m_{k−1} + γ A_{k+1}ᵀ m_{k+1}
+    h_k = (J′(m)ᵀ δ)_k  = A_{k+1}ᵀ δ_{k+1} + γ A_k δ_{k−1}
+    s⁺ = f(a + r₊βh),   s⁻ = f(a − r₋βh)
+
+the stationary point of F = (1/β)[G(s⁺) − G(s⁻)] − ⟨δ, J(m)⟩ + αC(s⁺_L) + (1 − α)C(s⁻_L) for the saddle split (r₊, r₋) = (α, 1 − α).
+The adjoint split (1 − α, α) lets feedback reach the mean only at O(β²). β = 0 is the limit: δ is then the exact adjoint.
+
+Source: Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2024 (adjoint); Scellier & Bengio 2017 (γ = 1, α = ½).
+"""
+
+from __future__ import annotations
+
+import enum
+
+from torch import Tensor
+
+from energy.ledger import Ledger
+from energy.network import Edge, Network
+from energy.objectives import Objective
+from energy.relax.problem import Problem, _total
+from energy.state import State
+
+
+class Form(enum.Enum):
+    """How the nudge is shared between the replicas."""
+
+    ADJOINT = "(r₊, r₋) = (1 − α, α): stationary for the Lagrangian; feedback reaches the mean at O(β²)"
+    SADDLE = "(r₊, r₋) = (α, 1 − α): stationary for F; feedback reaches the mean at O(β) unless α = ½"
+
+    def plus(self, alpha: float) -> float:
+        """r₊."""
+        return alpha if self is Form.SADDLE else 1 - alpha
+
+
+class Dyad(Problem):
+    """States are (m_1 … m_L, δ_1 … δ_L). Both replicas share one linearisation of every coupling, that at m."""
+
+    def __init__(
+        self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str = "nudged", *, objective: Objective,
+        target: Tensor, beta: float, alpha: float = 0.5, form: Form = Form.ADJOINT, frozen: Tensor | None = None,
+    ) -> None:
+        super().__init__(network, x, gamma, ledger, phase)
+        self.objective, self.target, self.frozen = objective, target, frozen
+        self.beta, self.alpha, self.plus = beta, alpha, form.plus(alpha)
+        self.delta_below: list[Tensor | None] = [None] * len(network.edges)
+        self.delta_above: list[Tensor | None] = [None] * len(network.edges)
+
+    def start(self, mean: State, free: Problem) -> State:
+        """A dyad closed on a settled or bottom-up mean, with what `free` has heard from below."""
+        self.points, self.below, self.above, self.fresh = list(free.points), list(free.below), list(free.above), free.fresh
+        return State((*mean, *(m.new_zeros(()).expand_as(m) for m in mean)))
+
+    def delta(self, state: State, layer: int) -> Tensor:
+        return state[self.depth + layer - 1]
+
+    def error_drive(self, layer: int) -> Tensor | None:
+        """h of a layer from the cached drives; None where nothing speaks to its difference."""
+        parts = [*(self.delta_below[e.index] for e in self.network.into(layer)),
+                 *(self.delta_above[e.index] for e in self.network.out_of(layer))]
+        return _total(parts) if any(part is not None for part in parts) else None
+
+    def respond(self, state: State, layer: int) -> dict[int, Tensor]:
+        drive, h = self.drive(layer), self.error_drive(layer)
+        if layer == self.depth:
+            return self._pair(layer, *self.output(drive, h))
+        if h is None:
+            return {layer - 1: self.network.layers[layer - 1].potential.response(drive)}
+        return self._pair(layer, *self.settle_pair(layer, drive, h))
+
+    def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(m, δ) of the output layer: an ordinary pair once the nudge is in its drives."""
+        potential = self.network.output.potential
+        h = drive.new_zeros(()) if h is None else h
+        plus, minus = self.plus * self.beta, (1 - self.plus) * self.beta
+        drive, h = self.objective.nudged(potential, drive, h, self.target, self.frozen, plus, minus)
+        return self.settle_pair(self.depth, drive, h)
+
+    def settle_pair(self, layer: int, drive: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """(m, δ) of a layer that hears a and h."""
+        potential = self.network.layers[layer - 1].potential
+        delta = potential.secant(drive, h, self.beta, self.plus)
+        return potential.mean(drive, h, delta, self.beta, self.plus, self.alpha), delta
+
+    def _pair(self, layer: int, mean: Tensor, delta: Tensor) -> dict[int, Tensor]:
+        return {layer - 1: mean, self.depth + layer - 1: delta}
+
+    def _say_up(self, state: State, edge: Edge) -> None:
+        super()._say_up(state, edge)
+        if gain := self.gains[edge.index]:
+            said = edge.coupling.tangent(self.delta(state, edge.source), self.points[edge.index])
+            self.delta_below[edge.index] = said if gain == 1 else said * gain
+            self.count(edge)
+
+    def _say_down(self, state: State, edge: Edge) -> None:
+        super()._say_down(state, edge)
+        point = self.point(state, edge)
+        said = edge.coupling.adjoint(self.delta(state, edge.target), point)
+        if gain := self.gains[edge.index]:
+            bent = edge.coupling.curvature(self.delta(state, edge.source), self.mean(state, edge.target), point)
+            said = said if bent is None else said + gain * bent
+        self.delta_above[edge.index] = said
+        self.count(edge)
+
+
+class ClampedDyad(Dyad):
+    """The output's upper replica held at the target, the lower one free: s⁺ = y, s⁻ = f(a − ½βh). At γ = 1, α = ½ and β = 1 this is
+    contrastive Hebbian learning (Movellan 1991), which descends E(clamped) − E(free)."""
+
+    def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
+        minus = (1 - self.plus) * self.beta
+        low = self.network.output.potential.response(drive if h is None else drive - minus * h)
+        return self.alpha * self.target + (1 - self.alpha) * low, (self.target - low) / self.beta

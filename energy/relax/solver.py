@@ -1,0 +1,81 @@
+"""The one loop: it steps, looks at the residual, counts, stops, and says how the solve ended."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.relax.problem import Problem
+from energy.relax.relaxation import Relaxation
+from energy.state import State
+
+BLOWN_UP = 1e4  # root mean square activity of a layer above which it counts as diverged
+
+
+class Outcome(enum.Enum):
+    """How a solve ended."""
+
+    CONVERGED = "every sample reached the tolerance"
+    FIXED = "ran the number of steps it was given; convergence was not asked for"
+    BUDGET = "the budget of steps ran out before every sample reached the tolerance"
+    DIVERGED = "the activity of a layer left every bound or stopped being a number"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where a solve ended. `steps` and `residual` are per sample: (B,); the residual is the largest relative change that a response
+    would still make to a layer, NaN where convergence was not asked for. `layer` names the first layer that diverged."""
+
+    state: State
+    outcome: Outcome
+    steps: Tensor
+    residual: Tensor
+    converged: Tensor
+    layer: str = ""
+
+    def __str__(self) -> str:
+        at = f" ({self.layer})" if self.layer else ""
+        share = f"{int(self.converged.sum())} of {len(self.converged)} samples converged"
+        return f"{self.outcome.name.lower()}{at}: {self.outcome.value}; {int(self.steps.max())} steps, {share}"
+
+
+@torch.no_grad()
+def solve(problem: Problem, state: State, relax: Relaxation) -> Solution:
+    """Step until every sample has converged, one has diverged, or the budget is spent. The device is read once a check."""
+    batch = len(problem.x)
+    steps = torch.full((batch,), relax.max_steps, device=problem.x.device)
+    residual = torch.full((batch,), torch.nan, device=problem.x.device)
+    converged = torch.zeros(batch, dtype=torch.bool, device=problem.x.device)
+    outcome, layer, memory, taken = Outcome.FIXED, "", None, 0
+    for taken in range(1, relax.max_steps + 1):
+        before = state
+        state, memory = relax.step(problem, state, memory)
+        if relax.tolerance and (taken % relax.check_every == 0 or taken == relax.max_steps):
+            residual, blown = _look(relax.residual(problem, before, state), state)
+            steps = torch.where((residual <= relax.tolerance) & ~converged, taken, steps)
+            converged = residual <= relax.tolerance
+            outcome = _outcome(converged, blown)
+            if outcome is Outcome.DIVERGED:
+                layer = problem.name(int(blown.any(1).nonzero()[0]))
+            if outcome is not Outcome.BUDGET:
+                break
+    problem.ledger.sweeps[problem.phase] += taken
+    return Solution(state, outcome, steps.clamp(max=taken), residual, converged, layer)
+
+
+def _look(change: State, state: State) -> tuple[Tensor, Tensor]:
+    """The relative residual of each sample, (B,), and which (tensor, sample) has blown up."""
+    size, moved = state.norms(), change.norms()
+    relative = moved / size.clamp_min(torch.finfo(size.dtype).tiny)
+    relative = torch.where(moved == 0, torch.zeros_like(moved), relative)
+    return relative.amax(0), ~(size < BLOWN_UP)
+
+
+def _outcome(converged: Tensor, blown: Tensor) -> Outcome:
+    all_converged, any_blown = torch.stack((converged.all(), blown.any())).tolist()
+    if any_blown:
+        return Outcome.DIVERGED
+    return Outcome.CONVERGED if all_converged else Outcome.BUDGET

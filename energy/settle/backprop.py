@@ -1,0 +1,45 @@
+"""Back-propagation by autograd: the reference for accuracy and price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.component import require
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.objectives import Objective
+from energy.settle.settler import Settled, Settler, checked, require_finite
+from energy.state import State
+
+
+@dataclass(kw_only=True)
+class SettledTape(Settled):
+    """The summed objective with its tape."""
+
+    total: Tensor
+
+
+class Backprop(Settler, name="backprop"):
+    """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.gamma == 0, self, "gamma", "0: the tape knows no feedback; the exact gradient at γ > 0 is settler=implicit")
+
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        checked(network, x, target, objective)
+        ledger = ledger or Ledger()
+        with torch.enable_grad():
+            output = network(x)
+            total = objective.value(output, target).sum()
+        for edge in network.edges:
+            ledger.apply("free", edge.multiply_adds, len(x))
+            if edge.source:
+                ledger.apply("nudged", edge.multiply_adds, len(x))
+        require_finite(network, x, State([output.detach()])) if bool(total.isnan()) else None
+        return SettledTape(x=x, output=output.detach(), ledger=ledger, total=total)

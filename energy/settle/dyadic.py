@@ -1,0 +1,117 @@
+"""Methods that settle one dyad: dual propagation (γ = 0), equilibrium propagation (γ = 1), all between, and their limits."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+import torch
+from torch import Tensor
+
+from energy.component import ConfigurationError, require
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.objectives import Nudge, Objective
+from energy.relax.dyad import ClampedDyad, Dyad, Form
+from energy.relax.problem import Single
+from energy.relax.relaxation import Relaxation
+from energy.relax.solver import solve
+from energy.relax.sweep import Sweep
+from energy.settle.settler import Settled, SettledDyad, Settler, checked
+from energy.state import State
+
+
+class Dyadic(Settler):
+    """Settle the mean (`relax`, where γ > 0), then mean and difference together (`nudged`).
+
+    alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample. See `energy.relax.dyad`.
+    """
+
+    alpha: float = 0.5
+    beta: float = 0.1
+    form: Form = Form.ADJOINT
+    nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.alpha <= 1, self, "alpha", "in [0, 1]")
+        require(abs(self.beta) < float("inf"), self, "beta", "finite")
+
+    @torch.no_grad()
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        checked(network, x, target, objective)
+        ledger = ledger or Ledger()
+        free, state, solution = self.free(network, x, ledger)
+        solutions = {} if solution is None else {"free": solution}
+        frozen = objective.gradient(state[-1], target) if objective.nudge is Nudge.FROZEN else None
+        dyad = self.dyad(free, target, objective, frozen)
+        ended = solutions["nudged"] = solve(dyad, dyad.start(state, free), self.nudged)
+        mean, delta = ended.state.tensors[: dyad.depth], ended.state.tensors[dyad.depth :]
+        return SettledDyad(
+            x=x, output=state[-1], ledger=ledger, solutions=solutions, points=dyad.points, mean=State(mean),
+            delta=list(delta), gamma=self.gamma,
+        )
+
+    def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
+        """The nudged problem above a free one."""
+        return Dyad(
+            free.network, free.x, self.gamma, free.ledger, objective=objective, target=target, beta=self.beta,
+            alpha=self.alpha, form=self.form, frozen=frozen,
+        )
+
+
+class DualPropagation(Dyadic, name="dual_propagation"):
+    """γ = 0: one bottom-up pass, one top-down sweep, the multiply-adds of back-propagation and no tape.
+
+    Exact fixed point for the adjoint form with α ∈ {0, 1}; a gap of O(β²) for α = ½. `nudged.max_steps` > 1 repeats the sweep.
+    Source: Høier, Staudt & Zach, ICML 2023; Høier & Zach, ICML 2024.
+    """
+
+    nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=1, tolerance=0.0))
+
+
+class EquilibriumPropagation(Dyadic, name="equilibrium_propagation"):
+    """γ = 1, α = ½: centred equilibrium propagation at ±β/2, both phases settled as one dyad. Any γ in (0, 1] gives the exact gradient of
+    that network's equilibrium as β → 0. Source: Scellier & Bengio 2017; Laborieux et al. 2021 (centred)."""
+
+    gamma: float = 1.0
+
+
+class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
+    """γ = 1, α = ½, β = 1: the output of one replica clamped to the target, the other free, settled as one dyad (Movellan 1991).
+
+    The objective takes no part in the dynamics; it is only reported.
+    """
+
+    gamma: float = 1.0
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose")
+
+    def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
+        network = free.network
+        if network.readout(len(network.layers)):
+            raise ConfigurationError("contrastive_hebbian: an output outside the dynamics (feedback=False) cannot be clamped")
+        return ClampedDyad(
+            network, free.x, self.gamma, free.ledger, objective=objective, target=target, beta=self.beta, alpha=self.alpha,
+            form=self.form,
+        )
+
+
+class Implicit(Dyadic, name="implicit"):
+    """The reference: the exact gradient of the objective through the equilibrium at any γ, by iterating its adjoint.
+
+    The dyad at β = 0, where m = f(J(m)) and δ = f′(J(m))·[J′(m)ᵀδ − ∇C]: forward fixed point and adjoint (Almeida–Pineda).
+    """
+
+    gamma: float = 1.0
+    beta: float = 0.0
+    relax: Relaxation = field(default_factory=lambda: Sweep(max_steps=300, tolerance=1e-6))
+    nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=300, tolerance=1e-6))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.beta == 0, self, "beta", "0")

@@ -1,0 +1,134 @@
+"""Which equilibria a method needs: the interface of the inference phase, and what it hands to a rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from energy.component import Component, require
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.objectives import Objective
+from energy.relax.problem import Problem, Single
+from energy.relax.relaxation import Relaxation
+from energy.relax.solver import Solution, solve
+from energy.relax.sweep import Sweep
+from energy.state import State
+
+
+@dataclass(kw_only=True)
+class Settled:
+    """What one settling of a batch left behind. `output` is the free output (the forward pass at γ = 0), (B, …); `solutions` says for
+    each phase how it ended; `points` are the linearisation points of the couplings, edge by edge."""
+
+    x: Tensor
+    output: Tensor
+    ledger: Ledger
+    solutions: dict[str, Solution] = field(default_factory=dict)
+    points: list[Any] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class SettledDyad(Settled):
+    """Mean and normalised difference of every layer. `delta[k]` is None where nothing is to be learnt."""
+
+    mean: State
+    delta: list[Tensor | None]
+    gamma: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One stored state of a multi-phase method, and the weight with which its ∂E/∂θ enters the gradient."""
+
+    state: State
+    weight: float
+    points: list[Any]
+    error: Tensor | None = None  # ∇C at its output, for a read-out outside the dynamics
+
+
+@dataclass(kw_only=True)
+class SettledPhases(Settled):
+    """Separately settled states. `factors[e]` multiplies the contrast of edge e (Xie–Seung's γ^(k−L); otherwise 1)."""
+
+    phases: list[Phase]
+    factors: list[float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The free output, and how its solve ended; None where there was nothing to solve."""
+
+    output: Tensor
+    solution: Solution | None = None
+
+
+class Settler(Component):
+    """The inference phase of a learning method. `gamma`, the feedback gain, belongs to the trained weights and is used at evaluation."""
+
+    group: ClassVar[str] = "settler"
+    gamma: float = 0.0
+    relax: Relaxation = field(default_factory=lambda: Sweep(max_steps=60, tolerance=1e-3))
+
+    def __post_init__(self) -> None:
+        require(0 <= self.gamma <= 1, self, "gamma", "in [0, 1]")
+
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        """Find the states that a rule needs for the batch (x, target).
+
+        Args:
+            x: (B, *network.input_shape), floating point; its dtype is the precision of the states.
+            target: (B, *output shape), such as one-hot classes.
+            ledger: where to count; a new one unless given.
+
+        Raises:
+            ValueError: for wrong shapes, or (on the CPU, where looking is free) an output that is not finite at γ = 0.
+            ConfigurationError: for an objective that the output layer or β does not admit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define settle(network, x, target, objective, ledger)")
+
+    @torch.no_grad()
+    def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
+        """The output without a nudge: one bottom-up pass, then the free equilibrium where γ > 0."""
+        network.check(x)
+        problem, state, solution = self.free(network, x, ledger or Ledger())
+        return Prediction(state[-1], solution)
+
+    @torch.no_grad()
+    def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[Single, State, Solution | None]:
+        """The free problem, its state, and how its solve ended (None at γ = 0, where the bottom-up pass is the equilibrium)."""
+        problem = Single(network, x, self.gamma, ledger, "free")
+        state = problem.start()
+        if self.gamma == 0:
+            require_finite(network, x, state)
+            return problem, state, None
+        solution = solve(problem, state, self.relax)
+        return problem, solution.state, solution
+
+
+def require_finite(network: Network, x: Tensor, state: State) -> None:
+    """Name what is not finite: the input, a parameter, or a layer. Looks only on the CPU; elsewhere it would wait for the device."""
+    if x.device.type != "cpu" or bool(torch.isfinite(state[-1]).all()):
+        return
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError("x: not finite (NaN or infinity among the inputs)")
+    for name, parameter in network.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise ValueError(f"{name}: not finite (NaN or infinity among the weights)")
+    for layer, tensor in zip(network.layers, state, strict=True):
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{layer.name}: its activity is not finite")
+
+
+def checked(network: Network, x: Tensor, target: Tensor, objective: Objective) -> None:
+    """The conditions that every settler puts on its arguments."""
+    network.check(x, target)
+    objective.check(network.output.potential)
+
+
+__all__ = ["Phase", "Prediction", "Problem", "Settled", "SettledDyad", "SettledPhases", "Settler"]

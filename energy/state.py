@@ -1,0 +1,54 @@
+"""The activity of all free layers: a tuple of tensors with the arithmetic of a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+
+class State:
+    """Tensors of shape (B, …), one a free layer (two a layer, means then differences, for a dyad).
+
+    `a + b`, `a − b` and `a * number` act tensor by tensor and return a new state; the tensors of a state are never written to.
+    """
+
+    __slots__ = ("tensors",)
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self.tensors: tuple[Tensor, ...] = tuple(tensors)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.tensors[index]
+
+    def __add__(self, other: State) -> State:
+        return State(torch._foreach_add(self.tensors, other.tensors))
+
+    def __sub__(self, other: State) -> State:
+        return State(torch._foreach_sub(self.tensors, other.tensors))
+
+    def __mul__(self, scale: float) -> State:
+        return State(torch._foreach_mul(self.tensors, scale))
+
+    __rmul__ = __mul__
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> State:
+        """A state of `function` of every tensor."""
+        return State(map(function, self.tensors))
+
+    def replace(self, changes: dict[int, Tensor]) -> State:
+        """This state with the tensors at the given positions replaced."""
+        return State(changes.get(i, tensor) for i, tensor in enumerate(self.tensors))
+
+    def norms(self) -> Tensor:
+        """Root mean square of each tensor and sample: (tensors, B), float32 or wider."""
+        dtype = torch.promote_types(self.tensors[0].dtype, torch.float32)
+        rows = [torch.linalg.vector_norm(t.flatten(1), dim=1, dtype=dtype) / t[0].numel() ** 0.5 for t in self.tensors]
+        return torch.stack(rows)
