@@ -1,0 +1,1 @@
+"""What the verbs of the command line do; :mod:`energy.cli` is the way in."""

@@ -1,0 +1,118 @@
+"""From a command line to checked components: compose, check trust, build; nothing else is touched on the way.
+
+Hydra composes the defaults list, the presets and the overrides into plain values. Its job runner is not used: a sweep
+is a loop here, after every one of its runs has been built, and nothing is written outside the run folders.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from energy.command import trust
+from energy.command.catalogue import own
+from energy.command.line import Line
+from energy.command.overrides import Job, expand, rewrite
+from energy.component import Component, ConfigurationError, annotations, build, choices
+
+C = TypeVar("C", bound=Component)
+
+EXPERIMENT: Final = "experiment"
+
+
+def plan(base: type[C], config: str, line: Line) -> list[C]:
+    """Every run that a command line asks for, built and checked.
+
+    Args:
+        base: the class of the whole configuration, such as ``Run``.
+        config: the name of the primary file in ``configs``.
+        line: the command line; its plug-ins are imported already.
+
+    Raises:
+        ConfigurationError: for the first mistake in any of the runs.
+    """
+    folders = [_folder(folder) for folder in line.folders]
+    groups = store(base, folders)
+    texts = [rewrite(text, base, groups) for text in line.rest]
+    with initialize_config_module("configs", version_base="1.3", job_name="energy"):
+        search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
+        bare = _compose(config, search)["hydra"]
+        first = expand(texts, groups, line.sweep)[0]
+        swept = _params(_compose(config, [*search, *first.overrides])["hydra"]) if line.sweep else {}
+        mentioned = {text.key_or_group for text in texts}
+        texts += [rewrite(f"{name}={values}", base, groups) for name, values in swept.items() if name not in mentioned]
+        jobs = expand(texts, groups, line.sweep)
+        plain = [_plain(config, [*search, *job.overrides], bare) for job in jobs]
+    _spread(jobs, plain)
+    return [build(base, values, path="") for values in plain]
+
+
+def store(base: type[Component], folders: Iterable[Path] = ()) -> dict[str, list[str]]:
+    """Give Hydra a node for every registered component that a field of ``base`` may hold.
+
+    Returns:
+        for every group, the names that can be chosen: components and the presets found in files.
+    """
+    places = [Path(own("configs").__file__ or "").parent, *folders]
+    groups = {EXPERIMENT: _presets(places, EXPERIMENT)}
+    for field, kind in annotations(base).items():
+        if inspect.isclass(kind) and issubclass(kind, Component) and choices(kind):
+            for name in choices(kind):
+                ConfigStore.instance().store(group=field, name=name, node={"name": name})
+            groups[field] = sorted({*choices(kind), *_presets(places, field)})
+    return groups
+
+
+def _presets(places: Iterable[Path], group: str) -> list[str]:
+    found = [file.relative_to(place / group) for place in places for file in (place / group).rglob("*.yaml")]
+    return sorted({file.with_suffix("").as_posix() for file in found})
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ConfigurationError(f"--config-dir={path}: there is no such folder")
+    return path.resolve()
+
+
+def _compose(config: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The composition as plain values, interpolations unresolved; mistakes in files become one line."""
+    try:
+        composed = compose(config, overrides=list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigurationError(_one_line(error)) from None
+    return cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=False))
+
+
+def _plain(config: str, overrides: Sequence[str], bare: Mapping[str, Any]) -> dict[str, Any]:
+    values = _compose(config, overrides)
+    hydra = values.pop("hydra")
+    trust.check(hydra, bare, values)
+    try:
+        return cast("dict[str, Any]", OmegaConf.to_container(DictConfig(values), resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(_one_line(error)) from None
+
+
+def _params(hydra: Mapping[str, Any]) -> dict[str, Any]:
+    """What an experiment file wants swept: ``hydra.sweeper.params``, a mapping from names to values with commas."""
+    return dict(hydra["sweeper"].get("params") or {})
+
+
+def _spread(jobs: Sequence[Job], plain: Sequence[dict[str, Any]]) -> None:
+    """In a sweep over one ``out``, give every run a folder of its own inside it."""
+    outs = [str(values.get("out") or "") for values in plain]
+    for job, values, out in zip(jobs, plain, outs, strict=True):
+        if out and outs.count(out) > 1:
+            values["out"] = f"{out}/{','.join(job.varied).replace('/', '-')}"
+
+
+def _one_line(error: Exception) -> str:
+    told = str(error).partition("Config search path:")[0]
+    lines = [text.strip() for text in told.splitlines() if text.strip()]
+    return "; ".join(lines[:2])

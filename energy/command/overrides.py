@@ -1,0 +1,130 @@
+"""From what a user writes to what Hydra composes.
+
+Hydra composes plain nodes that hold only what differs from the components' own defaults, so a field that nobody has
+mentioned yet is not in any node. ``settler.beta=0.1`` therefore becomes ``++settler.beta=0.1``, and where a field is
+itself a component ``settler.relax=zebra`` becomes ``++settler.relax.name=zebra``; ``settler=two_phase`` stays the
+choice of a node. Whether names, types and ranges are right is decided by :func:`energy.component.build` alone.
+"""
+
+import inspect
+import itertools
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, QuotedString, ValueType
+from hydra.errors import HydraException
+
+from energy.component import Component, ConfigurationError, annotations, choices, nearest
+
+
+@dataclass(frozen=True)
+class Job:
+    """The overrides of one run, and its values of what varies over the sweep, as ``name=value``."""
+
+    overrides: tuple[str, ...]
+    varied: tuple[str, ...] = ()
+
+
+def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[str]]) -> Override:
+    """One override of a configuration of ``base`` in the form that Hydra can compose.
+
+    Args:
+        text: as on the command line.
+        base: the class of the whole configuration.
+        groups: for every name that is chosen among nodes, the nodes.
+
+    Raises:
+        ConfigurationError: for what cannot be parsed, for a node that does not exist, for anything under ``hydra``.
+    """
+    override = parse(text)
+    path = override.key_or_group
+    if path.split(".")[0].split("/")[0] == "hydra":
+        raise ConfigurationError(
+            f"{path}: Hydra's own settings cannot be changed; sweeps run here, one after the other"
+        )
+    if override.is_delete():
+        return override
+    value = text.partition("=")[2]
+    names = _names(override)
+    if path in groups and not isinstance(override.value(), dict):
+        _known(path, [override.value()] if names is None else names, groups[path])
+        return parse(f"{path}={value}")
+    if names is not None and takes_component(base, path.split(".")):
+        return parse(f"++{path}.name={value}")
+    return parse(f"++{path}={value}")
+
+
+def parse(text: str) -> Override:
+    """Hydra's reading of one override, its complaint cut to one line."""
+    if "=" not in text and not text.startswith("~"):
+        raise ConfigurationError(f"{text}: must have the form name=value")
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"{text}: cannot be read ({reason}); put quotes around unusual values") from None
+    if override.package is not None or override.value_type is ValueType.INTERVAL_SWEEP:
+        raise ConfigurationError(f"{text}: must be name=value, or with -m name=value,value or name=range(start,stop)")
+    return override
+
+
+def takes_component(base: type[Component], path: Iterable[str]) -> bool:
+    """Whether ``path`` leads to a field that some component standing there declares as a component."""
+    classes: list[type[Component]] = [base]
+    asked: list[type[Component]] = []
+    for field in path:
+        kinds = [annotations(cls).get(field) for cls in classes]
+        asked = [kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, Component)]
+        classes = [cls for kind in asked for cls in (kind, *choices(kind).values())]
+    return any(choices(kind) for kind in asked)
+
+
+def expand(overrides: Iterable[Override], groups: Mapping[str, Collection[str]], sweep: bool) -> list[Job]:
+    """One job for every combination of the values that are swept over; the first override varies slowest.
+
+    Raises:
+        ConfigurationError: when several values are given although no sweep was asked for.
+    """
+    options: list[list[tuple[str, str]]] = []
+    for override in overrides:
+        text = override.input_line or ""
+        if not override.is_sweep_override():
+            options.append([(text, "")])
+            continue
+        if not sweep:
+            raise ConfigurationError(f"{text.lstrip('+')}: has several values; add -m to run them all")
+        key = override.get_key_element()
+        shown = key.lstrip("+").removesuffix(".name")
+        values = _values(override, groups.get(key, ()))
+        options.append([(f"{key}={value}", f"{shown}={value}") for value in values])
+    return [
+        Job(tuple(text for text, _ in chosen), tuple(varied for _, varied in chosen if varied))
+        for chosen in itertools.product(*options)
+    ]
+
+
+def _values(override: Override, names: Collection[str]) -> list[str]:
+    value = override.value()
+    if isinstance(value, Glob):
+        return value.filter(sorted(names))
+    return list(override.sweep_string_iterator())
+
+
+def _names(override: Override) -> list[str] | None:
+    """The plain words that are given, of which there are several in a sweep; None for values of any other kind."""
+    value: Any = override.value()
+    if isinstance(value, Glob):
+        return []
+    items = list(override.sweep_iterator()) if override.is_sweep_override() else [value]
+    words = [item.text if isinstance(item, QuotedString) else item for item in items]
+    return words if all(isinstance(word, str) for word in words) else None
+
+
+def _known(group: str, names: Iterable[Any], nodes: Collection[str]) -> None:
+    for name in names:
+        if name not in nodes:
+            known = ", ".join(sorted(nodes)) or "none"
+            guess = nearest(str(name), nodes)
+            raise ConfigurationError(f"{group}={name}: unknown; did you mean {guess!r}? known: {known}")
