@@ -82,7 +82,8 @@ def steps(folder: Path) -> list[Path]:
 
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the ``keep`` newest checkpoints, each renamed aside before anything in it is deleted."""
-    for path in steps(folder)[:-keep] if keep > 0 else []:
+    found = steps(folder)
+    for path in found[: len(found) - keep] if len(found) > keep else []:
         aside = path.with_name(f".removing-{path.name}-{os.getpid()}")
         os.rename(path, aside)
         shutil.rmtree(aside)

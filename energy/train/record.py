@@ -11,6 +11,9 @@ from typing import Any, Final
 RECORD: Final = "record.jsonl"
 RESULT: Final = "result.json"
 CONFIGURATION: Final = "configuration.json"
+FINAL: Final = "final"
+CHECKPOINTS: Final = "checkpoints"
+FAILED: Final = "failed"
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

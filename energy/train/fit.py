@@ -1,0 +1,208 @@
+"""The training page: settle, learn, step; a line per epoch; the test set once, at the end.
+
+Nothing inside a step waits for the device. The host looks at the non-finite watch every ``train.check_every`` steps
+and reads everything else once per epoch.
+"""
+
+import time
+from typing import Any
+
+import torch
+
+from energy.component import describe
+from energy.network import Network
+from energy.objectives import one_hot
+from energy.train import checkpoint
+from energy.train.evaluate import score
+from energy.train.folder import UNITS, claim
+from energy.train.interrupt import Interrupt
+from energy.train.meter import spread
+from energy.train.probe import probe
+from energy.train.progress import Bar, bar, epoch_line, say
+from energy.train.provenance import provenance
+from energy.train.record import CHECKPOINTS, FINAL, RECORD, RESULT, alone, read_lines, write_json
+from energy.train.run import Run, digest, identity
+from energy.train.session import Session, begin
+from energy.train.settings import settings
+
+NOTHING_MEASURED = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
+
+
+def fit(run: Run) -> dict[str, Any]:
+    """Train ``run`` in its folder, from where it was left, and return what ``result.json`` then holds.
+
+    A run that is finished there is not trained again: its result is returned.
+
+    Raises:
+        Stopped: after SIGTERM, SIGINT or the time limit, with the state saved (a ``SystemExit`` of 143, 130 or 0).
+        NonFinite: when a number stopped being one, before the update that would have spread it.
+        ConfigurationError: when the folder belongs to another run, or the components do not fit together.
+        DamagedCheckpoint: when the checkpoint to continue from is not what was written.
+    """
+    folder = run.folder
+    with alone(folder), settings(run.train.deterministic), Interrupt(run.train.time_limit) as interrupt:
+        result = claim(run, folder)
+        if result is not None:
+            say(run.train.progress, f"{run.title}: finished already, {folder / RESULT} is kept as it is")
+            return result
+        session = begin(run, folder)
+        total = run.train.epochs * session.steps_per_epoch
+        with bar(run.train.progress, run.title, total, session.step) as shown:
+            while session.epoch < run.train.epochs:
+                train_epoch(session, interrupt, shown)
+                finish_epoch(session)
+                leave_if_asked(session, interrupt)
+        return conclude(session)
+
+
+def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
+    """The steps of one epoch that are still to be done."""
+    train, start = session.run.train, time.perf_counter()
+    for x, labels in session.splits.train.batches(
+        train.batch_size, seed=session.run.seed, epoch=session.epoch, train=True, start_step=session.batch
+    ):
+        with session.clock.time("step"):
+            train_step(session, x, labels)
+        shown.update(1)
+        if session.step % train.check_every == 0:
+            session.check()
+        due = train.checkpoint_every and session.step % train.checkpoint_every == 0
+        if due or interrupt.asked:
+            session.clock.seconds["total"] += time.perf_counter() - start
+            start = time.perf_counter()
+            session.check()
+            session.save()
+            leave_if_asked(session, interrupt)
+    session.check()
+    session.clock.seconds["total"] += time.perf_counter() - start
+
+
+def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
+    """One batch: the settler finds states, the rule turns them into gradients, the optimiser steps."""
+    run, network = session.run, session.network
+    session.set_rate()
+    target = one_hot(labels, network.output.shape[-1], x.dtype)
+    with session.clock.time("settle"):
+        settled = session.settle(x, target)
+    run.rule.apply(network, settled)
+    objective = run.objective.value(settled.output, target)
+    session.guard.watch(objective, session.step)
+    if session.guard.immediate:
+        session.check()
+    session.optimizer.step()
+    session.tally.add(objective, run.objective.predict(settled.output), labels, settled.solutions)
+    session.step, session.batch = session.step + 1, session.batch + 1
+
+
+def finish_epoch(session: Session) -> None:
+    """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due each epoch."""
+    run, start = session.run, time.perf_counter()
+    objective, accuracy = session.tally.quality()
+    held = score(run, session.network, session.splits.validation) if len(session.splits.validation) else None
+    angle = measure(session) if run.train.probe_every and session.epoch % run.train.probe_every == 0 else NOTHING_MEASURED
+    session.clock.seconds["total"] += time.perf_counter() - start
+    line = {
+        "epoch": session.epoch,
+        "step": session.step,
+        "learning_rate": session.optimizer.param_groups[0]["lr"],
+        "train_objective": objective,
+        "train_accuracy": accuracy,
+        "validation_objective": None if held is None else held["objective"],
+        "validation_accuracy": None if held is None else held["accuracy"],
+        "settle": session.tally.settling(),
+        "validation_settle": {} if held is None else held["settle"],
+        **session.tally.spent(session.network),
+        **angle,
+        "seconds": session.clock.read(),
+    }
+    session.close_epoch(line, None if held is None else held["accuracy"])
+    say(run.train.progress, epoch_line(run.title, line, run.train.epochs))
+    if not run.train.checkpoint_every:
+        session.save()
+
+
+def measure(session: Session) -> dict[str, Any]:
+    """Angles with the exact gradient on the probe batch."""
+    run = session.run
+    x, labels = session.probe_batch()
+    target = one_hot(labels, session.network.output.shape[-1], x.dtype)
+    return probe(session.network, run.settler, run.rule, run.objective, x, target)
+
+
+def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
+    """Save and leave, if a signal or the time limit asks for it."""
+    if interrupt.asked:
+        path = session.save()
+        raise interrupt.stopped(f"stopped after step {session.step} of epoch {session.epoch}; continue from {path}")
+
+
+def conclude(session: Session) -> dict[str, Any]:
+    """Store the chosen weights, score the test split once, write ``result.json``, and let the checkpoints go."""
+    run, folder = session.run, session.folder
+    weights, which = session.final_weights()
+    facts = {"run": describe(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
+    checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
+    session.network.load_state_dict(weights)
+    tested = score(run, session.network, session.splits.test)
+    result = {**summary(session, tested), "weights": which}
+    write_json(folder / RESULT, result)
+    say(run.train.progress, f"{run.title}: test accuracy {result['test_accuracy']:.2f} %, {folder / RESULT}")
+    checkpoint.prune(folder / CHECKPOINTS, 0)
+    return result
+
+
+def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
+    """Everything a table needs to know about a finished run."""
+    run, totals = session.run, session.totals
+    plain = identity(run)
+    last = read_lines(session.folder / RECORD)[-1]
+    return {
+        "title": run.title,
+        "key": digest(plain),
+        "configuration_key": digest({name: value for name, value in plain.items() if name != "seed"}),
+        "seed": run.seed,
+        "test_accuracy": tested["accuracy"],
+        "test_objective": tested["objective"],
+        "test_examples": tested["examples"],
+        "validation_accuracy": None if session.best is None else last_or_best(session, last),
+        "epochs": session.epoch,
+        "steps": session.step,
+        "sweeps": spread(totals["sweeps"]),
+        "outcomes": totals["outcomes"],
+        "multiply_adds": totals["multiply_adds"],
+        "backprop_steps": last["backprop_steps"],
+        "seconds": {**totals["seconds"], "test": tested["seconds"]},
+        "parameters": parameters(session.network),
+        "evaluation": evaluation(run, tested),
+        "configuration": describe(run),
+        **provenance(session.device),
+        "continued": session.breaks,
+        "units": UNITS,
+    }
+
+
+def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
+    """Validation accuracy of the weights the run ends with."""
+    if session.best_weights and session.best is not None:
+        return session.best["accuracy"]
+    return last["validation_accuracy"]
+
+
+def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
+    """How the scored outputs were obtained."""
+    plain = describe(run.settler)
+    return {
+        "settler": plain["name"],
+        "gamma": run.settler.gamma,
+        "nudge": "none",
+        "relaxation": plain.get("relax") if run.settler.gamma else "one bottom-up pass",
+        "settle": tested["settle"],
+        "multiply_adds": tested["multiply_adds"],
+    }
+
+
+def parameters(network: Network) -> int:
+    """How many numbers are learnt."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+

@@ -1,0 +1,68 @@
+"""The run folder: whose it is, whether it is finished, and what the numbers in it are measured in."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from energy.component import ConfigurationError, describe
+from energy.train.record import CONFIGURATION, RECORD, RESULT, read_json, write_json
+from energy.train.run import Run, digest, identity
+
+UNITS: Final = {
+    "epoch": "number, from 0",
+    "step": "steps since the start of the run, at the end of the epoch",
+    "learning_rate": "of the last step; the greatest over the layers",
+    "*_objective": "mean per sample, in the units of the objective",
+    "*_accuracy": "percent of samples",
+    "test_accuracy": "percent of samples",
+    "settle.<phase>.outcomes": "solves (one per batch) by how they ended",
+    "settle.<phase>.sweeps_*": "steps of the relaxation per sample, until it converged or the solve ended",
+    "settle.<phase>.residual_*": "relative change that a response would still make, the largest over layers, per sample",
+    "settle.<phase>.converged_percent": "percent of samples within the tolerance when the solve ended",
+    "multiply_adds": "multiply-adds of couplings: settling and weight products",
+    "backprop_steps": "the same in units of back-propagation steps over the same samples (3U - U1 each)",
+    "seconds.settle": "in the settler, training batches",
+    "seconds.step": "in training steps: settling, rule, watch and optimiser; without the batches' preparation",
+    "seconds.total": "wall clock of epochs: training, validation and probe",
+    "cosine_*": "cosine of the gradient with the exact one on the probe batch; 1 is exact, null where one of them is zero",
+}
+
+
+def claim(run: Run, folder: Path) -> dict[str, Any] | None:
+    """Make ``folder`` the folder of ``run``; the result, if the run is finished there already.
+
+    Raises:
+        ConfigurationError: when the folder holds another run, naming the first field that differs.
+    """
+    if (folder / CONFIGURATION).exists():
+        held = read_json(folder / CONFIGURATION).get("identity")
+        difference = _difference(held, identity(run))
+        if difference:
+            raise ConfigurationError(f"run.out={str(folder)!r}: holds another run; {difference}; choose another folder")
+        return read_json(folder / RESULT) if (folder / RESULT).exists() else None
+    strangers = [name for name in (RECORD, RESULT) if (folder / name).exists()]
+    if strangers:
+        raise ConfigurationError(f"run.out={str(folder)!r}: holds a {strangers[0]} but no {CONFIGURATION}; choose another")
+    plain = identity(run)
+    write_json(
+        folder / CONFIGURATION, {"run": describe(run), "identity": plain, "key": digest(plain), "units": UNITS}
+    )
+    return None
+
+
+def _difference(held: Any, wanted: Mapping[str, Any]) -> str:
+    """The first field in which two descriptions differ, in words; empty when they are equal."""
+    before, after = dict(_leaves(held)), dict(_leaves(wanted))
+    for name in [*after, *before]:
+        one, other = before.get(name, "nothing"), after.get(name, "nothing")
+        if one != other:
+            return f"there {name}={one!r}, here {other!r}"
+    return ""
+
+
+def _leaves(plain: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(plain, Mapping):
+        yield path, plain
+        return
+    for name, value in plain.items():
+        yield from _leaves(value, f"{path}.{name}" if path else name)

@@ -1,0 +1,91 @@
+"""The watch over non-finite numbers: every step on the device, read by the host only at the scheduled checks.
+
+A step whose objective or gradient is not finite, and every step after it, leaves weights and optimiser as they were:
+the fused optimisers of torch take a flag on the device (``found_inf``, made for mixed precision) that turns their
+update off. So the run can stop long after the accident and still hold the weights that caused it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.network import Network
+from energy.train.optimizer import layer_of
+
+
+class NonFinite(ArithmeticError):
+    """Training stopped before an update that would have been infinite or NaN."""
+
+
+@dataclass(frozen=True)
+class Accident:
+    """What was not finite, and first when.
+
+    Attributes:
+        step: number of the step, counted from the start of the run, whose update was not made.
+        objective: whether the objective was one of the culprits.
+        layers: layers with a non-finite gradient.
+        weights: layers whose weights were not finite.
+    """
+
+    step: int
+    objective: bool
+    layers: list[str]
+    weights: list[str]
+
+    def __str__(self) -> str:
+        parts = [f"step {self.step}"]
+        if self.weights:
+            parts.append(f"weights of {', '.join(self.weights)} are not finite")
+        if self.layers:
+            parts.append(f"gradient of {', '.join(self.layers)} is not finite")
+        if self.objective:
+            parts.append("the objective is not finite")
+        return ": ".join([parts[0], "; ".join(parts[1:])])
+
+
+class Guard:
+    """Watches one network and turns its optimiser off at the first non-finite number.
+
+    Attributes:
+        immediate: true where the optimiser has no such flag: then the host must look before each step.
+    """
+
+    def __init__(self, network: Network, optimizer: torch.optim.Optimizer) -> None:
+        named = dict(network.named_parameters())
+        owners = layer_of(network)
+        self.owners = [owners[name] for name in named]
+        self.parameters = list(named.values())
+        device = self.parameters[0].device
+        self.immediate = not getattr(optimizer, "_step_supports_amp_scaling", False)
+        self._found = torch.zeros((), dtype=torch.float32, device=device)
+        self._step = torch.full((), -1, dtype=torch.int64, device=device)
+        self._sound = torch.ones(1 + len(named), dtype=torch.bool, device=device)
+        if not self.immediate:
+            optimizer.found_inf = self._found  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def watch(self, objective: Tensor, step: int) -> None:
+        """Look at the objective of the batch, (B,), and at every gradient. Nothing is read back."""
+        gradients = [parameter if parameter.grad is None else parameter.grad for parameter in self.parameters]
+        peaks = torch._foreach_norm(gradients, float("inf"))
+        sound = torch.stack([number.isfinite() for number in (objective.sum(), *peaks)])
+        first = (self._found == 0) & ~sound.all()
+        self._sound = torch.where(first, sound, self._sound)
+        self._step = torch.where(first, step, self._step)
+        self._found.add_(first)
+
+    @torch.no_grad()
+    def accident(self, step: int) -> Accident | None:
+        """What the watch has seen so far, with a look at the weights; reads the device. ``step`` is the next one."""
+        peaks = torch._foreach_norm(self.parameters, float("inf"))
+        weights = torch.stack([peak.isfinite() for peak in peaks]).tolist()
+        sound = self._sound.tolist()
+        if all(weights) and all(sound):
+            return None
+        seen = int(self._step)
+        return Accident(seen if seen >= 0 else step, not sound[0], self._layers(sound[1:]), self._layers(weights))
+
+    def _layers(self, sound: list[bool]) -> list[str]:
+        return list(dict.fromkeys(owner for owner, good in zip(self.owners, sound, strict=True) if not good))

@@ -1,0 +1,138 @@
+"""Optimisers: which `torch.optim` algorithm turns ``.grad`` into a step, built with its fused kernel where there is one."""
+
+import math
+from abc import abstractmethod
+from dataclasses import field
+from typing import Any, ClassVar
+
+import torch
+
+from energy.component import Component, ConfigurationError, require
+from energy.network import Network
+
+FUSED = frozenset({"cpu", "cuda"})
+
+
+class Optimizer(Component):
+    """Common fields. Weight decay acts on every parameter, biases too, as in the papers.
+
+    Attributes:
+        lr: peak learning rate; the schedule says what is left of it at each step.
+        weight_decay: strength of the pull to zero.
+        layer_lr: peak learning rate of each layer, from the bottom up, in place of ``lr``; empty for one rate.
+    """
+
+    group: ClassVar[str] = "optimizer"
+    lr: float = 0.01
+    weight_decay: float = 0.0
+    layer_lr: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        require(0 < self.lr < math.inf, self, "lr", "a learning rate above 0")
+        require(0 <= self.weight_decay < math.inf, self, "weight_decay", "at least 0")
+        require(all(0 <= lr < math.inf for lr in self.layer_lr), self, "layer_lr", "learning rates of at least 0")
+
+    def create(self, network: Network) -> torch.optim.Optimizer:
+        """The optimiser of the network's parameters; each group remembers its own peak rate under ``peak``.
+
+        Raises:
+            ConfigurationError: when ``layer_lr`` has not one entry per layer.
+        """
+        groups = [{"params": parameters, "lr": lr, "peak": lr} for parameters, lr in self._rates(network)]
+        return self.algorithm(groups, fused=next(network.parameters()).device.type in FUSED)
+
+    @abstractmethod
+    def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        """The `torch.optim` object for these parameter groups, each of which holds its ``lr``."""
+
+    def _rates(self, network: Network) -> list[tuple[list[torch.nn.Parameter], float]]:
+        if not self.layer_lr:
+            return [(list(network.parameters()), self.lr)]
+        if len(self.layer_lr) != len(network.layers):
+            raise ConfigurationError(
+                f"{self.label}.layer_lr={self.layer_lr}: must have {len(network.layers)} entries, one per layer"
+            )
+        owners = layer_of(network)
+        names = [layer.name for layer in network.layers]
+        by_layer: list[list[torch.nn.Parameter]] = [[] for _ in names]
+        for name, parameter in network.named_parameters():
+            by_layer[names.index(owners[name])].append(parameter)
+        return [(some, lr) for some, lr in zip(by_layer, self.layer_lr, strict=True) if some]
+
+
+class SGD(Optimizer, name="sgd"):
+    """``v <- momentum v + g + weight_decay w``; ``w <- w - lr v``, or ``- lr (g + momentum v)`` with Nesterov's step.
+
+    Attributes:
+        momentum: what is kept of the last step, from 0 to below 1.
+        nesterov: whether the step looks ahead; needs momentum above 0.
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.momentum < 1, self, "momentum", "at least 0 and below 1")
+        require(not self.nesterov or self.momentum > 0, self, "nesterov", "false without momentum")
+
+    def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+            fused=fused,
+        )
+
+
+class Adaptive(Optimizer):
+    """Fields of Adam (Kingma & Ba, 2015) and AdamW (Loshchilov & Hutter, 2019).
+
+    Attributes:
+        beta1: decay of the mean gradient.
+        beta2: decay of the mean squared gradient.
+        eps: added to the root of the latter.
+    """
+
+    lr: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.beta1 < 1, self, "beta1", "at least 0 and below 1")
+        require(0 <= self.beta2 < 1, self, "beta2", "at least 0 and below 1")
+        require(0 < self.eps < math.inf, self, "eps", "above 0")
+
+    def settings(self, fused: bool) -> dict[str, Any]:
+        """The keyword arguments that both algorithms share."""
+        betas = (self.beta1, self.beta2)
+        return {"lr": self.lr, "betas": betas, "eps": self.eps, "weight_decay": self.weight_decay, "fused": fused}
+
+
+class Adam(Adaptive, name="adam"):
+    """Adam; weight decay is added to the gradient."""
+
+    def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, **self.settings(fused))
+
+
+class AdamW(Adaptive, name="adamw"):
+    """AdamW; weight decay acts on the weights directly."""
+
+    weight_decay: float = 0.01
+
+    def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, **self.settings(fused))
+
+
+def layer_of(network: Network) -> dict[str, str]:
+    """Parameter name to the name of the layer whose drive it belongs to."""
+    owners: dict[int, str] = {}
+    for edge in network.edges:
+        for parameter in edge.coupling.parameters():
+            owners.setdefault(id(parameter), network.layers[edge.target - 1].name)
+    return {name: owners[id(parameter)] for name, parameter in network.named_parameters()}

@@ -1,0 +1,72 @@
+"""The angle between the gradient that a settler and a rule give and the exact one, layer by layer.
+
+Exact means: through the equilibrium, by the settler ``implicit`` at the same gamma, taken at the equilibrium that the
+same relaxation reaches when it runs on. At gamma = 0 that is back-propagation.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from energy.network import Network
+from energy.objectives import Objective
+from energy.rules.contrast import Contrast
+from energy.rules.rule import Rule
+from energy.settle.dyadic import Implicit
+from energy.settle.settler import Settler
+from energy.train.optimizer import layer_of
+
+
+def probe(
+    network: Network, settler: Settler, rule: Rule, objective: Objective, x: Tensor, target: Tensor
+) -> dict[str, Any]:
+    """Cosines with the exact gradient on one batch ``x`` (B, *input shape), ``target`` (B, *output shape).
+
+    Returns:
+        ``cosine_worst`` and ``cosine_worst_layer``, ``cosine_whole``, ``cosines`` by layer; None where a gradient is
+        zero or not finite, so that there is no angle. No weight and no ``.grad`` changes.
+    """
+    given = rule.gradients(network, settler.settle(network, x, target, objective))
+    wide = next(network.parameters()).dtype if settler.gamma == 0 else x.dtype
+    settled = reference(settler, wide).settle(network, x.to(wide), target.to(wide), objective)
+    return angles(network, given, Contrast().gradients(network, settled))
+
+
+def reference(settler: Settler, dtype: torch.dtype = torch.float32) -> Implicit:
+    """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
+    tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
+    budget = max(300, 5 * settler.relax.max_steps)
+    onward = dataclasses.replace(settler.relax, max_steps=budget, tolerance=min(tight, settler.relax.tolerance or tight))
+    return Implicit(gamma=settler.gamma, relax=onward, nudged=onward)
+
+
+def angles(network: Network, given: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, Any]:
+    """Cosine of two gradients, aligned with ``network.parameters()``: by layer, the worst, and of the whole."""
+    owners = layer_of(network)
+    by_layer: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
+    for (name, _), one, other in zip(network.named_parameters(), given, wanted, strict=True):
+        pair = by_layer.setdefault(owners[name], ([], []))
+        pair[0].append(one)
+        pair[1].append(other)
+    cosines = {layer: cosine(*pair) for layer, pair in by_layer.items()}
+    known = {layer: value for layer, value in cosines.items() if value is not None}
+    worst = min(known, key=lambda layer: known[layer], default=None)
+    return {
+        "cosine_worst": None if worst is None else known[worst],
+        "cosine_worst_layer": worst,
+        "cosine_whole": cosine(given, wanted),
+        "cosines": cosines,
+    }
+
+
+def cosine(one: Sequence[Tensor], other: Sequence[Tensor]) -> float | None:
+    """``<a, b> / (|a| |b|)`` in float64, None when either is zero or not finite."""
+    a = torch.cat([tensor.detach().flatten().double() for tensor in one])
+    b = torch.cat([tensor.detach().flatten().double() for tensor in other])
+    product = a.norm() * b.norm()
+    if not (product > 0 and product.isfinite()):
+        return None
+    return float((a @ b / product).clamp(-1.0, 1.0))

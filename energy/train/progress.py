@@ -1,0 +1,59 @@
+"""What a person sees while a run trains: a bar on a terminal where tqdm is installed, and one line per epoch."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+
+class Bar(Protocol):
+    """The one thing asked of a progress bar."""
+
+    def update(self, n: float | None = 1, /) -> object:
+        """Move by ``n`` steps."""
+
+
+class Silent:
+    """A bar that shows nothing."""
+
+    def update(self, n: float | None = 1, /) -> object:
+        """Nothing."""
+        return n
+
+
+@contextmanager
+def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
+    """A bar over ``total`` steps of which ``done`` are done, silent when unwanted, off a terminal or without tqdm."""
+    if not show or not sys.stderr.isatty():
+        yield Silent()
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield Silent()
+        return
+    with tqdm(desc=title, total=total, initial=done, leave=False, unit="step", file=sys.stderr) as shown:
+        yield shown
+
+
+def say(show: bool, text: str) -> None:
+    """One line on the error stream, where records and tables do not go."""
+    if show:
+        print(text, file=sys.stderr, flush=True)
+
+
+def epoch_line(title: str, line: Mapping[str, Any], epochs: int) -> str:
+    """The line of a finished epoch."""
+    parts = [f"{title}: epoch {line['epoch'] + 1}/{epochs}", f"objective {_number(line['train_objective'], 4)}"]
+    parts.append(f"accuracy {_number(line['train_accuracy'], 2)} %")
+    if line["validation_accuracy"] is not None:
+        parts.append(f"validation {_number(line['validation_accuracy'], 2)} %")
+    parts += [f"{phase} {found['sweeps_mean']:.1f} sweeps" for phase, found in line["settle"].items()]
+    if line["cosine_worst"] is not None:
+        parts.append(f"worst cosine {line['cosine_worst']:.4f} ({line['cosine_worst_layer']})")
+    parts.append(f"{line['seconds']['total']:.1f} s")
+    return ", ".join(parts)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "not finite" if value is None else f"{value:.{digits}f}"

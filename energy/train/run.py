@@ -1,0 +1,157 @@
+"""What one training is: the components it is made of, where it runs, and where it writes."""
+
+import enum
+import hashlib
+import json
+import math
+from dataclasses import field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from energy.component import Component, ConfigurationError, describe, require
+from energy.data.dataset import DataSet
+from energy.model import Model
+from energy.objectives import CrossEntropy, Objective
+from energy.rules.contrast import Contrast
+from energy.rules.rule import Rule
+from energy.settle.dyadic import DualPropagation
+from energy.settle.settler import Settler
+from energy.train.optimizer import SGD, Optimizer
+from energy.train.schedule import Cosine, Schedule
+
+
+class Precision(enum.Enum):
+    """Number format of activities. Weights are float64 under FLOAT64 and float32 otherwise."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    BFLOAT16 = "bfloat16"
+
+    @property
+    def activity(self) -> torch.dtype:
+        """The format of inputs, states and differences."""
+        return {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}[self.value]
+
+    @property
+    def weight(self) -> torch.dtype:
+        """The format of parameters and of what the optimiser keeps."""
+        return torch.float64 if self is Precision.FLOAT64 else torch.float32
+
+
+class Weights(enum.Enum):
+    """Which weights a run ends with."""
+
+    BEST = "those of the epoch with the highest validation accuracy"
+    LAST = "those of the last epoch"
+
+
+class Training(Component):
+    """How long, how much at a time, and how often the run looks up from its work.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: samples per step; what does not fill a batch is left out of the epoch.
+        evaluate_batch: samples per batch when scoring.
+        weights: which weights are kept and tested.
+        check_every: steps between two reads of the non-finite watch.
+        checkpoint_every: steps between two checkpoints; 0 for one at the end of each epoch.
+        keep: how many checkpoints stay on the disk while training.
+        probe_every: epochs between two measurements of the gradient's angle; 0 for none.
+        probe_batch: samples in that measurement.
+        time_limit: seconds after which the run saves and leaves; 0 for none.
+        deterministic: on a GPU, only kernels that repeat bit for bit.
+        progress: whether to show a bar on a terminal, and a line per epoch.
+    """
+
+    group: ClassVar[str] = "train"
+    epochs: int = 10
+    batch_size: int = 100
+    evaluate_batch: int = 500
+    weights: Weights = Weights.BEST
+    check_every: int = 50
+    checkpoint_every: int = 0
+    keep: int = 2
+    probe_every: int = 1
+    probe_batch: int = 64
+    time_limit: float = 0.0
+    deterministic: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "evaluate_batch", "check_every", "keep", "probe_batch"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        for name in ("checkpoint_every", "probe_every"):
+            require(getattr(self, name) >= 0, self, name, "at least 0")
+        require(0 <= self.time_limit < math.inf, self, "time_limit", "a number of seconds of at least 0")
+
+
+class Run(Component):
+    """One training, completely.
+
+    Attributes:
+        seed: the number from which, with purpose, epoch and step, every random draw follows.
+        device: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
+        precision: number format of activities and weights.
+        title: what tables and figures call it.
+        out: the run folder; empty for ``runs/<title>-<hash of the configuration>``.
+    """
+
+    group: ClassVar[str] = "run"
+    model: Model
+    data: DataSet
+    settler: Settler = field(default_factory=DualPropagation)
+    objective: Objective = field(default_factory=CrossEntropy)
+    rule: Rule = field(default_factory=Contrast)
+    optimizer: Optimizer = field(default_factory=SGD)
+    schedule: Schedule = field(default_factory=Cosine)
+    train: Training = field(default_factory=Training)
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = Precision.FLOAT32
+    title: str = "run"
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
+        require(bool(self.title) and "/" not in self.title, self, "title", "a word without a slash")
+        require(_is_device(self.device), self, "device", "auto, cpu, cuda or cuda:<number>")
+
+    @property
+    def folder(self) -> Path:
+        """Where this run writes, and nowhere else."""
+        return Path(self.out) if self.out else Path("runs") / f"{self.title}-{digest(identity(self))}"
+
+    def place(self) -> torch.device:
+        """The device, which is touched here for the first time.
+
+        Raises:
+            ConfigurationError: when a GPU is asked for that is not there.
+        """
+        name = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(name)
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ConfigurationError(f"run.device={self.device!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+        return device
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """The description of a run less what does not change its numbers: two runs with one identity are the same run."""
+    plain = describe(run)
+    for name in ("title", "out", "device"):
+        del plain[name]
+    for name in ("time_limit", "checkpoint_every", "keep", "progress"):
+        del plain["train"][name]
+    return plain
+
+
+def digest(plain: dict[str, Any]) -> str:
+    """Ten hexadecimal digits of a description."""
+    text = json.dumps(plain, sort_keys=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def _is_device(name: str) -> bool:
+    kind, colon, index = name.partition(":")
+    return name in {"auto", "cpu", "cuda"} or (kind == "cuda" and bool(colon) and index.isdigit())

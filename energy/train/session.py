@@ -1,0 +1,193 @@
+"""Everything that changes while a run trains, and how it goes into a checkpoint and comes back.
+
+No generator state is among it: every random draw is a function of (seed, purpose, epoch, step).
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from energy.component import describe
+from energy.data.images import Images
+from energy.network import Network
+from energy.settle.settler import Settled
+from energy.train import checkpoint
+from energy.train.clock import Clock
+from energy.train.guard import Guard, NonFinite
+from energy.train.meter import Tally
+from energy.train.provenance import provenance
+from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
+from energy.train.run import Run, Weights
+
+
+class Session:
+    """One training under way.
+
+    Attributes:
+        epoch, batch: where it stands: epochs finished, and steps done of the next one.
+        step: steps done since the start of the run.
+        best: ``{"epoch", "accuracy"}`` of the best validation so far, with its weights in ``best_weights``.
+        totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
+        breaks: one entry for each time the run was continued: at which step, on which machine.
+    """
+
+    def __init__(self, run: Run, folder: Path) -> None:
+        self.run, self.folder = run, folder
+        self.device = run.place()
+        self.network: Network = run.model.build(run.data.shape, run.data.classes, seed=run.seed)
+        run.objective.check(self.network.output.potential)
+        self.network.to(self.device, run.precision.weight)
+        self.optimizer = run.optimizer.create(self.network)
+        self.splits = run.data.load(self.device, run.seed, run.precision.activity)
+        self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
+        self.guard = Guard(self.network, self.optimizer)
+        self.tally, self.clock = Tally(self.device), Clock(self.device)
+        self.epoch = self.batch = self.step = 0
+        self.best: dict[str, Any] | None = None
+        self.best_weights: dict[str, Tensor] = {}
+        self.totals: dict[str, Any] = {"multiply_adds": 0, "seconds": {}, "outcomes": {}, "sweeps": Counter()}
+        self.breaks: list[dict[str, Any]] = []
+
+    def set_rate(self) -> float:
+        """Give every parameter group its learning rate for this step; the greatest of them."""
+        progress = self.epoch + self.batch / self.steps_per_epoch
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.run.schedule.rate(group["peak"], progress, self.run.train.epochs)
+        return max(group["lr"] for group in self.optimizer.param_groups)
+
+    def settle(self, x: Tensor, target: Tensor) -> Settled:
+        """Settle one batch; what the settler itself finds not finite stops the run like anything else that is not."""
+        try:
+            return self.run.settler.settle(self.network, x, target, self.run.objective, self.tally.ledger)
+        except ValueError as error:
+            if "not finite" not in str(error):
+                raise
+            self.fail(f"step {self.step}: {error}")
+
+    def check(self) -> None:
+        """Stop if anything was not finite since the last check, saving the state that caused it.
+
+        Raises:
+            NonFinite: naming step, layers, settler and folder.
+        """
+        accident = self.guard.accident(self.step)
+        if accident is not None:
+            self.fail(str(accident))
+
+    def fail(self, what: str) -> NoReturn:
+        """Save the present state under ``failed/`` and raise ``NonFinite`` with ``what`` in it."""
+        saved = checkpoint.write(self.folder / FAILED, self.step, self._tensors(), self._facts())
+        settler = describe(self.run.settler)
+        nudge = ", ".join(f"{name}={settler[name]}" for name in ("name", "beta", "gamma") if name in settler)
+        layer = f"; first diverged: {self.tally.diverged}" if self.tally.diverged else ""
+        raise NonFinite(f"{what}{layer}; {nudge}; no update was made from it; state saved in {saved}")
+
+    def save(self) -> Path:
+        """Write a checkpoint of the present state and drop the oldest ones."""
+        folder = self.folder / CHECKPOINTS
+        path = checkpoint.write(folder, self.step, self._tensors(), self._facts())
+        checkpoint.prune(folder, self.run.train.keep)
+        return path
+
+    def resume(self) -> bool:
+        """Continue from the newest checkpoint of the run folder, if there is one.
+
+        Raises:
+            DamagedCheckpoint: when the newest is not what was written. Removing it, to fall back to the one before,
+                is left to the user.
+        """
+        found = checkpoint.steps(self.folder / CHECKPOINTS)
+        if found:
+            self._restore(*checkpoint.read(found[-1], self.device))
+            self.breaks.append({"step": self.step, **provenance(self.device)})
+        if (self.folder / RECORD).exists():
+            cut(self.folder / RECORD, self.epoch)
+        return bool(found)
+
+    def close_epoch(self, line: dict[str, Any], accuracy: float | None) -> None:
+        """Write the line of the epoch just finished, remember the weights if they are the best, and begin the next."""
+        if accuracy is not None and (self.best is None or accuracy > self.best["accuracy"]):
+            self.best = {"epoch": self.epoch, "accuracy": accuracy}
+            if self.run.train.weights is Weights.BEST:
+                self.best_weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        append_line(self.folder / RECORD, line)
+        self._add_up()
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.tally, self.clock = Tally(self.device), Clock(self.device)
+
+    def final_weights(self) -> tuple[dict[str, Tensor], str]:
+        """The weights the run ends with, and which they are."""
+        if self.best is not None and self.best_weights:
+            return self.best_weights, f"best validation, epoch {self.best['epoch']}"
+        return self.network.state_dict(), f"last, epoch {self.epoch - 1}"
+
+    def probe_batch(self) -> tuple[Tensor, Tensor]:
+        """The same few training images at every epoch, without augmentation."""
+        images: Images = self.splits.train
+        return images.take(slice(0, self.run.train.probe_batch))
+
+    def _add_up(self) -> None:
+        self.totals["multiply_adds"] += self.tally.ledger.multiply_adds
+        self.totals["sweeps"] += self.tally.histogram()
+        for name, seconds in self.clock.read().items():
+            self.totals["seconds"][name] = self.totals["seconds"].get(name, 0.0) + seconds
+        for phase, counts in self.tally.outcomes.items():
+            known = self.totals["outcomes"].setdefault(phase, {})
+            for outcome, count in counts.items():
+                known[outcome] = known.get(outcome, 0) + count
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
+        tensors |= {f"tally/{name}": tensor for name, tensor in self.tally.tensors().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": x for name, x in slots.items() if isinstance(x, Tensor)}
+        return tensors
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "run": describe(self.run),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "best": self.best,
+            "tally": self.tally.facts(),
+            "seconds": self.clock.read(),
+            "totals": {**self.totals, "sweeps": sorted(self.totals["sweeps"].items())},
+            "breaks": self.breaks,
+            "optimizer": self._scalars(),
+            "provenance": provenance(self.device),
+        }
+
+    def _scalars(self) -> dict[str, dict[str, Any]]:
+        """What the optimiser remembers of each parameter that is not a tensor."""
+        state = self.optimizer.state_dict()["state"]
+        return {str(i): {k: x for k, x in slots.items() if not isinstance(x, Tensor)} for i, slots in state.items()}
+
+    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        self.network.load_state_dict(_under(tensors, "weights/"))
+        self.best_weights, self.best = _under(tensors, "best/"), facts["best"]
+        self.tally.restore(_under(tensors, "tally/"), facts["tally"])
+        self.clock.seconds.update(facts["seconds"])
+        self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
+        self.totals = {**facts["totals"], "sweeps": Counter(dict(facts["totals"]["sweeps"]))}
+        self.breaks = facts["breaks"]
+        state: dict[int, dict[str, Any]] = {int(index): slots for index, slots in facts["optimizer"].items()}
+        for name, tensor in _under(tensors, "optimizer/").items():
+            index, slot = name.split("/")
+            state.setdefault(int(index), {})[slot] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def begin(run: Run, folder: Path) -> Session:
+    """A session at the start of the run, or where its newest checkpoint left it."""
+    session = Session(run, folder)
+    session.resume()
+    return session
