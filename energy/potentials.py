@@ -101,26 +101,29 @@ class Clamp(Gated):
         return scaled.clamp(self.lower, self.upper)
 
     def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
-        """Each bounded side contributes clamp(distance to it/|e| + share of the dyad beyond, 0, 1): divisions, never differences."""
-        width = error.abs().add_(torch.finfo(error.dtype).tiny)
-        part = self._inside(drive - self.lower / self.slope, width, error, plus)
-        if self.upper < math.inf:
-            above = self._inside(self.upper / self.slope - drive, width, error, 1 - plus)
-            part = (part + above - 1).clamp_(min=0)
-        return part.mul_(self.slope)
-
-    @staticmethod
-    def _inside(distance: Tensor, width: Tensor, error: Tensor, plus: float) -> Tensor:
-        """The fraction of the dyad on the inner side of one bound, `distance` being how far inside the drive is."""
-        share = error.new_tensor(plus) if plus == 0.5 else torch.where(error > 0, plus, 1 - plus).to(error.dtype)
-        return torch.addcdiv(share, distance, width).clamp_(0, 1)
-
-    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
-        scaled = drive * self.slope
-        return direction * (self.slope * ((scaled > self.lower) & (scaled < self.upper)))
+        return self._gate(drive, error, 1.0, plus)
 
     def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
-        return self.tangent(drive, h) if beta == 0 else self.gate(drive, h * beta, plus).mul_(h)
+        return self.tangent(drive, h) if beta == 0 else self._gate(drive, h, beta, plus).mul_(h)
+
+    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
+        inside = (drive > self.lower / self.slope) & (drive < self.upper / self.slope)
+        return direction * inside if self.slope == 1 else direction * inside * self.slope
+
+    def _gate(self, drive: Tensor, h: Tensor, beta: float, plus: float) -> Tensor:
+        """Each bounded side contributes clamp(distance to it/|βh| + share of the dyad beyond, 0, 1): divisions, never differences."""
+        width = h.abs().add_(torch.finfo(h.dtype).tiny)
+        distance = drive if self.lower == 0 else drive - self.lower / self.slope
+        part = _fraction(distance, width, h, beta, plus)
+        if self.upper < math.inf:
+            part = part.add_(_fraction(self.upper / self.slope - drive, width, h, beta, 1 - plus)).sub_(1).clamp_(min=0)
+        return part if self.slope == 1 else part.mul_(self.slope)
+
+
+def _fraction(distance: Tensor, width: Tensor, h: Tensor, beta: float, plus: float) -> Tensor:
+    """The fraction of the dyad on the inner side of a bound that lies `distance` beyond the drive; `width` = |h|."""
+    share = h.new_tensor(plus) if plus == 0.5 else torch.where(h * beta > 0, plus, 1 - plus).to(h.dtype)
+    return torch.addcdiv(share, distance, width, value=1 / abs(beta)).clamp_(0, 1)
 
 
 class Identity(Clamp, name="identity"):
