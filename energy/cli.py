@@ -91,3 +91,7 @@ def _said_by_us(error: BaseException) -> bool:
 def _complain(error: object, status: int) -> int:
     print(f"energy: {' '.join(str(error).split())}", file=sys.stderr)
     return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -197,12 +197,16 @@ def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str
 
 def _create(cls: type[C], values: Mapping[str, Any], path: str) -> C:
     if inspect.isabstract(cls):
-        raise ConfigurationError(f"{path}={_title(cls)}: cannot be used before it defines {min(cls.__abstractmethods__)}")
+        raise ConfigurationError(
+            f"{path}={_title(cls)}: cannot be used before it defines {min(cls.__abstractmethods__)}"
+        )
     try:
         return cls(**values)
     except ConfigurationError as error:
         own = str(error).removeprefix(f"{_title(cls)}.")
-        raise ConfigurationError(_join(path, own) if own != str(error) else f"{path or cls.__name__}: {error}") from None
+        raise ConfigurationError(
+            _join(path, own) if own != str(error) else f"{path or cls.__name__}: {error}"
+        ) from None
 
 
 def _coerce(value: Any, kind: Any, default: Any, path: str) -> Any:

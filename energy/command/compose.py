@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from energy.command import trust
 from energy.command.catalogue import own
@@ -84,7 +85,7 @@ def _compose(config: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The composition as plain values, interpolations unresolved; mistakes in files become one line."""
     try:
         composed = compose(config, overrides=list(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigurationError(_one_line(error)) from None
     return cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=False))
 
@@ -115,4 +116,4 @@ def _spread(jobs: Sequence[Job], plain: Sequence[dict[str, Any]]) -> None:
 def _one_line(error: Exception) -> str:
     told = str(error).partition("Config search path:")[0]
     lines = [text.strip() for text in told.splitlines() if text.strip()]
-    return "; ".join(lines[:2])
+    return "; ".join(lines if isinstance(error, YAMLError) else lines[:2])

@@ -13,10 +13,8 @@ def list_sets(names: list[str]) -> int:
     """Every set, its size, and whether its files are there."""
     print(f"data sets under {data_root()} (ENERGY_DATA names the folder)")
     for dataset in _chosen(names or list(choices(DataSet))):
-        channels, height, width = dataset.image
-        print(
-            f"  {dataset.label:<14} {channels} x {height} x {width}, {dataset.classes} classes    {_presence(dataset)}"
-        )
+        size = " x ".join(str(number) for number in dataset.image)
+        print(f"  {dataset.label:<14} {size}, {dataset.classes} classes    {_presence(dataset)}")
     return 0
 
 

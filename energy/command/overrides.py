@@ -41,9 +41,7 @@ def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[st
     override = parse(text)
     path = override.key_or_group
     if path.split(".")[0].split("/")[0] == "hydra":
-        raise ConfigurationError(
-            f"{path}: Hydra's own settings cannot be changed; sweeps run here, one after the other"
-        )
+        raise ConfigurationError(f"{path}: Hydra's own settings cannot be changed; sweeps run in this process")
     if override.is_delete():
         return override
     value = text.partition("=")[2]
@@ -108,8 +106,12 @@ def expand(overrides: Iterable[Override], groups: Mapping[str, Collection[str]],
 def _values(override: Override, names: Collection[str]) -> list[str]:
     value = override.value()
     if isinstance(value, Glob):
-        return value.filter(sorted(names))
-    return list(override.sweep_string_iterator())
+        found = value.filter(sorted(names))
+    else:
+        found = list(override.sweep_string_iterator())
+    if not found:
+        raise ConfigurationError(f"{(override.input_line or '').lstrip('+')}: fits no name")
+    return found
 
 
 def _names(override: Override) -> list[str] | None:
@@ -117,7 +119,7 @@ def _names(override: Override) -> list[str] | None:
     value: Any = override.value()
     if isinstance(value, Glob):
         return []
-    items = list(override.sweep_iterator()) if override.is_sweep_override() else [value]
+    items: list[Any] = list(override.sweep_iterator()) if override.is_sweep_override() else [value]
     words = [item.text if isinstance(item, QuotedString) else item for item in items]
     return words if all(isinstance(word, str) for word in words) else None
 

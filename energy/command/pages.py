@@ -5,7 +5,6 @@ import enum
 import inspect
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
 from typing import Any, get_args, get_origin
 
 from energy.component import Component, ConfigurationError, annotations, build, choices, nearest
@@ -21,8 +20,8 @@ def section(title: str, classes: dict[str, type[Component]]) -> str:
     """One group of the catalogue."""
     lines = [f"{title}="]
     for name, cls in classes.items():
-        lines.append(f"  {name:<24} {summary(cls)}".rstrip())
-        lines += _wrap(fields(cls), 6)
+        lines += _wrap(f"  {name:<20} {summary(cls)}".rstrip(), 4)
+        lines += _wrap(f"      {'; '.join(fields(cls))}".rstrip(), 6)
     return "\n".join(lines)
 
 
@@ -32,10 +31,10 @@ def part(title: str, cls: type[Component]) -> str:
 
 
 def summary(cls: type[Component]) -> str:
-    """The first line of the class's own documentation; empty if it has none."""
+    """The first paragraph of the class's own documentation on one line; empty if it has none."""
     text = inspect.getdoc(cls) or ""
     made_up = text.startswith(f"{cls.__name__}(") and cls.__doc__ == text
-    return "" if made_up else text.partition("\n")[0]
+    return "" if made_up else " ".join(text.partition("\n\n")[0].split())
 
 
 def fields(cls: type[Component]) -> list[str]:
@@ -120,8 +119,6 @@ def _changed(value: Component) -> str:
     return f"({', '.join(f'{name}={_show(getattr(value, name))}' for name in names)})" if names else ""
 
 
-def _wrap(items: Iterable[str], indent: int) -> Iterator[str]:
+def _wrap(text: str, indent: int) -> list[str]:
     width = max(60, min(120, shutil.get_terminal_size((110, 24)).columns))
-    pad = " " * indent
-    text = "; ".join(items)
-    return iter(textwrap.wrap(text, width, initial_indent=pad, subsequent_indent=pad, break_on_hyphens=False))
+    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_on_hyphens=False)

@@ -113,9 +113,7 @@ def explain(line: Line) -> int:
 VERBS: Final = {
     "train": Verb("[name=value ...]", "train a network, test it once", train),
     "evaluate": Verb("RUN_FOLDER ...", "score a trained network again", evaluate),
-    "compare": Verb(
-        "[name=value ...]", "one network, several settlers: accuracy, gradient, price in one table", compare
-    ),
+    "compare": Verb("[name=value ...]", "one network, several settlers, one table", compare),
     "data": Verb("list | check NAME ... | fetch NAME ...", "the data sets under $ENERGY_DATA", data),
     "table": Verb("FOLDER [RUN_FOLDER ...]", "published against measured, from results.csv and expected.json", table),
     "plot": Verb("FOLDER ...", "figures of runs and comparisons, from their records", plot),
