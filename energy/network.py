@@ -123,7 +123,7 @@ class Network(nn.Module):
     def activity(self, x: Tensor) -> State:
         """Every layer's response to one bottom-up pass. Differentiable."""
         self.check(x)
-        states = [x]
+        states = [laid_out(x)]
         for k, layer in enumerate(self.layers, start=1):
             drives = [edge.coupling.drive(states[edge.source]) for edge in self.into(k)]
             states.append(layer.potential.response(_total(drives)))
@@ -154,6 +154,11 @@ class Network(nn.Module):
                     heard.append(gain * edge.coupling.adjoint(states[edge.target], edge.coupling.linearise(states[k])[1]))
             drives.append(_total(heard))
         return State(drives)
+
+
+def laid_out(x: Tensor) -> Tensor:
+    """Images with the channel as the fastest axis, which the convolution kernels prefer; the numbers and the shape are the same."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _total(tensors: Sequence[Tensor]) -> Tensor:

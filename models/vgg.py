@@ -35,10 +35,10 @@ class VGG(Model, name="vgg"):
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network, fan_in = Network(shape), shape[0]
-        for k, (channels, after) in enumerate(zip(self.plan, [*self.plan[1:], 1], strict=True), start=1):
+        for channels, after in zip(self.plan, [*self.plan[1:], 1], strict=True):
             if channels:
-                pool = MaxPool(2) if after == 0 else None
-                network.add(Convolution(fan_in, channels, 3, padding=1, pool=pool), self.hidden, name=f"conv{k}")
+                pool, number = MaxPool(2) if after == 0 else None, len(network.layers) + 1
+                network.add(Convolution(fan_in, channels, 3, padding=1, pool=pool), self.hidden, name=f"conv{number}")
                 fan_in = channels
         for k, size in enumerate(self.dense, start=1):
             network.add(Dense(math.prod(network.shape(len(network.layers))), size), self.hidden, name=f"dense{k}")

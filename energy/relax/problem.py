@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from energy.ledger import Ledger
-from energy.network import Edge, Network
+from energy.network import Edge, Network, laid_out
 from energy.objectives import Objective
 from energy.state import State
 
@@ -22,7 +22,7 @@ class Problem(abc.ABC):
     """s = response(s) for the layers of `network` above a clamped `x`, at feedback gain `gamma`."""
 
     def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str) -> None:
-        self.network, self.x, self.gamma, self.ledger, self.phase = network, x, gamma, ledger, phase
+        self.network, self.x, self.gamma, self.ledger, self.phase = network, laid_out(x), gamma, ledger, phase
         self.depth = len(network.layers)
         self.colours = _colours(network)
         self.gains = [edge.gain(gamma) for edge in network.edges]

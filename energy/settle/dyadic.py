@@ -49,7 +49,7 @@ class Dyadic(Settler):
         ended = solutions["nudged"] = solve(dyad, dyad.start(state, free), self.nudged)
         mean, delta = ended.state.tensors[: dyad.depth], ended.state.tensors[dyad.depth :]
         return SettledDyad(
-            x=x, output=state[-1], ledger=ledger, solutions=solutions, points=dyad.points, mean=State(mean),
+            x=free.x, output=state[-1], ledger=ledger, solutions=solutions, points=dyad.points, mean=State(mean),
             delta=list(delta), gamma=self.gamma,
         )
 

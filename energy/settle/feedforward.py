@@ -27,5 +27,5 @@ class Feedforward(Settler, name="feedforward"):
         delta: list[Tensor | None] = [None] * (len(network.layers) - 1)
         delta.append(top.potential.tangent(free.drive(len(network.layers)), error))
         return SettledDyad(
-            x=x, output=state[-1], ledger=ledger, points=free.points, mean=state, delta=delta, gamma=self.gamma
+            x=free.x, output=state[-1], ledger=ledger, points=free.points, mean=state, delta=delta, gamma=self.gamma
         )

@@ -12,7 +12,7 @@ from energy.component import Component, require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
-from energy.relax.problem import Problem, Single
+from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
@@ -139,5 +139,3 @@ def checked(network: Network, x: Tensor, target: Tensor, objective: Objective) -
     network.check(x, target)
     objective.check(network.output.potential)
 
-
-__all__ = ["Phase", "Prediction", "Problem", "Settled", "SettledDyad", "SettledPhases", "Settler"]

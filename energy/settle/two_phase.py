@@ -62,7 +62,7 @@ class Phases(Settler):
             else:
                 phases.append(self.phase(state, weight, problem, target, objective))
         return SettledPhases(
-            x=x, output=state[-1], ledger=ledger, solutions=solutions, points=free.points, phases=phases,
+            x=free.x, output=state[-1], ledger=ledger, solutions=solutions, points=free.points, phases=phases,
             factors=self.factors(network),
         )
 

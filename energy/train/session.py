@@ -39,7 +39,7 @@ class Session:
         self.device = run.place()
         self.network: Network = run.model.build(run.data.shape, run.data.classes, seed=run.seed)
         run.objective.check(self.network.output.potential)
-        self.network.to(self.device, run.precision.weight)
+        self.network.to(self.device, run.precision.weight, memory_format=torch.channels_last)
         self.optimizer = run.optimizer.create(self.network)
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
