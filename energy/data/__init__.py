@@ -1,0 +1,39 @@
+"""Data sets: read without running code from them, held on the device, given out in a keyed order."""
+
+from energy.data.augment import Augment
+from energy.data.check import Examples, Raw, check
+from energy.data.cifar import Cifar10, Cifar100
+from energy.data.dataset import DataSet, Splits
+from energy.data.digits import Digits
+from energy.data.error import DataError
+from energy.data.fetch import fetch
+from energy.data.imagenet32 import ImageNet32, ImageNette32
+from energy.data.images import Images
+from energy.data.listing import describe_sets
+from energy.data.mnist import FashionMnist, Mnist
+from energy.data.published import Published
+from energy.data.source import data_root
+from energy.data.stl10 import Stl10
+
+__all__ = [
+    "Augment",
+    "Cifar10",
+    "Cifar100",
+    "DataError",
+    "DataSet",
+    "Digits",
+    "Examples",
+    "FashionMnist",
+    "ImageNet32",
+    "ImageNette32",
+    "Images",
+    "Mnist",
+    "Published",
+    "Raw",
+    "Splits",
+    "Stl10",
+    "check",
+    "data_root",
+    "describe_sets",
+    "fetch",
+]

@@ -1,0 +1,118 @@
+"""What a data set is: its images and labels, and how they are split, normalised and augmented."""
+
+import abc
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad as extend
+
+from energy.component import Component, require
+from energy.data.augment import Augment
+from energy.data.check import Examples, Raw, check
+from energy.data.error import DataError
+from energy.data.images import Images
+from energy.stream import stream
+
+
+class Splits(NamedTuple):
+    """``train`` and ``validation`` are disjoint parts of the published training set; ``test`` is the published one."""
+
+    train: Images
+    validation: Images
+    test: Images
+
+
+class DataSet(Component):
+    """Labelled images. A set of one's own sets ``image`` and ``classes`` and defines ``read``.
+
+    Class attributes: ``image`` is (C, H, W), ``classes`` their number, ``names`` the classes in the order of their
+    labels, as many as are worth naming, and ``levels`` the pixel value that stands for 1.
+
+    Attributes:
+        mean: of each channel, or one for all; x = (pixel / levels - mean) / std.
+        std: like ``mean``.
+        validation: the fraction of the training images, or of ``limit``, that the seed sets aside.
+        limit: how many training images to use; 0 for all that are not set aside. Larger ones contain smaller ones.
+        pad: width of a border of zero pixels, added on every side.
+        crop: largest shift of a training image each way, in pixels.
+        flip: whether half of the training images are mirrored.
+        cutout: side of the square that is blanked in training images.
+    """
+
+    group = "data"
+    image: ClassVar[tuple[int, int, int]]
+    classes: ClassVar[int]
+    levels: ClassVar[int] = 255
+    names: ClassVar[tuple[str, ...]] = ()
+
+    mean: list[float] = dataclasses.field(default_factory=lambda: [0.0])
+    std: list[float] = dataclasses.field(default_factory=lambda: [1.0])
+    validation: float = 0.1
+    limit: int = 0
+    pad: int = 0
+    crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        counts, side = {1, self.image[0]}, min(self.image[1:])
+        require(
+            len(self.mean) in counts and all(abs(m) < 1e6 for m in self.mean), self, "mean", "finite, one a channel"
+        )
+        require(len(self.std) in counts and all(0 < s < 1e6 for s in self.std), self, "std", "positive, one a channel")
+        require(0 <= self.validation < 1, self, "validation", "at least 0 and below 1")
+        require(self.limit >= 0, self, "limit", "at least 0")
+        for field in ("pad", "crop", "cutout"):
+            require(0 <= getattr(self, field) <= side, self, field, f"between 0 and {side}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images as they are given out, the border included."""
+        channels, height, width = self.image
+        return channels, height + 2 * self.pad, width + 2 * self.pad
+
+    @abc.abstractmethod
+    def read(self) -> Raw:
+        """All published examples: pixels (N, C, H, W), uint8 or floating and finite; labels (N,), int64, from 0."""
+
+    def load(self, device: str | torch.device, seed: int, dtype: torch.dtype = torch.float32) -> Splits:
+        """The set on ``device``, its training part divided by ``seed``, giving out batches in ``dtype``.
+
+        Raises:
+            DataError: when the set is missing, damaged, not what was published, or smaller than ``limit`` asks for.
+        """
+        train, test = self.read()
+        for split, examples in (("train", train), ("test", test)):
+            check(examples, f"{self.label} {split}", self.image, self.classes)
+        chosen, aside = self._divide(len(train.labels), seed)
+        augment = Augment(self.crop, self.flip, self.cutout)
+        return Splits(
+            self._images(_pick(train, chosen), augment, device, dtype),
+            self._images(_pick(train, aside), Augment(), device, dtype),
+            self._images(test, Augment(), device, dtype),
+        )
+
+    def _divide(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Which of the published training images are trained on and which are set aside, each in ascending order."""
+        aside = round(self.validation * (self.limit or count))
+        used = self.limit or count - aside
+        if not 0 < used <= count - aside:
+            raise DataError(
+                f"{self.label}.limit={self.limit}: with {aside} images set aside, it must leave between 1 and "
+                f"{count - aside} of the {count} training images"
+            )
+        order = torch.randperm(count, generator=stream(seed, "split"))
+        return order[:used].sort().values, order[count - aside :].sort().values
+
+    def _images(self, examples: Examples, augment: Augment, device: str | torch.device, dtype: torch.dtype) -> Images:
+        pixels = extend(examples.pixels, (self.pad,) * 4) if self.pad else examples.pixels
+        mean, std = (torch.tensor(value, dtype=torch.float64)[:, None, None] for value in (self.mean, self.std))
+        work = torch.promote_types(dtype, torch.float32)
+        scale, shift = (value.to(device, work) for value in (1 / (self.levels * std), mean / std))
+        return Images(pixels.to(device), examples.labels.to(device), scale, shift, self.classes, augment, dtype)
+
+
+def _pick(examples: Examples, rows: Tensor) -> Examples:
+    return Examples(examples.pixels[rows], examples.labels[rows])

@@ -1,0 +1,77 @@
+"""One split of a set, held on the device, and the batches it gives out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.data.augment import Augment, draw
+from energy.data.error import DataError
+from energy.stream import stream
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """``pixels`` (N, C, H, W), uint8, and ``labels`` (N,), int64, both on the device where batches are wanted.
+
+    A batch is ``pixels * scale - shift``, computed in ``dtype`` (in float32 below that); ``scale`` and ``shift`` are
+    (C, 1, 1). ``augment`` applies to training batches alone.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    scale: Tensor
+    shift: Tensor
+    classes: int
+    augment: Augment
+    dtype: torch.dtype = torch.float32
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    def steps(self, batch_size: int, *, train: bool) -> int:
+        """Batches an epoch: training drops the last one unless it is full, evaluation keeps it.
+
+        Raises:
+            DataError: when there is not one full batch to train on.
+        """
+        if batch_size < 1 or (train and batch_size > len(self)):
+            raise DataError(f"batch_size={batch_size}: must be between 1 and the {len(self)} images there are")
+        return len(self) // batch_size if train else -(-len(self) // batch_size)
+
+    def batches(
+        self, batch_size: int, *, seed: int, epoch: int, train: bool, start_step: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pairs ``x`` (B, C, H, W) and ``y`` (B,) of one epoch, from ``start_step`` on.
+
+        Training shuffles by (seed, epoch) and augments by (seed, epoch, step), so an epoch may begin anywhere and gives
+        the same batches on any device. Evaluation goes through all images in their order, as they are.
+
+        Raises:
+            DataError: at once, for a batch size that does not fit.
+        """
+        steps = range(start_step, self.steps(batch_size, train=train))
+        if not train:
+            return (self.take(slice(step * batch_size, (step + 1) * batch_size)) for step in steps)
+        order = torch.randperm(len(self), generator=stream(seed, "order", epoch)).to(self.pixels.device)
+        rows = (order[step * batch_size : (step + 1) * batch_size] for step in steps)
+        return (
+            self._augmented(row, stream(seed, "augment", epoch, step)) for row, step in zip(rows, steps, strict=True)
+        )
+
+    def take(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """The chosen images, normalised and otherwise as they are, and their labels."""
+        x = self.pixels[rows].to(self.scale.dtype, copy=True).mul_(self.scale).sub_(self.shift)
+        return x.to(self.dtype), self.labels[rows]
+
+    def _augmented(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x, y = self.take(rows)
+        draws = draw(len(rows), generator).to(x.device, non_blocking=True)
+        return self.augment(x, draws), y

@@ -1,0 +1,31 @@
+"""Which sets there are, and which of them are at hand."""
+
+from energy.component import build, choices
+from energy.data.dataset import DataSet
+from energy.data.error import DataError
+from energy.data.published import Published
+from energy.data.source import data_root
+
+
+def describe_sets() -> list[dict[str, str]]:
+    """One row a set: ``name``, ``images`` (training + test), ``shape``, ``classes`` and ``state``, all as text."""
+    return [_row(name, build(DataSet, name)) for name in choices(DataSet)]
+
+
+def _row(name: str, dataset: DataSet) -> dict[str, str]:
+    published = isinstance(dataset, Published)
+    return {
+        "name": name,
+        "images": " + ".join(map(str, dataset.counts)) if published else "",
+        "shape": "x".join(map(str, dataset.image)),
+        "classes": f"{dataset.classes}: {', '.join(dataset.names[:5])}{', ...' * (dataset.classes > 5)}",
+        "state": _state(dataset) if published else "embedded",
+    }
+
+
+def _state(dataset: Published) -> str:
+    try:
+        layout, paths = dataset.locate(data_root())
+    except DataError:
+        return f"missing; energy data fetch {dataset.label}" if dataset.downloads else "missing; see energy data fetch"
+    return f"{layout.title}, in {paths[0].parent}"

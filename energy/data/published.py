@@ -1,0 +1,111 @@
+"""A data set that lies in published files: found, verified, parsed once, and then read from the cache."""
+
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import torch
+
+from energy.data.cache import cached, source_key
+from energy.data.check import Examples, Raw, check
+from energy.data.dataset import DataSet
+from energy.data.error import DataError
+from energy.data.source import Layout, Part, content, data_root
+
+
+class Download(NamedTuple):
+    """An official archive: its address, its digest (``md5:...`` or ``sha256:...``), and the folder it is put into."""
+
+    url: str
+    digest: str
+    folder: str = ""
+
+
+class Published(DataSet):
+    """A set whose files the user puts under ``$ENERGY_DATA``, under the names that the official archives unpack to.
+
+    Class attributes: ``counts`` of training and test images, ``layouts`` in the order of preference, ``downloads``,
+    and ``advice`` where there is nothing to download.
+
+    Attributes:
+        verify: ask for the published digests and counts; false admits a part or a changed copy of the set.
+    """
+
+    counts: ClassVar[tuple[int, int]]
+    layouts: ClassVar[tuple[Layout, ...]]
+    downloads: ClassVar[tuple[Download, ...]] = ()
+    advice: ClassVar[str] = ""
+
+    verify: bool = True
+
+    def read(self) -> Raw:
+        """The published examples, labels from 0.
+
+        Raises:
+            DataError: when files are missing, hold something else than was published, or cannot be parsed.
+        """
+        root = data_root()
+        layout, paths = self.locate(root)
+        rules = [layout.title, layout.parts, self.verify, self.counts, self.image, self.classes]
+        return cached(self.label, source_key(rules, paths), lambda: self._convert(layout, root))
+
+    def locate(self, root: Path) -> tuple[Layout, list[Path]]:
+        """The first layout of which every file lies under ``root``, and where they lie.
+
+        Raises:
+            DataError: when there is none; it says what to download, from where, and where to put it.
+        """
+        absences = []
+        for layout in self.layouts:
+            found = layout.locate(root)
+            absent = [file.name for file, path in found.items() if path is None]
+            if not absent:
+                return layout, [path for path in found.values() if path]
+            if len(absent) < len(found):
+                absences.append(f" lacks {', '.join(absent)} of its {layout.title} form")
+        fault = (
+            absences[0]
+            if absences
+            else f" has no {' or '.join(dict.fromkeys(layout.folders[0] for layout in self.layouts))}"
+        )
+        raise DataError(f"{self.label}: the data folder {root}{fault}; {self.cure(root)}")
+
+    def cure(self, root: Path) -> str:
+        """What to do when the set is missing."""
+        if not self.downloads:
+            return self.advice
+        first, *others = self.downloads
+        rest = "".join(f" and {download.url.rpartition('/')[2]}" for download in others)
+        place = root / first.folder
+        return f"run `energy data fetch {self.label}`, or set ENERGY_DATA, or unpack {first.url}{rest} into {place}"
+
+    def _convert(self, layout: Layout, root: Path) -> Raw:
+        paths, parts = layout.locate(root), {split: [] for split in Raw._fields}
+        for part in layout.parts:
+            parts[part.split].append(self._parse(layout, part, [paths[file] for file in part.files]))
+        raw = Raw(*(_join(parts[split]) for split in Raw._fields))
+        counts = tuple(len(examples.labels) for examples in raw)
+        if self.verify and counts != self.counts:
+            raise DataError(f"{self.label}: holds {counts} training and test images; published are {self.counts}")
+        return raw
+
+    def _parse(self, layout: Layout, part: Part, paths: list[Path | None]) -> Examples:
+        where = " with ".join(map(str, paths))
+        contents = [content(path, file, self.verify) for path, file in zip(paths, part.files, strict=True) if path]
+        try:
+            examples = layout.parse(contents)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+        check(examples, where, self.image, self.classes, layout.first_label)
+        return Examples(examples.pixels, examples.labels - layout.first_label)
+
+
+def _join(parts: list[Examples]) -> Examples:
+    """One after the other; each part is let go as soon as it is copied, since a set may fill half of the memory."""
+    labels = torch.cat([part.labels for part in parts])
+    pixels = torch.empty(len(labels), *parts[0].pixels.shape[1:], dtype=parts[0].pixels.dtype)
+    at = 0
+    while parts:
+        chunk = parts.pop(0).pixels
+        pixels[at : at + len(chunk)] = chunk
+        at += len(chunk)
+    return Examples(pixels, labels)

@@ -1,0 +1,83 @@
+"""The files of a published set: where they may lie, how large they may be, and which digests they have."""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from energy.data.check import Examples
+from energy.data.error import DataError
+
+
+class File(NamedTuple):
+    """A file, which may also lie zipped as ``name.gz``: the most bytes it may hold and, where published, its MD5.
+
+    Both are about the contents, so that zipped and plain copies pass the same check.
+    """
+
+    name: str
+    limit: int
+    md5: str = ""
+
+
+class Part(NamedTuple):
+    """Files that are parsed together into examples of the split ``train`` or ``test``."""
+
+    split: str
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One form in which a set is published. A file may lie in any of the folders, which are relative to the root."""
+
+    title: str
+    folders: tuple[str, ...]
+    parts: tuple[Part, ...]
+    parse: Callable[[list[bytearray]], Examples]
+    first_label: int = 0
+
+    def locate(self, root: Path) -> dict[File, Path | None]:
+        """Where each file of the set lies under ``root``; None where it does not."""
+        return {file: self._find(file, root) for part in self.parts for file in part.files}
+
+    def _find(self, file: File, root: Path) -> Path | None:
+        places = (root / folder / name for folder in self.folders for name in (file.name, f"{file.name}.gz"))
+        return next((path for path in places if path.is_file()), None)
+
+
+def data_root() -> Path:
+    """The folder that holds the data sets: ``$ENERGY_DATA``, else ``~/.local/share/energy``."""
+    return Path(os.environ.get("ENERGY_DATA") or "~/.local/share/energy").expanduser()
+
+
+def content(path: Path, file: File, verify: bool) -> bytearray:
+    """Everything in ``path``, unzipped if need be, after its size and its published digest have been checked.
+
+    The digest is taken from the very bytes that are returned, so nothing can change in between.
+
+    Raises:
+        DataError: when the file holds too much, is cut off, or differs from the published one.
+    """
+    try:
+        with path.open("rb") as plain, gzip.open(plain) if path.suffix == ".gz" else plain as stream:
+            data = _take(stream, file.limit)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    if len(data) > file.limit:
+        raise DataError(f"{path}: holds more than the {file.limit} bytes that {file.name} may have")
+    digest = hashlib.md5(data, usedforsecurity=False).hexdigest() if verify and file.md5 else file.md5
+    if digest != file.md5:
+        raise DataError(f"{path}: its contents have the MD5 {digest}; published is {file.md5}; fetch it again")
+    return data
+
+
+def _take(stream: BinaryIO | gzip.GzipFile, limit: int) -> bytearray:
+    data = bytearray()
+    while len(data) <= limit and (chunk := stream.read(1 << 24)):
+        data += chunk
+    return data
