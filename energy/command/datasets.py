@@ -6,6 +6,7 @@ from typing import Final
 from energy.component import ConfigurationError, build, choices
 from energy.data.dataset import DataSet
 from energy.data.error import DataError
+from energy.data.published import Published
 from energy.data.source import data_root
 
 
@@ -31,7 +32,8 @@ def fetch_sets(names: list[str]) -> int:
     from energy.data.fetch import fetch
 
     for dataset in _chosen(_needed("fetch", names)):
-        fetch(dataset)
+        if isinstance(dataset, Published):
+            fetch(dataset)
         print(f"{dataset.label}: {_presence(dataset)}")
     return 0
 
@@ -50,8 +52,10 @@ def _chosen(names: list[str]) -> list[DataSet]:
 
 
 def _presence(dataset: DataSet) -> str:
+    if not isinstance(dataset, Published):
+        return "embedded"
     try:
         layout, paths = dataset.locate()
     except DataError as error:
         return f"missing: {error}"
-    return f"{layout.title}, in {paths[0].parent}" if paths else layout.title
+    return f"{layout.title}, in {paths[0].parent}"

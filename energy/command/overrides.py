@@ -105,10 +105,7 @@ def expand(overrides: Iterable[Override], groups: Mapping[str, Collection[str]],
 
 def _values(override: Override, names: Collection[str]) -> list[str]:
     value = override.value()
-    if isinstance(value, Glob):
-        found = value.filter(sorted(names))
-    else:
-        found = list(override.sweep_string_iterator())
+    found = value.filter(sorted(names)) if isinstance(value, Glob) else list(override.sweep_string_iterator())
     if not found:
         raise ConfigurationError(f"{(override.input_line or '').lstrip('+')}: fits no name")
     return found

@@ -1,0 +1,46 @@
+"""Importing computes nothing and changes nothing, and what needs no torch does not wait for it."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(program: str) -> str:
+    """What a fresh interpreter prints."""
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("heavy", ["torch", "numpy", "hydra", "sklearn", "scipy", "matplotlib"])
+def test_the_command_line_waits_for_nothing_heavy_before_it_knows_the_verb(heavy: str) -> None:
+    assert run(f"import sys, energy, energy.cli; print('{heavy}' in sys.modules)") == "False"
+
+
+def test_importing_everything_leaves_torch_as_it_was() -> None:
+    program = """
+import os, random, signal, sys, warnings
+import numpy, torch
+
+def state():
+    return (torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist(), random.getstate(),
+        torch.get_default_dtype(), torch.get_num_threads(), torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(), torch.is_grad_enabled(), torch.backends.cudnn.benchmark,
+        torch.backends.cuda.matmul.allow_tf32, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM),
+        sorted(os.environ), os.getcwd(), warnings.filters[:], torch.get_default_device())
+
+import hydra, safetensors.torch
+before = state()
+from energy.command.catalogue import load
+load()
+after = state()
+print([index for index, (a, b) in enumerate(zip(before, after)) if a != b])
+"""
+    assert run(program) == "[]"
+
+
+@pytest.mark.parametrize("late", ["matplotlib", "sklearn", "torchdiffeq", "wandb"])
+def test_what_only_some_runs_need_is_imported_by_those(late: str) -> None:
+    assert (
+        run(f"import sys; from energy.command.catalogue import load; load(); print('{late}' in sys.modules)") == "False"
+    )
