@@ -7,10 +7,10 @@ With m the presynaptic state at which A is taken:
     tangent(v, m)       A′(m) v                     how a difference travels up (no bias)
     hebbian(m, p)       ∂θ⟨p, A(m)⟩                 the local product of the two activities, one tensor a parameter
 
-A new coupling needs `drive` only; autograd supplies the rest. `Affine` couplings supply all of it in closed form. Relaxations call
-`linearise`, which returns the drive together with the *point*: what has to be remembered of m to apply A′(m) again. By default that is
-m; for max-pooling it is the switches, so that both replicas of a dyad and the weight product share one set of them.
-"""
+A new coupling needs `drive` only; autograd supplies the rest. `Affine` couplings supply all of it in closed form.
+Relaxations call `linearise`, which returns the drive together with the *point*: what has to be remembered of m to apply
+A′(m) again. By default that is m; for max-pooling it is the switches, so that both replicas of a dyad and the weight
+product share one set of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Coupling(nn.Module):
     def drive(self, pre: Tensor) -> Tensor:
         """A(pre): (B, *pre shape) → (B, *post shape)."""
         if type(self).energy is Coupling.energy:
-            raise NotImplementedError(f"{type(self).__name__} must define drive(pre), or energy(pre, post) and shape(pre)")
+            raise NotImplementedError(
+                f"{type(self).__name__} must define drive(pre), or energy(pre, post) and shape(pre)"
+            )
         with torch.enable_grad():
             post = pre.new_zeros((len(pre), *self.shape(tuple(pre.shape[1:])))).requires_grad_()
             return -torch.autograd.grad(self.energy(pre, post).sum(), post, create_graph=True)[0]
@@ -96,7 +98,7 @@ class Coupling(nn.Module):
         return torch.autograd.grad(total, pre, allow_unused=True)[0]
 
     def _jvp(self, direction: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
-        """A′(point) direction as a differentiable tensor (two reverse passes), and the point it is differentiable in."""
+        """A′(point) direction as a differentiable tensor (two reverse passes), and the point it hangs on."""
         with torch.enable_grad():
             pre = point.detach().requires_grad_()
             drive = self.drive(pre)
@@ -114,8 +116,9 @@ class Coupling(nn.Module):
 
 
 class Module(Coupling):
-    """Any `nn.Module` as a coupling: A(pre) = module(pre), everything else by autograd. Not for modules whose output depends on
-    the rest of the batch (batch norm in training) or on chance (dropout)."""
+    """Any `nn.Module` as a coupling: A(pre) = module(pre), everything else by autograd. Not for modules whose output
+    depends on the rest of the batch (batch norm in training) or on chance (dropout).
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -126,7 +129,9 @@ class Module(Coupling):
 
 
 class Affine(Coupling):
-    """A(m) = P(Wm + b), W linear and P a pooling or nothing: drive, adjoint, tangent and product in closed form, no autograd."""
+    """A(m) = P(Wm + b), W linear and P a pooling or nothing: drive, adjoint, tangent and product in closed form, no
+    autograd.
+    """
 
     bias: nn.Parameter | None
 
@@ -176,7 +181,9 @@ class Dense(Affine):
     def shape(self, pre: Shape) -> Shape:
         size, fan_in = self.weight.shape
         if math.prod(pre) != fan_in:
-            raise ValueError(f"Dense({fan_in}, {size}) cannot read a layer of shape {pre}: it has {math.prod(pre)} units")
+            raise ValueError(
+                f"Dense({fan_in}, {size}) cannot read a layer of shape {pre}: it has {math.prod(pre)} units"
+            )
         return (size,)
 
     def multiply_adds(self, pre: Shape) -> int:
@@ -205,13 +212,20 @@ class Dense(Affine):
 class Convolution(Affine):
     """A(m) = P(W ∗ m + b), W of shape (channels, fan-in/groups, k, k) and P an optional pooling.
 
-    With pooling the upper layer's state is the pooled tensor (as in the code of Høier & Zach, 2024): for a monotone response this is
-    the same forward map as convolve–respond–pool, with a quarter of the activities to settle.
-    """
+    With pooling the upper layer's state is the pooled tensor (as in the code of Høier & Zach, 2024): for a monotone
+    response this is the same forward map as convolve–respond–pool, with a quarter of the activities to settle."""
 
     def __init__(
-        self, fan_in: int, channels: int, kernel: int = 3, *, stride: int = 1, padding: int = 0, groups: int = 1,
-        bias: bool = True, pool: Pool | None = None,
+        self,
+        fan_in: int,
+        channels: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool = True,
+        pool: Pool | None = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
@@ -260,8 +274,17 @@ class Convolution(Affine):
     def _backward(self, post: Tensor, pre: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
         sizes = [len(self.weight)] if mask[2] else None
         return torch.ops.aten.convolution_backward(
-            post, pre, self.weight.to(post.dtype), sizes, [self.stride] * 2, [self.padding] * 2, [1, 1], False, [0, 0],
-            self.groups, mask,
+            post,
+            pre,
+            self.weight.to(post.dtype),
+            sizes,
+            [self.stride] * 2,
+            [self.padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            self.groups,
+            mask,
         )
 
     @torch.no_grad()

@@ -1,9 +1,8 @@
 """What a run spent: coupling applications, multiply-adds and sweeps, by phase.
 
-Unit of account: U = every coupling applied once to one sample, U₁ the part of it that reads the input. A step of back-propagation, and
-a step of one-sweep dual propagation, is 3U − U₁: forward, backward without the input's gradient, weight products. Counting adds Python
-integers and never reads the device.
-"""
+Unit of account: U = every coupling applied once to one sample, U₁ the part of it that reads the input. A step of
+back-propagation, and a step of one-sweep dual propagation, is 3U − U₁: forward, backward without the input's gradient,
+weight products. Counting adds Python integers and never reads the device."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ class Model(Component):
     group: ClassVar[str] = "model"
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
-        """A network that reads inputs of `shape` and has `classes` outputs. Each parameter draws from a stream of its own, keyed by
-        (seed, its name), so that a further layer leaves the others as they were.
+        """A network that reads inputs of `shape` and has `classes` outputs. Each parameter draws from a stream of its
+        own, keyed by (seed, its name), so that a further layer leaves the others as they were.
 
         Raises ValueError where the architecture does not fit the shape.
         """

@@ -3,9 +3,8 @@
     E_γ(s; x) = Σ_k γ^(d_k − 1) [ G_k(s_k) − Σ_{e into k} ⟨s_k, A_e(s_source)⟩ ]
     J(s)_k    = Σ_{e into k} A_e(s_source) + Σ_{e out of k} γ^(d_target − d_k) A_e′(s_k)ᵀ s_target
 
-d is a layer's depth, the longest path to it from the input; γ the feedback gain (Xie & Seung 2003). s = f(J(s)) at equilibrium.
-γ = 1 is the Hopfield energy; as γ → 0 the equilibrium tends to one bottom-up pass.
-"""
+d is a layer's depth, the longest path to it from the input; γ the feedback gain (Xie & Seung 2003). s = f(J(s)) at
+equilibrium. γ = 1 is the Hopfield energy; as γ → 0 the equilibrium tends to one bottom-up pass."""
 
 from __future__ import annotations
 
@@ -34,8 +33,8 @@ class Layer:
 class Edge:
     """A coupling from layer `source` up to layer `target` (0 is the input, k the k-th free layer).
 
-    `feedback=False` makes the edge a read-out: the layer above hears it and errors pass down it, but its activity does not.
-    """
+    `feedback=False` makes the edge a read-out: the layer above hears it and errors pass down it, but its activity does
+    not."""
 
     index: int
     source: int
@@ -109,7 +108,7 @@ class Network(nn.Module):
         return not any(edge.feedback for edge in self.into(layer))
 
     def check(self, x: Tensor, target: Tensor | None = None) -> None:
-        """Raise ValueError unless `x` is (B, *input shape) and `target` (B, *output shape), B ≥ 1, both floating point."""
+        """Raise ValueError unless `x` is (B, *input shape) and `target` (B, *output shape), floating point, B ≥ 1."""
         _require_batch("x", x, self.input_shape)
         if target is not None:
             _require_batch("target", target, self.output.shape)
@@ -125,7 +124,7 @@ class Network(nn.Module):
         self.check(x)
         states = [laid_out(x)]
         for k, layer in enumerate(self.layers, start=1):
-            drives = [edge.coupling.drive(states[edge.source]) for edge in self.into(k)]
+            drives = list(self._from_below(k, tuple(states)))
             states.append(layer.potential.response(_total(drives)))
         return State(states[1:])
 
@@ -146,18 +145,22 @@ class Network(nn.Module):
     def drive(self, x: Tensor, state: State, gamma: float = 1.0) -> State:
         """J(s), what each layer hears when the others stand still."""
         states = (x, *state)
-        drives = []
-        for k in range(1, len(states)):
-            heard = [edge.coupling.drive(states[edge.source]) for edge in self.into(k)]
-            for edge in self.out_of(k):
-                if gain := edge.gain(gamma):
-                    heard.append(gain * edge.coupling.adjoint(states[edge.target], edge.coupling.linearise(states[k])[1]))
-            drives.append(_total(heard))
-        return State(drives)
+        return State(
+            _total([*self._from_below(k, states), *self._from_above(k, states, gamma)]) for k in range(1, len(states))
+        )
+
+    def _from_below(self, layer: int, states: tuple[Tensor, ...]) -> Iterator[Tensor]:
+        return (edge.coupling.drive(states[edge.source]) for edge in self.into(layer))
+
+    def _from_above(self, layer: int, states: tuple[Tensor, ...], gamma: float) -> Iterator[Tensor]:
+        for edge in self.out_of(layer):
+            if gain := edge.gain(gamma):
+                point = edge.coupling.linearise(states[layer])[1]
+                yield gain * edge.coupling.adjoint(states[edge.target], point)
 
 
 def laid_out(x: Tensor) -> Tensor:
-    """Images with the channel as the fastest axis, which the convolution kernels prefer; the numbers and the shape are the same."""
+    """Images with the channel as the fastest axis, which convolution kernels prefer; shape and numbers stay."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 

@@ -4,10 +4,9 @@ With the drive a and the difference drive h of the output layer, nudged replicas
 
     s± = argmin_s  G(s) − ⟨s, a ± β±h⟩ ± β± C(s)        β₊ = r₊β,  β₋ = r₋β
 
-Every nudge here is a change of (a, h): the output then responds like any other layer. Linearised at an error e = ∇C it is h − e. The
-exact (proximal) step of squared error reaches p± = (a ± β±(h + y))/(1 ± β±): the dyad about a − β₊β₋h′ with the difference drive
-h′ = (h + y − a)/((1 + β₊)(1 − β₋)).
-Objectives are summed over the batch, so β is per sample.
+Every nudge here is a change of (a, h): the output then responds like any other layer. Linearised at an error e = ∇C it
+is h − e. The exact (proximal) step of squared error reaches p± = (a ± β±(h + y))/(1 ± β±): the dyad about a − β₊β₋h′
+with the difference drive h′ = (h + y − a)/((1 + β₊)(1 − β₋)). Objectives are summed over the batch, so β is per sample.
 """
 
 from __future__ import annotations
@@ -53,9 +52,18 @@ class Objective(Component):
         """Raise ConfigurationError if this objective cannot be put on an output layer of `potential`."""
 
     def nudged(
-        self, potential: Potential, drive: Tensor, h: Tensor, target: Tensor, frozen: Tensor | None, plus: float, minus: float
+        self,
+        potential: Potential,
+        drive: Tensor,
+        h: Tensor,
+        target: Tensor,
+        frozen: Tensor | None,
+        plus: float,
+        minus: float,
     ) -> tuple[Tensor, Tensor]:
-        """(a, h) of the output layer with the nudge in them; `plus` = β₊, `minus` = β₋, `frozen` the error at the free state."""
+        """(a, h) of the output layer with the nudge in them; `plus` = β₊, `minus` = β₋, `frozen` the error at the free
+        state.
+        """
         if self.nudge is Nudge.FROZEN and frozen is not None:
             return drive, h - frozen
         return drive, h - self.gradient(potential.response(drive), target)
@@ -75,18 +83,26 @@ class SquaredError(Objective, name="squared_error"):
     def check(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL and not potential.quadratic:
             raise ConfigurationError(
-                f"objective.nudge=proximal: squared error has no closed proximal step on a {type(potential).__name__} output; "
+                f"objective.nudge=proximal: no closed proximal step of squared error on a {type(potential).__name__} output; "
                 "use live or frozen, or an identity, relu, clipped_relu or hard_sigmoid output"
             )
 
     def nudged(
-        self, potential: Potential, drive: Tensor, h: Tensor, target: Tensor, frozen: Tensor | None, plus: float, minus: float
+        self,
+        potential: Potential,
+        drive: Tensor,
+        h: Tensor,
+        target: Tensor,
+        frozen: Tensor | None,
+        plus: float,
+        minus: float,
     ) -> tuple[Tensor, Tensor]:
         if self.nudge is not Nudge.PROXIMAL:
             return super().nudged(potential, drive, h, target, frozen, plus, minus)
         if not (plus > -1 and minus < 1):
             raise ConfigurationError(
-                f"beta: the nudges β₊={plus:g}, β₋={minus:g} make the proximal step of squared error singular: must be > -1 and < 1"
+                f"beta: β₊={plus:g} and β₋={minus:g} make the proximal step of squared error singular: "
+                "must be above -1 and below 1"
             )
         pull = (h + target - drive) / ((1 + plus) * (1 - minus))
         return drive - plus * minus * pull, pull
@@ -103,10 +119,12 @@ class CrossEntropy(Objective, name="cross_entropy"):
 
     def check(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL:
-            raise ConfigurationError("objective.nudge=proximal: cross-entropy has no closed proximal step; use live or frozen")
+            raise ConfigurationError(
+                "objective.nudge=proximal: cross-entropy has no closed proximal step; use live or frozen"
+            )
         if not isinstance(potential, Identity):
             raise ConfigurationError(
-                f"objective=cross_entropy: its softmax reads logits, so the output must be identity, not {type(potential).__name__}"
+                f"objective=cross_entropy: its softmax reads logits; the output must be identity, not {type(potential).__name__}"
             )
 
 

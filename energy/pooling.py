@@ -1,7 +1,7 @@
 """Pooling inside a coupling: a linear map once its switches are fixed.
 
-`open` pools and returns the switches; `adjoint` and `tangent` apply the transposed and the plain linear map those switches stand for.
-"""
+`open` pools and returns the switches; `adjoint` and `tangent` apply the transposed and the plain linear map those
+switches stand for."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class MaxPool(Pool):
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
         assert switches is not None
         window, stride = [self.size] * 2, [self.stride] * 2
-        layout = torch.channels_last if post.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        layout = (
+            torch.channels_last if post.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        )
         shaped = torch.empty(full, dtype=post.dtype, device=post.device, memory_format=layout)
         return torch.ops.aten.max_pool2d_with_indices_backward(
             post, shaped, window, stride, [0, 0], [1, 1], False, switches

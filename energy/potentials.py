@@ -1,8 +1,10 @@
-"""What a layer costs alone: a convex potential G, the response f = ∇G* it gives to a drive, and the secant of that response.
+"""What a layer costs alone: a convex potential G, the response f = ∇G* it gives to a drive, and the secant of that
+response.
 
-Write f for the response and let a dyad's two replicas sit at s⁺ = f(a + r₊e) and s⁻ = f(a − r₋e), with e = βh and r₊ + r₋ = 1.
-Learning needs their normalised difference δ = (s⁺ − s⁻)/β. Subtracting the two loses every digit as β → 0, so each potential here
-carries δ in closed form: δ = gate · h, the *secant gate* being the average of f′ over [a − r₋e, a + r₊e]. At β = 0 it is f′(a).
+Write f for the response and let a dyad's two replicas sit at s⁺ = f(a + r₊e) and s⁻ = f(a − r₋e), with e = βh and r₊ +
+r₋ = 1. Learning needs their normalised difference δ = (s⁺ − s⁻)/β. Subtracting the two loses every digit as β → 0, so
+each potential here carries δ in closed form: δ = gate · h, the *secant gate* being the average of f′ over [a − r₋e, a +
+r₊e]. At β = 0 it is f′(a).
 
 Source: Høier, Staudt & Zach, ICML 2023; Høier & Zach, ICML 2024 (dyads). The gates are derived from the responses.
 """
@@ -26,14 +28,16 @@ def per_sample(values: Tensor) -> Tensor:
 class Potential(Component):
     """A convex G(s) and its response f(a) = argmin_s G(s) − ⟨s, a⟩.
 
-    A subclass must give `response`; `value` is needed where the energy itself is asked for. The rest has defaults: `tangent` by
-    autograd and `secant` as the difference of two responses (which cancels for small β; override it, or derive from `Gated`).
-    """
+    A subclass must give `response`; `value` is needed where the energy itself is asked for. The rest has defaults:
+    `tangent` by autograd and `secant` as the difference of two responses (which cancels for small β; override it, or
+    derive from `Gated`)."""
 
     group: ClassVar[str] = "potential"
     lower: ClassVar[float] = -math.inf  # the least and the greatest activity a unit can have
     upper: ClassVar[float] = math.inf
-    quadratic: ClassVar[bool] = False  # G = s²/2 on an interval: the only shape for which squared error has a closed proximal step
+    quadratic: ClassVar[bool] = (
+        False  # G = s²/2 on an interval: the only shape for which squared error has a closed proximal step
+    )
 
     def value(self, state: Tensor) -> Tensor:
         """G(s) summed over a sample's units: (B, …) → (B,). Defined on the range of the response."""
@@ -56,7 +60,9 @@ class Potential(Component):
         return (high - self.response(drive.add(h, alpha=(plus - 1) * beta))) / beta
 
     def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, plus: float, alpha: float) -> Tensor:
-        """m = α s⁺ + (1 − α) s⁻, reached from the nearer replica with δ: no difference is formed, and α ∈ {0, 1} costs nothing."""
+        """m = α s⁺ + (1 − α) s⁻, reached from the nearer replica with δ: no difference is formed, and α ∈ {0, 1} costs
+        nothing.
+        """
         if alpha < 0.5:
             share, rest = plus - 1, alpha
         else:
@@ -83,7 +89,8 @@ class Gated(Potential):
 
 
 class Clamp(Gated):
-    """G(s) = s²/(2·slope) on [lower, upper]: f(a) = clamp(slope·a, lower, upper). The family of the piecewise-linear units.
+    """G(s) = s²/(2·slope) on [lower, upper]: f(a) = clamp(slope·a, lower, upper). The family of the piecewise-linear
+    units.
 
     The gate is the part of the dyad's interval on which the unit is not saturated:
     slope · |[a − r₋e, a + r₊e] ∩ [lower, upper]/slope| / |e|.
@@ -111,7 +118,9 @@ class Clamp(Gated):
         return direction * inside if self.slope == 1 else direction * inside * self.slope
 
     def _gate(self, drive: Tensor, h: Tensor, beta: float, plus: float) -> Tensor:
-        """Each bounded side contributes clamp(distance to it/|βh| + share of the dyad beyond, 0, 1): divisions, never differences."""
+        """Each bounded side contributes clamp(distance to it/|βh| + share of the dyad beyond, 0, 1): divisions, never
+        differences.
+        """
         width = h.abs().add_(torch.finfo(h.dtype).tiny)
         distance = drive if self.lower == 0 else drive - self.lower / self.slope
         part = _fraction(distance, width, h, beta, plus)
@@ -145,7 +154,9 @@ class Identity(Clamp, name="identity"):
 
 
 class ReLU(Clamp, name="relu"):
-    """G = s²/2 on s ≥ 0, f(a) = max(a, 0). Unbounded: with feedback (γ > 0) an equilibrium exists only for small couplings."""
+    """G = s²/2 on s ≥ 0, f(a) = max(a, 0). Unbounded: with feedback (γ > 0) an equilibrium exists only for small
+    couplings.
+    """
 
     lower: ClassVar[float] = 0.0
     quadratic: ClassVar[bool] = True

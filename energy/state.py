@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from energy import foreach
+
 
 class State:
     """Tensors of shape (B, …), one a free layer (two a layer, means then differences, for a dyad).
 
-    `a + b`, `a − b` and `a * number` act tensor by tensor and return a new state; the tensors of a state are never written to.
-    """
+    `a + b`, `a − b` and `a * number` act tensor by tensor and return a new state; the tensors of a state are never
+    written to."""
 
     __slots__ = ("tensors",)
 
@@ -29,13 +31,13 @@ class State:
         return self.tensors[index]
 
     def __add__(self, other: State) -> State:
-        return State(torch._foreach_add(self.tensors, other.tensors))
+        return State(foreach.add(self.tensors, other.tensors))
 
     def __sub__(self, other: State) -> State:
-        return State(torch._foreach_sub(self.tensors, other.tensors))
+        return State(foreach.subtract(self.tensors, other.tensors))
 
     def __mul__(self, scale: float) -> State:
-        return State(torch._foreach_mul(self.tensors, scale))
+        return State(foreach.multiply(self.tensors, scale))
 
     __rmul__ = __mul__
 

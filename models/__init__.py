@@ -1,4 +1,6 @@
-"""Named networks: importing this package puts mlp, vgg, vgg16, hopfield, hopfield_laborieux and resnet on the table of components."""
+"""Named networks: importing this package puts mlp, vgg, vgg16, hopfield, hopfield_laborieux and resnet on the table of
+components.
+"""
 
 from models.hopfield import Hopfield, HopfieldLaborieux
 from models.mlp import MLP

@@ -15,7 +15,8 @@ from models.initial import uniform
 
 
 class Hopfield(Model, name="hopfield"):
-    """The network of the comparative study (Scellier et al. 2023): `channels` 3×3 convolutions with max-pooling, a dense output.
+    """The network of the comparative study (Scellier et al. 2023): `channels` 3×3 convolutions with max-pooling, a
+    dense output.
 
     W ~ U(±gain/√fan-in) with one gain a layer (or one for all), b ~ U(±bias/√fan-in).
     """
@@ -29,7 +30,12 @@ class Hopfield(Model, name="hopfield"):
 
     def __post_init__(self) -> None:
         require(bool(self.channels) and min(self.channels) >= 1, self, "channels", "widths >= 1")
-        require(len(self.paddings) == len(self.channels), self, "paddings", f"{len(self.channels)} numbers, one a convolution")
+        require(
+            len(self.paddings) == len(self.channels),
+            self,
+            "paddings",
+            f"{len(self.channels)} numbers, one a convolution",
+        )
         require(len(self.gains) in {1, len(self.channels) + 1}, self, "gains", f"1 or {len(self.channels) + 1} numbers")
         require(min(self.gains) > 0, self, "gains", "> 0")
         require(self.bias >= 0, self, "bias", ">= 0")
@@ -47,7 +53,9 @@ class Hopfield(Model, name="hopfield"):
 
 
 class HopfieldLaborieux(Hopfield, name="hopfield_laborieux"):
-    """The network of Laborieux et al. (2021): slope-½ hard sigmoid, no padding in the last convolution, PyTorch's default initialisation."""
+    """The network of Laborieux et al. (2021): slope-½ hard sigmoid, no padding in the last convolution, PyTorch's
+    default initialisation.
+    """
 
     paddings: list[int] = field(default_factory=lambda: [1, 1, 1, 0])
     gains: list[float] = field(default_factory=lambda: [1.0])

@@ -23,7 +23,7 @@ def normal(network: Network, seed: int, gains: Sequence[float]) -> None:
 
 @torch.no_grad()
 def uniform(network: Network, seed: int, gains: Sequence[float], bias: float) -> None:
-    """W ~ U(±gain/√fan-in), b ~ U(±bias/√fan-in): the initialisation of the deep Hopfield networks. One gain an edge."""
+    """W ~ U(±gain/√fan-in), b ~ U(±bias/√fan-in): as the deep Hopfield networks start. One gain an edge."""
     for (name, weight), gain in zip(_weights(network), gains, strict=True):
         bound = weight[0].numel() ** -0.5
         weight.uniform_(-gain * bound, gain * bound, generator=stream(seed, f"init/{name}"))

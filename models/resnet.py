@@ -17,10 +17,10 @@ from models.initial import normal
 class ResNet(Model, name="resnet"):
     """A 3×3 stem, then for each entry of `channels` one block of two 3×3 convolutions around a shortcut.
 
-    The shortcut is the identity where shapes agree and a 1×1 convolution where they do not. Every block but the first halves the image by
-    average pooling. A layer that two couplings enter hears their sum; an edge across d layers has feedback gain γ^d. The second
-    convolution of a block starts at `branch` times the gain, so that a block starts near its shortcut.
-    """
+    The shortcut is the identity where shapes agree and a 1×1 convolution where they do not. Every block but the first
+    halves the image by average pooling. A layer that two couplings enter hears their sum; an edge across d layers has
+    feedback gain γ^d. The second convolution of a block starts at `branch` times the gain, so that a block starts near
+    its shortcut."""
 
     channels: list[int] = field(default_factory=lambda: [16, 32, 64])
     hidden: Potential = field(default_factory=ReLU)
@@ -39,7 +39,9 @@ class ResNet(Model, name="resnet"):
         gains = [self.gain]
         for k, channels in enumerate(self.channels):
             fan_in, pool = network.shape(below)[0], AveragePool(2) if k else None
-            inner = network.add(Convolution(fan_in, channels, 3, padding=1, pool=pool), self.hidden, name=f"block{k + 1}.inner")
+            inner = network.add(
+                Convolution(fan_in, channels, 3, padding=1, pool=pool), self.hidden, name=f"block{k + 1}.inner"
+            )
             same = network.shape(inner) == network.shape(below)
             shortcut: Coupling = Skip() if same else Convolution(fan_in, channels, 1, pool=pool)
             into = {inner: Convolution(channels, channels, 3, padding=1), below: shortcut}

@@ -15,7 +15,8 @@ from models.initial import normal
 
 
 class VGG(Model, name="vgg"):
-    """`plan` lists channels from the input up, 0 standing for a 2×2 max-pooling of the convolution before it; `dense` the widths above.
+    """`plan` lists channels from the input up, 0 standing for a 2×2 max-pooling of the convolution before it; `dense`
+    the widths above.
 
     The default is small enough for two CPU cores. W ~ N(0, gain²/fan-in), truncated; b = 0.
     """
@@ -27,7 +28,12 @@ class VGG(Model, name="vgg"):
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        require(bool(self.plan) and self.plan[0] > 0 and min(self.plan) >= 0, self, "plan", "channels, with 0 for a pooling after one")
+        require(
+            bool(self.plan) and self.plan[0] > 0 and min(self.plan) >= 0,
+            self,
+            "plan",
+            "channels, with 0 for a pooling after one",
+        )
         doubled = any(a == b == 0 for a, b in zip(self.plan, self.plan[1:], strict=False))
         require(not doubled, self, "plan", "channels with at most one 0 between two of them")
         require(all(size >= 1 for size in self.dense), self, "dense", "widths >= 1")
@@ -48,7 +54,9 @@ class VGG(Model, name="vgg"):
 
 
 class VGG16(VGG, name="vgg16"):
-    """The VGG16 of both dual propagation papers, for 32×32 inputs: biases, no normalisation, no dropout; 33.64 M parameters at 10 classes."""
+    """The VGG16 of both dual propagation papers, for 32×32 inputs: biases, no normalisation, no dropout; 33.64 M
+    parameters at 10 classes.
+    """
 
     plan: list[int] = field(
         default_factory=lambda: [64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0]

@@ -6,11 +6,12 @@ With m = α s⁺ + (1 − α) s⁻ and δ = (s⁺ − s⁻)/β the replicas resp
     h_k = (J′(m)ᵀ δ)_k  = A_{k+1}ᵀ δ_{k+1} + γ A_k δ_{k−1}
     s⁺ = f(a + r₊βh),   s⁻ = f(a − r₋βh)
 
-the stationary point of F = (1/β)[G(s⁺) − G(s⁻)] − ⟨δ, J(m)⟩ + αC(s⁺_L) + (1 − α)C(s⁻_L) for the saddle split (r₊, r₋) = (α, 1 − α).
-The adjoint split (1 − α, α) lets feedback reach the mean only at O(β²). β = 0 is the limit: δ is then the exact adjoint.
+the stationary point of F = (1/β)[G(s⁺) − G(s⁻)] − ⟨δ, J(m)⟩ + αC(s⁺_L) + (1 − α)C(s⁻_L) for the saddle split (r₊, r₋) =
+(α, 1 − α). The adjoint split (1 − α, α) lets feedback reach the mean only at O(β²). β = 0 is the limit: δ is then the
+exact adjoint.
 
-Source: Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2024 (adjoint); Scellier & Bengio 2017 (γ = 1, α = ½).
-"""
+Source: Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2024 (adjoint); Scellier & Bengio 2017 (γ =
+1, α = ½)."""
 
 from __future__ import annotations
 
@@ -40,8 +41,19 @@ class Dyad(Problem):
     """States are (m_1 … m_L, δ_1 … δ_L). Both replicas share one linearisation of every coupling, that at m."""
 
     def __init__(
-        self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str = "nudged", *, objective: Objective,
-        target: Tensor, beta: float, alpha: float = 0.5, form: Form = Form.ADJOINT, frozen: Tensor | None = None,
+        self,
+        network: Network,
+        x: Tensor,
+        gamma: float,
+        ledger: Ledger,
+        phase: str = "nudged",
+        *,
+        objective: Objective,
+        target: Tensor,
+        beta: float,
+        alpha: float = 0.5,
+        form: Form = Form.ADJOINT,
+        frozen: Tensor | None = None,
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)
         self.objective, self.target, self.frozen = objective, target, frozen
@@ -51,7 +63,12 @@ class Dyad(Problem):
 
     def start(self, mean: State, free: Problem) -> State:
         """A dyad closed on a settled or bottom-up mean, with what `free` has heard from below."""
-        self.points, self.below, self.above, self.fresh = list(free.points), list(free.below), list(free.above), free.fresh
+        self.points, self.below, self.above, self.fresh = (
+            list(free.points),
+            list(free.below),
+            list(free.above),
+            free.fresh,
+        )
         return State((*mean, *(m.new_zeros(()).expand_as(m) for m in mean)))
 
     def delta(self, state: State, layer: int) -> Tensor:
@@ -59,8 +76,10 @@ class Dyad(Problem):
 
     def error_drive(self, layer: int) -> Tensor | None:
         """h of a layer from the cached drives; None where nothing speaks to its difference."""
-        parts = [*(self.delta_below[e.index] for e in self.network.into(layer)),
-                 *(self.delta_above[e.index] for e in self.network.out_of(layer))]
+        parts = [
+            *(self.delta_below[e.index] for e in self.network.into(layer)),
+            *(self.delta_above[e.index] for e in self.network.out_of(layer)),
+        ]
         return _total(parts) if any(part is not None for part in parts) else None
 
     def respond(self, state: State, layer: int) -> dict[int, Tensor]:
@@ -107,8 +126,9 @@ class Dyad(Problem):
 
 
 class ClampedDyad(Dyad):
-    """The output's upper replica held at the target, the lower one free: s⁺ = y, s⁻ = f(a − ½βh). At γ = 1, α = ½ and β = 1 this is
-    contrastive Hebbian learning (Movellan 1991), which descends E(clamped) − E(free)."""
+    """The output's upper replica held at the target, the lower one free: s⁺ = y, s⁻ = f(a − ½βh). At γ = 1, α = ½ and β
+    = 1 this is contrastive Hebbian learning (Movellan 1991), which descends E(clamped) − E(free).
+    """
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         minus = (1 - self.plus) * self.beta

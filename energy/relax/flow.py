@@ -22,8 +22,9 @@ class Method(enum.Enum):
 
 
 class Flow(Relaxation, name="flow"):
-    """One step follows the flow for `time` units of the layers' time constant. Where G = s²/2 inside its bounds the right side is −∂E/∂s,
-    and elsewhere it vanishes at the same states. torchdiffeq is imported on first use."""
+    """One step follows the flow for `time` units of the layers' time constant. Where G = s²/2 inside its bounds the
+    right side is −∂E/∂s, and elsewhere it vanishes at the same states. torchdiffeq is imported on first use.
+    """
 
     time: float = 0.5
     method: Method = Method.RK4

@@ -1,9 +1,9 @@
 """What a relaxation solves: the response of every layer to the others, for one replica or for a dyad.
 
-A problem owns what each edge last said (the *cached drives*) and the switches it said it with. A relaxation either asks for the
-`response` of all layers at once, or visits layers one by one and says which side has news. Visiting only the side that changed is what
-makes a symmetric sweep cost 2(U − U₁): each half keeps the other direction's drives. The input's drive is computed once.
-"""
+A problem owns what each edge last said (the *cached drives*) and the switches it said it with. A relaxation either asks
+for the `response` of all layers at once, or visits layers one by one and says which side has news. Visiting only the
+side that changed is what makes a symmetric sweep cost 2(U − U₁): each half keeps the other direction's drives. The
+input's drive is computed once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class Problem(abc.ABC):
         return state.replace(changes)
 
     def visit(self, state: State, layers: list[int], *, below: bool = False, above: bool = False) -> State:
-        """Set `layers`, which must not be joined to one another, to their responses; first hear the sides that have news."""
+        """Set `layers`, which must not be joined to one another, to their responses; first hear the sides that have
+        news.
+        """
         changes: dict[int, Tensor] = {}
         for k in layers:
             if below:
@@ -75,8 +77,12 @@ class Problem(abc.ABC):
 
     def drive(self, layer: int) -> Tensor:
         """J(m) of a layer from the cached drives."""
-        return _total([*(self.below[e.index] for e in self.network.into(layer)),
-                       *(self.above[e.index] for e in self.network.out_of(layer))])
+        return _total(
+            [
+                *(self.below[e.index] for e in self.network.into(layer)),
+                *(self.above[e.index] for e in self.network.out_of(layer)),
+            ]
+        )
 
     def name(self, index: int) -> str:
         """Which layer the tensor at `index` of a state belongs to."""
@@ -107,8 +113,17 @@ class Single(Problem):
     """One replica. Free by default; `nudge` adds β·C to its energy, `clamp` holds the output at a value."""
 
     def __init__(
-        self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str = "free", *, beta: float = 0.0,
-        objective: Objective | None = None, target: Tensor | None = None, frozen: Tensor | None = None,
+        self,
+        network: Network,
+        x: Tensor,
+        gamma: float,
+        ledger: Ledger,
+        phase: str = "free",
+        *,
+        beta: float = 0.0,
+        objective: Objective | None = None,
+        target: Tensor | None = None,
+        frozen: Tensor | None = None,
         clamp: Tensor | None = None,
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)

@@ -12,9 +12,9 @@ from energy.state import State
 class Relaxation(Component):
     """Fields every relaxation has; a subclass defines `step`.
 
-    max_steps: the budget. tolerance: the relative residual at which a sample counts as converged; 0 runs exactly `max_steps` and asks
-    for no convergence. check_every: how many steps pass between two looks at the residual, each of which reads the device once.
-    """
+    max_steps: the budget. tolerance: the relative residual at which a sample counts as converged; 0 runs exactly
+    `max_steps` and asks for no convergence. check_every: how many steps pass between two looks at the residual, each of
+    which reads the device once."""
 
     group: ClassVar[str] = "relax"
     max_steps: int = 100
@@ -31,5 +31,7 @@ class Relaxation(Component):
         raise NotImplementedError(f"{type(self).__name__} must define step(problem, state, memory)")
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
-        """response − state at `after`. A relaxation whose step sets every layer to its response may return what the step changed."""
+        """response − state at `after`. A relaxation whose step sets every layer to its response may return what the
+        step changed.
+        """
         return problem.response(after) - after

@@ -26,8 +26,10 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class Solution:
-    """Where a solve ended. `steps` and `residual` are per sample: (B,); the residual is the largest relative change that a response
-    would still make to a layer, NaN where convergence was not asked for. `layer` names the first layer that diverged."""
+    """Where a solve ended. `steps` and `residual` are per sample: (B,); the residual is the largest relative change
+    that a response would still make to a layer, NaN where convergence was not asked for. `layer` names the first layer
+    that diverged.
+    """
 
     state: State
     outcome: Outcome
@@ -44,7 +46,7 @@ class Solution:
 
 @torch.no_grad()
 def solve(problem: Problem, state: State, relax: Relaxation) -> Solution:
-    """Step until every sample has converged, one has diverged, or the budget is spent. The device is read once a check."""
+    """Step until all samples have converged, one has diverged, or the budget is spent; the device is read at checks."""
     batch = len(problem.x)
     steps = torch.full((batch,), relax.max_steps, device=problem.x.device)
     residual = torch.full((batch,), torch.nan, device=problem.x.device)

@@ -9,7 +9,9 @@ from energy.state import State
 
 
 class Synchronous(Relaxation, name="synchronous"):
-    """s ← s + (1 − damping)(f(J(s)) − s). Undamped it can circle between two states; damping ½ settles more often, half as fast."""
+    """s ← s + (1 − damping)(f(J(s)) − s). Undamped it can circle between two states; damping ½ settles more often, half
+    as fast.
+    """
 
     damping: float = 0.0
 

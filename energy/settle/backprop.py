@@ -17,9 +17,9 @@ from energy.state import State
 
 @dataclass(kw_only=True)
 class SettledTape(Settled):
-    """The summed objective with its tape."""
+    """Minus the summed objective, with its tape."""
 
-    total: Tensor
+    merit: Tensor
 
 
 class Backprop(Settler, name="backprop"):
@@ -27,7 +27,12 @@ class Backprop(Settler, name="backprop"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.gamma == 0, self, "gamma", "0: the tape knows no feedback; the exact gradient at γ > 0 is settler=implicit")
+        require(
+            self.gamma == 0,
+            self,
+            "gamma",
+            "0: the tape knows no feedback; the exact gradient at γ > 0 is settler=implicit",
+        )
 
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
@@ -36,10 +41,10 @@ class Backprop(Settler, name="backprop"):
         ledger = ledger or Ledger()
         with torch.enable_grad():
             output = network(x)
-            total = objective.value(output, target).sum()
+            merit = -objective.value(output, target).sum()
         for edge in network.edges:
             ledger.apply("free", edge.multiply_adds, len(x))
             if edge.source:
                 ledger.apply("nudged", edge.multiply_adds, len(x))
-        require_finite(network, x, State([output.detach()])) if bool(total.isnan()) else None
-        return SettledTape(x=x, output=output.detach(), ledger=ledger, total=total)
+        require_finite(network, x, State([output.detach()]))
+        return SettledTape(x=x, output=output.detach(), ledger=ledger, merit=merit)

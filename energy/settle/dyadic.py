@@ -1,4 +1,6 @@
-"""Methods that settle one dyad: dual propagation (γ = 0), equilibrium propagation (γ = 1), all between, and their limits."""
+"""Methods that settle one dyad: dual propagation (γ = 0), equilibrium propagation (γ = 1), all between, and their
+limits.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ from energy.state import State
 class Dyadic(Settler):
     """Settle the mean (`relax`, where γ > 0), then mean and difference together (`nudged`).
 
-    alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample. See `energy.relax.dyad`.
-    """
+    alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample. See
+    `energy.relax.dyad`."""
 
     alpha: float = 0.5
     beta: float = 0.1
@@ -49,37 +51,53 @@ class Dyadic(Settler):
         ended = solutions["nudged"] = solve(dyad, dyad.start(state, free), self.nudged)
         mean, delta = ended.state.tensors[: dyad.depth], ended.state.tensors[dyad.depth :]
         return SettledDyad(
-            x=free.x, output=state[-1], ledger=ledger, solutions=solutions, points=dyad.points, mean=State(mean),
-            delta=list(delta), gamma=self.gamma,
+            x=free.x,
+            output=state[-1],
+            ledger=ledger,
+            solutions=solutions,
+            points=dyad.points,
+            mean=State(mean),
+            delta=list(delta),
+            gamma=self.gamma,
         )
 
     def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
         """The nudged problem above a free one."""
         return Dyad(
-            free.network, free.x, self.gamma, free.ledger, objective=objective, target=target, beta=self.beta,
-            alpha=self.alpha, form=self.form, frozen=frozen,
+            free.network,
+            free.x,
+            self.gamma,
+            free.ledger,
+            objective=objective,
+            target=target,
+            beta=self.beta,
+            alpha=self.alpha,
+            form=self.form,
+            frozen=frozen,
         )
 
 
 class DualPropagation(Dyadic, name="dual_propagation"):
     """γ = 0: one bottom-up pass, one top-down sweep, the multiply-adds of back-propagation and no tape.
 
-    Exact fixed point for the adjoint form with α ∈ {0, 1}; a gap of O(β²) for α = ½. `nudged.max_steps` > 1 repeats the sweep.
-    Source: Høier, Staudt & Zach, ICML 2023; Høier & Zach, ICML 2024.
-    """
+    Exact fixed point for the adjoint form with α ∈ {0, 1}; a gap of O(β²) for α = ½. `nudged.max_steps` > 1 repeats the
+    sweep. Source: Høier, Staudt & Zach, ICML 2023; Høier & Zach, ICML 2024."""
 
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=1, tolerance=0.0))
 
 
 class EquilibriumPropagation(Dyadic, name="equilibrium_propagation"):
-    """γ = 1, α = ½: centred equilibrium propagation at ±β/2, both phases settled as one dyad. Any γ in (0, 1] gives the exact gradient of
-    that network's equilibrium as β → 0. Source: Scellier & Bengio 2017; Laborieux et al. 2021 (centred)."""
+    """γ = 1, α = ½: centred equilibrium propagation at ±β/2, both phases settled as one dyad. Any γ in (0, 1] gives the
+    exact gradient of that network's equilibrium as β → 0. Source: Scellier & Bengio 2017; Laborieux et al. 2021
+    (centred).
+    """
 
     gamma: float = 1.0
 
 
 class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
-    """γ = 1, α = ½, β = 1: the output of one replica clamped to the target, the other free, settled as one dyad (Movellan 1991).
+    """γ = 1, α = ½, β = 1: the output of one replica clamped to the target, the other free, settled as one dyad
+    (Movellan 1991).
 
     The objective takes no part in the dynamics; it is only reported.
     """
@@ -89,14 +107,25 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose")
+        require(
+            self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
+        )
 
     def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
         network = free.network
         if network.readout(len(network.layers)):
-            raise ConfigurationError("contrastive_hebbian: an output outside the dynamics (feedback=False) cannot be clamped")
+            raise ConfigurationError(
+                "contrastive_hebbian: an output outside the dynamics (feedback=False) cannot be clamped"
+            )
         return ClampedDyad(
-            network, free.x, self.gamma, free.ledger, objective=objective, target=target, beta=self.beta, alpha=self.alpha,
+            network,
+            free.x,
+            self.gamma,
+            free.ledger,
+            objective=objective,
+            target=target,
+            beta=self.beta,
+            alpha=self.alpha,
             form=self.form,
         )
 
@@ -104,8 +133,8 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
 class Implicit(Dyadic, name="implicit"):
     """The reference: the exact gradient of the objective through the equilibrium at any γ, by iterating its adjoint.
 
-    The dyad at β = 0, where m = f(J(m)) and δ = f′(J(m))·[J′(m)ᵀδ − ∇C]: forward fixed point and adjoint (Almeida–Pineda).
-    """
+    The dyad at β = 0, where m = f(J(m)) and δ = f′(J(m))·[J′(m)ᵀδ − ∇C]: forward fixed point and adjoint
+    (Almeida–Pineda)."""
 
     gamma: float = 1.0
     beta: float = 0.0

@@ -12,8 +12,10 @@ from energy.settle.settler import Settled, SettledDyad, Settler, checked
 
 
 class Feedforward(Settler, name="feedforward"):
-    """γ = 0 and no feedback at all: no difference below the output. Under `contrast` only the output layer learns, by the delta rule on
-    random features, which is the floor that every method with feedback must beat; local rules learn from the states themselves."""
+    """γ = 0 and no feedback at all: no difference below the output. Under `contrast` only the output layer learns, by
+    the delta rule on random features, which is the floor that every method with feedback must beat; local rules learn
+    from the states themselves.
+    """
 
     @torch.no_grad()
     def settle(

@@ -21,8 +21,9 @@ from energy.state import State
 
 @dataclass(kw_only=True)
 class Settled:
-    """What one settling of a batch left behind. `output` is the free output (the forward pass at γ = 0), (B, …); `solutions` says for
-    each phase how it ended; `points` are the linearisation points of the couplings, edge by edge."""
+    """What one settling of a batch left behind. `output` is the free output (the forward pass at γ = 0), (B, …);
+    `solutions` says for each phase how it ended; `points` are the linearisation points of the couplings, edge by edge.
+    """
 
     x: Tensor
     output: Tensor
@@ -67,7 +68,9 @@ class Prediction:
 
 
 class Settler(Component):
-    """The inference phase of a learning method. `gamma`, the feedback gain, belongs to the trained weights and is used at evaluation."""
+    """The inference phase of a learning method. `gamma`, the feedback gain, belongs to the trained weights and is used
+    at evaluation.
+    """
 
     group: ClassVar[str] = "settler"
     gamma: float = 0.0
@@ -96,11 +99,13 @@ class Settler(Component):
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
         """The output without a nudge: one bottom-up pass, then the free equilibrium where γ > 0."""
         network.check(x)
-        problem, state, solution = self.free(network, x, ledger or Ledger())
+        _, state, solution = self.free(network, x, ledger or Ledger())
         return Prediction(state[-1], solution)
 
     def reference(self) -> Settler:
-        """The settler of the exact gradient at this one's gamma, judged at the equilibrium that the same relaxation reaches run on."""
+        """The settler of the exact gradient at this one's gamma, judged at the equilibrium that the same relaxation
+        reaches run on.
+        """
         from energy.settle.dyadic import Implicit
 
         if self.gamma == 0:
@@ -110,7 +115,9 @@ class Settler(Component):
 
     @torch.no_grad()
     def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[Single, State, Solution | None]:
-        """The free problem, its state, and how its solve ended (None at γ = 0, where the bottom-up pass is the equilibrium)."""
+        """The free problem, its state, and how its solve ended (None at γ = 0, where the bottom-up pass is the
+        equilibrium).
+        """
         problem = Single(network, x, self.gamma, ledger, "free")
         state = problem.start()
         if self.gamma == 0:
@@ -121,7 +128,9 @@ class Settler(Component):
 
 
 def require_finite(network: Network, x: Tensor, state: State) -> None:
-    """Name what is not finite: the input, a parameter, or a layer. Looks only on the CPU; elsewhere it would wait for the device."""
+    """Name what is not finite: the input, a parameter, or a layer. Looks only on the CPU; elsewhere it would wait for
+    the device.
+    """
     if x.device.type != "cpu" or bool(torch.isfinite(state[-1]).all()):
         return
     if not bool(torch.isfinite(x).all()):
@@ -129,7 +138,7 @@ def require_finite(network: Network, x: Tensor, state: State) -> None:
     for name, parameter in network.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise ValueError(f"{name}: not finite (NaN or infinity among the weights)")
-    for layer, tensor in zip(network.layers, state, strict=True):
+    for layer, tensor in zip(network.layers[-len(state) :], state, strict=True):
         if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{layer.name}: its activity is not finite")
 
@@ -138,4 +147,3 @@ def checked(network: Network, x: Tensor, target: Tensor, objective: Objective) -
     """The conditions that every settler puts on its arguments."""
     network.check(x, target)
     objective.check(network.output.potential)
-

@@ -2,8 +2,8 @@
 
     ∂L/∂θ ≈ [∂E/∂θ(state 2) − ∂E/∂θ(state 1)]/(β₂ − β₁),      ∂E/∂W_k = −s_k s_{k−1}ᵀ
 
-None of them is a dyad: each phase has its own pooling switches and its own minimum, and the difference is formed from stored states.
-"""
+None of them is a dyad: each phase has its own pooling switches and its own minimum, and the difference is formed from
+stored states."""
 
 from __future__ import annotations
 
@@ -62,7 +62,12 @@ class Phases(Settler):
             else:
                 phases.append(self.phase(state, weight, problem, target, objective))
         return SettledPhases(
-            x=free.x, output=state[-1], ledger=ledger, solutions=solutions, points=free.points, phases=phases,
+            x=free.x,
+            output=state[-1],
+            ledger=ledger,
+            solutions=solutions,
+            points=free.points,
+            phases=phases,
             factors=self.factors(network),
         )
 
@@ -77,7 +82,9 @@ class Phases(Settler):
         return Phase(state=state, weight=weight, points=problem.points, error=error)
 
     def factors(self, network: Network) -> list[float]:
-        """E_γ weighs layer k by γ^(k−1), so the contrast of an edge into it does too, and the output's error arrives so weighted."""
+        """E_γ weighs layer k by γ^(k−1), so the contrast of an edge into it does too, and the output's error arrives so
+        weighted.
+        """
         top = network.output.depth
         return [self.gamma ** (network.depth(edge.target) - top) for edge in network.edges]
 
@@ -85,9 +92,9 @@ class Phases(Settler):
 class TwoPhase(Phases, name="two_phase"):
     """Equilibrium propagation with separately stored phases: positive, negative, centred or random sign.
 
-    Source: Scellier & Bengio 2017; Laborieux et al. 2021; Scellier et al. 2023. At γ < 1 the displacement of a layer is attenuated by
-    γ^(L−k) relative to the output, which the factors γ^(k−L) undo; the result is no dyad, and equals one only as β → 0.
-    """
+    Source: Scellier & Bengio 2017; Laborieux et al. 2021; Scellier et al. 2023. At γ < 1 the displacement of a layer is
+    attenuated by γ^(L−k) relative to the output, which the factors γ^(k−L) undo; the result is no dyad, and equals one
+    only as β → 0."""
 
     beta: float = 0.1
     kind: Kind = Kind.CENTRED
@@ -103,7 +110,15 @@ class TwoPhase(Phases, name="two_phase"):
 
         def at(beta: float, name: str) -> Single:
             return Single(
-                free.network, free.x, self.gamma, free.ledger, name, beta=beta, objective=objective, target=target, frozen=frozen
+                free.network,
+                free.x,
+                self.gamma,
+                free.ledger,
+                name,
+                beta=beta,
+                objective=objective,
+                target=target,
+                frozen=frozen,
             )
 
         beta = self.beta
@@ -129,8 +144,9 @@ class Clamping(Phases):
 
 
 class TwoPhaseContrastiveHebbian(Clamping, name="two_phase_contrastive_hebbian"):
-    """Free and clamped phase at any γ, contrasts weighted by γ^(k−L) (Movellan 1991 at γ = 1; Xie & Seung 2003): close to
-    back-propagation for small γ. The factors are what makes it no dyad at γ < 1."""
+    """Free and clamped phase at any γ, contrasts weighted by γ^(k−L) (Movellan 1991 at γ = 1; Xie & Seung 2003): close
+    to back-propagation for small γ. The factors are what makes it no dyad at γ < 1.
+    """
 
     def problems(
         self, free: Single, state: State, target: Tensor, objective: Objective

@@ -1,0 +1,40 @@
+"""torch's fused arithmetic on lists of tensors, wrapped in one place: one kernel for many tensors where the device has
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_fused: Any = torch  # the functions are private in name only: torch.optim is built on them
+
+
+def add(some: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+    """a + b, pair by pair."""
+    return _fused._foreach_add(some, others)
+
+
+def subtract(some: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+    """a - b, pair by pair."""
+    return _fused._foreach_sub(some, others)
+
+
+def multiply(some: Sequence[Tensor], scale: float) -> list[Tensor]:
+    """scale * a, each."""
+    return _fused._foreach_mul(some, scale)
+
+
+def multiply_(some: Sequence[Tensor], scale: float) -> None:
+    """a *= scale, each, in place."""
+    if some:
+        _fused._foreach_mul_(some, scale)
+
+
+def add_(some: Sequence[Tensor], others: Sequence[Tensor], scale: float) -> None:
+    """a += scale * b, pair by pair, in place."""
+    if some:
+        _fused._foreach_add_(some, others, alpha=scale)
