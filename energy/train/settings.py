@@ -6,10 +6,12 @@ from contextlib import contextmanager
 
 import torch
 
+from energy.train.pages import kept_pages
+
 
 @contextmanager
 def settings(deterministic: bool) -> Iterator[None]:
-    """Full float32 products throughout (another precision settles elsewhere), and repeatable kernels where asked for."""
+    """Full float32 products (another precision settles elsewhere), and repeatable kernels where asked for."""
     before = (
         torch.get_float32_matmul_precision(),
         torch.backends.cudnn.allow_tf32,
@@ -24,7 +26,8 @@ def settings(deterministic: bool) -> Iterator[None]:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
     try:
-        yield
+        with kept_pages():
+            yield
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = before[1:3]
