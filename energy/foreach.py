@@ -38,3 +38,8 @@ def add_(some: Sequence[Tensor], others: Sequence[Tensor], scale: float) -> None
     """a += scale * b, pair by pair, in place."""
     if some:
         _fused._foreach_add_(some, others, alpha=scale)
+
+
+def peaks(some: Sequence[Tensor]) -> list[Tensor]:
+    """max |a|, each; NaN where a tensor holds one."""
+    return _fused._foreach_norm(some, float("inf"))

@@ -52,10 +52,16 @@ def compare(line: Line) -> int:
     comparisons = plan(Comparison, "comparison", line)
     if line.dry:
         return _print_descriptions(comparisons)
+    from energy.command.figures import draw
+    from energy.plots.style import PlotsMissing
     from energy.study.compare import compare as carry_out
 
     for comparison in comparisons:
         _say(carry_out(comparison))
+        try:
+            print(f"Figure: {draw(comparison.folder)}")
+        except PlotsMissing as error:
+            print(f"No figure: {error}.")
     return 0
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +32,7 @@ class PlotsMissing(RuntimeError):
 
 
 @contextmanager
-def canvas(
-    columns: int, width: float, height: float, *, sharey: bool = False
-) -> "Iterator[tuple[Figure, list[Axes]]]":
+def canvas(columns: int, width: float, height: float, *, sharey: bool = False) -> "Iterator[tuple[Figure, list[Axes]]]":
     """A figure with one row of axes, made without pyplot, so that no display and no lasting setting is touched.
 
     Raises:
@@ -45,8 +43,8 @@ def canvas(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise PlotsMissing("figures need matplotlib: pip install 'matplotlib>=3.9' (the extra is called plots)") from None
-    with rc_context(SETTINGS):
+        raise PlotsMissing("figures need matplotlib, which the extra `plots` installs") from None
+    with rc_context(cast("Any", SETTINGS)):  # its keys are a literal type that differs between versions
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, list(figure.subplots(1, columns, squeeze=False, sharey=sharey)[0])

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from energy.train.record import RESULT, read_json
 
-COLUMNS: Final = (
+COLUMNS: Final[tuple[str, ...]] = (
     "cell",
     "configuration",
     "seed",
@@ -68,7 +68,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
 
 
 def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
-    """Merge the finished runs under ``folders`` into ``path``; a line of the same cell, configuration and seed is replaced."""
+    """Merge the finished runs under ``folders`` into ``path``; a line of the same cell and seed is replaced."""
     lines = {_identity(line): line for line in read_results(path)}
     for folder in folders:
         found = sorted(folder.rglob(RESULT))

@@ -32,9 +32,11 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = [list(head), *[[cell.replace("|", "\\|") for cell in row] for row in rows]]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
 
-    def line(row: Sequence[str]) -> str:
-        first = row[0].ljust(widths[0])
-        return "| " + " | ".join([first, *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]]) + " |"
+    rule = ["-" * widths[0], *["-" * (width - 1) + ":" for width in widths[1:]]]
+    lines = [_padded(row, widths) for row in cells]
+    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]]) + "\n"
 
-    rule = "| " + " | ".join(["-" * widths[0], *["-" * (width - 1) + ":" for width in widths[1:]]]) + " |"
-    return "\n".join([line(cells[0]), rule, *[line(row) for row in cells[1:]]]) + "\n"
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(row, widths, strict=True)
+    return f"| {' | '.join([first[0].ljust(first[1]), *[cell.rjust(width) for cell, width in others]])} |"

@@ -11,6 +11,7 @@ from energy.data.images import Images
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.train import checkpoint
+from energy.train.known import know
 from energy.train.meter import Tally
 from energy.train.record import FINAL
 from energy.train.run import Run
@@ -56,17 +57,16 @@ def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
         DamagedCheckpoint: when they are not what was written.
         ConfigurationError: when a component they need is not registered.
     """
-    import models  # noqa: F401  (registers the networks by name)
-
+    know()
     found = checkpoint.steps(folder / FINAL)
     if not found:
         raise FileNotFoundError(f"{folder}: has no final weights; the run is not finished")
     tensors, facts = checkpoint.read(found[-1])
     plain = {**facts["run"], "device": device or facts["run"]["device"]}
     run = build(Run, plain)
-    network = run.model.build(run.data.shape, run.data.classes, seed=run.seed)
+    network = run.network()
     network.load_state_dict({name.removeprefix("weights/"): tensor for name, tensor in tensors.items()})
-    return run, network.to(run.place(), run.precision.weight), facts
+    return run, network, facts
 
 
 def evaluate(folder: str | Path, split: str = "test", device: str = "") -> dict[str, Any]:

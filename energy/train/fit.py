@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from energy.component import describe
+from energy.ledger import backprop_multiply_adds
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.train import checkpoint
@@ -17,7 +18,7 @@ from energy.train.evaluate import score
 from energy.train.folder import UNITS, claim
 from energy.train.interrupt import Interrupt
 from energy.train.meter import spread
-from energy.train.probe import probe
+from energy.train.probe import probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
 from energy.train.record import CHECKPOINTS, FINAL, RECORD, RESULT, alone, read_lines, write_json
@@ -99,7 +100,8 @@ def finish_epoch(session: Session) -> None:
     run, start = session.run, time.perf_counter()
     objective, accuracy = session.tally.quality()
     held = score(run, session.network, session.splits.validation) if len(session.splits.validation) else None
-    angle = measure(session) if run.train.probe_every and session.epoch % run.train.probe_every == 0 else NOTHING_MEASURED
+    asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
+    angle = probe_run(run, session.network, session.splits.train) if asked else NOTHING_MEASURED
     session.clock.seconds["total"] += time.perf_counter() - start
     line = {
         "epoch": session.epoch,
@@ -121,19 +123,13 @@ def finish_epoch(session: Session) -> None:
         session.save()
 
 
-def measure(session: Session) -> dict[str, Any]:
-    """Angles with the exact gradient on the probe batch."""
-    run = session.run
-    x, labels = session.probe_batch()
-    target = one_hot(labels, session.network.output.shape[-1], x.dtype)
-    return probe(session.network, run.settler, run.rule, run.objective, x, target)
-
-
 def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
     """Save and leave, if a signal or the time limit asks for it."""
     if interrupt.asked:
         path = session.save()
-        raise interrupt.stopped(f"stopped after step {session.step} of epoch {session.epoch}; continue from {path}")
+        stopped = interrupt.stopped(f"left after step {session.step}; the same command continues from {path}")
+        say(True, f"{session.run.title}: {stopped}")
+        raise stopped
 
 
 def conclude(session: Session) -> dict[str, Any]:
@@ -156,6 +152,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
     run, totals = session.run, session.totals
     plain = identity(run)
     last = read_lines(session.folder / RECORD)[-1]
+    trained = session.step * run.train.batch_size
     return {
         "title": run.title,
         "key": digest(plain),
@@ -170,7 +167,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "sweeps": spread(totals["sweeps"]),
         "outcomes": totals["outcomes"],
         "multiply_adds": totals["multiply_adds"],
-        "backprop_steps": last["backprop_steps"],
+        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * trained),
         "seconds": {**totals["seconds"], "test": tested["seconds"]},
         "parameters": parameters(session.network),
         "evaluation": evaluation(run, tested),
@@ -204,5 +201,3 @@ def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
 def parameters(network: Network) -> int:
     """How many numbers are learnt."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-

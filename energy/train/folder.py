@@ -17,14 +17,14 @@ UNITS: Final = {
     "test_accuracy": "percent of samples",
     "settle.<phase>.outcomes": "solves (one per batch) by how they ended",
     "settle.<phase>.sweeps_*": "steps of the relaxation per sample, until it converged or the solve ended",
-    "settle.<phase>.residual_*": "relative change that a response would still make, the largest over layers, per sample",
+    "settle.<phase>.residual_*": "relative change that a response would still make to a layer, the largest, per sample",
     "settle.<phase>.converged_percent": "percent of samples within the tolerance when the solve ended",
     "multiply_adds": "multiply-adds of couplings: settling and weight products",
     "backprop_steps": "the same in units of back-propagation steps over the same samples (3U - U1 each)",
     "seconds.settle": "in the settler, training batches",
     "seconds.step": "in training steps: settling, rule, watch and optimiser; without the batches' preparation",
     "seconds.total": "wall clock of epochs: training, validation and probe",
-    "cosine_*": "cosine of the gradient with the exact one on the probe batch; 1 is exact, null where one of them is zero",
+    "cosine_*": "cosine of the gradient with the exact one on the probe batch; null where one of them is zero",
 }
 
 
@@ -42,11 +42,11 @@ def claim(run: Run, folder: Path) -> dict[str, Any] | None:
         return read_json(folder / RESULT) if (folder / RESULT).exists() else None
     strangers = [name for name in (RECORD, RESULT) if (folder / name).exists()]
     if strangers:
-        raise ConfigurationError(f"run.out={str(folder)!r}: holds a {strangers[0]} but no {CONFIGURATION}; choose another")
+        raise ConfigurationError(
+            f"run.out={str(folder)!r}: holds {strangers[0]} but no {CONFIGURATION}; choose another"
+        )
     plain = identity(run)
-    write_json(
-        folder / CONFIGURATION, {"run": describe(run), "identity": plain, "key": digest(plain), "units": UNITS}
-    )
+    write_json(folder / CONFIGURATION, {"run": describe(run), "identity": plain, "key": digest(plain), "units": UNITS})
     return None
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from energy import foreach
 from energy.network import Network
 from energy.train.optimizer import layer_of
 
 
-class NonFinite(ArithmeticError):
+class NonFinite(RuntimeError):
     """Training stopped before an update that would have been infinite or NaN."""
 
 
@@ -69,7 +70,7 @@ class Guard:
     def watch(self, objective: Tensor, step: int) -> None:
         """Look at the objective of the batch, (B,), and at every gradient. Nothing is read back."""
         gradients = [parameter if parameter.grad is None else parameter.grad for parameter in self.parameters]
-        peaks = torch._foreach_norm(gradients, float("inf"))
+        peaks = foreach.peaks(gradients)
         sound = torch.stack([number.isfinite() for number in (objective.sum(), *peaks)])
         first = (self._found == 0) & ~sound.all()
         self._sound = torch.where(first, sound, self._sound)
@@ -79,7 +80,7 @@ class Guard:
     @torch.no_grad()
     def accident(self, step: int) -> Accident | None:
         """What the watch has seen so far, with a look at the weights; reads the device. ``step`` is the next one."""
-        peaks = torch._foreach_norm(self.parameters, float("inf"))
+        peaks = foreach.peaks(self.parameters)
         weights = torch.stack([peak.isfinite() for peak in peaks]).tolist()
         sound = self._sound.tolist()
         if all(weights) and all(sound):

@@ -48,7 +48,7 @@ class Tally:
             for what in SAMPLES:
                 self.samples[f"{what}/{phase}"].append(getattr(solution, what))
         if solutions:
-            self.samples["steps/all"].append(sum(solution.steps for solution in solutions.values()))
+            self.samples["steps/all"].append(torch.stack([one.steps for one in solutions.values()]).sum(0))
 
     def quality(self) -> tuple[float | None, float | None]:
         """Objective per sample, None when it is not finite, and accuracy in percent; reads the device."""

@@ -1,4 +1,4 @@
-"""Optimisers: which `torch.optim` algorithm turns ``.grad`` into a step, built with its fused kernel where there is one."""
+"""Optimisers: which `torch.optim` algorithm turns ``.grad`` into a step, fused where there is a kernel for it."""
 
 import math
 from abc import abstractmethod

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energy.data.images import Images
 from energy.network import Network
-from energy.objectives import Objective
+from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.dyadic import Implicit
 from energy.settle.settler import Settler
 from energy.train.optimizer import layer_of
+from energy.train.run import Run
 
 
 def probe(
@@ -35,11 +37,19 @@ def probe(
     return angles(network, given, Contrast().gradients(network, settled))
 
 
+def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
+    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented."""
+    x, labels = images.take(slice(0, run.train.probe_batch))
+    target = one_hot(labels, network.output.shape[-1], x.dtype)
+    return probe(network, run.settler, run.rule, run.objective, x, target)
+
+
 def reference(settler: Settler, dtype: torch.dtype = torch.float32) -> Implicit:
     """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
     tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
     budget = max(300, 5 * settler.relax.max_steps)
-    onward = dataclasses.replace(settler.relax, max_steps=budget, tolerance=min(tight, settler.relax.tolerance or tight))
+    tolerance = min(tight, settler.relax.tolerance or tight)
+    onward = dataclasses.replace(settler.relax, max_steps=budget, tolerance=tolerance)
     return Implicit(gamma=settler.gamma, relax=onward, nudged=onward)
 
 

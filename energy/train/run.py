@@ -4,6 +4,7 @@ import enum
 import hashlib
 import json
 import math
+import re
 from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import torch
 from energy.component import Component, ConfigurationError, describe, require
 from energy.data.dataset import DataSet
 from energy.model import Model
+from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
@@ -87,40 +89,35 @@ class Training(Component):
         require(0 <= self.time_limit < math.inf, self, "time_limit", "a number of seconds of at least 0")
 
 
-class Run(Component):
-    """One training, completely.
+class Setting(Component):
+    """What several runs of one comparison have in common: everything but the settler and the seed.
 
     Attributes:
-        seed: the number from which, with purpose, epoch and step, every random draw follows.
         device: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
         precision: number format of activities and weights.
         title: what tables and figures call it.
-        out: the run folder; empty for ``runs/<title>-<hash of the configuration>``.
+        out: the folder to write in; empty for ``runs/<title>-<hash of the configuration>``.
     """
 
-    group: ClassVar[str] = "run"
     model: Model
     data: DataSet
-    settler: Settler = field(default_factory=DualPropagation)
     objective: Objective = field(default_factory=CrossEntropy)
     rule: Rule = field(default_factory=Contrast)
     optimizer: Optimizer = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
     train: Training = field(default_factory=Training)
-    seed: int = 0
     device: str = "auto"
     precision: Precision = Precision.FLOAT32
     title: str = "run"
     out: str = ""
 
     def __post_init__(self) -> None:
-        require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
-        require(bool(self.title) and "/" not in self.title, self, "title", "a word without a slash")
+        require(bool(re.fullmatch(r"[\w.+-]+", self.title)), self, "title", "a word of letters, digits, _ . + and -")
         require(_is_device(self.device), self, "device", "auto, cpu, cuda or cuda:<number>")
 
     @property
     def folder(self) -> Path:
-        """Where this run writes, and nowhere else."""
+        """Where this writes, and nowhere else."""
         return Path(self.out) if self.out else Path("runs") / f"{self.title}-{digest(identity(self))}"
 
     def place(self) -> torch.device:
@@ -132,11 +129,38 @@ class Run(Component):
         name = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         device = torch.device(name)
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise ConfigurationError(f"run.device={self.device!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+            raise ConfigurationError(f"device={self.device!r}: there are {torch.cuda.device_count()} CUDA devices here")
         return device
 
 
-def identity(run: Run) -> dict[str, Any]:
+class Run(Setting):
+    """One training, completely.
+
+    Attributes:
+        settler: the inference phase.
+        seed: the number from which, with purpose, epoch and step, every random draw follows.
+    """
+
+    group: ClassVar[str] = "run"
+    settler: Settler = field(default_factory=DualPropagation)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
+
+    def network(self) -> Network:
+        """The network at its initial weights, on the device, laid out as the convolution kernels like it.
+
+        Raises:
+            ConfigurationError: when the objective does not fit its output.
+        """
+        network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
+        self.objective.check(network.output.potential)
+        return network.to(self.place(), self.precision.weight).to(memory_format=torch.channels_last)
+
+
+def identity(run: Setting) -> dict[str, Any]:
     """The description of a run less what does not change its numbers: two runs with one identity are the same run."""
     plain = describe(run)
     for name in ("title", "out", "device"):

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from energy.component import describe
-from energy.data.images import Images
 from energy.network import Network
 from energy.settle.settler import Settled
 from energy.train import checkpoint
@@ -37,9 +36,7 @@ class Session:
     def __init__(self, run: Run, folder: Path) -> None:
         self.run, self.folder = run, folder
         self.device = run.place()
-        self.network: Network = run.model.build(run.data.shape, run.data.classes, seed=run.seed)
-        run.objective.check(self.network.output.potential)
-        self.network.to(self.device, run.precision.weight, memory_format=torch.channels_last)
+        self.network: Network = run.network()
         self.optimizer = run.optimizer.create(self.network)
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
@@ -123,11 +120,6 @@ class Session:
         if self.best is not None and self.best_weights:
             return self.best_weights, f"best validation, epoch {self.best['epoch']}"
         return self.network.state_dict(), f"last, epoch {self.epoch - 1}"
-
-    def probe_batch(self) -> tuple[Tensor, Tensor]:
-        """The same few training images at every epoch, without augmentation."""
-        images: Images = self.splits.train
-        return images.take(slice(0, self.run.train.probe_batch))
 
     def _add_up(self) -> None:
         self.totals["multiply_adds"] += self.tally.ledger.multiply_adds

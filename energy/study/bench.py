@@ -1,0 +1,120 @@
+"""What one step costs: time measured side by side, multiply-adds counted, memory at its peak.
+
+Every settler works on the same batch, on weights that were trained with it. Steps are taken in turn, one of each, so
+that whatever else the machine does falls on all alike; a round whose order starts one place further follows. Learning
+rates are zero, so that the optimiser does its work and the weights stay.
+"""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.objectives import one_hot
+from energy.settle.backprop import Backprop
+from energy.settle.settler import Settler
+from energy.study.memory import peak_bytes
+from energy.train.evaluate import load
+from energy.train.run import Run, Setting
+from energy.train.settings import settings
+
+REFERENCE = "\0backprop"
+
+
+@dataclass(frozen=True)
+class Price:
+    """Of one training step; None where it was not measured.
+
+    Attributes:
+        seconds: median over the rounds.
+        ratio: the same over that of back-propagation on the same network.
+        backprop_steps: multiply-adds in units of one back-propagation step.
+        peak_bytes: memory it works in.
+    """
+
+    seconds: float | None = None
+    ratio: float | None = None
+    backprop_steps: float | None = None
+    peak_bytes: int | None = None
+
+
+class Bench:
+    """The finished runs of a comparison, one for each label, and a back-propagation to compare them with."""
+
+    def __init__(self, comparison: Setting, candidates: Mapping[str, Run], rounds: int, seconds: float) -> None:
+        self.rounds, self.seconds = rounds, seconds
+        self.device = comparison.place()
+        self.workers: dict[str, Worker] = {}
+        first = next(iter(candidates.values()))
+        images = first.data.load(self.device, first.seed, first.precision.activity).train
+        batch = next(images.batches(first.train.batch_size, seed=first.seed, epoch=0, train=True))
+        for label, run in candidates.items():
+            self.workers[label] = Worker(run, run.settler, batch)
+        self.workers[REFERENCE] = Worker(first, Backprop(), batch)
+
+    def prices(self) -> dict[str, Price]:
+        """Time, multiply-adds and memory of every candidate."""
+        with settings(deterministic=False):
+            for worker in self.workers.values():
+                worker.step()
+            times = self._times()
+            medians = {label: statistics.median(taken) for label, taken in times.items()}
+            return {
+                label: Price(
+                    seconds=medians[label],
+                    ratio=medians[label] / medians[REFERENCE],
+                    backprop_steps=worker.backprop_steps(),
+                    peak_bytes=peak_bytes(worker.step, self.device),
+                )
+                for label, worker in self.workers.items()
+                if label != REFERENCE
+            }
+
+    def _times(self) -> dict[str, list[float]]:
+        times: dict[str, list[float]] = {label: [] for label in self.workers}
+        labels, start = list(self.workers), time.perf_counter()
+        for number in range(self.rounds):
+            if number >= 3 and time.perf_counter() - start > self.seconds:
+                break
+            turn = number % len(labels)
+            for label in labels[turn:] + labels[:turn]:
+                self._wait()
+                before = time.perf_counter()
+                self.workers[label].step()
+                self._wait()
+                times[label].append(time.perf_counter() - before)
+        return times
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class Worker:
+    """One network with one settler, able to take the same training step again and again."""
+
+    def __init__(self, run: Run, settler: Settler, batch: tuple[Tensor, Tensor]) -> None:
+        self.run, self.settler = run, settler
+        self.network: Network = load(run.folder)[1]
+        self.optimizer = run.optimizer.create(self.network)
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.0
+        self.x = batch[0]
+        self.target = one_hot(batch[1], self.network.output.shape[-1], self.x.dtype)
+        self.ledger = Ledger()
+
+    def step(self) -> None:
+        """Settle, learn, step."""
+        self.ledger = Ledger()
+        settled = self.settler.settle(self.network, self.x, self.target, self.run.objective, self.ledger)
+        self.run.rule.apply(self.network, settled)
+        self.optimizer.step()
+
+    def backprop_steps(self) -> float:
+        """Multiply-adds of the last step, in back-propagation steps over the same batch."""
+        return self.ledger.backprop_steps(self.network, len(self.x))

@@ -1,0 +1,169 @@
+"""One network, several settlers: the same data in the same order, several seeds, one table."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from energy.component import Component, ConfigurationError, annotations, build, describe, require
+from energy.settle.settler import Settler
+from energy.study.bench import Bench, Price
+from energy.study.memory import SAID
+from energy.study.report import UNITS, markdown_report, row
+from energy.train.evaluate import load
+from energy.train.fit import fit
+from energy.train.guard import NonFinite
+from energy.train.known import know
+from energy.train.probe import probe_run
+from energy.train.provenance import provenance
+from energy.train.record import write_json
+from energy.train.run import Run, Setting
+
+
+class Comparison(Setting):
+    """One network trained with several settlers at several seeds.
+
+    An entry of ``settlers`` is a name with optional fields, and an optional label before a colon:
+    ``backprop``; ``equilibrium_propagation beta=0.05``; ``centred: two_phase kind=centred relax.max_steps=30``.
+    Fields of the run go the same way: ``contrastive_hebbian optimizer.lr=0.2``.
+
+    Attributes:
+        settlers: what is compared.
+        seeds: one training of each settler for each.
+        timing_rounds: how often each settler takes a step when times are measured, in turn with the others.
+        timing_seconds: when to stop measuring times early; three rounds are taken in any case.
+    """
+
+    group: ClassVar[str] = "comparison"
+    settlers: list[str] = field(default_factory=lambda: ["backprop", "dual_propagation"])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    timing_rounds: int = 20
+    timing_seconds: float = 120.0
+    title: str = "compare"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), self, "seeds", "different numbers")
+        require(all(0 <= seed < 2**63 for seed in self.seeds), self, "seeds", "at least 0 and below 2^63")
+        require(self.timing_rounds >= 1, self, "timing_rounds", "at least 1")
+        require(self.timing_seconds > 0, self, "timing_seconds", "above 0")
+        require(bool(self.settlers), self, "settlers", "at least one settler")
+        entrants(self)
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One line of the table: its label, its settler, and the fields of the run it changes."""
+
+    label: str
+    settler: Settler
+    changes: Mapping[str, Any]
+
+
+def entrants(comparison: Comparison) -> list[Entrant]:
+    """The parsed entries of ``comparison.settlers``.
+
+    Raises:
+        ConfigurationError: naming the entry, for an unknown settler or field, a bad value or a label used twice.
+    """
+    know()
+    parsed = [_parse(text, comparison) for text in comparison.settlers]
+    labels = [entrant.label for entrant in parsed]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise ConfigurationError(f"comparison.settlers: two entries are called {twice[0]!r}; put 'label:' before one")
+    return parsed
+
+
+def runs(comparison: Comparison, entrant: Entrant) -> Iterator[Run]:
+    """The trainings of one entrant, one for each seed, each in a folder of its own."""
+    shared = {name: getattr(comparison, name) for name in annotations(Setting) if name not in ("title", "out")}
+    shared |= entrant.changes
+    for seed in comparison.seeds:
+        out = str(comparison.folder / entrant.label / f"seed-{seed}")
+        yield Run(**shared, settler=entrant.settler, seed=seed, title=entrant.label, out=out)
+
+
+def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = None) -> str:
+    """Train, measure, and write ``compare.json`` and ``compare.md`` into the folder.
+
+    Finished trainings are kept, broken ones continued; what is measured on them is measured again. A training that
+    ends in non-finite numbers leaves a line that says so.
+
+    Args:
+        comparison: what is compared, on what.
+        settlers: by label, in place of ``comparison.settlers``.
+
+    Returns:
+        the table as Markdown, with what it stands on.
+    """
+    entered = entrants(comparison) if settlers is None else [Entrant(*pair, {}) for pair in settlers.items()]
+    found = {entrant.label: _line(comparison, entrant) for entrant in entered}
+    finished = {label: line["finished"] for label, line in found.items() if line["finished"] is not None}
+    bench = Bench(comparison, finished, comparison.timing_rounds, comparison.timing_seconds) if finished else None
+    prices = bench.prices() if bench else {}
+    device = comparison.place()
+    report = {
+        "title": title(comparison),
+        "rows": [row(label, line, prices.get(label, Price())) for label, line in found.items()],
+        "seeds": comparison.seeds,
+        "memory": SAID[device.type],
+        "comparison": describe(comparison),
+        **provenance(device),
+        "units": UNITS,
+    }
+    write_json(comparison.folder / "compare.json", report)
+    text = markdown_report(report)
+    (comparison.folder / "compare.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def title(comparison: Comparison) -> str:
+    """What was compared on what, in one line."""
+    seeds = "one seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
+    return f"{comparison.model.label} on {comparison.data.label}, {comparison.train.epochs} epochs, {seeds}"
+
+
+def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
+    """Results, angles and failures of one entrant over the seeds, and one of its finished runs."""
+    line: dict[str, Any] = {"settler": describe(entrant.settler), "finished": None}
+    line |= {name: [] for name in ("results", "failures", "initial", "trained")}
+    for run in runs(comparison, entrant):
+        try:
+            line["results"].append(fit(run))
+        except NonFinite as error:
+            line["failures"].append(f"seed {run.seed}: {error}")
+            continue
+        line["finished"] = line["finished"] or run
+        images = run.data.load(run.place(), run.seed, run.precision.activity).train
+        line["initial"].append(probe_run(run, run.network(), images))
+        line["trained"].append(probe_run(run, load(run.folder)[1], images))
+    return line
+
+
+def _parse(text: str, comparison: Comparison) -> Entrant:
+    label, colon, rest = text.partition(":") if ":" in text.partition("=")[0] else ("", "", text)
+    words = rest.split()
+    if not words or any("=" not in word for word in words[1:]):
+        raise ConfigurationError(f"comparison.settlers: {text!r} must read 'label: name field=value ...'")
+    settler: dict[str, Any] = {"name": words[0]}
+    changes: dict[str, Any] = {}
+    for word in words[1:]:
+        path, _, value = word.partition("=")
+        names = path.split(".")
+        _put(changes if names[0] in annotations(Setting) else settler, names, value)
+    kinds, where = annotations(Setting), f"comparison.settlers[{label.strip() or words[0]}]"
+    built = {}
+    for name, plain in changes.items():
+        if not issubclass(kinds[name], Component):
+            raise ConfigurationError(f"{where}.{name}: only parts of the run can differ between settlers")
+        built[name] = build(kinds[name], plain, getattr(comparison, name), f"{where}.{name}")
+    return Entrant(label.strip() if colon else words[0], build(Settler, settler, None, where), built)
+
+
+def _put(tree: dict[str, Any], names: list[str], value: str) -> None:
+    """``a.b=c`` as ``{"a": {"b": c}}``; ``a=name`` followed by ``a.b=c`` as fields of that component."""
+    for name in names[:-1]:
+        inner = tree.get(name, {})
+        tree[name] = inner if isinstance(inner, dict) else {"name": inner}
+        tree = tree[name]
+    tree[names[-1]] = value
