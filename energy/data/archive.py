@@ -103,26 +103,32 @@ class _Kind:
 
 
 class _Name:
-    """A name that can be called but not altered, so that one file leaves nothing behind for the next."""
+    """Stands for a name; has no attribute that could be set, so that one file leaves nothing behind for the next."""
 
     __slots__ = ()
 
 
 class _NdArray(_Name):
-    pass
+    __slots__ = ()
 
 
 class _Dtype(_Name):
+    __slots__ = ()
+
     def __call__(self, code: object, align: object = False, copy: object = True) -> _Kind:
         return _Kind(code)
 
 
 class _Reconstruct(_Name):
+    __slots__ = ()
+
     def __call__(self, kind: object, shape: object, code: object) -> _Array:
         return _Array()
 
 
 class _FromBuffer(_Name):
+    __slots__ = ()
+
     def __call__(self, data: object, kind: object, shape: object, order: str, axes: None = None) -> _Array:
         if order not in {"C", "F"}:
             raise DataError(f"holds an array in the order {order!r}; must be C or F")
@@ -132,6 +138,8 @@ class _FromBuffer(_Name):
 
 
 class _Encode(_Name):
+    __slots__ = ()
+
     def __call__(self, text: str, encoding: str) -> bytes:
         if encoding not in {"latin1", "latin-1"}:
             raise DataError(f"asks for the text encoding {encoding!r}; must be latin1")

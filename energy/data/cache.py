@@ -37,9 +37,9 @@ def cached(name: str, key: str, convert: Callable[[], Raw]) -> Raw:
     """What ``convert`` returns, from the file it was kept in if that is there and whole."""
     folder = cache_root()
     for path in folder.glob(f"{name}-{key}-*.safetensors"):
-        if path.stem.endswith(_digest(path)):
-            return _load(path)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, SafetensorError):
+            if path.stem.endswith(_digest(path)):
+                return _load(path)
             path.unlink()
     raw = convert()
     try:

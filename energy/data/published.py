@@ -54,20 +54,16 @@ class Published(DataSet):
         Raises:
             DataError: when there is none; it says what to download, from where, and where to put it.
         """
-        absences = []
         for layout in self.layouts:
-            found = layout.locate(root)
-            absent = [file.name for file, path in found.items() if path is None]
-            if not absent:
-                return layout, [path for path in found.values() if path]
-            if len(absent) < len(found):
-                absences.append(f" lacks {', '.join(absent)} of its {layout.title} form")
-        fault = (
-            absences[0]
-            if absences
-            else f" has no {' or '.join(dict.fromkeys(layout.folders[0] for layout in self.layouts))}"
-        )
-        raise DataError(f"{self.label}: the data folder {root}{fault}; {self.cure(root)}")
+            paths = list(layout.locate(root).values())
+            if None not in paths:
+                return layout, [path for path in paths if path]
+        fault = f"has no {' or '.join(dict.fromkeys(layout.folders[0] for layout in self.layouts))}"
+        for layout in reversed(self.layouts):
+            absent = [file.name for file, path in layout.locate(root).items() if path is None]
+            if len(absent) < sum(len(part.files) for part in layout.parts):
+                fault = f"lacks {', '.join(absent)} of the {layout.title} form"
+        raise DataError(f"{self.label}: the data folder {root} {fault}; {self.cure(root)}")
 
     def cure(self, root: Path) -> str:
         """What to do when the set is missing."""
