@@ -44,7 +44,11 @@ class Price:
 
 
 class Bench:
-    """The finished runs of a comparison, one for each label, and a back-propagation to compare them with."""
+    """The finished runs of a comparison, one for each label, and a back-propagation to compare them with.
+
+    Attributes:
+        reference: the label of back-propagation among them, or of one added where there is none.
+    """
 
     def __init__(self, comparison: Setting, candidates: Mapping[str, Run], rounds: int, seconds: float) -> None:
         self.rounds, self.seconds = rounds, seconds
@@ -55,7 +59,10 @@ class Bench:
         batch = next(images.batches(first.train.batch_size, seed=first.seed, epoch=0, train=True))
         for label, run in candidates.items():
             self.workers[label] = Worker(run, run.settler, batch)
-        self.workers[REFERENCE] = Worker(first, Backprop(), batch)
+        own = [label for label, run in candidates.items() if run.settler == Backprop()]
+        self.reference = own[0] if own else REFERENCE
+        if not own:
+            self.workers[REFERENCE] = Worker(first, Backprop(), batch)
 
     def prices(self) -> dict[str, Price]:
         """Time, multiply-adds and memory of every candidate."""
@@ -67,7 +74,7 @@ class Bench:
             return {
                 label: Price(
                     seconds=medians[label],
-                    ratio=medians[label] / medians[REFERENCE],
+                    ratio=medians[label] / medians[self.reference],
                     backprop_steps=worker.backprop_steps(),
                     peak_bytes=peak_bytes(worker.step, self.device),
                 )

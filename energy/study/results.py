@@ -88,7 +88,7 @@ def _identity(line: Mapping[str, str]) -> tuple[str, str, str]:
 
 def _write(path: Path, lines: list[dict[str, str]]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     temporary = path.with_name(f".writing-{path.name}")

@@ -1,7 +1,8 @@
 """Freed memory kept for the next step, on Linux with glibc.
 
-Every step allocates and frees the same activities. glibc hands blocks of that size back to the kernel at once and must then have each
-page zeroed and mapped again, a fifth of a step on a CPU. Within this context freed blocks stay with the process.
+Every step allocates and frees the same activities. glibc hands blocks of that size back to the kernel at once and must
+then have each page zeroed and mapped again, a fifth of a step on a CPU. Within this context freed blocks stay with the
+process.
 """
 
 from __future__ import annotations

@@ -157,7 +157,8 @@ class Run(Setting):
         """
         network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
         self.objective.check(network.output.potential)
-        return network.to(self.place(), self.precision.weight).to(memory_format=torch.channels_last)
+        network.to(self.place(), self.precision.weight)
+        return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 
 
 def identity(run: Setting) -> dict[str, Any]:

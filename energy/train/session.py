@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from torch import Tensor
 
 from energy.component import describe
