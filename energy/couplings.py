@@ -41,9 +41,10 @@ class Coupling(nn.Module):
             raise NotImplementedError(
                 f"{type(self).__name__} must define drive(pre), or energy(pre, post) and shape(pre)"
             )
+        tape = torch.is_grad_enabled()
         with torch.enable_grad():
             post = pre.new_zeros((len(pre), *self.shape(tuple(pre.shape[1:])))).requires_grad_()
-            return -torch.autograd.grad(self.energy(pre, post).sum(), post, create_graph=True)[0]
+            return -torch.autograd.grad(self.energy(pre, post).sum(), post, create_graph=tape)[0]
 
     def energy(self, pre: Tensor, post: Tensor) -> Tensor:
         """−⟨post, A(pre)⟩ a sample: (B,)."""
@@ -77,7 +78,12 @@ class Coupling(nn.Module):
 
     def tangent(self, direction: Tensor, point: Any) -> Tensor:
         """A′(point) direction."""
-        return self._jvp(direction, point)[0].detach()
+        with torch.enable_grad():  # two reverse passes: A′ᵀ is linear in what it is applied to, and A′ is its transpose
+            pre = point.detach().requires_grad_()
+            drive = self.drive(pre)
+            probe = torch.zeros_like(drive).requires_grad_()
+            (pulled,) = torch.autograd.grad(drive, pre, probe, create_graph=True)
+            return torch.autograd.grad(pulled, probe, direction)[0]
 
     def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
         """∂θ⟨post, A(pre)⟩ summed over the batch, in the order of `parameters()`."""
@@ -86,25 +92,21 @@ class Coupling(nn.Module):
 
     def hebbian_tangent(self, direction: Tensor, post: Tensor, point: Any) -> Gradients:
         """∂θ⟨post, A′(point) direction⟩: the second Hebbian product of a network with feedback."""
-        drive, _ = self._jvp(direction, point)
-        return self._gradients((post * drive).sum())
+        return self._gradients(self._slope(direction, post, point)[0])
 
     def curvature(self, direction: Tensor, post: Tensor, point: Any) -> Tensor | None:
         """∂m⟨post, A′(m) direction⟩ at m = point; None where A is piecewise affine."""
-        drive, pre = self._jvp(direction, point)
-        total = (post * drive).sum()
+        total, pre = self._slope(direction, post, point)
         if not total.requires_grad:
             return None
         return torch.autograd.grad(total, pre, allow_unused=True)[0]
 
-    def _jvp(self, direction: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
-        """A′(point) direction as a differentiable tensor (two reverse passes), and the point it hangs on."""
+    def _slope(self, direction: Tensor, post: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+        """⟨A′(point)ᵀ post, direction⟩ as a differentiable number, and the point it is differentiable in."""
         with torch.enable_grad():
             pre = point.detach().requires_grad_()
-            drive = self.drive(pre)
-            probe = torch.zeros_like(drive).requires_grad_()
-            (pulled,) = torch.autograd.grad(drive, pre, probe, create_graph=True)
-            return torch.autograd.grad(pulled, probe, direction, create_graph=True)[0], pre
+            (pulled,) = torch.autograd.grad(self.drive(pre), pre, post, create_graph=True)
+            return (pulled * direction).sum(), pre
 
     def _gradients(self, total: Tensor) -> Gradients:
         parameters = tuple(self.parameters())

@@ -49,8 +49,9 @@ class Potential(Component):
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
         """f′(a) v, the derivative of the response at `drive` along `direction`."""
-        with torch.enable_grad():
-            return torch.func.jvp(self.response, (drive,), (direction,))[1]
+        with torch.enable_grad():  # f′ is symmetric, being the second derivative of G*: a reverse pass does
+            leaf = drive.detach().requires_grad_()
+            return torch.autograd.grad(self.response(leaf), leaf, direction)[0]
 
     def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
         """δ = [f(a + r₊βh) − f(a − r₋βh)]/β, with r₊ = `plus`, r₋ = 1 − `plus`; f′(a)h at β = 0."""
@@ -131,7 +132,9 @@ class Clamp(Gated):
 
 def _fraction(distance: Tensor, width: Tensor, h: Tensor, beta: float, plus: float) -> Tensor:
     """The fraction of the dyad on the inner side of a bound that lies `distance` beyond the drive; `width` = |h|."""
-    share = h.new_tensor(plus) if plus == 0.5 else torch.where(h * beta > 0, plus, 1 - plus).to(h.dtype)
+    share = h.new_full((), plus)
+    if plus != 0.5:
+        share = torch.where(h * beta > 0, share, 1 - share)
     return torch.addcdiv(share, distance, width, value=1 / abs(beta)).clamp_(0, 1)
 
 

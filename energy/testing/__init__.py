@@ -1,0 +1,31 @@
+"""Contract checks for components and couplings, ours and yours: plain functions for a notebook or a test.
+
+    from energy.testing import check_coupling, check_potential, check_relaxation
+
+    check_potential(Softsign())                  # [] : everything was checked
+    check_coupling(Elastic(6, 4), (6,))
+
+Each returns the list of what could not be checked, with the reason (empty when nothing was left out), and raises AssertionError with a
+one-line reason when a contract is broken. They work in float64 on copies, never touch the global random numbers, and take a fraction
+of a second. `device` moves the whole check.
+"""
+
+from energy.testing.component import check_component
+from energy.testing.coupling import check_coupling
+from energy.testing.model import check_model
+from energy.testing.objective import check_objective
+from energy.testing.potential import check_potential
+from energy.testing.relaxation import check_relaxation
+from energy.testing.rule import check_rule
+from energy.testing.settler import check_settler
+
+__all__ = [
+    "check_component",
+    "check_coupling",
+    "check_model",
+    "check_objective",
+    "check_potential",
+    "check_relaxation",
+    "check_rule",
+    "check_settler",
+]

@@ -1,0 +1,99 @@
+"""What every component promises: plain fields, a description that rebuilds it, copies, write-once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+from typing import Any, get_args, get_origin
+
+from energy.component import Component, ConfigurationError, annotations, build, choices, describe, key
+from energy.testing.claim import claim, title
+
+
+def check_component(component: Component) -> list[str]:
+    """Check that a component is its configuration.
+
+    It is rebuilt from its description without loss, the description is strict JSON, copies are equal, fields are written once, an
+    unknown field and NaN are refused by `build`. Returned as notes, since a sketch in a notebook may do without: a missing docstring,
+    and float fields of which the constructor accepts NaN.
+    """
+    _round_trip(component)
+    _copies(component)
+    _write_once(component)
+    _refusals(component)
+    return _notes(component)
+
+
+def _base(component: Component) -> type[Component]:
+    """The class that `build` is asked for: the root of the component's group, or its own class where it cannot be selected."""
+    if not component.label:
+        return type(component)
+    return next(cls for cls in reversed(type(component).__mro__) if cls.__dict__.get("group"))
+
+
+def _round_trip(component: Component) -> None:
+    base, plain = _base(component), describe(component)
+    if component.label:
+        entry = choices(base).get(component.label)
+        claim(entry is type(component), component, f"{base.group}={component.label} on the table is {entry}")
+    text = json.dumps(plain, allow_nan=False)
+    again = build(base, json.loads(text))
+    claim(again == component, component, f"build(describe(…)) gives another component: {describe(again)} for {plain}")
+    claim(key(again) == key(component), component, "the key changes from one copy to the next")
+
+
+def _copies(component: Component) -> None:
+    for name, twin in (("copy", copy.copy(component)), ("deepcopy", copy.deepcopy(component))):
+        claim(type(twin) is type(component) and twin == component, component, f"{name} gives another component")
+    claim(dataclasses.replace(component) == component, component, "dataclasses.replace without changes changes it")
+
+
+def _write_once(component: Component) -> None:
+    for field in dataclasses.fields(component):
+        try:
+            setattr(component, field.name, getattr(component, field.name))
+        except dataclasses.FrozenInstanceError:
+            continue
+        claim(False, component, f"{field.name} can be assigned again after construction")
+
+
+def _refused(component: Component, fields: dict[str, Any]) -> bool:
+    try:
+        build(_base(component), {**describe(component), **fields})
+    except ConfigurationError:
+        return True
+    return False
+
+
+def _refusals(component: Component) -> None:
+    claim(_refused(component, {"no_such_field": 1}), component, "build accepts a field that does not exist")
+    for name, value in _not_numbers(component):
+        claim(_refused(component, {name: value}), component, f"build accepts {name}={value}")
+
+
+def _not_numbers(component: Component) -> list[tuple[str, Any]]:
+    """(field, a value with NaN in it) for every field that holds floats."""
+    found: list[tuple[str, Any]] = []
+    for name, kind in annotations(type(component)).items():
+        if kind is float:
+            found.append((name, math.nan))
+        elif get_origin(kind) is list and get_args(kind) == (float,):
+            found.append((name, [math.nan] * max(1, len(getattr(component, name)))))
+    return found
+
+
+def _notes(component: Component) -> list[str]:
+    cls = type(component)
+    written = (cls.__doc__ or "").strip()
+    notes = []
+    if not written or written.startswith(f"{cls.__name__}("):  # what dataclass puts there of its own accord
+        notes.append(f"{title(component)}: has no docstring")
+    for name, value in _not_numbers(component):
+        try:
+            dataclasses.replace(component, **{name: value})
+        except ConfigurationError:
+            continue
+        notes.append(f"{title(component)}: the constructor accepts {name}={value}; state the range in __post_init__ with require")
+    return notes

@@ -1,0 +1,40 @@
+"""What a model promises: the network its seed says, whatever was drawn before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from energy.model import Model
+from energy.network import Network
+from energy.testing.claim import claim
+
+
+def check_model(model: Model, shape: Sequence[int] = (3, 32, 32), classes: int = 10, *, device: str = "cpu") -> list[str]:
+    """Check a model on inputs of `shape`; `build` is all it must define.
+
+    The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights depend on the seed
+    and on nothing else, and building leaves the global random numbers where they were.
+    """
+    held = torch.get_rng_state()
+    network = model.build(tuple(shape), classes, seed=0)
+    claim(torch.equal(held, torch.get_rng_state()), model, "build draws from the global generator: use energy.stream")
+    again, other = (model.build(tuple(shape), classes, seed=seed) for seed in (0, 1))
+    _built(model, network, tuple(shape), classes, device)
+    pairs = list(zip(network.named_parameters(), again.parameters(), other.parameters(), strict=True))
+    for (name, parameter), same, _ in pairs:
+        claim(torch.equal(parameter, same), model, f"{name} differs between two builds from one seed")
+        claim(parameter.requires_grad, model, f"{name} does not require a gradient")
+    claim(any(not torch.equal(p, third) for (_, p), _, third in pairs), model, "another seed gives the same weights")
+    return []
+
+
+def _built(model: Model, network: Network, shape: tuple[int, ...], classes: int, device: str) -> None:
+    claim(network.input_shape == shape, model, f"reads {network.input_shape}, asked for {shape}")
+    claim(network.output.shape == (classes,), model, f"output has shape {network.output.shape}: must be ({classes},)")
+    names = [layer.name for layer in network.layers]
+    claim(len(set(names)) == len(names), model, f"layers share a name: {names}")
+    with torch.no_grad():
+        output = network.to(device)(torch.zeros(2, *shape, device=device).add_(0.5))
+    claim(torch.isfinite(output).all(), model, "the bottom-up pass is not finite")

@@ -1,0 +1,162 @@
+"""What a potential promises: its response is the minimiser, and the secant carries the difference of two responses."""
+
+from __future__ import annotations
+
+import itertools
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from energy.potentials import Gated, Potential, per_sample
+from energy.testing.claim import agree, between, claim, follows, noise, shuffled, title
+
+SHARES = (0.0, 0.3, 0.5, 1.0)
+KINKS = (-1.0, 0.0, 1.0, 2.0, 6.0)
+STEP = 1e-6
+
+
+def check_potential(potential: Potential, *, device: str = "cpu") -> list[str]:
+    """Check a potential; `response` is all it must define.
+
+    Response: follows shape, dtype and device, acts sample by sample, stays in [lower, upper], is monotone and the gradient of something
+    (symmetric tangent). With `value`: no other state has a lower G(s) − ⟨s, a⟩, and ∇G* = f. `tangent` against finite differences,
+    kinks included; `secant` against two responses, at β = 0 and near it; `mean` against its definition. With `gate`: within
+    [0, lipschitz], and no digits lost in float32 at β = 1e-6.
+    """
+    drive, h = 4 * noise("drive", 24, 6, device=device), 2 * noise("h", 24, 6, device=device)
+    skipped = _dtypes(potential, drive, h)
+    _response(potential, drive)
+    skipped += _value(potential, drive)
+    _tangent(potential, drive, h)
+    _secant(potential, drive, h)
+    _limit(potential, drive, h)
+    _mean(potential, drive, h)
+    if callable(getattr(potential, "gate", None)):
+        _gate(cast(Gated, potential), drive, h)
+    return skipped
+
+
+def _dtypes(potential: Potential, drive: Tensor, h: Tensor) -> list[str]:
+    skipped = []
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        a, e = drive.to(dtype), h.to(dtype)
+        try:
+            follows(potential, "response", potential.response(a), a)
+            follows(potential, "tangent", potential.tangent(a, e), a)
+            for beta, plus in itertools.product((1.0, 0.1, 0.0), SHARES):
+                follows(potential, "secant", potential.secant(a, e, beta, plus), a)
+                follows(potential, "mean", potential.mean(a, e, e, beta, plus, 0.5), a)
+        except (RuntimeError, NotImplementedError) as error:
+            claim(dtype == torch.bfloat16, potential, f"fails for {dtype}: {_first_line(error)}")
+            skipped.append(f"{title(potential)}: bfloat16 not checked: {_first_line(error)}")
+    return skipped
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _response(potential: Potential, drive: Tensor) -> None:
+    before = drive.clone()
+    state = potential.response(drive)
+    claim(torch.isfinite(state).all(), potential, "response is not finite")
+    claim((drive == before).all(), potential, "response writes to its drive")
+    low, high = float(state.min()), float(state.max())
+    claim(low >= potential.lower and high <= potential.upper, potential,
+          f"response reaches [{low:g}, {high:g}], outside [lower, upper] = [{potential.lower:g}, {potential.upper:g}]")
+    order = shuffled(len(drive), drive.device)
+    agree(potential, "response of a permuted batch", potential.response(drive[order]), state[order], 1e-12)
+    agree(potential, "response of one sample alone", potential.response(drive[:1]), state[:1], 1e-12)
+    image = drive.view(6, 4, 3, 2)
+    follows(potential, "response to an image", potential.response(image), image)
+    for size in (1.0, 1e-3):
+        other = drive + size * noise("other", *drive.shape, device=drive.device)
+        slope = per_sample((potential.response(other) - state) * (other - drive))
+        claim((slope >= -1e-12).all(), potential, "response is not monotone, so it minimises no convex G")
+
+
+def _value(potential: Potential, drive: Tensor) -> list[str]:
+    state = potential.response(drive)
+    try:
+        lowest = potential.value(state) - per_sample(state * drive)
+    except NotImplementedError:
+        return [f"{title(potential)}: value is not defined: the response is not compared with other states, nor with ∇G*"]
+    claim(lowest.shape == (len(drive),), potential, f"value has shape {tuple(lowest.shape)}: must be ({len(drive)},)")
+    room = 1e-10 * max(1.0, float(lowest.abs().max()))
+    for k, share in itertools.product(range(4), (1.0, 0.3, 0.01)):
+        rival = potential.response(4 * noise(f"rival{k}", *drive.shape, device=drive.device))
+        rival = state + share * (rival - state)
+        excess = potential.value(rival) - per_sample(rival * drive) - lowest
+        claim((excess >= -room).all(), potential, f"another state has a lower G(s) − ⟨s, a⟩ than the response, by {-float(excess.min()):.1e}")
+    direction = noise("direction", *drive.shape, device=drive.device)
+    slope = (_conjugate(potential, drive + STEP * direction) - _conjugate(potential, drive - STEP * direction)) / (2 * STEP)
+    agree(potential, "∇G* against the response", slope, per_sample(state * direction), 1e-6)
+    return []
+
+
+def _conjugate(potential: Potential, drive: Tensor) -> Tensor:
+    """G*(a) = ⟨f(a), a⟩ − G(f(a))."""
+    state = potential.response(drive)
+    return per_sample(state * drive) - potential.value(state)
+
+
+def _tangent(potential: Potential, drive: Tensor, direction: Tensor) -> None:
+    edges = drive.new_tensor(KINKS).expand(len(drive), -1)
+    padded = torch.cat((edges, drive[:, -1:]), 1)
+    for at in (drive, padded):
+        here = potential.response(at)
+        right = (potential.response(at + STEP * direction) - here) / STEP
+        left = (here - potential.response(at - STEP * direction)) / STEP
+        between(potential, "tangent against differences of the response", potential.tangent(at, direction), (left, right), 2e-5)
+    other = noise("other", *drive.shape, device=drive.device)
+    forth = per_sample(other * potential.tangent(drive, direction))
+    back = per_sample(direction * potential.tangent(drive, other))
+    agree(potential, "tangent is not symmetric, so the response is no gradient", forth, back, 1e-9)
+    claim((per_sample(other * potential.tangent(drive, other)) >= -1e-12).all(), potential, "tangent is not positive: G is not convex")
+
+
+def _replicas(potential: Potential, drive: Tensor, h: Tensor, beta: float, plus: float) -> tuple[Tensor, Tensor]:
+    """s⁺ and s⁻, from the definition."""
+    return potential.response(drive + plus * beta * h), potential.response(drive - (1 - plus) * beta * h)
+
+
+def _secant(potential: Potential, drive: Tensor, h: Tensor) -> None:
+    for beta, plus, size in itertools.product((1.0, 0.1, -0.1), SHARES, (1.0, 20.0)):
+        high, low = _replicas(potential, drive, size * h, beta, plus)
+        delta = potential.secant(drive, size * h, beta, plus)
+        agree(potential, f"secant at beta={beta:g}, plus={plus:g} against two responses", delta, (high - low) / beta, 1e-9)
+
+
+def _limit(potential: Potential, drive: Tensor, h: Tensor) -> None:
+    """Near β = 0 the secant lies between the slopes at the ends of its interval, and at β = 0 it is the tangent."""
+    for plus in SHARES:
+        slope, beta = potential.tangent(drive, h), 1e-5
+        agree(potential, "secant at beta=0 against the tangent", potential.secant(drive, h, 0.0, plus), slope, 1e-12)
+        ends = [potential.tangent(drive + share * beta * h, h) for share in (plus, plus - 1)]
+        near = potential.secant(drive, h, beta, plus)
+        between(potential, "secant at beta=1e-5 against the tangent", near, (slope, *ends), 1e-5)
+
+
+def _mean(potential: Potential, drive: Tensor, h: Tensor) -> None:
+    for beta, alpha, flip in itertools.product((1.0, 0.1, 0.0), (0.0, 0.25, 0.5, 1.0), (False, True)):
+        plus = 1 - alpha if flip else alpha
+        high, low = _replicas(potential, drive, h, beta, plus)
+        delta = potential.secant(drive, h, beta, plus)
+        found = potential.mean(drive, h, delta, beta, plus, alpha)
+        agree(potential, f"mean at alpha={alpha:g}, plus={plus:g}, beta={beta:g}", found, alpha * high + (1 - alpha) * low, 1e-9)
+
+
+def _gate(potential: Gated, drive: Tensor, h: Tensor) -> None:
+    top = potential.lipschitz * (1 + 1e-12)
+    for size, plus in itertools.product((0.0, 1e-6, 0.1, 1.0, 30.0), SHARES):
+        gate = potential.gate(drive, size * h, plus)
+        claim((gate >= 0).all() and (gate <= top).all(), potential,
+              f"gate reaches [{float(gate.min()):g}, {float(gate.max()):g}], outside [0, lipschitz] = [0, {potential.lipschitz:g}]")
+    flat = potential.gate(drive, torch.zeros_like(drive), 0.5)
+    agree(potential, "gate at e=0 against the tangent", flat * h, potential.tangent(drive, h), 1e-12)
+    a, e = drive.float(), h.float()
+    for plus in SHARES:
+        exact = potential.secant(a.double(), e.double(), 1e-6, plus)
+        coarse = potential.secant(a, e, 1e-6, plus).double()
+        agree(potential, "secant in float32 at beta=1e-6 loses digits", coarse, exact, 1e-5)

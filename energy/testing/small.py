@@ -1,0 +1,71 @@
+"""The small problems that solvers are checked on: contracting networks, whose equilibrium is unique at every γ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.couplings import Dense
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.objectives import SquaredError, one_hot
+from energy.potentials import Identity, Tanh
+from energy.relax.dyad import Dyad
+from energy.relax.problem import Single
+from energy.relax.relaxation import Relaxation
+from energy.relax.solver import Solution, solve
+from energy.relax.sweep import Sweep
+from energy.testing.claim import noise
+
+BATCH = 5
+EXACT = Sweep(max_steps=500, tolerance=1e-13, check_every=1)
+
+
+def contracting(device: str = "cpu", *, skip: bool = True) -> Network:
+    """5 – 6 – 6 – 4, tanh below a linear output; every coupling of spectral norm 0.35, a skip of 1 unless told otherwise."""
+    network = Network((5,))
+    first = network.add(Dense(5, 6), Tanh(), name="first")
+    second = network.add(Dense(6, 6), Tanh(), name="second")
+    below = {second: Dense(6, 4), first: Dense(6, 4)} if skip else Dense(6, 4)
+    network.add(below, Identity(), name="output")
+    network.to(device, torch.float64)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(noise(name, *parameter.shape, device=device))
+            if parameter.ndim == 2:
+                parameter.mul_(0.35 / torch.linalg.matrix_norm(parameter, 2))
+    return network
+
+
+def batch(device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """(x, target) of `contracting`."""
+    labels = torch.arange(BATCH, device=device) % 4
+    return noise("x", BATCH, 5, device=device), one_hot(labels, 4, torch.float64)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network and batch, to be settled by any relaxation, as one replica and as a dyad."""
+
+    network: Network
+    x: Tensor
+    target: Tensor
+    gamma: float = 1.0
+
+    def permuted(self, order: Tensor) -> Trial:
+        return Trial(self.network, self.x[order], self.target[order], self.gamma)
+
+    def single(self, relax: Relaxation, ledger: Ledger | None = None) -> tuple[Single, Solution]:
+        problem = Single(self.network, self.x, self.gamma, ledger if ledger is not None else Ledger())
+        return problem, solve(problem, problem.start(), relax)
+
+    def dyad(self, relax: Relaxation, ledger: Ledger | None = None) -> tuple[Dyad, Solution]:
+        free, settled = self.single(EXACT)
+        frozen = settled.state[-1] - self.target
+        problem = Dyad(
+            self.network, self.x, self.gamma, ledger if ledger is not None else Ledger(), objective=SquaredError(),
+            target=self.target, beta=0.1, frozen=frozen,
+        )
+        return problem, solve(problem, problem.start(settled.state, free), relax)
