@@ -104,7 +104,7 @@ def forged(shape: str, code: str = "u1", body: bytes = b"abc") -> bytes:
     "shape", ["(I32552083\nI3072\nt", "(I-1\nI3072\nt", "(I3\nt", "I3\n", "(NI3072\nt", "(I0\nI3072\nt"]
 )
 def test_a_shape_that_its_bytes_do_not_fill_is_refused(shape: str) -> None:
-    with pytest.raises(DataError, match="shape|rows"):
+    with pytest.raises(DataError, match=r"shape|rows"):
         read(forged(shape))
 
 

@@ -12,7 +12,7 @@ from energy.stream import stream
 
 def by_hand(image: Tensor, numbers: list[float], augment: Augment) -> Tensor:
     """Mirror, shift into a field of zeros, blank a square: in words, with plain indexing."""
-    channels, height, width = image.shape
+    height, width = image.shape[1:]
     down, right = (int(number * (2 * augment.crop + 1)) - augment.crop for number in numbers[:2])
     mirrored = image.flip(2) if augment.flip and numbers[2] < 0.5 else image
     out = torch.zeros_like(image)
