@@ -1,0 +1,25 @@
+"""A place of its own for every page: an empty folder, no data sets, one thread, and nothing left registered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from energy.component import Component
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder for one page; what the page registers is gone after it."""
+    monkeypatch.chdir(tmp_path)
+    for name, folder in (("ENERGY_DATA", "no-data"), ("ENERGY_CACHE", "cache"), ("MPLCONFIGDIR", "matplotlib")):
+        monkeypatch.setenv(name, str(tmp_path.parent / folder))
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    table, threads = dict(Component.table), torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+    Component.table.clear()
+    Component.table.update(table)
