@@ -110,11 +110,11 @@ class Coupling(nn.Module):
 
     def _gradients(self, total: Tensor) -> Gradients:
         parameters = tuple(self.parameters())
-        if not parameters:
-            return ()
-        if not total.requires_grad:
+        learnt = [p for p in parameters if p.requires_grad]
+        if not learnt or not total.requires_grad:
             return tuple(torch.zeros_like(p) for p in parameters)
-        return torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+        found = iter(torch.autograd.grad(total, learnt, allow_unused=True, materialize_grads=True))
+        return tuple(next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters)
 
 
 class Module(Coupling):

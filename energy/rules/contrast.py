@@ -72,7 +72,9 @@ def _(settled: SettledPhases, network: Network) -> list[Tensor]:
 def _(settled: SettledTape, network: Network) -> list[Tensor]:
     for edge in network.edges:
         settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
-    return list(torch.autograd.grad(settled.merit, list(network.parameters()), materialize_grads=True))
+    parameters = list(network.parameters())
+    found = iter(torch.autograd.grad(settled.merit, [p for p in parameters if p.requires_grad], materialize_grads=True))
+    return [next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters]
 
 
 def _counted(settled: Settled, edge: Edge, products: Gradients) -> Gradients:

@@ -94,10 +94,12 @@ def _linear_maps(coupling: Coupling, pre: Tensor) -> None:
 def _autograd_product(coupling: Coupling, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
     """∂θ⟨post, A(pre)⟩ by autograd."""
     parameters = tuple(coupling.parameters())
+    learnt = [p for p in parameters if p.requires_grad]
     total = (post * coupling.drive(pre)).sum()
-    if not parameters or not total.requires_grad:
+    if not learnt or not total.requires_grad:
         return tuple(torch.zeros_like(p) for p in parameters)
-    return torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+    found = iter(torch.autograd.grad(total, learnt, allow_unused=True, materialize_grads=True))
+    return tuple(next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters)
 
 
 def _aligned(coupling: Coupling, what: str, found: Sequence[Tensor], expected: Sequence[Tensor], tolerance: float) -> None:

@@ -47,6 +47,7 @@ def _same_equilibrium(relaxation: Relaxation, trial: Trial) -> None:
             agree(relaxation, f"equilibrium of {where}, tensor {index}, against a long sweep", found, expected, 1e-6)
 
 
+@torch.no_grad()
 def _true_residual(trial: Trial, state: State) -> Tensor:
     """What the responses would still change, (B,), from the network itself rather than from cached drives."""
     drives = trial.network.drive(trial.x, state, trial.gamma)

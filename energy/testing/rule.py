@@ -13,7 +13,7 @@ from energy.testing.small import batch, contracting
 
 
 def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu") -> list[str]:
-    """Check a rule on what `settler` (dual propagation unless given) leaves behind; `gradients` is all it must define.
+    """Check a rule on what `settler` (dual propagation unless given) leaves behind; `update` is all it must define.
 
     One finite tensor for each parameter, the sum of what the samples give alone (for a linear rule such as contrast), the same when
     asked again; `apply` writes the mean over the batch into `.grad`, replacing what was there; parameters stay.

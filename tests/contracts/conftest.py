@@ -1,0 +1,32 @@
+"""Everything registered is on the table before tests are collected; what a test registers leaves it again."""
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import energy.objectives
+import energy.relax
+import energy.rules
+import energy.settle
+import models
+from energy.component import Component
+
+for _package in (energy.relax, energy.rules, energy.settle, models):
+    for _module in pkgutil.iter_modules(_package.__path__, f"{_package.__name__}."):
+        importlib.import_module(_module.name)
+
+
+@pytest.fixture
+def restored_table() -> Iterator[None]:
+    before = dict(Component.table)
+    yield
+    Component.table.clear()
+    Component.table.update(before)
+
+
+@pytest.fixture(scope="session")
+def device() -> str:
+    return os.environ.get("ENERGY_TEST_DEVICE", "cpu")
