@@ -1,0 +1,228 @@
+"""The training page: what it leaves in the run folder, what it refuses, and how it stops."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from energy.component import ConfigurationError
+from energy.rules.contrast import Contrast
+from energy.settle.backprop import Backprop
+from energy.train import checkpoint
+from energy.train import fit as page
+from energy.train.evaluate import load
+from energy.train.fit import fit
+from energy.train.guard import NonFinite
+from energy.train.record import CHECKPOINTS, FAILED, RECORD
+from energy.train.run import Run
+
+Maker = Callable[..., Run]
+
+
+def test_a_run_folder_holds_what_was_promised(make_run: Maker) -> None:
+    run = make_run()
+    result = fit(run)
+    assert result == json.loads((run.folder / "result.json").read_text())
+    lines = [json.loads(line) for line in (run.folder / RECORD).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1]
+    assert sorted(path.name for path in run.folder.iterdir() if not path.name.startswith(".")) == [
+        "checkpoints",
+        "configuration.json",
+        "final",
+        "record.jsonl",
+        "result.json",
+    ]
+    assert not checkpoint.steps(run.folder / CHECKPOINTS)
+    wanted = {"test_accuracy", "test_objective", "configuration", "commit", "device", "torch", "threads", "seconds"}
+    assert wanted | {"sweeps", "multiply_adds", "seed", "outcomes", "evaluation", "units", "key"} <= set(result)
+
+
+def test_every_number_of_the_record_has_a_unit(make_run: Maker) -> None:
+    """Each key of a line is explained, itself or by a pattern, in ``units``."""
+    run = make_run()
+    units = fit(run)["units"]
+    line = json.loads((run.folder / RECORD).read_text().splitlines()[0])
+    patterns = [name.strip("*") for name in units if "*" in name and "." not in name]
+    for name, value in line.items():
+        nested = any(known.startswith(f"{name}.") for known in units)
+        explained = name in units or nested or any(pattern in name for pattern in patterns)
+        assert explained or not isinstance(value, int | float), name
+
+
+def test_multiply_adds_are_those_of_back_propagation_by_hand(make_run: Maker) -> None:
+    """64-12-10: U = 64*12 + 12*10, U1 = 64*12; 2 epochs of 150 // 20 = 7 steps of 20."""
+    result = fit(make_run())
+    assert result["steps"] == 14
+    assert result["multiply_adds"] == (3 * (64 * 12 + 12 * 10) - 64 * 12) * 20 * 14
+    assert result["backprop_steps"] == 1.0
+
+
+def test_training_by_hand_gives_the_same_weights(make_run: Maker) -> None:
+    """Plain autograd and the update of SGD with momentum, on the batches of the data set."""
+    run = make_run(settler={"name": "backprop"}, optimizer={"momentum": 0.5}, schedule={"name": "constant"})
+    fit(run)
+    network = run.network()
+    velocity = [torch.zeros_like(parameter) for parameter in network.parameters()]
+    train = run.data.load("cpu", run.seed).train
+    for epoch in range(2):
+        for x, labels in train.batches(20, seed=run.seed, epoch=epoch, train=True):
+            loss = torch.nn.functional.cross_entropy(network(x), labels)
+            for parameter, v, g in zip(
+                network.parameters(), velocity, torch.autograd.grad(loss, list(network.parameters())), strict=True
+            ):
+                v.mul_(0.5).add_(g)
+                parameter.data.sub_(0.1 * v)
+    trained = load(run.folder)[1]
+    for one, other in zip(trained.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_finished_run_is_not_trained_again(make_run: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    first = fit(run)
+    stamps = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(page, "begin", lambda *_: pytest.fail("a finished run was begun again"))
+    assert fit(run) == first
+    assert fit(make_run(train={"time_limit": 5.0})) == first  # the same run, with another limit
+    assert stamps == {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_of_another_run_is_refused_and_left_alone(make_run: Maker) -> None:
+    run = make_run()
+    fit(run)
+    before = (run.folder / "configuration.json").read_text()
+    with pytest.raises(ConfigurationError, match=r"optimizer\.lr=0\.1, here 0\.2"):
+        fit(make_run(optimizer={"lr": 0.2}))
+    with pytest.raises(ConfigurationError, match=r"settler\.name='dual_propagation', here 'backprop'"):
+        fit(make_run(settler={"name": "backprop"}))
+    assert (run.folder / "configuration.json").read_text() == before
+
+
+def test_a_folder_with_a_strange_record_is_refused(make_run: Maker) -> None:
+    run = make_run()
+    run.folder.mkdir()
+    (run.folder / RECORD).write_text("mine")
+    with pytest.raises(ConfigurationError, match="holds record.jsonl"):
+        fit(run)
+    assert (run.folder / RECORD).read_text() == "mine"
+
+
+def test_nothing_is_written_outside_the_folder(
+    make_run: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    fit(make_run("inside"))
+    assert list(elsewhere.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {"elsewhere", "inside", "cache"}
+
+
+def test_best_weights_are_those_of_the_best_epoch(make_run: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation is made to prefer epoch 1 of 3; the weights kept are those that were there then."""
+    run = make_run(train={"weights": "best", "epochs": 3})
+    seen: list[torch.Tensor] = []
+    accuracies = iter([50.0, 70.0, 60.0, 1.0])
+    real = page.score
+
+    def score(run: Run, network: Any, images: Any) -> dict[str, Any]:
+        seen.append(next(network.parameters()).detach().clone())
+        return {**real(run, network, images), "accuracy": next(accuracies)}
+
+    monkeypatch.setattr(page, "score", score)
+    result = fit(run)
+    assert len(seen) == 4  # three validations, one test
+    assert torch.equal(seen[3], seen[1])
+    assert torch.equal(next(load(run.folder)[1].parameters()), seen[1])
+    assert result["validation_accuracy"] == 70.0
+    assert result["weights"] == "best validation, epoch 1"
+    assert result["test_accuracy"] == 1.0
+
+
+def test_without_a_validation_split_the_last_weights_are_kept(make_run: Maker) -> None:
+    run = make_run(data={"validation": 0.0}, train={"weights": "best"})
+    result = fit(run)
+    assert result["weights"] == "last, epoch 1"
+    assert result["validation_accuracy"] is None
+
+
+@pytest.mark.parametrize("check_every", [1, 4, 1000])
+def test_an_infinity_stops_the_run_before_its_update(
+    make_run: Maker, monkeypatch: pytest.MonkeyPatch, check_every: int
+) -> None:
+    """Planted in the gradient of step 2: the saved weights are those that two steps made, whenever the host looks."""
+    unharmed = make_run("unharmed", train={"epochs": 1, "checkpoint_every": 2, "keep": 99})
+    monkeypatch.setattr(page.checkpoint, "prune", lambda *_: None)
+    monkeypatch.setattr("energy.train.session.checkpoint.prune", lambda *_: None)
+    fit(unharmed)
+    expected, _ = checkpoint.read(unharmed.folder / CHECKPOINTS / "step-000002")
+    real, calls = Contrast.apply, iter(range(99))
+
+    def planted(self: Contrast, network: Any, settled: Any) -> None:
+        real(self, network, settled)
+        if next(calls) == 2:
+            list(network.parameters())[2].grad[0, 0] = float("inf")
+
+    monkeypatch.setattr(Contrast, "apply", planted)
+    run = make_run("harmed", train={"epochs": 1, "check_every": check_every})
+    with pytest.raises(NonFinite, match=r"step 2: gradient of output is not finite.*beta=0\.1.*failed") as caught:
+        fit(run)
+    assert str(run.folder) in str(caught.value)
+    (path,) = (run.folder / FAILED).glob("step-*")
+    saved, _ = checkpoint.read(path)
+    for name in (name for name in expected if name.startswith(("weights/", "optimizer/"))):
+        assert torch.equal(saved[name], expected[name]), name
+    assert not (run.folder / "result.json").exists()
+
+
+def test_weights_that_overflow_are_named_with_their_layer(make_run: Maker) -> None:
+    run = make_run(optimizer={"lr": 1e30, "momentum": 0.0}, model={"hidden": {"name": "relu"}})
+    with pytest.raises(NonFinite, match=r"step \d.*(dense1|output|couplings)"):
+        fit(run)
+
+
+def test_settings_of_torch_are_put_back(make_run: Maker) -> None:
+    def now() -> tuple[Any, ...]:
+        flags = (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark)
+        return torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled(), flags
+
+    before = now()
+    fit(make_run(train={"deterministic": True, "epochs": 1}))
+    assert now() == before
+
+
+def test_float64_trains_in_float64(make_run: Maker) -> None:
+    run = make_run(precision="float64", train={"epochs": 1})
+    fit(run)
+    assert {parameter.dtype for parameter in load(run.folder)[1].parameters()} == {torch.float64}
+
+
+def test_bfloat16_keeps_float32_weights(make_run: Maker) -> None:
+    run = make_run(precision="bfloat16", train={"epochs": 1}, data={"limit": 60})
+    fit(run)
+    assert {parameter.dtype for parameter in load(run.folder)[1].parameters()} == {torch.float32}
+
+
+def test_epoch_lines_say_what_the_settler_did(make_run: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(
+        settler={"name": "equilibrium_propagation"},
+        objective={"name": "squared_error"},
+        train={"epochs": 1, "progress": True},
+    )
+    fit(run)
+    line = json.loads((run.folder / RECORD).read_text())
+    assert set(line["settle"]) == {"free", "nudged"}
+    assert sum(line["settle"]["free"]["outcomes"].values()) == 7
+    assert "epoch 1/1" in capsys.readouterr().err
+
+
+def test_the_reference_settler_has_cosine_one(make_run: Maker) -> None:
+    run = make_run(settler={"name": "backprop"}, train={"epochs": 1})
+    assert run.settler == Backprop()
+    fit(run)
+    line = json.loads((run.folder / RECORD).read_text())
+    assert line["cosine_worst"] == pytest.approx(1.0, abs=1e-6)
+    assert line["cosine_whole"] == pytest.approx(1.0, abs=1e-6)
