@@ -270,13 +270,15 @@ class Softplus(Gated, name="softplus"):
         return drive.clamp(min=0) + torch.log1p((-drive.abs()).exp())
 
     def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
-        """−ln(1 + σ(upper end)·(e^{−|e|} − 1))/|e|; two responses once |e| > 1, where they no longer cancel."""
+        """−ln(1 + σ(upper end)·(e^{−|e|} − 1))/|e|; once |e| > 1 the gate of the ReLU in f(a) = max(a, 0) + ln(1 + e^{−|a|}) and a
+        difference of the rest, which is bounded."""
         high, low = drive + plus * error, drive - (1 - plus) * error
         width = error.abs()
         tiny = width < torch.finfo(error.dtype).eps
         safe = torch.where(tiny, torch.ones_like(width), width)
         near = -torch.log1p(torch.maximum(high, low).sigmoid() * torch.expm1(-safe)) / safe
-        far = (self.response(high) - self.response(low)).abs() / safe
+        rest = torch.log1p((-high.abs()).exp()) - torch.log1p((-low.abs()).exp())
+        far = ReLU().gate(drive, error, plus) + rest * error.sign() / safe
         return torch.where(tiny, drive.sigmoid(), torch.where(width > 1, far, near))
 
 

@@ -1,0 +1,117 @@
+"""The secant of every potential against sixty digits: kinks, saturation, e = 0, and precisions in which two states would cancel."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+
+from energy.component import build
+from energy.potentials import Gated, Potential
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+exact = _load("exact")
+LABELS = list(exact.RESPONSES)
+DRIVES = (0.0, 1e-3, -1e-3, 0.5, -0.5, 1.0, -1.0, 1.25, 2.0, 3.0, 6.0, 5.9375, 12.0, -12.0, 30.0, -30.0)
+ERRORS = (0.0, 1e-8, 0.25, -0.25, 2.0, -2.0, 25.0, -25.0)
+BETAS = (4.0, 1.0, -1.0, 0.1, 1e-3, 1e-6)
+SHARES = (0.0, 0.25, 0.5, 1.0)
+
+
+def grid(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Every drive with every difference drive, as numbers of `dtype`."""
+    a, h = torch.meshgrid(torch.tensor(DRIVES, dtype=dtype), torch.tensor(ERRORS, dtype=dtype), indexing="ij")
+    return a.contiguous(), h.contiguous()
+
+
+def worst(potential: Potential, dtype: torch.dtype, beta: float, plus: float) -> float:
+    """The greatest error of the secant, relative to |h|, over the grid."""
+    a, h = grid(dtype)
+    found = potential.secant(a, h, beta, plus)
+    assert found.dtype == dtype
+    pairs = zip(a.flatten().tolist(), h.flatten().tolist(), strict=True)
+    expected = torch.tensor([exact.secant(potential.label, x, e, beta, plus) for x, e in pairs], dtype=torch.float64).view(a.shape)
+    assert not found[h == 0].any()
+    return float(((found.double() - expected).abs() / h.double().abs().clamp_min(1e-300))[h != 0].max())
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("beta", BETAS)
+def test_secant_in_float64(label: str, beta: float) -> None:
+    for plus in SHARES:
+        assert worst(build(Potential, label), torch.float64, beta, plus) < 1e-13
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("beta", [1.0, 1e-3, 1e-6])
+def test_secant_in_float32_loses_no_digits(label: str, beta: float) -> None:
+    """Two stored states would be off by 2⁻²⁴/β ≈ 6 % at β = 1e-6."""
+    for plus in SHARES:
+        assert worst(build(Potential, label), torch.float32, beta, plus) < 2e-6
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("beta", [1.0, 1e-2, 1e-6])
+def test_secant_in_bfloat16_loses_no_digits(label: str, beta: float) -> None:
+    """eps is 2⁻⁸; two stored states would be off by 40 % at β = 0.01 and have nothing in common at 1e-6."""
+    for plus in (0.0, 0.5, 1.0):
+        assert worst(build(Potential, label), torch.bfloat16, beta, plus) < 2**-5
+
+
+@pytest.mark.parametrize("plus", SHARES)
+def test_piecewise_linear_gates_are_fractions_of_the_interval(plus: float) -> None:
+    """By hand: from a = 0 with |e| = 1 a share `plus` (h > 0) or 1 − plus (h < 0) of the interval lies above a ReLU's kink."""
+    relu, zero = build(Potential, "relu"), torch.zeros(1, dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+    assert isinstance(relu, Gated)
+    assert relu.gate(zero, one, plus).item() == plus
+    assert relu.gate(zero, -one, plus).item() == 1 - plus
+    clip = build(Potential, "hard_sigmoid")
+    assert isinstance(clip, Gated)
+    assert clip.gate(0.5 * one, 4 * one, 0.5).item() == 0.25  # the interval [−1.5, 2.5] holds [0, 1]
+    assert clip.gate(9 * one, one, plus).item() == 0 == clip.gate(-9 * one, one, plus).item()
+
+
+def test_softmax_secant_against_sixty_digits() -> None:
+    softmax = build(Potential, "softmax")
+    drives = [[0.5, -1.0, 2.0, 0.0], [30.0, 0.0, -30.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
+    errors = [[0.25, -0.5, 1.0, 0.75], [1.0, 1.0, 1.0, 1.0], [2.0, -25.0, 3.0, 0.0]]
+    for dtype, room in ((torch.float64, 1e-13), (torch.float32, 2e-6)):
+        for beta in (4.0, 1.0, 0.1, 1e-3, 1e-6):
+            for plus in SHARES:
+                found = softmax.secant(torch.tensor(drives, dtype=dtype), torch.tensor(errors, dtype=dtype), beta, plus)
+                exactly = [exact.softmax_secant(a, e, beta, plus) for a, e in zip(drives, errors, strict=True)]
+                expected = torch.tensor(exactly, dtype=torch.float64)
+                assert float((found.double() - expected).abs().max()) < 25 * room, (dtype, beta, plus)
+                assert float(found.double().sum(-1).abs().max()) < 25 * room
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_mirror(label: str) -> None:
+    """(r₊, β) → (r₋, −β) exchanges the replicas and leaves δ as it was."""
+    potential, (a, h) = build(Potential, label), grid(torch.float64)
+    for plus in SHARES:
+        torch.testing.assert_close(potential.secant(a, h, 0.5, plus), potential.secant(a, h, -0.5, 1 - plus), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_gate_never_leaves_its_range_whatever_the_numbers(label: str) -> None:
+    potential = build(Potential, label)
+    assert isinstance(potential, Gated)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        extremes = torch.tensor([0.0, 1e-30, -1e-30, 1e-3, 1.0, -1.0, 1e4, -1e4, 1e18, -1e18], dtype=dtype)
+        a, e = (t.contiguous() for t in torch.meshgrid(extremes, extremes, indexing="ij"))
+        for plus in SHARES:
+            gate = potential.gate(a, e, plus)
+            assert bool((gate >= 0).all()), (dtype, plus)
+            assert float(gate.max()) <= potential.lipschitz * (1 + 2 * torch.finfo(dtype).eps)
