@@ -26,6 +26,8 @@ def test_what_counts_as_the_same(shown: str, printed: str) -> None:
     [
         ("accuracy 91.39 %", "accuracy 80.00 %"),
         ("125 sweeps", "126 sweeps"),
+        ("error 2e-07", "error 2e-05"),
+        ("error 2e-07", "error -2e-07"),
         ("did you mean 'beta'?", "did you mean 'alpha'?"),
         ("start\n...\nend", "start\nend of it"),
         ("", "something"),
