@@ -105,7 +105,7 @@ def test_a_folder_with_a_strange_record_is_refused(make_run: Maker) -> None:
     run = make_run()
     run.folder.mkdir()
     (run.folder / RECORD).write_text("mine")
-    with pytest.raises(ConfigurationError, match="holds record.jsonl"):
+    with pytest.raises(ConfigurationError, match=r"holds record\.jsonl"):
         fit(run)
     assert (run.folder / RECORD).read_text() == "mine"
 

@@ -1,0 +1,166 @@
+"""Broken and continued equals unbroken, bit for bit, in mid-epoch too."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from energy.train import checkpoint, fit as page
+from energy.train.checkpoint import DamagedCheckpoint
+from energy.train.evaluate import evaluate
+from energy.train.fit import fit
+from energy.train.interrupt import Interrupt, Stopped
+from energy.train.record import CHECKPOINTS, RECORD
+from energy.train.run import Run
+
+Maker = Callable[..., Run]
+
+
+class Impatient(Interrupt):
+    """Asks to leave after a given number of looks."""
+
+    patience = 0
+
+    def __init__(self, time_limit: float = 0.0) -> None:
+        super().__init__(time_limit)
+        self.left = type(self).patience
+
+    @property
+    def asked(self) -> bool:
+        """True from the ``patience``-th look on."""
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``broken(run, 3)``: leave after every few looks and start again until the run is finished; how often it left."""
+
+    def carry_on(run: Run, patience: int) -> int:
+        monkeypatch.setattr(Impatient, "patience", patience)
+        monkeypatch.setattr(page, "Interrupt", Impatient)
+        for count in range(100):
+            try:
+                fit(run)
+            except Stopped as stopped:
+                assert stopped.code == 0
+            else:
+                return count
+        raise AssertionError("the run never ended")
+
+    return carry_on
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"train": {"weights": "best"}},
+    {"optimizer": {"name": "adam", "lr": 0.01}, "settler": {"name": "backprop"}},
+    {
+        "settler": {"name": "equilibrium_propagation", "relax": {"max_steps": 8}, "nudged": {"max_steps": 4}},
+        "objective": {"name": "squared_error"},
+    },
+    {
+        "settler": {"name": "two_phase", "kind": "random_sign", "relax": {"max_steps": 8}},
+        "objective": {"name": "squared_error"},
+    },
+    {"schedule": {"name": "cosine", "warmup": 0.5}, "optimizer": {"layer_lr": [0.2, 0.1], "weight_decay": 1e-3}},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("patience", [3, 8])
+def test_broken_and_continued_equals_unbroken(
+    make_run: Maker,
+    broken: Callable[..., int],
+    final_tensors: Callable[[Run], bytes],
+    timeless: Callable[[Path], list[dict[str, Any]]],
+    variant: dict[str, Any],
+    patience: int,
+) -> None:
+    one, other = make_run("unbroken", **variant), make_run("broken", **variant)
+    unbroken = fit(one)
+    assert broken(other, patience) >= 1
+    assert final_tensors(one) == final_tensors(other)
+    assert timeless(one.folder) == timeless(other.folder)
+    result = json.loads((other.folder / "result.json").read_text())
+    same = ("test_accuracy", "test_objective", "validation_accuracy", "multiply_adds", "sweeps", "outcomes", "weights")
+    assert {name: result[name] for name in same} == {name: unbroken[name] for name in same}
+    assert len(result["continued"]) >= 1
+    assert {"step", "torch", "device_name"} <= set(result["continued"][0])
+
+
+def test_a_convolution_with_momentum_comes_back_in_its_layout(
+    make_run: Maker, broken: Callable[..., int], final_tensors: Callable[[Run], bytes]
+) -> None:
+    variant = {"model": {"name": "vgg", "plan": [4, 0, 6]}, "train": {"epochs": 1}}
+    one, other = make_run("unbroken", **variant), make_run("broken", **variant)
+    fit(one)
+    assert broken(other, 2) >= 2
+    assert final_tensors(one) == final_tensors(other)
+
+
+def test_a_kill_between_checkpoints_repeats_what_was_lost(
+    make_run: Maker,
+    monkeypatch: pytest.MonkeyPatch,
+    final_tensors: Callable[[Run], bytes],
+    timeless: Callable[[Path], list[dict[str, Any]]],
+) -> None:
+    """Nothing is saved at the moment of death; the record already holds a line from after the last checkpoint."""
+    variant = {"train": {"checkpoint_every": 5, "epochs": 3}}
+    one, other = make_run("unbroken", **variant), make_run("killed", **variant)
+    fit(one)
+    real, calls = page.train_step, iter(range(1000))
+
+    def mortal(*given: Any) -> None:
+        if next(calls) == 16:
+            raise MemoryError
+        real(*given)
+
+    monkeypatch.setattr(page, "train_step", mortal)
+    with pytest.raises(MemoryError):
+        fit(other)
+    monkeypatch.undo()
+    assert len((other.folder / RECORD).read_text().splitlines()) == 2
+    assert checkpoint.steps(other.folder / CHECKPOINTS)[-1].name == "step-000015"
+    fit(other)
+    assert final_tensors(one) == final_tensors(other)
+    assert timeless(one.folder) == timeless(other.folder)
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "facts.json", "manifest.json"])
+def test_a_damaged_checkpoint_is_named_and_the_choice_is_left_to_the_user(
+    make_run: Maker, broken: Callable[..., int], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run = make_run("damaged", train={"checkpoint_every": 3})
+    monkeypatch.setattr(Impatient, "patience", 5)
+    monkeypatch.setattr(page, "Interrupt", Impatient)
+    with pytest.raises(Stopped):
+        fit(run)
+    monkeypatch.undo()
+    found = checkpoint.steps(run.folder / CHECKPOINTS)
+    assert len(found) == 2
+    blob = bytearray((found[-1] / name).read_bytes())
+    blob[len(blob) // 2] ^= 4
+    (found[-1] / name).write_bytes(blob)
+    with pytest.raises(DamagedCheckpoint, match=found[-1].name):
+        fit(run)
+    found[-1].rename(run.folder / "put-away")
+    assert fit(run)["epochs"] == 2
+
+
+def test_evaluating_in_between_changes_nothing(
+    make_run: Maker, final_tensors: Callable[[Run], bytes], timeless: Callable[[Path], list[dict[str, Any]]]
+) -> None:
+    """Promise 8: with validation and probe, or with neither, the weights are the same."""
+    one = make_run("watched", train={"probe_every": 1})
+    other = make_run("alone", train={"probe_every": 0})
+    fit(one)
+    torch.rand(7)  # what was drawn before is of no matter
+    fit(other)
+    assert final_tensors(one) == final_tensors(other)
+    before = final_tensors(one)
+    evaluate(one.folder)
+    assert final_tensors(one) == before
