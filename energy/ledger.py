@@ -7,11 +7,25 @@ weight products. Counting adds Python integers and never reads the device."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from energy.network import Network
+
+class Priced(Protocol):
+    """An edge of a network, as far as its price goes; `source` 0 is the input."""
+
+    @property
+    def source(self) -> int: ...
+    @property
+    def multiply_adds(self) -> int: ...
+
+
+class Graph(Protocol):
+    """A network, as far as its price goes."""
+
+    @property
+    def edges(self) -> Sequence[Priced]: ...
 
 
 @dataclass
@@ -32,7 +46,7 @@ class Ledger:
         """Over all phases."""
         return self.spent.total()
 
-    def backprop_steps(self, network: Network, samples: int) -> float:
+    def backprop_steps(self, network: Graph, samples: int) -> float:
         """What was spent, in steps of back-propagation over `samples` samples."""
         return self.multiply_adds / (backprop_multiply_adds(network) * samples)
 
@@ -43,7 +57,7 @@ class Ledger:
         self.sweeps.update(other.sweeps)
 
 
-def backprop_multiply_adds(network: Network) -> int:
+def backprop_multiply_adds(network: Graph) -> int:
     """3U − U₁, the multiply-adds of one back-propagation step for one sample."""
     every = sum(edge.multiply_adds for edge in network.edges)
     return 3 * every - sum(edge.multiply_adds for edge in network.edges if edge.source == 0)
