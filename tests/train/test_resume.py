@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from energy.train import checkpoint, fit as page
+from energy.train import checkpoint
+from energy.train import fit as page
 from energy.train.checkpoint import DamagedCheckpoint
 from energy.train.evaluate import evaluate
 from energy.train.fit import fit

@@ -1,0 +1,205 @@
+"""The comparison: same network, same data, same order; its table against the records it stands on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from energy.component import ConfigurationError, build, describe
+from energy.plots.comparison import draw_comparison
+from energy.plots.curves import draw_curves
+from energy.rules.contrast import Contrast
+from energy.settle.backprop import Backprop
+from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
+from energy.settle.two_phase import Kind, TwoPhase
+from energy.study.compare import Comparison, compare, entrants, runs
+from energy.train.known import know
+from energy.train.record import FINAL
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _comparison(folder: Path, **changes: Any) -> Comparison:
+    know()
+    plain = {
+        "model": {"name": "mlp", "sizes": [10], "hidden": "hard_sigmoid"},
+        "data": {"name": "digits", "limit": 100},
+        "train": {"epochs": 1, "batch_size": 20, "progress": False, "probe_batch": 8, "weights": "last"},
+        "settlers": ["backprop", "dual_propagation beta=0.01"],
+        "seeds": [0, 1],
+        "timing_rounds": 3,
+        "out": str(folder),
+        **changes,
+    }
+    return build(Comparison, plain, path="")
+
+
+def test_described_and_built_again(tmp_path: Path) -> None:
+    comparison = _comparison(tmp_path)
+    assert build(Comparison, json.loads(json.dumps(describe(comparison))), path="") == comparison
+
+
+def test_entries_are_settlers_with_fields(tmp_path: Path) -> None:
+    found = entrants(
+        _comparison(
+            tmp_path,
+            settlers=[
+                "backprop",
+                "centred: two_phase kind=centred beta=0.05 relax.max_steps=30",
+                "ep: equilibrium_propagation relax=zebra relax.tolerance=1e-4 optimizer.lr=0.5",
+            ],
+        )
+    )
+    assert [entrant.label for entrant in found] == ["backprop", "centred", "ep"]
+    assert found[0].settler == Backprop()
+    two_phase, ep = found[1].settler, found[2].settler
+    assert isinstance(two_phase, TwoPhase)
+    assert (two_phase.kind, two_phase.beta, two_phase.relax.max_steps) == (Kind.CENTRED, 0.05, 30)
+    assert isinstance(ep, EquilibriumPropagation)
+    assert (ep.relax.label, ep.relax.tolerance) == ("zebra", 1e-4)
+    assert found[2].changes["optimizer"].lr == 0.5
+
+
+def test_runs_differ_in_settler_and_seed_alone(tmp_path: Path) -> None:
+    comparison = _comparison(tmp_path)
+    plain = [describe(run) for entrant in entrants(comparison) for run in runs(comparison, entrant)]
+    assert len(plain) == 4
+    for one in plain:
+        for name in ("settler", "seed", "title", "out"):
+            del one[name]
+    assert all(one == plain[0] for one in plain)
+
+
+@pytest.mark.parametrize(
+    ("settlers", "said"),
+    [
+        (["dual_propagation betta=0.1"], "betta: unknown field; did you mean 'beta'"),
+        (["dual_propagatoin"], "did you mean 'dual_propagation'"),
+        (["dual_propagation beta=nan"], "beta"),
+        (["backprop", "backprop"], "called 'backprop'"),
+        (["backprop fast"], "must read"),
+        ([""], "must read"),
+        (["backprop seed=3"], "seed: unknown field"),
+        (["backprop device=cpu"], "only parts of the run"),
+        ([], "at least one settler"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_written(tmp_path: Path, settlers: list[str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        _comparison(tmp_path / "out", settlers=settlers)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("comparison")
+    text = compare(_comparison(folder, settlers=["backprop", "dual_propagation beta=0.01", "feedforward"]))
+    return folder, text, json.loads((folder / "compare.json").read_text())
+
+
+def test_numbers_are_those_of_the_records(report: tuple[Path, str, dict[str, Any]]) -> None:
+    folder, _, found = report
+    for row in found["rows"]:
+        results = [json.loads((folder / row["label"] / f"seed-{seed}" / "result.json").read_text()) for seed in (0, 1)]
+        values = [result["test_accuracy"] for result in results]
+        assert row["test_accuracy"]["values"] == values
+        assert row["test_accuracy"]["mean"] == pytest.approx(np.mean(values))
+        assert row["test_accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_prices(report: tuple[Path, str, dict[str, Any]]) -> None:
+    rows = {row["label"]: row for row in report[2]["rows"]}
+    assert rows["backprop"]["time_ratio"] == 1.0
+    assert rows["backprop"]["backprop_steps"] == rows["dual_propagation"]["backprop_steps"] == 1.0
+    assert rows["dual_propagation"]["timed_backprop_steps"] == 1.0
+    forward, top, every = 64 * 10 + 10 * 10, 10 * 10, 3 * (64 * 10 + 10 * 10) - 64 * 10
+    assert rows["feedforward"]["backprop_steps"] == pytest.approx((forward + top) / every)
+    assert all(row["seconds"] > 0 and row["peak_bytes"] > 0 for row in rows.values())
+
+
+def test_angles(report: tuple[Path, str, dict[str, Any]]) -> None:
+    rows = {row["label"]: row for row in report[2]["rows"]}
+    assert rows["backprop"]["cosine_worst_trained"]["mean"] == pytest.approx(1.0, abs=1e-6)
+    assert rows["dual_propagation"]["cosine_worst_trained"]["mean"] > 0.999
+    assert rows["feedforward"]["cosine_whole_trained"]["mean"] < 0.999
+
+
+def test_the_table_says_what_it_stands_on(report: tuple[Path, str, dict[str, Any]]) -> None:
+    folder, text, found = report
+    assert text == (folder / "compare.md").read_text()
+    assert found["torch"] in text
+    assert "median" in text
+    assert found["memory"] in text
+    assert {"commit", "device_name", "seeds", "units", "comparison"} <= set(found)
+    head = next(line for line in text.splitlines() if line.startswith("| settler"))
+    for row in found["rows"]:
+        line = next(line for line in text.splitlines() if line.startswith(f"| {row['label']} "))
+        assert line.count("|") == head.count("|")
+
+
+def test_a_second_comparison_trains_nothing_again(report: tuple[Path, str, dict[str, Any]]) -> None:
+    folder, _, found = report
+    weights = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    compare(build(Comparison, found["comparison"], path=""))
+    again = json.loads((folder / "compare.json").read_text())
+    assert weights == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    for one, other in zip(again["rows"], found["rows"], strict=True):
+        assert one["test_accuracy"] == other["test_accuracy"]
+        assert one["cosine_worst_trained"] == other["cosine_worst_trained"]
+
+
+def test_seeds_begin_with_the_same_weights_under_every_settler(report: tuple[Path, str, dict[str, Any]]) -> None:
+    comparison = build(Comparison, report[2]["comparison"], path="")
+    first, second, _ = entrants(comparison)
+    for one, other in zip(runs(comparison, first), runs(comparison, second), strict=True):
+        for a, b in zip(one.network().parameters(), other.network().parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_settlers_as_objects(tmp_path: Path) -> None:
+    compare(_comparison(tmp_path, seeds=[0]), {"half": DualPropagation(beta=0.5), "small": DualPropagation(beta=1e-4)})
+    found = json.loads((tmp_path / "compare.json").read_text())
+    assert [row["label"] for row in found["rows"]] == ["half", "small"]
+    assert found["rows"][0]["settler"]["beta"] == 0.5
+    assert found["rows"][0]["time_ratio"] > 0  # over a back-propagation that is not in the table
+
+
+def test_a_settler_that_fails_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gradients are made infinite; the others are trained, measured and shown all the same."""
+    real = Contrast.apply
+
+    def planted(self: Contrast, network: Any, settled: Any) -> None:
+        real(self, network, settled)
+        if settled.solutions:
+            next(network.parameters()).grad.fill_(float("inf"))
+
+    monkeypatch.setattr(Contrast, "apply", planted)
+    text = compare(_comparison(tmp_path, seeds=[0]))
+    found = {row["label"]: row for row in json.loads((tmp_path / "compare.json").read_text())["rows"]}
+    assert found["dual_propagation"]["test_accuracy"] is None
+    assert "not finite" in found["dual_propagation"]["failures"][0]
+    assert found["backprop"]["test_accuracy"]["n"] == 1
+    assert "no finished run" in text
+    assert not (tmp_path / "dual_propagation" / "seed-0" / FINAL).exists()
+    assert draw_comparison(json.loads((tmp_path / "compare.json").read_text()), tmp_path / "compare.png").stat().st_size
+
+
+def test_figures_are_drawn_from_records(report: tuple[Path, str, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _, found = report
+    png = draw_comparison(found, tmp_path / "compare.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    curves = draw_curves({"bp": folder / "backprop" / "seed-0"}, tmp_path / "curves.svg").read_text()
+    assert "<svg" in curves
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compare.png", "curves.svg"]
+    with pytest.raises(ValueError, match="train first"):
+        draw_curves({"none": tmp_path}, tmp_path / "nothing.png")

@@ -1,0 +1,134 @@
+"""`energy table`: arithmetic against numpy, nothing invented where nothing was published or run."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from energy.study.results import COLUMNS, collect, read_results
+from energy.study.table import table, verdict
+
+ACCURACIES = [98.31, 98.40, 98.25]
+
+
+def _result(seed: int, accuracy: float, title: str = "mnist_dp") -> dict[str, Any]:
+    return {
+        "title": title,
+        "configuration_key": "0123456789",
+        "seed": seed,
+        "test_accuracy": accuracy,
+        "validation_accuracy": 98.0,
+        "test_objective": 0.0123456,
+        "epochs": 100,
+        "threads": 2,
+        "torch": "2.13.0",
+        "commit": "a" * 40,
+        "sweeps": {"mean": 1.0, "p95": 1, "max": 1},
+        "multiply_adds": 2_000_000_000_000 + seed,
+        "seconds": {"total": 100.0 + seed},
+        "device_name": "A processor",
+        "outcomes": {"nudged": {"fixed": 3}},
+    }
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Path:
+    folder = tmp_path / "paper"
+    folder.mkdir()
+    cells = {
+        "mnist_dp": {"claim": "on par with BP", "value": 98.4, "tolerance": 0.2, "published": "Table 1, p. 7"},
+        "cifar_dp": {"value": None, "tolerance": None, "reason": "the table was not available"},
+    }
+    (folder / "expected.json").write_text(json.dumps({"paper": "Dual propagation", "cells": cells}))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    for seed, accuracy in enumerate(ACCURACIES):
+        folder = tmp_path / "runs" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(_result(seed, accuracy)))
+    return tmp_path / "runs"
+
+
+def test_the_row_of_a_cell(paper: Path, runs: Path) -> None:
+    text = table(paper, [runs])
+    assert text == (paper / "table.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| mnist_dp"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    mean, sd = np.mean(ACCURACIES), np.std(ACCURACIES, ddof=1)
+    assert cells[1:6] == [
+        "98.4 (± 0.2)",
+        f"{mean:.2f} ± {sd:.2f}",
+        "3",
+        f"within ({mean - 98.4:+.2f})",
+        "1.0 / 1.0 / 1.0",
+    ]
+    assert cells[6:9] == ["2.000", "101", "0123456789"]
+    assert cells[9:] == ["a" * 10, "A processor", "2.13.0"]
+
+
+def test_where_nothing_was_run_or_published_nothing_is_claimed(paper: Path) -> None:
+    text = table(paper)
+    assert "not run" in next(line for line in text.splitlines() if line.startswith("| mnist_dp"))
+    assert "no published number; the table was not available" in text
+    assert "published in Table 1, p. 7" in text
+
+
+def test_regenerating_changes_nothing(paper: Path, runs: Path) -> None:
+    first = table(paper, [runs])
+    results = (paper / "results.csv").read_text()
+    assert table(paper) == first
+    assert table(paper, [runs]) == first
+    assert (paper / "results.csv").read_text() == results
+
+
+def test_a_repeated_seed_replaces_its_line(paper: Path, runs: Path) -> None:
+    collect(paper / "results.csv", [runs])
+    (runs / "seed-1" / "result.json").write_text(json.dumps(_result(1, 50.0)))
+    lines = collect(paper / "results.csv", [runs / "seed-1"])
+    assert [line["test_accuracy_percent"] for line in lines] == ["98.3100", "50.0000", "98.2500"]
+
+
+def test_a_cell_nobody_expected_is_shown_too(paper: Path, runs: Path) -> None:
+    (runs / "seed-0" / "result.json").write_text(json.dumps(_result(0, 11.0, "surprise")))
+    text = table(paper, [runs])
+    assert "nothing to compare" in next(line for line in text.splitlines() if line.startswith("| surprise"))
+
+
+def test_results_csv_is_plain(paper: Path, runs: Path) -> None:
+    collect(paper / "results.csv", [runs])
+    with open(paper / "results.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == 4
+    assert len(read_results(paper / "results.csv")) == 3
+
+
+def test_mistakes_are_named(paper: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no finished run"):
+        table(paper, [tmp_path / "empty"])
+    with pytest.raises(ValueError, match=r"expected\.json"):
+        table(tmp_path / "empty")
+    (paper / "results.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="its columns are"):
+        table(paper)
+
+
+@pytest.mark.parametrize(
+    ("expected", "mean", "said"),
+    [
+        ({"value": 98.0, "tolerance": 0.5}, 98.5, "within (+0.50)"),
+        ({"value": 98.0, "tolerance": 0.5}, 97.4, "outside (-0.60)"),
+        ({"value": None, "tolerance": 0.5}, 97.4, "nothing to compare"),
+        ({"value": 98.0, "tolerance": None}, 97.4, "nothing to compare"),
+        ({}, 97.4, "nothing to compare"),
+    ],
+)
+def test_verdicts(expected: dict[str, Any], mean: float, said: str) -> None:
+    assert verdict(expected, {"mean": mean}) == said
