@@ -5,36 +5,33 @@ from typing import Final
 
 from energy.component import ConfigurationError, build, choices
 from energy.data.dataset import DataSet
-from energy.data.error import DataError
-from energy.data.published import Published
+from energy.data.fetch import fetch
+from energy.data.listing import describe_sets
 from energy.data.source import data_root
 
 
 def list_sets(names: list[str]) -> int:
-    """Every set, its size, and whether its files are there."""
-    print(f"data sets under {data_root()} (ENERGY_DATA names the folder)")
-    for dataset in _chosen(names or list(choices(DataSet))):
-        size = " x ".join(str(number) for number in dataset.image)
-        print(f"  {dataset.label:<14} {size}, {dataset.classes} classes    {_presence(dataset)}")
+    """Every set, or those named: size, classes, and whether its files are there."""
+    wanted = _known(names) or list(choices(DataSet))
+    print(f"data sets under {data_root()}; ENERGY_DATA names the folder\n")
+    for row in describe_sets():
+        if row["name"] in wanted:
+            print(f"{row['name']:<14} {row['shape']:<9} {row['images']:<18} {row['state']}\n{'':<14} {row['classes']}")
     return 0
 
 
 def check_sets(names: list[str]) -> int:
     """Read whole sets, with every check of sizes, digests, shapes and labels."""
-    for dataset in _chosen(_needed("check", names)):
-        train, test = dataset.read()
-        print(f"{dataset.label}: {len(train.labels)} training and {len(test.labels)} test images, as published")
+    for name in _known(_needed("check", names)):
+        train, test = build(DataSet, name).read()
+        print(f"{name}: {len(train.labels)} training and {len(test.labels)} test images, read and checked")
     return 0
 
 
 def fetch_sets(names: list[str]) -> int:
     """Download sets, checking the published digests."""
-    from energy.data.fetch import fetch
-
-    for dataset in _chosen(_needed("fetch", names)):
-        if isinstance(dataset, Published):
-            fetch(dataset)
-        print(f"{dataset.label}: {_presence(dataset)}")
+    for name in _known(_needed("fetch", names)):
+        print(f"{name}: {len(fetch(name))} files under {data_root()}")
     return 0
 
 
@@ -47,15 +44,8 @@ def _needed(action: str, names: list[str]) -> list[str]:
     return names
 
 
-def _chosen(names: list[str]) -> list[DataSet]:
-    return [build(DataSet, name) for name in names]
-
-
-def _presence(dataset: DataSet) -> str:
-    if not isinstance(dataset, Published):
-        return "embedded"
-    try:
-        layout, paths = dataset.locate()
-    except DataError as error:
-        return f"missing: {error}"
-    return f"{layout.title}, in {paths[0].parent}"
+def _known(names: list[str]) -> list[str]:
+    """The names as they are, once each of them is known to be a set."""
+    for name in names:
+        build(DataSet, name)
+    return names

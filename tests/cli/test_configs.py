@@ -1,0 +1,34 @@
+"""Every shipped preset and experiment composes, for the verb it is meant for, and says what it is for."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiments_compose(energy: Callable[[Sequence[str]], Any], path: Path) -> None:
+    name = path.relative_to(CONFIGS / "experiment").with_suffix("").as_posix()
+    verb = "compare" if "settlers:" in path.read_text(encoding="utf-8") else "train"
+    answer = energy([verb, "--dry-run", f"experiment={name}"])
+    assert answer.status == 0, answer.err
+    assert json.loads(answer.out)["title"].startswith(path.stem), "tables call it by the name of the file"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_files_begin_with_what_they_are_for(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("# ") and "@package" not in line for line in lines[:2])
+
+
+def test_a_settler_is_chosen_on_the_line_whatever_the_experiment(energy: Callable[[Sequence[str]], Any]) -> None:
+    for settler in ("backprop", "dual_propagation", "two_phase"):
+        answer = energy(["train", "--dry-run", "experiment=cifar10_small", f"settler={settler}"])
+        assert answer.status == 0, answer.err
+        assert json.loads(answer.out)["settler"]["name"] == settler
