@@ -37,7 +37,7 @@ class Hopfield(Model, name="hopfield"):
             f"{len(self.channels)} numbers, one a convolution",
         )
         require(len(self.gains) in {1, len(self.channels) + 1}, self, "gains", f"1 or {len(self.channels) + 1} numbers")
-        require(min(self.gains) > 0, self, "gains", "> 0")
+        require(all(gain > 0 for gain in self.gains), self, "gains", "> 0")
         require(self.bias >= 0, self, "bias", ">= 0")
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:

@@ -80,7 +80,8 @@ def _not_numbers(component: Component) -> list[tuple[str, Any]]:
         if kind is float:
             found.append((name, math.nan))
         elif get_origin(kind) is list and get_args(kind) == (float,):
-            found.append((name, [math.nan] * max(1, len(getattr(component, name)))))
+            given = getattr(component, name)
+            found += [(name, [math.nan] * max(1, len(given))), (name, [*given[:-1], math.nan])]
     return found
 
 
