@@ -165,7 +165,8 @@ class Single(Problem):
         if edge.feedback or self.beta == 0 or self.objective is None:
             super()._say_down(state, edge)
             return
-        pushed = self.error(state) * (-self.beta * self.gamma**edge.span)  # a read-out sends down the nudge and nothing else
+        # a read-out sends down the nudge and nothing else, as a term β γ^(d_L − 1) C of the energy would
+        pushed = self.error(state) * (-self.beta * self.gamma**edge.span)
         self.above[edge.index] = edge.coupling.adjoint(pushed, self.point(state, edge))
         self.count(edge)
 
