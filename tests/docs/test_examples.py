@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from energy.cli import main
-from energy.command.catalogue import load
 from tests.docs.matching import mismatch
 from tests.docs.pages import PAGES, ROOT, SHELLS, Block, Command, blocks, commands
 
@@ -31,7 +30,6 @@ def _name(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_the_page_does_what_it_says(page: Path, place: Path) -> None:
-    load()
     with _module(f"page_{page.stem}") as module:
         for block in blocks(page.read_text(encoding="utf-8")):
             if block.kind == "python" and not block.skip:
