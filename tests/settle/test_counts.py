@@ -1,0 +1,143 @@
+"""What a step costs: the ledger against hand counts and against torch's own counter on the computations as they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from energy.ledger import Ledger, backprop_multiply_adds
+from energy.network import Network
+from energy.potentials import HardSigmoid, ReLU
+from energy.rules.contrast import Contrast
+from energy.settle.backprop import Backprop
+from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation, Implicit
+from energy.settle.feedforward import Feedforward
+from energy.settle.settler import Settler
+from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
+from models import VGG, VGG16
+from tests.settle import nets
+
+BATCH = 5
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "mlp": lambda: nets.mlp(HardSigmoid(), norm=0.3),
+    "cnn": lambda: nets.cnn(HardSigmoid(), nets.POOLS["max"], norm=0.3),
+    "average": lambda: nets.cnn(HardSigmoid(), nets.POOLS["average"], norm=0.3),
+    "graph": lambda: nets.skips(HardSigmoid(), norm=0.3),
+    "vgg": lambda: VGG(plan=[4, 0, 6, 0], dense=[7], hidden=ReLU()).build((3, 8, 8), 5, seed=0).double(),
+}
+
+
+def units(network: Network) -> tuple[int, int]:
+    """U and U₁ for the batch, from the shapes of the weights: outputs × fan-in."""
+    total, first = 0, 0
+    for edge in network.edges:
+        weight = dict(edge.coupling.named_parameters()).get("weight")
+        if weight is None:
+            continue
+        positions = 1
+        if weight.ndim == 4:
+            pre = torch.zeros(1, *network.shape(edge.source), dtype=weight.dtype)
+            pool, edge.coupling.pool = edge.coupling.pool, None  # type: ignore[union-attr]
+            positions = edge.coupling.drive(pre)[0, 0].numel()
+            edge.coupling.pool = pool  # type: ignore[union-attr]
+        cost = weight.numel() * positions * BATCH
+        total += cost
+        first += cost if edge.source == 0 else 0
+    return total, first
+
+
+def spend(settler: Settler, network: Network) -> tuple[Ledger, int]:
+    """The ledger of one step, and torch's count of multiply-adds of the same step."""
+    x, target = nets.batch(network, samples=BATCH)
+    ledger = Ledger()
+    with FlopCounterMode(display=False) as counter:
+        Contrast().gradients(network, settler.settle(network, x, target, nets.FROZEN, ledger))
+    return ledger, counter.get_total_flops() // 2
+
+
+def check(settler: Settler, network: Network, phases: dict[str, int]) -> None:
+    ledger, counted = spend(settler, network)
+    assert dict(ledger.spent) == phases
+    assert ledger.multiply_adds == sum(phases.values()) == counted
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+class TestCounts:
+    def test_back_propagation(self, name: str) -> None:
+        network = NETWORKS[name]()
+        u, first = units(network)
+        check(Backprop(), network, {"free": u, "nudged": u - first, "products": u})
+        assert spend(Backprop(), network)[0].backprop_steps(network, BATCH) == 1
+
+    @pytest.mark.parametrize("sweeps", [1, 2, 5])
+    @pytest.mark.parametrize("alpha", [0.0, 0.5])
+    def test_dual_propagation(self, name: str, alpha: float, sweeps: int) -> None:
+        """3U − U₁ + 2(n − 1)(U − U₁); at n = 1 the ratio to back-propagation is 1."""
+        network = NETWORKS[name]()
+        u, first = units(network)
+        settler = DualPropagation(alpha=alpha, nudged=nets.once(sweeps))
+        check(settler, network, {"free": u, "nudged": (2 * sweeps - 1) * (u - first), "products": u})
+        ledger = spend(settler, network)[0]
+        assert ledger.sweeps == {"nudged": sweeps}
+        assert ledger.multiply_adds == 3 * u - first + 2 * (sweeps - 1) * (u - first)
+        if sweeps == 1:
+            assert ledger.multiply_adds == spend(Backprop(), network)[0].multiply_adds
+            assert ledger.backprop_steps(network, BATCH) == 1
+
+    @pytest.mark.parametrize(("free", "both"), [(1, 1), (7, 1), (5, 3)])
+    def test_a_dyad_with_feedback(self, name: str, free: int, both: int) -> None:
+        """Start U; the first free sweep only comes down; a dyad sweep carries m and δ both ways; products U + (U − U₁)."""
+        network = NETWORKS[name]()
+        u, first = units(network)
+        spent = {"free": u + (2 * free - 1) * (u - first), "nudged": 4 * both * (u - first), "products": 2 * u - first}
+        fields = {"relax": nets.once(free), "nudged": nets.once(both)}
+        for settler in (EquilibriumPropagation(**fields), ContrastiveHebbian(**fields), Implicit(**fields)):
+            check(settler, network, spent)
+            assert spend(settler, network)[0].sweeps == {"free": free, "nudged": both}
+
+    @pytest.mark.parametrize(("free", "more"), [(1, 1), (6, 4)])
+    def test_stored_phases(self, name: str, free: int, more: int) -> None:
+        """The free phase as above, 2K(U − U₁) each perturbed phase, U of products a phase contrasted."""
+        network = NETWORKS[name]()
+        u, first = units(network)
+        spent = {"free": u + (2 * free - 1) * (u - first), "products": 2 * u}
+        each = 2 * more * (u - first)
+        fields = {"relax": nets.once(free), "nudged": nets.once(more)}
+        check(TwoPhase(**fields), network, {**spent, "nudged": each, "nudged_down": each})
+        check(TwoPhase(**fields, kind=Kind.POSITIVE), network, {**spent, "nudged": each})
+        check(CoupledLearning(**fields), network, {**spent, "nudged": each, "nudged_down": each})
+        check(TwoPhaseContrastiveHebbian(**fields), network, {**spent, "clamped": each})
+
+    def test_one_bottom_up_pass(self, name: str) -> None:
+        network = NETWORKS[name]()
+        u, _ = units(network)
+        ledger, _ = spend(Feedforward(), network)
+        assert ledger.spent["free"] == u
+        prediction = Ledger()
+        DualPropagation().predict(network, nets.batch(network, samples=BATCH)[0], prediction)
+        assert dict(prediction.spent) == {"free": u}
+
+
+def test_the_papers_vgg16_on_the_meta_device() -> None:
+    """332.1 M multiply-adds forward for a 32×32 image, 33.64 M parameters: the note's own counts, no arithmetic done."""
+    with torch.device("meta"), patch("models.vgg.normal"):
+        network = VGG16().build((3, 32, 32), 10, seed=0)
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(33.64e6, rel=1e-3)
+    assert sum(edge.multiply_adds for edge in network.edges) == pytest.approx(332.1e6, rel=1e-3)
+    assert 2 * backprop_multiply_adds(network) == pytest.approx(1.99e9, rel=5e-3)
+
+
+def test_twice_the_samples_cost_twice_and_ledgers_add_up() -> None:
+    network = nets.mlp(HardSigmoid(), norm=0.3)
+    one, two = Ledger(), Ledger()
+    x, target = nets.batch(network, samples=BATCH)
+    EquilibriumPropagation().settle(network, x, target, nets.FROZEN, one)
+    EquilibriumPropagation().settle(network, torch.cat([x, x]), torch.cat([target, target]), nets.FROZEN, two)
+    assert two.multiply_adds == 2 * one.multiply_adds
+    assert two.sweeps == one.sweeps
+    one.update(one)
+    assert one.spent == two.spent
