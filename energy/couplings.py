@@ -37,7 +37,7 @@ class Coupling(nn.Module):
 
     def drive(self, pre: Tensor) -> Tensor:
         """A(pre): (B, *pre shape) → (B, *post shape)."""
-        if type(self).energy is Coupling.energy:
+        if type(self).energy is Coupling.energy or type(self).shape is Coupling.shape:
             raise NotImplementedError(
                 f"{type(self).__name__} must define drive(pre), or energy(pre, post) and shape(pre)"
             )

@@ -270,8 +270,8 @@ class Softplus(Gated, name="softplus"):
         return drive.clamp(min=0) + torch.log1p((-drive.abs()).exp())
 
     def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
-        """−ln(1 + σ(upper end)·(e^{−|e|} − 1))/|e|; once |e| > 1 the gate of the ReLU in f(a) = max(a, 0) + ln(1 + e^{−|a|}) and a
-        difference of the rest, which is bounded."""
+        """−ln(1 + σ(upper end)·(e^{−|e|} − 1))/|e|; once |e| > 1 the ReLU's gate, f being max(a, 0) + ln(1 + e^{−|a|}),
+        and the difference of the rest, which is bounded."""
         high, low = drive + plus * error, drive - (1 - plus) * error
         width = error.abs()
         tiny = width < torch.finfo(error.dtype).eps

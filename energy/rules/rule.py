@@ -28,7 +28,7 @@ class Rule(Component):
         return gradients
 
     def apply(self, network: Network, settled: Settled) -> None:
-        """Write minus the mean update over the batch into `.grad`, replacing what was there; None where no gradient is required."""
+        """Write minus the mean update over the batch into `.grad`, replacing what was there; None for a frozen one."""
         gradients = self.update(network, settled)
         foreach.multiply_(gradients, -1 / len(settled.x))
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):

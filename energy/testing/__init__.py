@@ -5,10 +5,9 @@
     check_potential(Softsign())                  # [] : everything was checked
     check_coupling(Elastic(6, 4), (6,))
 
-Each returns the list of what could not be checked, with the reason (empty when nothing was left out), and raises AssertionError with a
-one-line reason when a contract is broken. They work in float64 on copies, never touch the global random numbers, and take a fraction
-of a second. `device` moves the whole check.
-"""
+Each returns the list of what could not be checked, with the reason (empty when nothing was left out), and raises
+AssertionError with a one-line reason when a contract is broken. They work in float64 on copies, never touch the
+global random numbers, and take a fraction of a second. `device` moves the whole check."""
 
 from energy.testing.component import check_component
 from energy.testing.coupling import check_coupling

@@ -22,8 +22,11 @@ def claim(ok: bool | Tensor, subject: object, reason: str) -> None:
 
 
 def agree(subject: object, what: str, found: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
-    """Claim equal shapes, and values that differ by less than `tolerance` of the larger of 1 and the largest expected value."""
-    claim(found.shape == expected.shape, subject, f"{what}: shape {tuple(found.shape)}, expected {tuple(expected.shape)}")
+    """Claim equal shapes, and values that differ by less than `tolerance` of the larger of 1 and the largest expected
+    value."""
+    claim(
+        found.shape == expected.shape, subject, f"{what}: shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
+    )
     if expected.numel() == 0:
         return
     scale = max(1.0, float(expected.detach().abs().max()))
@@ -42,8 +45,12 @@ def between(subject: object, what: str, found: Tensor, ends: Sequence[Tensor], s
 def follows(subject: object, what: str, found: Tensor, like: Tensor) -> None:
     """Claim the shape, dtype and device of `like`."""
     claim(found.shape == like.shape, subject, f"{what} has shape {tuple(found.shape)} for {tuple(like.shape)}")
-    claim(found.dtype == like.dtype, subject, f"{what} is {found.dtype} for {like.dtype}: the dtype must follow the input")
-    claim(found.device == like.device, subject, f"{what} is on {found.device} for {like.device}: it must follow the input")
+    claim(
+        found.dtype == like.dtype, subject, f"{what} is {found.dtype} for {like.dtype}: the dtype must follow the input"
+    )
+    claim(
+        found.device == like.device, subject, f"{what} is on {found.device} for {like.device}: it must follow the input"
+    )
 
 
 def noise(purpose: str, *shape: int, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64) -> Tensor:

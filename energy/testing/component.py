@@ -15,10 +15,9 @@ from energy.testing.claim import claim, title
 def check_component(component: Component) -> list[str]:
     """Check that a component is its configuration.
 
-    It is rebuilt from its description without loss, the description is strict JSON, copies are equal, fields are written once, an
-    unknown field and NaN are refused by `build`. Returned as notes, since a sketch in a notebook may do without: a missing docstring,
-    and float fields of which the constructor accepts NaN.
-    """
+    It is rebuilt from its description without loss, the description is strict JSON, copies are equal, fields are
+    written once, an unknown field and NaN are refused by `build`. Returned as notes, since a sketch in a notebook may
+    do without: a missing docstring, and float fields of which the constructor accepts NaN."""
     _round_trip(component)
     _copies(component)
     _write_once(component)
@@ -27,7 +26,8 @@ def check_component(component: Component) -> list[str]:
 
 
 def _base(component: Component) -> type[Component]:
-    """The class that `build` is asked for: the root of the component's group, or its own class where it cannot be selected."""
+    """The class that `build` is asked for: the root of the component's group, or its own class where it cannot be
+    selected."""
     if not component.label:
         return type(component)
     return next(cls for cls in reversed(type(component).__mro__) if cls.__dict__.get("group"))
@@ -96,5 +96,7 @@ def _notes(component: Component) -> list[str]:
             dataclasses.replace(component, **{name: value})
         except ConfigurationError:
             continue
-        notes.append(f"{title(component)}: the constructor accepts {name}={value}; state the range in __post_init__ with require")
+        notes.append(
+            f"{title(component)}: the constructor accepts {name}={value}; state the range in __post_init__ with require"
+        )
     return notes

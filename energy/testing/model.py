@@ -11,12 +11,13 @@ from energy.network import Network
 from energy.testing.claim import claim
 
 
-def check_model(model: Model, shape: Sequence[int] = (3, 32, 32), classes: int = 10, *, device: str = "cpu") -> list[str]:
+def check_model(
+    model: Model, shape: Sequence[int] = (3, 32, 32), classes: int = 10, *, device: str = "cpu"
+) -> list[str]:
     """Check a model on inputs of `shape`; `build` is all it must define.
 
-    The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights depend on the seed
-    and on nothing else, and building leaves the global random numbers where they were.
-    """
+    The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights
+    depend on the seed and on nothing else, and building leaves the global random numbers where they were."""
     held = torch.get_rng_state()
     network = model.build(tuple(shape), classes, seed=0)
     claim(torch.equal(held, torch.get_rng_state()), model, "build draws from the global generator: use energy.stream")

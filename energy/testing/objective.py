@@ -19,9 +19,9 @@ SHARES = ((0.2, 0.3), (0.0, 0.5), (0.5, 0.0))
 def check_objective(objective: Objective, *, device: str = "cpu") -> list[str]:
     """Check an objective; `value` and `gradient` are all it must define.
 
-    `gradient` against autograd and finite differences of `value`, sample by sample, dtype followed. Each kind of nudge that the objective
-    admits on an identity and on a hard-sigmoid output: linear ones are h − ∇C, the proximal one beats every other state.
-    """
+    `gradient` against autograd and finite differences of `value`, sample by sample, dtype followed. Each kind of
+    nudge that the objective admits on an identity and on a hard-sigmoid output: linear ones are h − ∇C, the proximal
+    one beats every other state."""
     output, target = noise("output", 6, 4, device=device), noise("target", 6, 4, device=device).softmax(-1)
     _gradient(objective, output, target)
     labels = objective.predict(output)
@@ -47,16 +47,30 @@ def _gradient(objective: Objective, output: Tensor, target: Tensor) -> None:
     agree(objective, "gradient against autograd of value", gradient, expected)
     direction, step = noise("direction", *output.shape, device=output.device), 1e-6
     ahead, behind = (objective.value(output + s * direction, target) for s in (step, -step))
-    agree(objective, "gradient against differences of value", per_sample(gradient * direction), (ahead - behind) / (2 * step), 1e-6)
+    agree(
+        objective,
+        "gradient against differences of value",
+        per_sample(gradient * direction),
+        (ahead - behind) / (2 * step),
+        1e-6,
+    )
     order = shuffled(len(output), output.device)
-    agree(objective, "gradient of a permuted batch", objective.gradient(output[order], target[order]), gradient[order], 1e-12)
+    agree(
+        objective,
+        "gradient of a permuted batch",
+        objective.gradient(output[order], target[order]),
+        gradient[order],
+        1e-12,
+    )
     agree(objective, "value of one sample alone", objective.value(output[:1], target[:1]), value[:1], 1e-12)
     for dtype in (torch.float32, torch.bfloat16):
         low = output.to(dtype)
         follows(objective, "gradient", objective.gradient(low, target.to(dtype)), low)
 
 
-def _nudge(objective: Objective, potential: Potential, drive: Tensor, target: Tensor, plus: float, minus: float) -> None:
+def _nudge(
+    objective: Objective, potential: Potential, drive: Tensor, target: Tensor, plus: float, minus: float
+) -> None:
     h = noise("h", *drive.shape, device=drive.device)
     frozen = noise("frozen", *drive.shape, device=drive.device)
     a, pull = objective.nudged(potential, drive, h, target, frozen, plus, minus)
@@ -73,7 +87,11 @@ def _nudge(objective: Objective, potential: Potential, drive: Tensor, target: Te
             rival = potential.response(3 * noise(f"rival{k}", *drive.shape, device=drive.device))
             rival = state + near * (rival - state)
             other = _nudged_energy(objective, potential, rival, drive + sign * share * h, target, sign * share)
-            claim((other >= lowest - 1e-10).all(), objective, f"{kind} nudge on {title(potential)}: another state is better")
+            claim(
+                (other >= lowest - 1e-10).all(),
+                objective,
+                f"{kind} nudge on {title(potential)}: another state is better",
+            )
 
 
 def _nudged_energy(

@@ -19,11 +19,10 @@ STEP = 1e-6
 def check_potential(potential: Potential, *, device: str = "cpu") -> list[str]:
     """Check a potential; `response` is all it must define.
 
-    Response: follows shape, dtype and device, acts sample by sample, stays in [lower, upper], is monotone and the gradient of something
-    (symmetric tangent). With `value`: no other state has a lower G(s) − ⟨s, a⟩, and ∇G* = f. `tangent` against finite differences,
-    kinks included; `secant` against two responses, at β = 0 and near it; `mean` against its definition. With `gate`: within
-    [0, lipschitz], and no digits lost in float32 at β = 1e-6.
-    """
+    Response: follows shape, dtype and device, acts sample by sample, stays in [lower, upper], is monotone and the
+    gradient of something (symmetric tangent). With `value`: no other state has a lower G(s) − ⟨s, a⟩, and ∇G* = f.
+    `tangent` against finite differences, kinks included; `secant` against two responses, at β = 0 and near it; `mean`
+    against its definition. With `gate`: within [0, lipschitz], and no digits lost in float32 at β = 1e-6."""
     drive, h = 4 * noise("drive", 24, 6, device=device), 2 * noise("h", 24, 6, device=device)
     skipped = _dtypes(potential, drive, h)
     _response(potential, drive)
@@ -63,8 +62,11 @@ def _response(potential: Potential, drive: Tensor) -> None:
     claim(torch.isfinite(state).all(), potential, "response is not finite")
     claim((drive == before).all(), potential, "response writes to its drive")
     low, high = float(state.min()), float(state.max())
-    claim(low >= potential.lower and high <= potential.upper, potential,
-          f"response reaches [{low:g}, {high:g}], outside [lower, upper] = [{potential.lower:g}, {potential.upper:g}]")
+    claim(
+        low >= potential.lower and high <= potential.upper,
+        potential,
+        f"response reaches [{low:g}, {high:g}], outside [lower, upper] = [{potential.lower:g}, {potential.upper:g}]",
+    )
     order = shuffled(len(drive), drive.device)
     agree(potential, "response of a permuted batch", potential.response(drive[order]), state[order], 1e-12)
     agree(potential, "response of one sample alone", potential.response(drive[:1]), state[:1], 1e-12)
@@ -81,16 +83,24 @@ def _value(potential: Potential, drive: Tensor) -> list[str]:
     try:
         lowest = potential.value(state) - per_sample(state * drive)
     except NotImplementedError:
-        return [f"{title(potential)}: value is not defined: the response is not compared with other states, nor with ∇G*"]
+        return [
+            f"{title(potential)}: value is not defined: the response is not compared with other states, nor with ∇G*"
+        ]
     claim(lowest.shape == (len(drive),), potential, f"value has shape {tuple(lowest.shape)}: must be ({len(drive)},)")
     room = 1e-10 * max(1.0, float(lowest.abs().max()))
     for k, share in itertools.product(range(4), (1.0, 0.3, 0.01)):
         rival = potential.response(4 * noise(f"rival{k}", *drive.shape, device=drive.device))
         rival = state + share * (rival - state)
         excess = potential.value(rival) - per_sample(rival * drive) - lowest
-        claim((excess >= -room).all(), potential, f"another state has a lower G(s) − ⟨s, a⟩ than the response, by {-float(excess.min()):.1e}")
+        claim(
+            (excess >= -room).all(),
+            potential,
+            f"another state has a lower G(s) − ⟨s, a⟩ than the response, by {-float(excess.min()):.1e}",
+        )
     direction = noise("direction", *drive.shape, device=drive.device)
-    slope = (_conjugate(potential, drive + STEP * direction) - _conjugate(potential, drive - STEP * direction)) / (2 * STEP)
+    slope = (_conjugate(potential, drive + STEP * direction) - _conjugate(potential, drive - STEP * direction)) / (
+        2 * STEP
+    )
     agree(potential, "∇G* against the response", slope, per_sample(state * direction), 1e-6)
     return []
 
@@ -108,12 +118,22 @@ def _tangent(potential: Potential, drive: Tensor, direction: Tensor) -> None:
         here = potential.response(at)
         right = (potential.response(at + STEP * direction) - here) / STEP
         left = (here - potential.response(at - STEP * direction)) / STEP
-        between(potential, "tangent against differences of the response", potential.tangent(at, direction), (left, right), 2e-5)
+        between(
+            potential,
+            "tangent against differences of the response",
+            potential.tangent(at, direction),
+            (left, right),
+            2e-5,
+        )
     other = noise("other", *drive.shape, device=drive.device)
     forth = per_sample(other * potential.tangent(drive, direction))
     back = per_sample(direction * potential.tangent(drive, other))
     agree(potential, "tangent is not symmetric, so the response is no gradient", forth, back, 1e-9)
-    claim((per_sample(other * potential.tangent(drive, other)) >= -1e-12).all(), potential, "tangent is not positive: G is not convex")
+    claim(
+        (per_sample(other * potential.tangent(drive, other)) >= -1e-12).all(),
+        potential,
+        "tangent is not positive: G is not convex",
+    )
 
 
 def _replicas(potential: Potential, drive: Tensor, h: Tensor, beta: float, plus: float) -> tuple[Tensor, Tensor]:
@@ -125,7 +145,9 @@ def _secant(potential: Potential, drive: Tensor, h: Tensor) -> None:
     for beta, plus, size in itertools.product((1.0, 0.1, -0.1), SHARES, (1.0, 20.0)):
         high, low = _replicas(potential, drive, size * h, beta, plus)
         delta = potential.secant(drive, size * h, beta, plus)
-        agree(potential, f"secant at beta={beta:g}, plus={plus:g} against two responses", delta, (high - low) / beta, 1e-9)
+        agree(
+            potential, f"secant at beta={beta:g}, plus={plus:g} against two responses", delta, (high - low) / beta, 1e-9
+        )
 
 
 def _limit(potential: Potential, drive: Tensor, h: Tensor) -> None:
@@ -144,15 +166,21 @@ def _mean(potential: Potential, drive: Tensor, h: Tensor) -> None:
         high, low = _replicas(potential, drive, h, beta, plus)
         delta = potential.secant(drive, h, beta, plus)
         found = potential.mean(drive, h, delta, beta, plus, alpha)
-        agree(potential, f"mean at alpha={alpha:g}, plus={plus:g}, beta={beta:g}", found, alpha * high + (1 - alpha) * low, 1e-9)
+        agree(
+            potential,
+            f"mean at alpha={alpha:g}, plus={plus:g}, beta={beta:g}",
+            found,
+            alpha * high + (1 - alpha) * low,
+            1e-9,
+        )
 
 
 def _gate(potential: Gated, drive: Tensor, h: Tensor) -> None:
     top = potential.lipschitz * (1 + 1e-12)
     for size, plus in itertools.product((0.0, 1e-6, 0.1, 1.0, 30.0), SHARES):
         gate = potential.gate(drive, size * h, plus)
-        claim((gate >= 0).all() and (gate <= top).all(), potential,
-              f"gate reaches [{float(gate.min()):g}, {float(gate.max()):g}], outside [0, lipschitz] = [0, {potential.lipschitz:g}]")
+        reach = f"gate reaches [{float(gate.min()):g}, {float(gate.max()):g}]"
+        claim((gate >= 0).all() and (gate <= top).all(), potential, f"{reach}: must be within [0, lipschitz]")
     flat = potential.gate(drive, torch.zeros_like(drive), 0.5)
     agree(potential, "gate at e=0 against the tangent", flat * h, potential.tangent(drive, h), 1e-12)
     a, e = drive.float(), h.float()

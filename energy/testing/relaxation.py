@@ -21,10 +21,10 @@ BUDGET = 3000
 def check_relaxation(relaxation: Relaxation, *, device: str = "cpu") -> list[str]:
     """Check a relaxation; `step` is all it must define.
 
-    On a small contracting network with a skip connection, at γ = 1 and ½, for one replica and for a dyad: it reaches the equilibrium of
-    a long sweep within 3000 steps, never claims a convergence that the true residual denies, gives permuted batches permuted states,
-    repeats itself, leaves the states it is given alone, keeps their dtype, and its steps and coupling applications are counted.
-    """
+    On a small contracting network with a skip connection, at γ = 1 and ½, for one replica and for a dyad: it reaches
+    the equilibrium of a long sweep within 3000 steps, never claims a convergence that the true residual denies, gives
+    permuted batches permuted states, repeats itself, leaves the states it is given alone, keeps their dtype, and its
+    steps and coupling applications are counted."""
     network, (x, target) = contracting(device), batch(device)
     for gamma in (1.0, 0.5):
         trial = Trial(network, x, target, gamma)
@@ -42,7 +42,11 @@ def _same_equilibrium(relaxation: Relaxation, trial: Trial) -> None:
     for name, run in (("one replica", trial.single), ("a dyad", trial.dyad)):
         solution, reference = run(long)[1], run(EXACT)[1]
         where = f"{name} at gamma={trial.gamma:g}"
-        claim(solution.outcome is Outcome.CONVERGED, relaxation, f"{where} has not converged in {long.max_steps} steps: {solution}")
+        claim(
+            solution.outcome is Outcome.CONVERGED,
+            relaxation,
+            f"{where} has not converged in {long.max_steps} steps: {solution}",
+        )
         for index, (found, expected) in enumerate(zip(solution.state, reference.state, strict=True)):
             agree(relaxation, f"equilibrium of {where}, tensor {index}, against a long sweep", found, expected, 1e-6)
 
@@ -62,20 +66,31 @@ def _honest(relaxation: Relaxation, trial: Trial) -> None:
         solution = trial.single(brief)[1]
         _well_formed(relaxation, solution, steps)
         true = _true_residual(trial, solution.state)
-        claim((true[solution.converged] <= 10 * brief.tolerance).all(), relaxation,
-              f"claims convergence to {brief.tolerance:g} after {steps} steps where the residual is {float(true.max()):.1e}")
+        claim(
+            (true[solution.converged] <= 10 * brief.tolerance).all(),
+            relaxation,
+            f"claims convergence to {brief.tolerance:g} after {steps} steps at a residual of {float(true.max()):.1e}",
+        )
     strict = replace(relaxation, max_steps=1, tolerance=1e-12, check_every=1)
     solution = trial.single(strict)[1]
     if bool((_true_residual(trial, solution.state) > 1e-9).any()):
-        claim(solution.outcome is Outcome.BUDGET, relaxation, f"one step cannot converge here, yet it ends as: {solution}")
+        claim(
+            solution.outcome is Outcome.BUDGET, relaxation, f"one step cannot converge here, yet it ends as: {solution}"
+        )
     fixed = trial.single(replace(relaxation, max_steps=2, tolerance=0.0))[1]
     claim(fixed.outcome is Outcome.FIXED, relaxation, f"at tolerance 0 it must end as fixed, not as: {fixed}")
 
 
 def _well_formed(relaxation: Relaxation, solution: Solution, budget: int) -> None:
     samples = solution.residual.shape
-    claim(solution.steps.shape == samples == solution.converged.shape, relaxation, "steps, residual and converged are not per sample")
-    claim((solution.steps >= 1).all() and (solution.steps <= budget).all(), relaxation, f"used more than {budget} steps")
+    claim(
+        solution.steps.shape == samples == solution.converged.shape,
+        relaxation,
+        "steps, residual and converged are not per sample",
+    )
+    claim(
+        (solution.steps >= 1).all() and (solution.steps <= budget).all(), relaxation, f"used more than {budget} steps"
+    )
     settled = bool(solution.converged.all())
     claim((solution.outcome is Outcome.CONVERGED) == settled, relaxation, f"outcome and samples disagree: {solution}")
 
@@ -87,7 +102,11 @@ def _repeats(relaxation: Relaxation, trial: Trial) -> None:
         first, again = (getattr(trial, name)(brief)[1].state for _ in range(2))
         moved = getattr(trial.permuted(order), name)(brief)[1].state
         for one, two, other in zip(first, again, moved, strict=True):
-            claim((one == two).all(), relaxation, "a second solve differs from the first: a relaxation keeps nothing but its memory")
+            claim(
+                (one == two).all(),
+                relaxation,
+                "a second solve differs from the first: a relaxation keeps nothing but its memory",
+            )
             agree(relaxation, "states of a permuted batch", other, one[order], 1e-10)
 
 
@@ -99,9 +118,15 @@ def _leaves_states_alone(relaxation: Relaxation, trial: Trial) -> None:
         for _ in range(3):
             before = [tensor.clone() for tensor in state]
             after, memory = relaxation.step(problem, state, memory)
-            claim(all(bool((a == b).all()) for a, b in zip(state, before, strict=True)), relaxation, "step writes to its state")
+            claim(
+                all(bool((a == b).all()) for a, b in zip(state, before, strict=True)),
+                relaxation,
+                "step writes to its state",
+            )
             claim(all(t.dtype == dtype for t in after), relaxation, f"step does not keep {dtype}")
-            claim([t.shape for t in after] == [t.shape for t in before], relaxation, "step changes the shape of the state")
+            claim(
+                [t.shape for t in after] == [t.shape for t in before], relaxation, "step changes the shape of the state"
+            )
             state = after
 
 

@@ -17,12 +17,13 @@ from energy.testing.small import batch, contracting
 
 
 def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "cpu") -> list[str]:
-    """Check a settler; `settle` is all it must define. `rule` turns what it returns into gradients (contrast unless given).
+    """Check a settler; `settle` is all it must define. `rule` turns what it returns into gradients (contrast unless
+    given).
 
-    On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when settled again and for a
-    permuted batch; weights, `.grad`, x and target stay as they were; `predict` gives the free output that `settle` reports (the bottom-up
-    pass at γ = 0); the ledger that is passed is the one that counts; wrong shapes raise ValueError; float32 works.
-    """
+    On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when
+    settled again and for a permuted batch; weights, `.grad`, x and target stay as they were; `predict` gives the free
+    output that `settle` reports (the bottom-up pass at γ = 0); the ledger that is passed is the one that counts;
+    wrong shapes raise ValueError; float32 works."""
     rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
     objective = SquaredError()
     before = [p.detach().clone() for p in network.parameters()]
@@ -32,7 +33,9 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
     _prediction(settler, network, x, settled)
     _ledger(settler, network, x, target)
     for parameter, old in zip(network.parameters(), before, strict=True):
-        claim((parameter == old).all() and parameter.requires_grad, settler, "settling or predicting changes the network")
+        claim(
+            (parameter == old).all() and parameter.requires_grad, settler, "settling or predicting changes the network"
+        )
         claim(parameter.grad is None, settler, "settling writes to .grad")
     again = batch(device)
     claim((x == again[0]).all() and (target == again[1]).all(), settler, "settling writes to x or target")
@@ -49,7 +52,11 @@ def _gradients(
     claim(settled.output.shape == target.shape, settler, f"settled.output has shape {tuple(settled.output.shape)}")
     for phase, solution in settled.solutions.items():
         claim(isinstance(solution.outcome, Outcome), settler, f"phase {phase} does not say how it ended")
-        claim(solution.outcome is not Outcome.DIVERGED, settler, f"phase {phase} diverged on a contracting network: {solution}")
+        claim(
+            solution.outcome is not Outcome.DIVERGED,
+            settler,
+            f"phase {phase} diverged on a contracting network: {solution}",
+        )
     return settled, rule.gradients(network, settled)
 
 
@@ -58,15 +65,15 @@ def _aligned(settler: Settler, network: Network, gradients: list[Tensor]) -> Non
     claim(len(gradients) == len(named), settler, f"{len(gradients)} gradients for {len(named)} parameters")
     for gradient, (name, parameter) in zip(gradients, named, strict=True):
         claim(gradient.shape == parameter.shape, settler, f"gradient of {name} has shape {tuple(gradient.shape)}")
-        claim(gradient.dtype == parameter.dtype, settler, f"gradient of {name} is {gradient.dtype}, not {parameter.dtype}")
+        claim(
+            gradient.dtype == parameter.dtype, settler, f"gradient of {name} is {gradient.dtype}, not {parameter.dtype}"
+        )
         claim(torch.isfinite(gradient).all(), settler, f"gradient of {name} is not finite")
         claim(not gradient.requires_grad, settler, f"gradient of {name} carries an autograd tape")
     claim(any(bool(g.any()) for g in gradients), settler, "every gradient is zero")
 
 
-def _again(
-    settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor, gradients: list[Tensor]
-) -> None:
+def _again(settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor, gradients: list[Tensor]) -> None:
     objective, order = SquaredError(), shuffled(len(x), x.device)
     settled, again = _gradients(settler, rule, network, x, target, objective)
     moved, permuted = _gradients(settler, rule, network, x[order], target[order], objective)
@@ -90,11 +97,20 @@ def _ledger(settler: Settler, network: Network, x: Tensor, target: Tensor) -> No
     claim(settled.ledger is settling, settler, "settle does not count in the ledger it is given")
     settler.predict(network, x, predicting)
     for name, ledger in (("settle", settling), ("predict", predicting)):
-        claim(ledger.multiply_adds > 0 and ledger.applications.total() > 0, settler, f"{name} counts nothing in its ledger")
+        claim(
+            ledger.multiply_adds > 0 and ledger.applications.total() > 0,
+            settler,
+            f"{name} counts nothing in its ledger",
+        )
 
 
 def _refusals(settler: Settler, network: Network, x: Tensor, target: Tensor) -> None:
-    wrong = {"x": (x[:, :-1], target), "target": (x, target[:, :-1]), "batch": (x, target[:-1]), "empty batch": (x[:0], target[:0])}
+    wrong = {
+        "x": (x[:, :-1], target),
+        "target": (x, target[:, :-1]),
+        "batch": (x, target[:-1]),
+        "empty batch": (x[:0], target[:0]),
+    }
     for name, (inputs, targets) in wrong.items():
         try:
             settler.settle(network, inputs, targets, SquaredError())

@@ -93,7 +93,8 @@ def test_models(cls: type[Model], device: str) -> None:
 
 
 def test_a_parameter_that_requires_no_gradient_gets_none() -> None:
-    """Freezing is PyTorch's word for it: neither a local product nor the tape may move the parameter, weight decay included."""
+    """Freezing is PyTorch's word for it: neither a local product nor the tape may move the parameter, weight decay
+    included."""
     from energy.objectives import SquaredError
     from energy.rules.contrast import Contrast
     from energy.settle.backprop import Backprop

@@ -29,7 +29,10 @@ MODULES = {
     "convolution in one dimension": (nn.Conv1d(2, 3, 3), (2, 7)),
     "no parameters": (nn.MaxPool2d(2), (2, 4, 4)),
     "curved, no parameters": (nn.Tanh(), (5,)),
-    "part of it does not learn": (nn.Sequential(nn.Linear(6, 5).requires_grad_(False), nn.Tanh(), nn.Linear(5, 3)), (6,)),
+    "part of it does not learn": (
+        nn.Sequential(nn.Linear(6, 5).requires_grad_(False), nn.Tanh(), nn.Linear(5, 3)),
+        (6,),
+    ),
 }
 
 

@@ -57,7 +57,9 @@ def test_vgg16_has_the_size_of_the_papers(classes: int, millions: float) -> None
 def test_vgg16_costs_332_million_multiply_adds() -> None:
     network = sketch(VGG16())
     assert round(multiply_adds(network) / 1e6, 1) == 332.1
-    assert sum(math.prod(layer.shape) for layer in network.layers[:-3]) == 182_784  # with pooling, the pooled state is kept
+    assert (
+        sum(math.prod(layer.shape) for layer in network.layers[:-3]) == 182_784
+    )  # with pooling, the pooled state is kept
     assert [layer.shape for layer in network.layers[-4:]] == [(512, 1, 1), (4096,), (4096,), (10,)]
 
 
@@ -90,15 +92,43 @@ def test_the_hopfield_networks() -> None:
 
 
 def test_the_residual_graph() -> None:
-    """Shortcuts: the identity in the first block, 1×1 convolutions where the shape changes; two edges enter every block."""
+    """Shortcuts: the identity in the first block, 1×1 convolutions where the shape changes; two edges enter every
+    block."""
     network = sketch(ResNet())
     assert [layer.shape for layer in network.layers] == [
-        (16, 32, 32), (16, 32, 32), (16, 32, 32), (32, 16, 16), (32, 16, 16), (64, 8, 8), (64, 8, 8), (10,),
+        (16, 32, 32),
+        (16, 32, 32),
+        (16, 32, 32),
+        (32, 16, 16),
+        (32, 16, 16),
+        (64, 8, 8),
+        (64, 8, 8),
+        (10,),
     ]
-    convolutions = [(3, 16, 9), (16, 16, 9), (16, 16, 9), (16, 32, 9), (32, 32, 9), (16, 32, 1), (32, 64, 9), (64, 64, 9), (32, 64, 1)]
+    convolutions = [
+        (3, 16, 9),
+        (16, 16, 9),
+        (16, 16, 9),
+        (16, 32, 9),
+        (32, 32, 9),
+        (16, 32, 1),
+        (32, 64, 9),
+        (64, 64, 9),
+        (32, 64, 1),
+    ]
     assert parameters(network) == sum(a * b * k + b for a, b, k in convolutions) + 4096 * 10 + 10
     assert sorted((e.source, e.target, e.span) for e in network.edges) == [
-        (0, 1, 1), (1, 2, 1), (1, 3, 2), (2, 3, 1), (3, 4, 1), (3, 5, 2), (4, 5, 1), (5, 6, 1), (5, 7, 2), (6, 7, 1), (7, 8, 1),
+        (0, 1, 1),
+        (1, 2, 1),
+        (1, 3, 2),
+        (2, 3, 1),
+        (3, 4, 1),
+        (3, 5, 2),
+        (4, 5, 1),
+        (5, 6, 1),
+        (5, 7, 2),
+        (6, 7, 1),
+        (7, 8, 1),
     ]
 
 
@@ -119,7 +149,9 @@ def test_normal_weights(kind: str, gain: float) -> None:
     for name, weight in weights(network).items():
         fan_in, n = weight[0].numel(), weight.numel()
         spread = weight.double().square().mean() * fan_in / gain**2
-        assert float(spread) == pytest.approx(1, abs=6 * 1.1 / n**0.5), name  # a truncated normal's fourth moment is below the normal's
+        assert float(spread) == pytest.approx(1, abs=6 * 1.1 / n**0.5), (
+            name
+        )  # a truncated normal's fourth moment is below the normal's
         assert abs(float(weight.double().mean())) < 5 * gain / (fan_in * n) ** 0.5, name
         assert float(weight.abs().max()) <= 2.2737 * gain / fan_in**0.5 * 1.0001, name  # 2/0.8796
     assert not any(bias.any() for bias in biases(network).values())
@@ -132,7 +164,9 @@ def test_uniform_weights() -> None:
     for (name, weight), gain in zip(weights(network).items(), model.gains, strict=True):
         bound = gain / weight[0].numel() ** 0.5
         assert float(weight.abs().max()) <= bound, name
-        assert float(weight.double().square().mean()) == pytest.approx(bound**2 / 3, abs=6 * bound**2 / weight.numel() ** 0.5), name
+        assert float(weight.double().square().mean()) == pytest.approx(
+            bound**2 / 3, abs=6 * bound**2 / weight.numel() ** 0.5
+        ), name
         bias = network.get_parameter(name.replace("weight", "bias")).detach()
         assert 0 < float(bias.abs().max()) <= 0.25 / weight[0].numel() ** 0.5
 

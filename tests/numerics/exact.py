@@ -4,7 +4,10 @@ from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Final
 
+from energy.potentials import LeakyReLU
+
 DIGITS: Final = 60
+SLOPE: Final = Decimal(LeakyReLU().slope)  # exactly the binary number
 
 
 def _clip(slope: str, low: str | None, high: str | None) -> Callable[[Decimal], Decimal]:
@@ -17,7 +20,7 @@ def _clip(slope: str, low: str | None, high: str | None) -> Callable[[Decimal], 
 
 
 def _leaky(a: Decimal) -> Decimal:
-    return a if a >= 0 else Decimal(0.01) * a  # the float 0.01, which is the field's default
+    return a if a >= 0 else SLOPE * a
 
 
 def _tanh(a: Decimal) -> Decimal:

@@ -84,7 +84,8 @@ def test_pooling_by_hand(kind: type[Pool], size: int, stride: int) -> None:
 
 
 def test_switches_belong_to_the_point_not_to_the_states() -> None:
-    """With the switches of m, every map is one linear map P: drive of a direction, its transpose, and the products agree on it."""
+    """With the switches of m, every map is one linear map P: drive of a direction, its transpose, and the products
+    agree on it."""
     coupling = filled(Convolution(2, 3, 3, padding=1, pool=MaxPool(2)))
     m, other, post = draw(2, 2, 6, 6, key="m"), draw(2, 2, 6, 6, key="other"), draw(2, 3, 3, 3, key="post")
     point = coupling.linearise(m)[1]
@@ -107,7 +108,7 @@ def test_channels_last_changes_nothing_but_the_layout(pool: Pool | None) -> None
     plain, point = coupling.linearise(x)
     post = draw(*plain.shape, key="post")
     expected = (coupling.adjoint(post, point), coupling.tangent(x, point), *coupling.hebbian(x, post, point))
-    coupling.to(memory_format=torch.channels_last)
+    coupling.weight.data = coupling.weight.data.contiguous(memory_format=torch.channels_last)
     x, post = (t.contiguous(memory_format=torch.channels_last) for t in (x, post))
     drive, point = coupling.linearise(x)
     assert drive.is_contiguous(memory_format=torch.channels_last)
@@ -200,7 +201,15 @@ def test_a_coupling_without_anything_says_what_to_define() -> None:
     class Empty(Coupling):
         pass
 
-    with pytest.raises(NotImplementedError, match=r"Empty must define drive\(pre\), or energy\(pre, post\) and shape\(pre\)"):
+    class Shapeless(Coupling):
+        def energy(self, pre: Tensor, post: Tensor) -> Tensor:
+            return -(pre * post).sum(1)
+
+    with pytest.raises(NotImplementedError, match=r"Shapeless must define drive\(pre\), or energy.*and shape"):
+        Shapeless().drive(torch.zeros(1, 2))
+    with pytest.raises(
+        NotImplementedError, match=r"Empty must define drive\(pre\), or energy\(pre, post\) and shape\(pre\)"
+    ):
         Empty().drive(torch.zeros(1, 2))
 
 

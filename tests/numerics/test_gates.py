@@ -1,4 +1,5 @@
-"""The secant of every potential against sixty digits: kinks, saturation, e = 0, and precisions in which two states would cancel."""
+"""The secant of every potential against sixty digits: kinks, saturation, e = 0, and precisions in which two states
+would cancel."""
 
 import importlib.util
 from pathlib import Path
@@ -40,7 +41,9 @@ def worst(potential: Potential, dtype: torch.dtype, beta: float, plus: float) ->
     found = potential.secant(a, h, beta, plus)
     assert found.dtype == dtype
     pairs = zip(a.flatten().tolist(), h.flatten().tolist(), strict=True)
-    expected = torch.tensor([exact.secant(potential.label, x, e, beta, plus) for x, e in pairs], dtype=torch.float64).view(a.shape)
+    expected = torch.tensor(
+        [exact.secant(potential.label, x, e, beta, plus) for x, e in pairs], dtype=torch.float64
+    ).view(a.shape)
     assert not found[h == 0].any()
     return float(((found.double() - expected).abs() / h.double().abs().clamp_min(1e-300))[h != 0].max())
 
@@ -70,7 +73,8 @@ def test_secant_in_bfloat16_loses_no_digits(label: str, beta: float) -> None:
 
 @pytest.mark.parametrize("plus", SHARES)
 def test_piecewise_linear_gates_are_fractions_of_the_interval(plus: float) -> None:
-    """By hand: from a = 0 with |e| = 1 a share `plus` (h > 0) or 1 − plus (h < 0) of the interval lies above a ReLU's kink."""
+    """By hand: from a = 0 with |e| = 1 a share `plus` (h > 0) or 1 − plus (h < 0) of the interval lies above a ReLU's
+    kink."""
     relu, zero = build(Potential, "relu"), torch.zeros(1, dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
     assert isinstance(relu, Gated)
@@ -101,7 +105,9 @@ def test_mirror(label: str) -> None:
     """(r₊, β) → (r₋, −β) exchanges the replicas and leaves δ as it was."""
     potential, (a, h) = build(Potential, label), grid(torch.float64)
     for plus in SHARES:
-        torch.testing.assert_close(potential.secant(a, h, 0.5, plus), potential.secant(a, h, -0.5, 1 - plus), rtol=0, atol=1e-14)
+        torch.testing.assert_close(
+            potential.secant(a, h, 0.5, plus), potential.secant(a, h, -0.5, 1 - plus), rtol=0, atol=1e-14
+        )
 
 
 @pytest.mark.parametrize("label", LABELS)

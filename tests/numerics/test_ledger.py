@@ -70,8 +70,11 @@ def test_further_sweeps_without_feedback(sweeps: int) -> None:
 
 @pytest.mark.parametrize(("mean", "both"), [(1, 1), (3, 2), (10, 4)])
 def test_equilibrium_propagation(mean: int, both: int) -> None:
-    """U for the start; T sweeps of the mean at 2(U − U₁), the first upward half being free; K of both at 4(U − U₁); products 2U − U₁."""
-    settler = EquilibriumPropagation(relax=Sweep(max_steps=mean, tolerance=0.0), nudged=Sweep(max_steps=both, tolerance=0.0))
+    """U for the start; T sweeps of the mean at 2(U − U₁), the first upward half being free; K of both at 4(U − U₁);
+    products 2U − U₁."""
+    settler = EquilibriumPropagation(
+        relax=Sweep(max_steps=mean, tolerance=0.0), nudged=Sweep(max_steps=both, tolerance=0.0)
+    )
     ledger = spent(settler)
     assert ledger.spent["free"] == (EVERY + (2 * mean - 1) * REST) * BATCH
     assert ledger.spent["nudged"] == 4 * both * REST * BATCH
@@ -80,8 +83,12 @@ def test_equilibrium_propagation(mean: int, both: int) -> None:
 
 
 def test_the_input_is_heard_once() -> None:
-    few = spent(EquilibriumPropagation(relax=Sweep(max_steps=1, tolerance=0.0), nudged=Sweep(max_steps=1, tolerance=0.0)))
-    many = spent(EquilibriumPropagation(relax=Sweep(max_steps=9, tolerance=0.0), nudged=Sweep(max_steps=9, tolerance=0.0)))
+    few = spent(
+        EquilibriumPropagation(relax=Sweep(max_steps=1, tolerance=0.0), nudged=Sweep(max_steps=1, tolerance=0.0))
+    )
+    many = spent(
+        EquilibriumPropagation(relax=Sweep(max_steps=9, tolerance=0.0), nudged=Sweep(max_steps=9, tolerance=0.0))
+    )
     assert (many.multiply_adds - few.multiply_adds) % REST == 0
 
 
@@ -92,5 +99,9 @@ def test_ledgers_add_up() -> None:
     two.apply("nudged", 7, 1)
     two.sweeps["free"] += 4
     one.update(two)
-    assert (one.spent, one.applications, one.sweeps) == ({"free": 40, "nudged": 7}, {"free": 5, "nudged": 1}, {"free": 4})
+    assert (one.spent, one.applications, one.sweeps) == (
+        {"free": 40, "nudged": 7},
+        {"free": 5, "nudged": 1},
+        {"free": 4},
+    )
     assert one.multiply_adds == 47

@@ -33,7 +33,8 @@ def filled(network: Network, scale: float = 0.3) -> Network:
 
 
 def graph() -> Network:
-    """Convolutions, both poolings, a skip over two layers, a skip without weights, a curved coupling, a dense read of two layers."""
+    """Convolutions, both poolings, a skip over two layers, a skip without weights, a curved coupling, a dense read of
+    two layers."""
     network = Network((2, 6, 6))
     stem = network.add(Convolution(2, 3, 3, padding=1, pool=MaxPool(2)), Tanh())
     inner = network.add(Convolution(3, 3, 3, padding=1), Softplus())

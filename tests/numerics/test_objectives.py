@@ -32,7 +32,10 @@ def test_cross_entropy_of_large_logits_is_finite() -> None:
 @pytest.mark.parametrize(("plus", "minus"), [(0.25, 0.25), (0.0, 0.5), (0.5, 0.0), (2.0, 0.9)])
 def test_the_proximal_step_solves_its_problem(potential: Potential, plus: float, minus: float) -> None:
     """s± = clamp((a ± β±h ± β± y)/(1 ± β±)), the closed form on a quadratic with bounds."""
-    a, h, y = (torch.tensor([row], dtype=DOUBLE) for row in ([-2.0, 0.3, 0.9, 5.0], [1.0, -0.5, 0.2, -3.0], [0.0, 1.0, 0.0, 1.0]))
+    a, h, y = (
+        torch.tensor([row], dtype=DOUBLE)
+        for row in ([-2.0, 0.3, 0.9, 5.0], [1.0, -0.5, 0.2, -3.0], [0.0, 1.0, 0.0, 1.0])
+    )
     drive, pull = SquaredError(nudge=Nudge.PROXIMAL).nudged(potential, a, h, y, None, plus, minus)
     for sign, share in ((1, plus), (-1, minus)):
         expected = ((a + sign * share * (h + y)) / (1 + sign * share)).clamp(potential.lower, potential.upper)
@@ -59,7 +62,9 @@ def test_frozen_and_live_nudges() -> None:
     a, h, y, frozen = (torch.tensor([[v]], dtype=DOUBLE) for v in (2.0, 0.5, 1.0, 7.0))
     assert SquaredError(nudge=Nudge.FROZEN).nudged(Identity(), a, h, y, frozen, 0.1, 0.1)[1].item() == 0.5 - 7
     assert SquaredError(nudge=Nudge.LIVE).nudged(Identity(), a, h, y, frozen, 0.1, 0.1)[1].item() == 0.5 - 1
-    assert SquaredError(nudge=Nudge.LIVE).nudged(HardSigmoid(), a, h, y, frozen, 0.1, 0.1)[1].item() == 0.5  # f(2) = 1 = y
+    assert (
+        SquaredError(nudge=Nudge.LIVE).nudged(HardSigmoid(), a, h, y, frozen, 0.1, 0.1)[1].item() == 0.5
+    )  # f(2) = 1 = y
 
 
 def test_one_hot() -> None:

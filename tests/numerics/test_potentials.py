@@ -11,7 +11,17 @@ from torch import Tensor
 from energy.component import ConfigurationError, build
 from energy.potentials import LeakyReLU, Potential, _dilogarithm_of_exp
 
-LABELS = ("identity", "relu", "leaky_relu", "hard_sigmoid", "half_hard_sigmoid", "clipped_relu", "sigmoid", "tanh", "softplus")
+LABELS = (
+    "identity",
+    "relu",
+    "leaky_relu",
+    "hard_sigmoid",
+    "half_hard_sigmoid",
+    "clipped_relu",
+    "sigmoid",
+    "tanh",
+    "softplus",
+)
 KINKS = (0.0, 1.0, 2.0, 6.0)
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(40)
 
