@@ -64,6 +64,8 @@ class Network(nn.Module):
         self.input_shape: Shape = tuple(input_shape)
         self.layers: list[Layer] = []
         self.edges: list[Edge] = []
+        self._into: list[list[Edge]] = [[]]  # by layer, the input first
+        self._out_of: list[list[Edge]] = [[]]
         self.couplings = nn.ModuleList()
 
     def add(
@@ -79,10 +81,13 @@ class Network(nn.Module):
         if len(set(shapes.values())) > 1:
             raise ValueError(f"the couplings into layer {target} disagree on its shape: {shapes}")
         self.layers.append(Layer(next(iter(shapes.values())), potential, name or f"layer{target}", depth))
+        self._into.append([])
+        self._out_of.append([])
         for source, coupling in into.items():
-            cost = coupling.multiply_adds(self.shape(source))
-            span = depth - self.depth(source)
-            self.edges.append(Edge(len(self.edges), source, target, coupling, feedback, cost, span))
+            cost, span = coupling.multiply_adds(self.shape(source)), depth - self.depth(source)
+            edge = Edge(len(self.edges), source, target, coupling, feedback, cost, span)
+            for edges in (self.edges, self._into[target], self._out_of[source]):
+                edges.append(edge)
             self.couplings.append(coupling)
         return target
 
@@ -93,11 +98,13 @@ class Network(nn.Module):
     def depth(self, layer: int) -> int:
         return self.layers[layer - 1].depth if layer else 0
 
-    def into(self, layer: int) -> Iterator[Edge]:
-        return (edge for edge in self.edges if edge.target == layer)
+    def into(self, layer: int) -> Sequence[Edge]:
+        """The edges that a layer hears from below."""
+        return self._into[layer]
 
-    def out_of(self, layer: int) -> Iterator[Edge]:
-        return (edge for edge in self.edges if edge.source == layer)
+    def out_of(self, layer: int) -> Sequence[Edge]:
+        """The edges that leave a layer upwards."""
+        return self._out_of[layer]
 
     @property
     def output(self) -> Layer:
