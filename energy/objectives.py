@@ -51,6 +51,9 @@ class Objective(Component):
     def check(self, potential: Potential) -> None:
         """Raise ConfigurationError if this objective cannot be put on an output layer of `potential`."""
 
+    def admit(self, plus: float, minus: float) -> None:
+        """Raise ConfigurationError if the nudges β₊ and β₋ are not possible."""
+
     def nudged(
         self,
         potential: Potential,
@@ -87,6 +90,13 @@ class SquaredError(Objective, name="squared_error"):
                 "use live or frozen, or an identity, relu, clipped_relu or hard_sigmoid output"
             )
 
+    def admit(self, plus: float, minus: float) -> None:
+        if self.nudge is Nudge.PROXIMAL and not (plus > -1 and minus < 1):
+            raise ConfigurationError(
+                f"beta: β₊={plus:g} and β₋={minus:g} make the proximal step of squared error singular: "
+                "must be above -1 and below 1"
+            )
+
     def nudged(
         self,
         potential: Potential,
@@ -99,11 +109,7 @@ class SquaredError(Objective, name="squared_error"):
     ) -> tuple[Tensor, Tensor]:
         if self.nudge is not Nudge.PROXIMAL:
             return super().nudged(potential, drive, h, target, frozen, plus, minus)
-        if not (plus > -1 and minus < 1):
-            raise ConfigurationError(
-                f"beta: β₊={plus:g} and β₋={minus:g} make the proximal step of squared error singular: "
-                "must be above -1 and below 1"
-            )
+        self.admit(plus, minus)
         pull = (h + target - drive) / ((1 + plus) * (1 - minus))
         return drive - plus * minus * pull, pull
 

@@ -38,6 +38,10 @@ class Dyadic(Settler):
         require(0 <= self.alpha <= 1, self, "alpha", "in [0, 1]")
         require(abs(self.beta) < float("inf"), self, "beta", "finite")
 
+    def admit(self, objective: Objective) -> None:
+        plus = self.form.plus(self.alpha)
+        objective.admit(plus * self.beta, (1 - plus) * self.beta)
+
     @torch.no_grad()
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
@@ -110,6 +114,9 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
         require(
             self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
         )
+
+    def admit(self, objective: Objective) -> None:
+        """A clamp puts no condition on an objective that takes no part."""
 
     def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
         network = free.network

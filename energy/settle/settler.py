@@ -102,6 +102,9 @@ class Settler(Component):
         _, state, solution = self.free(network, x, ledger or Ledger())
         return Prediction(state[-1], solution)
 
+    def admit(self, objective: Objective) -> None:
+        """Raise ConfigurationError if the nudges of this settler are not possible with `objective`."""
+
     def reference(self) -> Settler:
         """The settler of the exact gradient at this one's gamma, judged at the equilibrium that the same relaxation
         reaches run on.

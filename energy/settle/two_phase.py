@@ -103,6 +103,10 @@ class TwoPhase(Phases, name="two_phase"):
         super().__post_init__()
         require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
 
+    def admit(self, objective: Objective) -> None:
+        if self.kind is not Kind.POSITIVE:
+            objective.admit(-self.beta, 0.0)
+
     def problems(
         self, free: Single, state: State, target: Tensor, objective: Objective
     ) -> list[tuple[str, float, Single]]:

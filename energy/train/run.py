@@ -148,6 +148,7 @@ class Run(Setting):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
+        self.settler.admit(self.objective)
 
     def network(self) -> Network:
         """The network at its initial weights, on the device, laid out as the convolution kernels like it.
