@@ -1,0 +1,39 @@
+"""``docs/api.md`` names what exists, with the signatures it has, and every component that can be selected."""
+
+import pytest
+
+from energy.command.catalogue import load
+from energy.component import Component
+from tests.docs.pages import ROOT
+from tests.docs.signatures import entries, resolve, written
+
+PAGE = ROOT / "docs" / "api.md"
+OURS = ("energy.", "models.")
+
+
+@pytest.mark.parametrize(("name", "signature"), entries(PAGE), ids=lambda text: text.partition("(")[0])
+def test_the_signature_is_the_one_in_the_code(name: str, signature: str) -> None:
+    found = resolve(name)
+    if signature:
+        assert f"`{name}{written(found)}`" == f"`{name}{signature}`"
+
+
+def test_the_page_has_entries() -> None:
+    assert len(entries(PAGE)) > 100
+
+
+def test_every_component_is_on_the_page() -> None:
+    load()
+    ours = {f"{cls.__name__}" for cls in Component.table.values() if cls.__module__.startswith(OURS)}
+    text = PAGE.read_text(encoding="utf-8")
+    assert not {name for name in ours if f".{name}(" not in text}
+
+
+def test_the_readme_names_every_choice() -> None:
+    load()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    groups = ("settler", "relax", "potential", "objective", "model", "data", "optimizer", "schedule")
+    ours = {
+        name for (group, name), cls in Component.table.items() if group in groups and cls.__module__.startswith(OURS)
+    }
+    assert not {name for name in ours if f"`{name}`" not in text}
