@@ -140,8 +140,8 @@ class Single(Problem):
         return state
 
     def adopt(self, other: Problem) -> None:
-        """Take over what another problem on the same input has heard from below."""
-        self.points, self.below = list(other.points), list(other.below)
+        """Go on from another problem on the same input: take over what its layers have heard from both sides."""
+        self.points, self.below, self.above = list(other.points), list(other.below), list(other.above)
         self.fresh = other.fresh
 
     def respond(self, state: State, layer: int) -> dict[int, Tensor]:
