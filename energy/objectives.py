@@ -86,7 +86,7 @@ class SquaredError(Objective, name="squared_error"):
     def check(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL and not potential.quadratic:
             raise ConfigurationError(
-                f"objective.nudge=proximal: no closed proximal step of squared error on a {type(potential).__name__} output; "
+                f"objective.nudge=proximal: squared error has no closed step on a {type(potential).__name__} output; "
                 "use live or frozen, or an identity, relu, clipped_relu or hard_sigmoid output"
             )
 
@@ -130,7 +130,8 @@ class CrossEntropy(Objective, name="cross_entropy"):
             )
         if not isinstance(potential, Identity):
             raise ConfigurationError(
-                f"objective=cross_entropy: its softmax reads logits; the output must be identity, not {type(potential).__name__}"
+                "objective=cross_entropy: its softmax reads logits; the output must be identity, "
+                f"not {type(potential).__name__}"
             )
 
 
