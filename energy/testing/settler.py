@@ -28,21 +28,26 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
     objective = SquaredError()
     before = [p.detach().clone() for p in network.parameters()]
     settled, gradients = _gradients(settler, rule, network, x, target, objective)
+    _untouched(settler, network, before)
     _aligned(settler, network, gradients)
     _again(settler, rule, network, x, target, gradients)
     _prediction(settler, network, x, settled)
     _ledger(settler, network, x, target)
-    for parameter, old in zip(network.parameters(), before, strict=True):
-        claim(
-            (parameter == old).all() and parameter.requires_grad, settler, "settling or predicting changes the network"
-        )
-        claim(parameter.grad is None, settler, "settling writes to .grad")
+    _untouched(settler, network, before)
     again = batch(device)
     claim((x == again[0]).all() and (target == again[1]).all(), settler, "settling writes to x or target")
     _refusals(settler, network, x, target)
     low = network.float()
     _aligned(settler, low, _gradients(settler, rule, low, x.float(), target.float(), objective)[1])
     return []
+
+
+def _untouched(settler: Settler, network: Network, before: list[Tensor]) -> None:
+    for parameter, old in zip(network.parameters(), before, strict=True):
+        claim(
+            (parameter == old).all() and parameter.requires_grad, settler, "settling or predicting changes the network"
+        )
+        claim(parameter.grad is None, settler, "settling writes to .grad")
 
 
 def _gradients(

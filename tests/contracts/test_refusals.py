@@ -1,0 +1,181 @@
+"""Each check notices the defect it is there for, and says which."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from energy.couplings import Dense, Skip
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.objectives import Objective, SquaredError
+from energy.potentials import Potential, Tanh, per_sample
+from energy.relax.problem import Problem
+from energy.relax.relaxation import Relaxation
+from energy.settle.dyadic import DualPropagation
+from energy.settle.settler import Settled
+from energy.state import State
+from energy.testing import check_coupling, check_objective, check_potential, check_relaxation, check_settler
+
+
+class WrongValue(Tanh):
+    def value(self, state: Tensor) -> Tensor:
+        return 0.9 * super().value(state)
+
+
+class Falling(Potential):
+    def response(self, drive: Tensor) -> Tensor:
+        return drive.sin()
+
+
+class WrongGate(Tanh):
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        return super().gate(drive, error, 1 - plus)
+
+
+class Cancelling(Tanh):
+    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+        safe = torch.where(error == 0, 1.0, error)
+        ends = (drive + plus * error).tanh() - (drive - (1 - plus) * error).tanh()
+        return torch.where(error == 0, 1 - drive.tanh().square(), ends / safe)
+
+
+class WrongMean(Tanh):
+    def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, plus: float, alpha: float) -> Tensor:
+        return super().mean(drive, h, delta, beta, plus, 1 - alpha)
+
+
+class Narrowing(Potential):
+    def response(self, drive: Tensor) -> Tensor:
+        return drive.float().tanh()
+
+
+@pytest.mark.parametrize(
+    ("potential", "words"),
+    [
+        (WrongValue(), "another state has a lower|∇G"),
+        (Falling(), "not monotone"),
+        (WrongGate(), "secant at beta=.* against two responses"),
+        (Cancelling(), "float32 at beta=1e-6 loses digits"),
+        (WrongMean(), "mean at alpha="),
+        (Narrowing(), "dtype must follow the input"),
+    ],
+)
+def test_potentials(potential: Potential, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_potential(potential)
+
+
+class WrongEnergy(Dense):
+    def energy(self, pre: Tensor, post: Tensor) -> Tensor:
+        return -2 * per_sample(post * self.drive(pre))
+
+
+class WrongAdjoint(Dense):
+    def adjoint(self, post: Tensor, point: Any) -> Tensor:
+        return 2 * super().adjoint(post, point)
+
+
+class BiasedTangent(Dense):
+    def tangent(self, direction: Tensor, point: Any) -> Tensor:
+        return self.drive(direction)
+
+
+class Averaged(Dense):
+    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> tuple[Tensor, ...]:
+        return tuple(product / len(pre) for product in super().hebbian(pre, post, point))
+
+
+class Cheap(Dense):
+    def multiply_adds(self, pre: tuple[int, ...]) -> int:
+        return 1
+
+
+class Centred(Skip):
+    def drive(self, pre: Tensor) -> Tensor:
+        return pre - pre.mean(0)
+
+
+@pytest.mark.parametrize(
+    ("coupling", "words"),
+    [
+        (WrongEnergy(3, 2), "energy against"),
+        (WrongAdjoint(3, 2), "adjoint against autograd"),
+        (BiasedTangent(3, 2), "tangent against differences"),
+        (Averaged(3, 2), "hebbian of weight"),
+        (Cheap(3, 2), "multiply_adds says 1, one application runs 6"),
+        (Centred(), "one sample alone"),
+    ],
+)
+def test_couplings(coupling: Dense | Skip, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_coupling(coupling, (3,))
+
+
+class Elsewhere(Relaxation):
+    def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
+        return problem.response(state) * 0.9, None
+
+
+class Boasting(Relaxation):
+    def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
+        return state + (problem.response(state) - state) * 0.2, None
+
+    def residual(self, problem: Problem, before: State, after: State) -> State:
+        return after - after
+
+
+class Writing(Relaxation):
+    def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
+        response = problem.response(state)
+        for mine, theirs in zip(state, response, strict=True):
+            if not mine._is_view() and mine.stride()[-1] == 1:
+                mine.copy_(theirs)
+        return response, None
+
+
+@pytest.mark.parametrize(
+    ("relaxation", "words"),
+    [
+        (Elsewhere(), "has not converged|against a long sweep"),
+        (Boasting(), "claims convergence|against a long sweep"),
+        (Writing(), "step writes to its state"),
+    ],
+)
+def test_relaxations(relaxation: Relaxation, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_relaxation(relaxation)
+
+
+class Meddling(DualPropagation):
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        settled = super().settle(network, x, target, objective, ledger)
+        with torch.no_grad():
+            next(network.parameters()).mul_(1.01)
+        return settled
+
+
+class Uncounted(DualPropagation):
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        return super().settle(network, x, target, objective, None)
+
+
+@pytest.mark.parametrize(("settler", "words"), [(Meddling(), "changes the network"), (Uncounted(), "ledger")])
+def test_settlers(settler: DualPropagation, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_settler(settler)
+
+
+class Halved(SquaredError):
+    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output - target) / 2
+
+
+def test_objectives() -> None:
+    with pytest.raises(AssertionError, match="gradient against autograd of value"):
+        check_objective(Halved())
