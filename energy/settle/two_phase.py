@@ -134,7 +134,8 @@ class TwoPhase(Phases, name="two_phase"):
     def _sign(self, x: Tensor) -> float:
         """+1 or −1; the random sign is a function of the batch's own bits, so that a resumed run draws the same."""
         if self.kind is Kind.RANDOM_SIGN:
-            return 1.0 if int(x.flatten()[:64].float().sum().view(torch.int32)) & 1 else -1.0
+            bits = int(x.float().contiguous().view(torch.int32).sum(dtype=torch.int64))  # exact, in whatever order
+            return 1.0 if (bits * 0x9E3779B97F4A7C15) >> 32 & 1 else -1.0
         return -1.0 if self.kind is Kind.NEGATIVE else 1.0
 
 
