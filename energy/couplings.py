@@ -199,13 +199,16 @@ class Dense(Affine):
         with torch.no_grad():
             return self.drive(pre), tuple(pre.shape[1:])
 
+    @torch.no_grad()
     def adjoint(self, post: Tensor, point: Shape | Tensor) -> Tensor:
         shape = tuple(point.shape[1:]) if isinstance(point, Tensor) else point
         return (post @ self.weight.to(post.dtype)).view(len(post), *shape)
 
+    @torch.no_grad()
     def tangent(self, direction: Tensor, point: Any) -> Tensor:
         return F.linear(direction.flatten(1), self.weight.to(direction.dtype))
 
+    @torch.no_grad()
     def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
         product = (post.T @ pre.flatten(1)).to(self.weight.dtype)
         return (product,) if self.bias is None else (product, post.sum(0, dtype=self.bias.dtype))

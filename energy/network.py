@@ -8,7 +8,7 @@ equilibrium. γ = 1 is the Hopfield energy; as γ → 0 the equilibrium tends to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,11 +69,16 @@ class Network(nn.Module):
         self.couplings = nn.ModuleList()
 
     def add(
-        self, couplings: Coupling | dict[int, Coupling], potential: Potential, *, name: str = "", feedback: bool = True
+        self,
+        couplings: Coupling | Mapping[int, Coupling],
+        potential: Potential,
+        *,
+        name: str = "",
+        feedback: bool = True,
     ) -> int:
         """Add a layer above the last one (or above several: {source layer: coupling}) and return its number."""
         target = len(self.layers) + 1
-        into = couplings if isinstance(couplings, dict) else {target - 1: couplings}
+        into = {target - 1: couplings} if isinstance(couplings, Coupling) else couplings
         if not into or not all(0 <= source < target for source in into):
             raise ValueError(f"layer {target} reads layers {list(into)}: each must be one of 0 … {target - 1}")
         depth = 1 + max(self.depth(source) for source in into)
