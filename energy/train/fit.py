@@ -53,7 +53,10 @@ def fit(run: Run) -> dict[str, Any]:
                 train_epoch(session, interrupt, shown)
                 finish_epoch(session)
                 leave_if_asked(session, interrupt)
-        return conclude(session)
+        result = conclude(session)
+        if interrupt.number:  # too late to stop this run, not too late for those after it
+            raise interrupt.stopped(f"{run.title} was just finished, {folder / RESULT}")
+        return result
 
 
 def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
@@ -113,6 +116,7 @@ def finish_epoch(session: Session) -> None:
         "validation_accuracy": None if held is None else held["accuracy"],
         "settle": session.tally.settling(),
         "validation_settle": {} if held is None else held["settle"],
+        "diverged_layer": session.tally.diverged or None,
         **session.tally.spent(session.network),
         **angle,
         "seconds": session.clock.read(),

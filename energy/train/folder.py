@@ -19,6 +19,7 @@ UNITS: Final = {
     "settle.<phase>.sweeps_*": "steps of the relaxation per sample, until it converged or the solve ended",
     "settle.<phase>.residual_*": "relative change that a response would still make to a layer, the largest, per sample",
     "settle.<phase>.converged_percent": "percent of samples within the tolerance when the solve ended",
+    "diverged_layer": "name of the first layer that a solve of this epoch gave up as diverged",
     "multiply_adds": "multiply-adds of couplings: settling and weight products",
     "backprop_steps": "the same in units of back-propagation steps over the same samples (3U - U1 each)",
     "seconds.settle": "in the settler, training batches",

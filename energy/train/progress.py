@@ -49,6 +49,8 @@ def epoch_line(title: str, line: Mapping[str, Any], epochs: int) -> str:
     if line["validation_accuracy"] is not None:
         parts.append(f"validation {_number(line['validation_accuracy'], 2)} %")
     parts += [f"{phase} {found['sweeps_mean']:.1f} sweeps" for phase, found in line["settle"].items()]
+    if line["diverged_layer"]:
+        parts.append(f"{line['diverged_layer']} diverged")
     if line["cosine_worst"] is not None:
         parts.append(f"worst cosine {line['cosine_worst']:.4f} ({line['cosine_worst_layer']})")
     parts.append(f"{line['seconds']['total']:.1f} s")

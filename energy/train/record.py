@@ -86,6 +86,8 @@ def cut(path: Path, epochs: int) -> None:
 def alone(folder: Path) -> Iterator[None]:
     """Hold the run folder for this process; the lock goes with the process, however it ends.
 
+    A file system that knows no locks is trusted to hold one run at a time.
+
     Raises:
         RuntimeError: when another process is training in the same folder.
     """
@@ -94,8 +96,10 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise RuntimeError(f"{folder}: another process is training in this run folder") from None
+        except OSError:
+            pass
         yield
     finally:
         os.close(handle)

@@ -61,6 +61,7 @@ class Session:
         except ValueError as error:
             if "not finite" not in str(error):
                 raise
+            self.check()
             self.fail(f"step {self.step}: {error}")
 
     def check(self) -> None:

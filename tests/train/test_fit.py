@@ -1,7 +1,10 @@
 """The training page: what it leaves in the run folder, what it refuses, and how it stops."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from energy.train import fit as page
 from energy.train.evaluate import load
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
+from energy.train.optimizer import Optimizer
 from energy.train.record import CHECKPOINTS, FAILED, RECORD
 from energy.train.run import Run
 
@@ -176,6 +180,72 @@ def test_an_infinity_stops_the_run_before_its_update(
     for name in (name for name in expected if name.startswith(("weights/", "optimizer/"))):
         assert torch.equal(saved[name], expected[name]), name
     assert not (run.folder / "result.json").exists()
+
+
+class Plain(Optimizer):
+    """An algorithm of torch without the flag that turns an update off."""
+
+    def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.Rprop(groups, lr=self.lr)
+
+
+def test_an_optimiser_without_a_fused_kernel_is_stopped_in_time_too(
+    make_run: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, before = Contrast.apply, []
+
+    def planted(self: Contrast, network: Any, settled: Any) -> None:
+        real(self, network, settled)
+        before.append([parameter.detach().clone() for parameter in network.parameters()])
+        if len(before) == 3:
+            next(network.parameters()).grad[0, 0] = float("nan")
+
+    monkeypatch.setattr(Contrast, "apply", planted)
+    with pytest.raises(NonFinite, match="step 2: gradient of dense1"):
+        fit(replace(make_run(train={"check_every": 1000}), optimizer=Plain(lr=0.01)))
+    (path,) = (make_run().folder / FAILED).glob("step-*")
+    saved, _ = checkpoint.read(path)
+    weights = [tensor for name, tensor in saved.items() if name.startswith("weights/")]
+    assert {tuple(w.shape): w.sum().item() for w in weights} == {tuple(w.shape): w.sum().item() for w in before[2]}
+
+
+@pytest.mark.parametrize("objective", ["squared_error", "cross_entropy"])
+def test_a_relu_without_equilibrium_ends_as_diverged_with_its_layer(
+    make_run: Maker, objective: str, timeless: Callable[[Path], list[dict[str, Any]]]
+) -> None:
+    """At full feedback and large weights there is no equilibrium; the record says so, or the run stops and says so."""
+    run = make_run(
+        model={"hidden": {"name": "relu"}, "gain": 4.0},
+        settler={"name": "equilibrium_propagation"},
+        objective={"name": objective},
+        train={"epochs": 1, "probe_every": 0, "check_every": 1000},
+    )
+    try:
+        fit(run)
+    except NonFinite as error:
+        assert "first diverged: dense1" in str(error) or "first diverged: output" in str(error)
+        return
+    (line,) = timeless(run.folder)
+    assert line["settle"]["free"]["outcomes"]["diverged"] == 7
+    assert line["diverged_layer"] in {"dense1", "output"}
+
+
+def test_a_signal_during_the_final_test_still_ends_the_process(
+    make_run: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is finished by then, but a sweep must not go on to the next one."""
+    real = page.conclude
+
+    def conclude(session: Any) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(session)
+
+    monkeypatch.setattr(page, "conclude", conclude)
+    run = make_run(train={"epochs": 1})
+    with pytest.raises(SystemExit) as left:
+        fit(run)
+    assert left.value.code == 143
+    assert (run.folder / "result.json").exists()
 
 
 def test_weights_that_overflow_are_named_with_their_layer(make_run: Maker) -> None:

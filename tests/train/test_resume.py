@@ -103,6 +103,21 @@ def test_a_convolution_with_momentum_comes_back_in_its_layout(
     assert final_tensors(one) == final_tensors(other)
 
 
+@pytest.mark.gpu
+def test_on_one_gpu_with_deterministic_kernels(
+    make_run: Maker, broken: Callable[..., int], final_tensors: Callable[[Run], bytes]
+) -> None:
+    variant: dict[str, Any] = {
+        "device": "cuda",
+        "model": {"name": "vgg", "plan": [8, 0, 8]},
+        "train": {"epochs": 2, "deterministic": True},
+    }
+    one, other = make_run("unbroken", **variant), make_run("broken", **variant)
+    fit(one)
+    assert broken(other, 3) >= 1
+    assert final_tensors(one) == final_tensors(other)
+
+
 def test_a_kill_between_checkpoints_repeats_what_was_lost(
     make_run: Maker,
     monkeypatch: pytest.MonkeyPatch,
