@@ -137,7 +137,8 @@ class TestEnergy:
                 assert bool((values[-1] < values[0]).all())
 
     def test_with_max_pooling_rises_are_possible_and_are_counted_here(self) -> None:
-        """The feedback through fixed switches minimises a bound of E, not E: most steps descend, and a rise is no error."""
+        """The feedback through fixed switches minimises a bound of E, not E: most steps descend, and a rise is no
+        error."""
         rises = steps = 0
         for seed in range(3):
             for gain in (0.5, 1.0, 2.0):
@@ -150,7 +151,8 @@ class TestEnergy:
 
 class TestOutcomes:
     def test_samples_converge_one_by_one(self) -> None:
-        """A sample at rest from the start converges at the first look; the harder one later; residuals are of each alone."""
+        """A sample at rest from the start converges at the first look; the harder one later; residuals are of each
+        alone."""
         network = nets.mlp(Tanh(), norm=0.6, bias=0.0)
         x = nets.batch(network, samples=2)[0]
         x[0] = 0  # with no bias the zero state is its equilibrium
@@ -201,7 +203,9 @@ class TestOutcomes:
             change = (layer.potential.response(drive) - state).flatten(1).norm(dim=1)
             assert bool((change <= 1.2e-5 * state.flatten(1).norm(dim=1).clamp_min(1e-12)).all())
 
-    @pytest.mark.parametrize("relax", [Sweep(), Zebra(), Synchronous(), Synchronous(damping=0.5), Flow()], ids=lambda r: r.label)
+    @pytest.mark.parametrize(
+        "relax", [Sweep(), Zebra(), Synchronous(), Synchronous(damping=0.5), Flow()], ids=lambda r: r.label
+    )
     def test_units_without_a_bound_and_strong_couplings_diverge_and_name_the_layer(self, relax: Relaxation) -> None:
         """ReLU with W > 0 and ‖W‖ > 1: J is positive and expanding, so there is no equilibrium at γ = 1."""
         network = Network((3,))
@@ -247,15 +251,22 @@ class TestOutcomes:
 class TestRanges:
     @pytest.mark.parametrize("kind", [Sweep, Zebra, Synchronous, Flow])
     @pytest.mark.parametrize(
-        ("field", "value"), [("max_steps", 0), ("tolerance", -1e-3), ("tolerance", 1.0), ("tolerance", math.nan), ("check_every", 0)]
+        ("field", "value"),
+        [("max_steps", 0), ("tolerance", -1e-3), ("tolerance", 1.0), ("tolerance", math.nan), ("check_every", 0)],
     )
     def test_common_fields(self, kind: type[Relaxation], field: str, value: float) -> None:
         with pytest.raises(ConfigurationError, match=field):
             kind(**{field: value})
 
-    @pytest.mark.parametrize(("kind", "field", "value"), [
-        (Synchronous, "damping", 1.0), (Synchronous, "damping", -0.1), (Flow, "time", 0.0), (Flow, "time", math.nan),
-    ])
+    @pytest.mark.parametrize(
+        ("kind", "field", "value"),
+        [
+            (Synchronous, "damping", 1.0),
+            (Synchronous, "damping", -0.1),
+            (Flow, "time", 0.0),
+            (Flow, "time", math.nan),
+        ],
+    )
     def test_their_own_fields(self, kind: type[Relaxation], field: str, value: float) -> None:
         with pytest.raises(ConfigurationError, match=field):
             kind(**{field: value})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from energy.couplings import Convolution, Coupling, Dense, Module, Skip
 from energy.network import Network
-from energy.objectives import CrossEntropy, Nudge, Objective, SquaredError
+from energy.objectives import CrossEntropy, Nudge, SquaredError
 from energy.pooling import AveragePool, MaxPool, Pool
 from energy.potentials import Identity, Potential
 from energy.relax.relaxation import Relaxation
@@ -30,7 +31,8 @@ def once(sweeps: int = 1) -> Relaxation:
 
 
 def draw(network: Network, gain: float, seed: int, bias: float = 0.1, norm: float = 0.0) -> Network:
-    """float64, W ~ N(0, gain²/fan-in), b ~ N(0, bias²); with `norm`, every weight matrix is then scaled to that spectral norm,
+    """float64, W ~ N(0, gain²/fan-in), b ~ N(0, bias²); with `norm`, every weight matrix is then scaled to that
+    spectral norm,
     which is how a test makes s = f(J(s)) contract on purpose: on a chain of L layers ‖J‖ = 2 norm cos(π/(L + 1))."""
     network.double()
     stream = torch.Generator().manual_seed(seed)
@@ -44,12 +46,19 @@ def draw(network: Network, gain: float, seed: int, bias: float = 0.1, norm: floa
 
 
 def mlp(
-    hidden: Potential, *, sizes: Sequence[int] = (6, 7, 5, 4, 3), gain: float = 1.0, seed: int = 0, bias: float = 0.1,
-    output: Potential | None = None, readout: bool = False, norm: float = 0.0,
+    hidden: Potential,
+    *,
+    sizes: Sequence[int] = (6, 7, 5, 4, 3),
+    gain: float = 1.0,
+    seed: int = 0,
+    bias: float = 0.1,
+    output: Potential | None = None,
+    readout: bool = False,
+    norm: float = 0.0,
 ) -> Network:
     """Dense layers; with `readout` the last edge carries no feedback."""
     network = Network(sizes[:1])
-    for fan_in, size in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for fan_in, size in itertools.pairwise(sizes):
         network.add(Dense(fan_in, size), hidden)
     network.add(Dense(sizes[-2], sizes[-1]), output or Identity(), feedback=not readout)
     return draw(network, gain, seed, bias, norm)
@@ -71,7 +80,8 @@ def cnn(
 def skips(
     hidden: Potential, *, gain: float = 1.0, seed: int = 0, bias: float = 0.1, norm: float = 0.0, identity: bool = True
 ) -> Network:
-    """A graph: the input jumps to layer 2, layer 1 to layer 3 (by the identity or by weights), and layer 2 to the output."""
+    """A graph: the input jumps to layer 2, layer 1 to layer 3 (by the identity or by weights), and layer 2 to the
+    output."""
     network = Network((6,))
     first = network.add(Dense(6, 5), hidden)
     second = network.add({first: Dense(5, 4), 0: Dense(6, 4)}, hidden)
@@ -93,7 +103,9 @@ def curved(hidden: Potential, *, gain: float = 1.0, seed: int = 0, bias: float =
 POOLS: dict[str, Pool] = {"max": MaxPool(2), "average": AveragePool(2)}
 
 
-def batch(network: Network, samples: int = 4, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def batch(
+    network: Network, samples: int = 4, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     """Inputs ~ N(0, 1) and one-hot targets."""
     stream = torch.Generator().manual_seed(1000 + seed)
     x = torch.randn((samples, *network.input_shape), generator=stream, dtype=torch.float64)

@@ -1,4 +1,5 @@
-"""References that share no code with the solver: everything here is built from `coupling.drive`, `response` and autograd."""
+"""References that share no code with the solver: everything here is built from `coupling.drive`, `response` and
+autograd."""
 
 from __future__ import annotations
 
@@ -85,13 +86,17 @@ def exact(network: Network, x: Tensor, target: Tensor, objective: Objective, gam
         states = [s[n : n + 1].clone().requires_grad_() for s in settled]
         after = respond(network, x[n : n + 1], states, gamma)
         flat = torch.cat([a.flatten() for a in after])
-        rows = [torch.autograd.grad(u, states, retain_graph=True, allow_unused=True, materialize_grads=True) for u in flat]
+        rows = [
+            torch.autograd.grad(u, states, retain_graph=True, allow_unused=True, materialize_grads=True) for u in flat
+        ]
         jacobian = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
         cost = objective.value(states[-1], target[n : n + 1]).sum()
         push = torch.autograd.grad(cost, states, allow_unused=True, materialize_grads=True)
         ones = torch.eye(len(flat), dtype=flat.dtype)
         multiplier = torch.linalg.solve((ones - jacobian).T, torch.cat([p.flatten() for p in push]))
-        parts = torch.autograd.grad(multiplier @ flat, list(network.parameters()), allow_unused=True, materialize_grads=True)
+        parts = torch.autograd.grad(
+            multiplier @ flat, list(network.parameters()), allow_unused=True, materialize_grads=True
+        )
         total = [t + p for t, p in zip(total, parts, strict=True)]
     return total
 
@@ -115,7 +120,8 @@ def products(network: Network, x: Tensor, states: Sequence[Tensor]) -> Tensors:
     """∂E/∂θ = −∂θ Σ ⟨s_k, A(s_{k−1})⟩ by autograd, the states held; every edge inside the dynamics, at γ = 1."""
     everything = (x, *(s.detach() for s in states))
     energy = -sum(
-        ((everything[e.target] * e.coupling.drive(everything[e.source])).sum() for e in network.edges), torch.zeros(()).to(x)
+        ((everything[e.target] * e.coupling.drive(everything[e.source])).sum() for e in network.edges),
+        torch.zeros(()).to(x),
     )
     return list(torch.autograd.grad(energy, list(network.parameters())))
 

@@ -1,4 +1,5 @@
-"""One dyad against two relaxations: where centred equilibrium propagation and its relatives are the same thing, to rounding."""
+"""One dyad against two relaxations: where centred equilibrium propagation and its relatives are the same thing, to
+rounding."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def pushed(beta: float, error: Tensor) -> Top:
     return lambda u: u - beta * error
 
 
-def dyad(settler: EquilibriumPropagation, network: Network, objective: Objective) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+def dyad(
+    settler: EquilibriumPropagation, network: Network, objective: Objective
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """s⁺, s⁻ and the gradient."""
     x, target = nets.batch(network)
     settled = settler.settle(network, x, target, objective)
@@ -52,7 +55,9 @@ def close(found: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", [nets.mlp, graph], ids=["chain", "graph"])
 @pytest.mark.parametrize("beta", [0.8, 0.02])
-def test_the_dyad_is_centred_equilibrium_propagation(build: object, hidden: Potential, frozen: bool, beta: float) -> None:
+def test_the_dyad_is_centred_equilibrium_propagation(
+    build: object, hidden: Potential, frozen: bool, beta: float
+) -> None:
     """γ = 1, α = ½, affine couplings: states and gradient of two relaxations at ±β/2, found here by plain iteration."""
     assert callable(build)
     network = build(hidden, norm=0.4)
@@ -61,14 +66,19 @@ def test_the_dyad_is_centred_equilibrium_propagation(build: object, hidden: Pote
     plus, minus, found = dyad(settler, network, nets.FROZEN if frozen else nets.PROXIMAL)
     error = equilibrium(network, x, 1.0)[-1] - target
     states = [
-        equilibrium(network, x, 1.0, pushed(nudge, error) if frozen else proximal(nudge, target)) for nudge in (beta / 2, -beta / 2)
+        equilibrium(network, x, 1.0, pushed(nudge, error) if frozen else proximal(nudge, target))
+        for nudge in (beta / 2, -beta / 2)
     ]
     close(plus, states[0], 2e-14)
     close(minus, states[1], 2e-14)
     contrast = [(a - b) / beta for a, b in zip(*(products(network, x, s) for s in states), strict=True)]
     assert gap(found, contrast) < 1e-13 / beta
     phases = learn(
-        TwoPhase(beta=beta / 2, relax=nets.FIXED, nudged=nets.FIXED), network, x, target, nets.FROZEN if frozen else nets.PROXIMAL
+        TwoPhase(beta=beta / 2, relax=nets.FIXED, nudged=nets.FIXED),
+        network,
+        x,
+        target,
+        nets.FROZEN if frozen else nets.PROXIMAL,
     )
     assert gap(phases, contrast) < 1e-13 / beta
 
@@ -92,7 +102,8 @@ def test_a_live_linearisation_differs_at_second_order() -> None:
 def test_the_ends_of_the_adjoint_family_hold_the_states_of_one_sided_propagation(
     hidden: Potential, alpha: float, kind: Kind
 ) -> None:
-    """States: the relaxations at +(1 − α)β and −αβ. Products: m in place of (s⁺ + s⁻)/2, so they differ by ±½β δδᵀ twice."""
+    """States: the relaxations at +(1 − α)β and −αβ. Products: m in place of (s⁺ + s⁻)/2, so they differ by ±½β δδᵀ
+    twice."""
     network, beta = nets.mlp(hidden, norm=0.5), 0.4
     x, target = nets.batch(network)
     settler = EquilibriumPropagation(alpha=alpha, beta=beta, relax=nets.FIXED, nudged=nets.FIXED)
@@ -126,13 +137,18 @@ def test_without_feedback_equilibrium_propagation_is_dual_propagation(build: obj
                 fields = {"alpha": alpha, "beta": 0.6, "form": form, "nudged": nets.once(sweeps)}
                 one, two = EquilibriumPropagation(gamma=0.0, **fields), DualPropagation(**fields)
                 found = learn(one, network, x, target, nets.PROXIMAL)
-                assert all(torch.equal(a, b) for a, b in zip(found, learn(two, network, x, target, nets.PROXIMAL), strict=True))
+                assert all(
+                    torch.equal(a, b) for a, b in zip(found, learn(two, network, x, target, nets.PROXIMAL), strict=True)
+                )
 
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", [nets.mlp, graph], ids=["chain", "graph"])
-def test_contrastive_hebbian_learning_is_a_dyad_of_the_free_and_the_clamped_state(build: object, hidden: Potential) -> None:
-    """γ = 1, β = 1: s⁻ is the free equilibrium, s⁺ the one with the output at y; the gradient is E(clamped) − E(free)."""
+def test_contrastive_hebbian_learning_is_a_dyad_of_the_free_and_the_clamped_state(
+    build: object, hidden: Potential
+) -> None:
+    """γ = 1, β = 1: s⁻ is the free equilibrium, s⁺ the one with the output at y; the gradient is E(clamped) −
+    E(free)."""
     assert callable(build)
     network = build(hidden, norm=0.4)
     x, target = nets.batch(network)
@@ -148,7 +164,8 @@ def test_contrastive_hebbian_learning_is_a_dyad_of_the_free_and_the_clamped_stat
 
 
 def test_with_max_pooling_the_dyad_shares_switches_and_two_phases_do_not() -> None:
-    """At a small nudge no switch flips and the two agree; at a large one they part, and only the dyad's error stays O(β²)-small."""
+    """At a small nudge no switch flips and the two agree; at a large one they part, and only the dyad's error
+    stays O(β²)-small."""
     network = nets.cnn(HardSigmoid(), nets.POOLS["max"], norm=0.4)
     x, target = nets.batch(network)
 

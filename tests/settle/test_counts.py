@@ -90,7 +90,8 @@ class TestCounts:
 
     @pytest.mark.parametrize(("free", "both"), [(1, 1), (7, 1), (5, 3)])
     def test_a_dyad_with_feedback(self, name: str, free: int, both: int) -> None:
-        """Start U; the first free sweep only comes down; a dyad sweep carries m and δ both ways; products U + (U − U₁)."""
+        """Start U; the first free sweep only comes down; a dyad sweep carries m and δ both ways; products U + (U −
+        U₁)."""
         network = NETWORKS[name]()
         u, first = units(network)
         spent = {"free": u + (2 * free - 1) * (u - first), "nudged": 4 * both * (u - first), "products": 2 * u - first}
@@ -123,7 +124,8 @@ class TestCounts:
 
 
 def test_the_papers_vgg16_on_the_meta_device() -> None:
-    """332.1 M multiply-adds forward for a 32×32 image, 33.64 M parameters: the note's own counts, no arithmetic done."""
+    """332.1 M multiply-adds forward for a 32×32 image, 33.64 M parameters: the note's own counts, no arithmetic
+    done."""
     with torch.device("meta"), patch("models.vgg.normal"):
         network = VGG16().build((3, 32, 32), 10, seed=0)
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(33.64e6, rel=1e-3)

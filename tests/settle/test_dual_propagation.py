@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError
-from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -26,7 +25,9 @@ from tests.settle.oracles import autograd, gap, learn
 
 HIDDEN = {"relu": ReLU(), "hard_sigmoid": HardSigmoid(), "tanh": Tanh(), "softplus": Softplus()}
 BUILDS = {
-    "mlp": nets.mlp, "cnn": lambda hidden, **rest: nets.cnn(hidden, nets.POOLS["max"], **rest), "graph": nets.skips,
+    "mlp": nets.mlp,
+    "cnn": lambda hidden, **rest: nets.cnn(hidden, nets.POOLS["max"], **rest),
+    "graph": nets.skips,
 }
 
 
@@ -43,14 +44,17 @@ def deltas(settled: SettledDyad) -> list[Tensor]:
     return [d for d in settled.delta if d is not None]
 
 
-@pytest.mark.parametrize("objective", [nets.FROZEN, nets.LIVE, nets.PROXIMAL, nets.CROSS], ids=["frozen", "live", "prox", "ce"])
+@pytest.mark.parametrize(
+    "objective", [nets.FROZEN, nets.LIVE, nets.PROXIMAL, nets.CROSS], ids=["frozen", "live", "prox", "ce"]
+)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 def test_one_sweep_is_the_fixed_point_of_the_adjoint_at_its_ends(
     build: object, hidden: Potential, alpha: float, objective: Objective
 ) -> None:
-    """α = 0 puts the mean at s⁻ = f(u), α = 1 at s⁺ = f(u): bit for bit the forward pass below the output, whatever β and h."""
+    """α = 0 puts the mean at s⁻ = f(u), α = 1 at s⁺ = f(u): bit for bit the forward pass below the output,
+    whatever β and h."""
     assert callable(build)
     network = build(hidden, gain=1.5)
     x, _ = nets.batch(network)
@@ -80,7 +84,8 @@ def test_further_sweeps_move_every_other_member_of_the_family(hidden: Potential)
 def test_swapping_the_replicas_and_the_sign_of_beta_changes_nothing(
     build: object, hidden: Potential, form: Form, alpha: float
 ) -> None:
-    """(α, β, s⁺, s⁻) → (1 − α, −β, s⁻, s⁺) leaves F, hence every gradient, as it was; with switches taken at m, several sweeps too."""
+    """(α, β, s⁺, s⁻) → (1 − α, −β, s⁻, s⁺) leaves F, hence every gradient, as it was; with switches taken at m,
+    several sweeps too."""
     assert callable(build)
     network = build(hidden, gain=1.2)
     x, target = nets.batch(network)
@@ -97,7 +102,13 @@ def test_saddle_and_adjoint_are_one_at_one_half(hidden: Potential, gamma: float)
     network = nets.mlp(hidden, gain=0.8)
     x, target = nets.batch(network)
     both = [
-        learn(EquilibriumPropagation(gamma=gamma, beta=0.7, form=form, nudged=nets.once(4)), network, x, target, nets.PROXIMAL)
+        learn(
+            EquilibriumPropagation(gamma=gamma, beta=0.7, form=form, nudged=nets.once(4)),
+            network,
+            x,
+            target,
+            nets.PROXIMAL,
+        )
         for form in Form
     ]
     assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
@@ -141,7 +152,10 @@ def test_permuted_samples_give_permuted_states_and_the_same_gradient() -> None:
         x, target = nets.batch(network, samples=5)
         order = torch.tensor([3, 0, 4, 1, 2])
         settler = EquilibriumPropagation(gamma=gamma, beta=0.4, relax=nets.once(30), nudged=nets.once(20))
-        found, other = settler.settle(network, x, target, nets.LIVE), settler.settle(network, x[order], target[order], nets.LIVE)
+        found, other = (
+            settler.settle(network, x, target, nets.LIVE),
+            settler.settle(network, x[order], target[order], nets.LIVE),
+        )
         assert isinstance(found, SettledDyad)
         assert isinstance(other, SettledDyad)
         for a, b in zip((*found.mean, *deltas(found)), (*other.mean, *deltas(other)), strict=True):
@@ -173,7 +187,9 @@ class TestBlocks:
     """The saddle form at F's own level: F(s⁺, s⁻), written here from its definition, min over s⁺ and max over s⁻."""
 
     @staticmethod
-    def objective(network: Network, x: Tensor, target: Tensor, plus: State, minus: State, alpha: float, beta: float) -> float:
+    def objective(
+        network: Network, x: Tensor, target: Tensor, plus: State, minus: State, alpha: float, beta: float
+    ) -> float:
         total, below = torch.zeros(()).to(x), x
         for k, layer in enumerate(network.layers):
             difference = (plus[k] - minus[k]) / beta
@@ -194,7 +210,15 @@ class TestBlocks:
         free = Single(network, x, 0.0, Ledger())
         state = free.start()
         dyad = Dyad(
-            network, x, 0.0, Ledger(), objective=nets.PROXIMAL, target=target, beta=beta, alpha=alpha, form=Form.SADDLE,
+            network,
+            x,
+            0.0,
+            Ledger(),
+            objective=nets.PROXIMAL,
+            target=target,
+            beta=beta,
+            alpha=alpha,
+            form=Form.SADDLE,
         )
         both = dyad.start(state, free)
         depth = len(network.layers)
@@ -212,7 +236,8 @@ class TestBlocks:
             both = dyad.visit(both, [k], below=True, above=True)
             plus_after, minus_after = replicas(both)
             rounding = 1e-11 * (1 + abs(value(plus, minus)))
-            # the two blocks of a layer do not see each other: every other layer sees the mean only through J, which a visit holds
+            # the two blocks of a layer do not see each other: every other layer sees the mean only through J,
+            # which a visit holds
             assert value(plus.replace({k - 1: plus_after[k - 1]}), minus) <= value(plus, minus) + rounding
             assert value(plus, minus.replace({k - 1: minus_after[k - 1]})) >= value(plus, minus) - rounding
 
@@ -220,8 +245,14 @@ class TestBlocks:
 class TestFailures:
     @pytest.mark.parametrize(
         ("form", "alpha", "beta"),
-        [(Form.SADDLE, 0.0, 1.0), (Form.SADDLE, 0.5, 2.0), (Form.ADJOINT, 1.0, 1.0), (Form.ADJOINT, 0.5, 2.5),
-         (Form.ADJOINT, 0.0, -1.0), (Form.ADJOINT, 0.5, math.nan)],
+        [
+            (Form.SADDLE, 0.0, 1.0),
+            (Form.SADDLE, 0.5, 2.0),
+            (Form.ADJOINT, 1.0, 1.0),
+            (Form.ADJOINT, 0.5, 2.5),
+            (Form.ADJOINT, 0.0, -1.0),
+            (Form.ADJOINT, 0.5, math.nan),
+        ],
     )
     def test_a_singular_proximal_step_is_refused(self, form: Form, alpha: float, beta: float) -> None:
         """G − β₋C is convex only for β₋ < 1, and G + β₊C for β₊ > −1."""
@@ -238,11 +269,14 @@ class TestFailures:
         assert bool(torch.isfinite(settled.output).all())
 
     def test_repeated_sweeps_of_the_asymmetric_saddle_blow_up_and_say_so(self) -> None:
-        """A live error closes a loop of gain ~ β‖W‖²; with the error frozen, or in the adjoint form, there is no such loop."""
+        """A live error closes a loop of gain ~ β‖W‖²; with the error frozen, or in the adjoint form, there is no
+        such loop."""
         network = nets.mlp(ReLU(), gain=3.0, bias=0.0)
         x, target = nets.batch(network)
         relax = nets.Sweep(max_steps=300, tolerance=1e-8)
-        wild = DualPropagation(alpha=0.0, beta=0.9, form=Form.SADDLE, nudged=relax).settle(network, x, target, nets.LIVE)
+        wild = DualPropagation(alpha=0.0, beta=0.9, form=Form.SADDLE, nudged=relax).settle(
+            network, x, target, nets.LIVE
+        )
         tame = DualPropagation(alpha=0.0, beta=0.9, nudged=relax).settle(network, x, target, nets.LIVE)
         assert wild.solutions["nudged"].outcome.name == "DIVERGED"
         assert wild.solutions["nudged"].layer in {layer.name for layer in network.layers}
@@ -257,7 +291,14 @@ class TestFailures:
 
 
 def test_the_public_fields_have_ranges() -> None:
-    for fields in ({"alpha": -0.1}, {"alpha": 1.1}, {"alpha": math.nan}, {"beta": math.inf}, {"gamma": 1.5}, {"gamma": -1.0}):
+    for fields in (
+        {"alpha": -0.1},
+        {"alpha": 1.1},
+        {"alpha": math.nan},
+        {"beta": math.inf},
+        {"gamma": 1.5},
+        {"gamma": -1.0},
+    ):
         with pytest.raises(ConfigurationError, match=next(iter(fields))):
             DualPropagation(**fields)
     assert issubclass(DualPropagation, Dyadic)
@@ -273,7 +314,8 @@ def test_feedforward_teaches_the_output_layer_alone_and_exactly() -> None:
 
 
 def test_all_layers_at_once_need_as_many_steps_as_there_are_layers() -> None:
-    """The error descends one layer an all-at-once step: δ of layer k is zero until step L − k + 1, and exact from then on."""
+    """The error descends one layer an all-at-once step: δ of layer k is zero until step L − k + 1, and exact from
+    then on."""
     network = nets.mlp(Tanh(), gain=1.3)
     x, target = nets.batch(network)
     wanted = autograd(network, x, target, nets.FROZEN)

@@ -1,7 +1,9 @@
-"""0 ≤ γ ≤ 1: every dyad meets the gradient through the fixed point, which is computed here by a dense solve and by differences."""
+"""0 ≤ γ ≤ 1: every dyad meets the gradient through the fixed point, which is computed here by a dense solve and by
+differences."""
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import pytest
@@ -30,7 +32,13 @@ NETWORKS = {
     "readout": nets.mlp(Tanh(), norm=0.5, readout=True),
     "bounded_output": nets.mlp(Tanh(), norm=0.5, output=Sigmoid()),
 }
-OBJECTIVES = {"frozen": nets.FROZEN, "proximal": nets.PROXIMAL, "live": nets.LIVE, "ce": nets.CROSS, "ce_live": nets.CROSS_LIVE}
+OBJECTIVES = {
+    "frozen": nets.FROZEN,
+    "proximal": nets.PROXIMAL,
+    "live": nets.LIVE,
+    "ce": nets.CROSS,
+    "ce_live": nets.CROSS_LIVE,
+}
 
 
 @lru_cache
@@ -80,13 +88,15 @@ def test_the_order_does_not_depend_on_the_nudge(objective: str, gamma: float) ->
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("name", ["mlp", "graph", "max", "curved", "readout"])
 def test_off_centre_the_order_is_one(name: str, alpha: float, form: Form, gamma: float) -> None:
-    assert slope(lambda beta: error(dyad(gamma, beta, alpha=alpha, form=form), name), (1e-3, 1e-4)) == pytest.approx(1, abs=0.1)
+    assert slope(lambda beta: error(dyad(gamma, beta, alpha=alpha, form=form), name), (1e-3, 1e-4)) == pytest.approx(
+        1, abs=0.1
+    )
 
 
 def test_the_published_errors_of_a_contracting_network_shrink_fourfold_as_beta_halves() -> None:
     for gamma in GAINS:
         errors = [error(dyad(gamma, beta), "mlp") for beta in (0.4, 0.2, 0.1, 0.05)]
-        assert all(3.3 < a / b < 4.7 for a, b in zip(errors, errors[1:], strict=False)), errors
+        assert all(3.3 < a / b < 4.7 for a, b in itertools.pairwise(errors)), errors
 
 
 @pytest.mark.parametrize("gamma", GAINS)
@@ -119,13 +129,18 @@ def test_the_dense_solve_agrees_with_autograd_through_a_long_iteration(gamma: fl
 
 
 @pytest.mark.parametrize(
-    ("hidden", "gamma"), [(HardSigmoid(), 1.0), (Softplus(), 0.5), (HardSigmoid(), 0.25)], ids=["hard", "softplus", "hard_low"]
+    ("hidden", "gamma"),
+    [(HardSigmoid(), 1.0), (Softplus(), 0.5), (HardSigmoid(), 0.25)],
+    ids=["hard", "softplus", "hard_low"],
 )
 def test_kinked_and_unbounded_units(hidden: Potential, gamma: float) -> None:
     network = nets.mlp(hidden, norm=0.4, bias=0.3)
     x, target = nets.batch(network, samples=3)
     wanted = exact(network, x, target, nets.FROZEN, gamma)
-    assert gap(learn(Implicit(gamma=gamma, relax=nets.FIXED, nudged=nets.FIXED), network, x, target, nets.FROZEN), wanted) < 1e-9
+    assert (
+        gap(learn(Implicit(gamma=gamma, relax=nets.FIXED, nudged=nets.FIXED), network, x, target, nets.FROZEN), wanted)
+        < 1e-9
+    )
     assert gap(learn(dyad(gamma, 1e-4), network, x, target, nets.FROZEN), wanted) < 1e-7
 
 
@@ -133,7 +148,8 @@ class TestTwoPhases:
     @pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0])
     @pytest.mark.parametrize("name", ["mlp", "graph", "average", "max", "bounded_output"])
     @pytest.mark.parametrize(
-        ("kind", "order"), [(Kind.POSITIVE, 1), (Kind.NEGATIVE, 1), (Kind.RANDOM_SIGN, 1), (Kind.CENTRED, 2)],
+        ("kind", "order"),
+        [(Kind.POSITIVE, 1), (Kind.NEGATIVE, 1), (Kind.RANDOM_SIGN, 1), (Kind.CENTRED, 2)],
         ids=["positive", "negative", "random_sign", "centred"],
     )
     def test_the_order_of_each_kind(self, kind: Kind, order: int, name: str, gamma: float) -> None:
@@ -156,7 +172,8 @@ class TestTwoPhases:
     @pytest.mark.parametrize("gamma", [0.5, 1.0])
     @pytest.mark.parametrize("kind", [Kind.POSITIVE, Kind.NEGATIVE, Kind.CENTRED])
     def test_coupled_learning_with_a_small_step_descends_the_settled_objective(self, kind: Kind, gamma: float) -> None:
-        """Holding the output at o − β∇C is a nudge whose strength solves (∂o/∂nudge)β′ = β: as β → 0 the direction is that
+        """Holding the output at o − β∇C is a nudge whose strength solves (∂o/∂nudge)β′ = β: as β → 0 the direction
+        is that
         of −∇C seen through the response of the output, and only for one output unit a multiple of the gradient."""
         network = nets.mlp(Tanh(), norm=0.5, sizes=(6, 5, 4, 1))
         x, _ = nets.batch(network, samples=1)

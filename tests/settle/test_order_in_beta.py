@@ -78,7 +78,8 @@ def kink_distance(network: Network, objective: Objective, kinks: tuple[float, ..
 
 @pytest.mark.parametrize(
     ("hidden", "kinks"),
-    [(ReLU(), (0.0,)), (HardSigmoid(), (0.0, 1.0)), (LeakyReLU(slope=0.1), (0.0,))], ids=["relu", "hard_sigmoid", "leaky_relu"],
+    [(ReLU(), (0.0,)), (HardSigmoid(), (0.0, 1.0)), (LeakyReLU(slope=0.1), (0.0,))],
+    ids=["relu", "hard_sigmoid", "leaky_relu"],
 )
 @pytest.mark.parametrize("build", [NETWORKS["mlp"], NETWORKS["cnn_max"]], ids=["mlp", "cnn"])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
@@ -97,10 +98,12 @@ def test_piecewise_linear_units_are_exact_below_the_kink_threshold(
 
 @pytest.mark.parametrize("hidden", [ReLU(), Tanh()], ids=["relu", "tanh"])
 def test_the_saddle_away_from_one_half_stays_of_first_order_even_below_the_kink_threshold(hidden: Potential) -> None:
-    """Its mean is f(u) + (2α − 1) f′(u) βh: the error leaks into the forward signal, which a further sweep then carries."""
+    """Its mean is f(u) + (2α − 1) f′(u) βh: the error leaks into the forward signal, which a further sweep then
+    carries."""
     network = nets.mlp(hidden, gain=1.3)
     threshold = kink_distance(network, nets.LIVE, (0.0,)) if isinstance(hidden, ReLU) else 1e-2
     for alpha in (0.0, 0.25, 1.0):
+
         def at(beta: float, alpha: float = alpha) -> float:
             return error(network, nets.LIVE, alpha=alpha, beta=beta, form=Form.SADDLE, sweeps=2)
 
@@ -110,7 +113,9 @@ def test_the_saddle_away_from_one_half_stays_of_first_order_even_below_the_kink_
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
 @pytest.mark.parametrize("beta", [-2.0, 0.1, 1.0, 7.0])
 @pytest.mark.parametrize("build", [nets.mlp, nets.skips], ids=["chain", "graph"])
-def test_linear_networks_with_a_linearised_output_are_exact_at_any_beta(build: object, alpha: float, beta: float) -> None:
+def test_linear_networks_with_a_linearised_output_are_exact_at_any_beta(
+    build: object, alpha: float, beta: float
+) -> None:
     assert callable(build)
     network = build(Identity())
     assert error(network, nets.FROZEN, alpha=alpha, beta=beta) < 1e-14
@@ -127,7 +132,8 @@ def test_the_saddle_is_exact_on_linear_networks_only_at_one_half(beta: float) ->
 
 @pytest.mark.parametrize("beta", [0.1, 1.0, 1.9])
 def test_the_proximal_output_scales_a_linear_networks_gradient_by_its_closed_form(beta: float) -> None:
-    """δ_L = (y − u)/((1 + β₊)(1 − β₋)), all below is linear in it, and the hidden means are those of the forward pass."""
+    """δ_L = (y − u)/((1 + β₊)(1 − β₋)), all below is linear in it, and the hidden means are those of the forward
+    pass."""
     network = nets.mlp(Identity())
     x, target = nets.batch(network)
     for alpha in (0.0, 0.5):  # adjoint: β₊ = (1 − α)β, β₋ = αβ

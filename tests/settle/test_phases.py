@@ -44,7 +44,9 @@ class TestBounds:
     @pytest.mark.parametrize("beta", [0.05, 0.4])
     @pytest.mark.parametrize("gamma", [0.4, 1.0])
     @pytest.mark.parametrize("hidden", [Identity(), HardSigmoid(), Tanh()], ids=lambda p: p.label)
-    def test_positive_bounds_from_below_and_negative_from_above(self, hidden: Potential, gamma: float, beta: float) -> None:
+    def test_positive_bounds_from_below_and_negative_from_above(
+        self, hidden: Potential, gamma: float, beta: float
+    ) -> None:
         network = nets.mlp(hidden, norm=0.5)
         lower, cost = self.secants(network, Kind.POSITIVE, beta, gamma)
         upper, _ = self.secants(network, Kind.NEGATIVE, beta, gamma)
@@ -52,7 +54,8 @@ class TestBounds:
         assert bool((cost < upper).all())
 
     def test_the_one_sided_gradients_descend_their_bounds(self) -> None:
-        """∂θ of [F(β) − F(0)]/β by finite differences of the bound itself: the estimator's exact object, at a large β."""
+        """∂θ of [F(β) − F(0)]/β by finite differences of the bound itself: the estimator's exact object, at a
+        large β."""
         for kind in (Kind.POSITIVE, Kind.NEGATIVE):
             network = nets.mlp(Tanh(), norm=0.5)
             x, target = nets.batch(network)
@@ -69,7 +72,7 @@ class TestBounds:
             assert slopes == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-6)
 
 
-def State0(network: Network, x: Tensor, gamma: float) -> Tensor:  # noqa: N802
+def State0(network: Network, x: Tensor, gamma: float) -> Tensor:
     from energy.state import State
 
     return network.energy(x, State(equilibrium(network, x, gamma)), gamma)
@@ -88,11 +91,23 @@ class TestKinds:
         seen = set()
         for seed in range(8):
             x, target = nets.batch(network, samples=2, seed=seed)
-            found = phases(TwoPhase(kind=Kind.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(network, x, target, nets.FROZEN))
-            again = phases(TwoPhase(kind=Kind.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(network, x, target, nets.FROZEN))
+            found = phases(
+                TwoPhase(kind=Kind.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
+                    network, x, target, nets.FROZEN
+                )
+            )
+            again = phases(
+                TwoPhase(kind=Kind.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
+                    network, x, target, nets.FROZEN
+                )
+            )
             assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
             for kind in (Kind.POSITIVE, Kind.NEGATIVE):
-                other = phases(TwoPhase(kind=kind, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(network, x, target, nets.FROZEN))
+                other = phases(
+                    TwoPhase(kind=kind, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
+                        network, x, target, nets.FROZEN
+                    )
+                )
                 if gap(found, other) == 0:
                     seen.add(kind)
         assert seen == {Kind.POSITIVE, Kind.NEGATIVE}
@@ -121,7 +136,9 @@ class TestKinds:
         for phase in settled.phases:
             assert gap(list(phase.state), list(free.solution.state)) < 1e-13
 
-    @pytest.mark.parametrize("objective", [nets.FROZEN, nets.PROXIMAL, nets.LIVE, nets.CROSS], ids=["frozen", "prox", "live", "ce"])
+    @pytest.mark.parametrize(
+        "objective", [nets.FROZEN, nets.PROXIMAL, nets.LIVE, nets.CROSS], ids=["frozen", "prox", "live", "ce"]
+    )
     def test_no_error_no_gradient(self, objective: Objective) -> None:
         network = nets.mlp(HardSigmoid(), norm=0.5)
         x, _ = nets.batch(network)
@@ -190,7 +207,8 @@ def chain(first: float, second: float) -> Network:
 @pytest.mark.parametrize(("kind", "curvature"), [(Kind.POSITIVE, 1), (Kind.NEGATIVE, -1), (Kind.CENTRED, 0)])
 @pytest.mark.parametrize("beta", [0.01, 0.5])
 def test_coupled_learning_on_a_linear_chain(kind: Kind, curvature: int, beta: float) -> None:
-    """x — s — o, all linear, γ = 1: o = w₂w₁x/(1 − w₂²), s = w₁x + w₂o. Held at o ± βd, d = y − o, the hidden unit moves by ±βw₂d:
+    """x — s — o, all linear, γ = 1: o = w₂w₁x/(1 − w₂²), s = w₁x + w₂o. Held at o ± βd, d = y − o, the hidden unit
+    moves by ±βw₂d:
     g₁ = −w₂dx,  g₂ = −d(s + w₂o) − κβw₂d², κ = 1, −1, 0 for positive, negative, centred."""
     w1, w2, x, y = 0.7, 0.4, 1.3, -0.6
     o = w2 * w1 * x / (1 - w2**2)
@@ -204,9 +222,15 @@ def test_coupled_learning_on_a_linear_chain(kind: Kind, curvature: int, beta: fl
     assert float(found[1]) == pytest.approx(-d * (s + w2 * o) - curvature * beta * w2 * d**2, rel=1e-10)
 
 
-@pytest.mark.parametrize("settler", [
-    TwoPhaseContrastiveHebbian(), ContrastiveHebbian(), CoupledLearning(),
-], ids=lambda s: s.label)
+@pytest.mark.parametrize(
+    "settler",
+    [
+        TwoPhaseContrastiveHebbian(),
+        ContrastiveHebbian(),
+        CoupledLearning(),
+    ],
+    ids=lambda s: s.label,
+)
 def test_a_readout_cannot_be_clamped(settler: Settler) -> None:
     network = nets.mlp(Tanh(), readout=True)
     x, target = nets.batch(network)
@@ -214,11 +238,18 @@ def test_a_readout_cannot_be_clamped(settler: Settler) -> None:
         settler.settle(network, x, target, nets.FROZEN)
 
 
-@pytest.mark.parametrize(("kind", "fields", "field"), [
-    (TwoPhase, {"beta": 0.0}, "beta"), (TwoPhase, {"beta": -0.1}, "beta"), (TwoPhase, {"gamma": 0.0}, "gamma"),
-    (CoupledLearning, {"beta": 0.0}, "beta"), (CoupledLearning, {"kind": Kind.RANDOM_SIGN}, "kind"),
-    (ContrastiveHebbian, {"beta": 0.5}, "beta"), (ContrastiveHebbian, {"alpha": 0.0}, "alpha"),
-])
+@pytest.mark.parametrize(
+    ("kind", "fields", "field"),
+    [
+        (TwoPhase, {"beta": 0.0}, "beta"),
+        (TwoPhase, {"beta": -0.1}, "beta"),
+        (TwoPhase, {"gamma": 0.0}, "gamma"),
+        (CoupledLearning, {"beta": 0.0}, "beta"),
+        (CoupledLearning, {"kind": Kind.RANDOM_SIGN}, "kind"),
+        (ContrastiveHebbian, {"beta": 0.5}, "beta"),
+        (ContrastiveHebbian, {"alpha": 0.0}, "alpha"),
+    ],
+)
 def test_ranges(kind: type[Settler], fields: dict[str, object], field: str) -> None:
     with pytest.raises(ConfigurationError, match=field):
         kind(**fields)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -20,7 +21,7 @@ def wide(samples: int = 128) -> tuple[Network, Tensor, Tensor]:
     """3072-512×3-10, W ~ N(0, 2/fan-in), normal inputs."""
     stream = torch.Generator().manual_seed(0)
     network, sizes = Network((3072,)), (3072, 512, 512, 512, 10)
-    for k, (fan_in, size) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+    for k, (fan_in, size) in enumerate(itertools.pairwise(sizes), start=1):
         network.add(Dense(fan_in, size), ReLU() if k < 4 else Identity())
     with torch.no_grad():
         for parameter in network.parameters():
@@ -67,9 +68,12 @@ def test_the_first_layer_in_bfloat16() -> None:
         assert found[beta][0].dtype is torch.float32  # the gradient has the precision of the weights
 
 
-@pytest.mark.parametrize(("dtype", "floor"), [(torch.float32, 1e-5), (torch.float16, 0.1), (torch.bfloat16, 0.1)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "floor"), [(torch.float32, 1e-5), (torch.float16, 0.1), (torch.bfloat16, 0.1)], ids=str
+)
 def test_small_beta_costs_nothing_in_any_precision(dtype: torch.dtype, floor: float) -> None:
-    """Relative error against float64 at β = 1e-3 … 1e-6 stays at the precision's own floor; stored float32 reaches 1e-1 there."""
+    """Relative error against float64 at β = 1e-3 … 1e-6 stays at the precision's own floor; stored float32 reaches
+    1e-1 there."""
     from energy.potentials import Tanh
     from tests.settle import nets
     from tests.settle.oracles import gap
