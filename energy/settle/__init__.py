@@ -1,0 +1,24 @@
+"""Which equilibria a method needs: the settlers."""
+
+from energy.settle.backprop import Backprop
+from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit
+from energy.settle.feedforward import Feedforward
+from energy.settle.settler import Prediction, Settled, Settler
+from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
+
+__all__ = [
+    "Backprop",
+    "ContrastiveHebbian",
+    "CoupledLearning",
+    "DualPropagation",
+    "Dyadic",
+    "EquilibriumPropagation",
+    "Feedforward",
+    "Implicit",
+    "Kind",
+    "Prediction",
+    "Settled",
+    "Settler",
+    "TwoPhase",
+    "TwoPhaseContrastiveHebbian",
+]

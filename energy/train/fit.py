@@ -15,7 +15,7 @@ from energy.network import Network
 from energy.objectives import one_hot
 from energy.train import checkpoint
 from energy.train.evaluate import score
-from energy.train.folder import UNITS, claim
+from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
 from energy.train.meter import spread
 from energy.train.probe import probe_run
@@ -23,7 +23,7 @@ from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
 from energy.train.record import CHECKPOINTS, FINAL, RECORD, RESULT, alone, read_lines, write_json
 from energy.train.run import Run, digest, identity
-from energy.train.session import Session, begin
+from energy.train.session import Session
 from energy.train.settings import settings
 
 NOTHING_MEASURED = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
@@ -41,22 +41,34 @@ def fit(run: Run) -> dict[str, Any]:
         DamagedCheckpoint: when the checkpoint to continue from is not what was written.
     """
     folder = run.folder
-    with alone(folder), settings(run.train.deterministic), Interrupt(run.train.time_limit) as interrupt:
-        result = claim(run, folder)
-        if result is not None:
-            say(run.train.progress, f"{run.title}: finished already, {folder / RESULT} is kept as it is")
-            return result
-        session = begin(run, folder)
-        total = run.train.epochs * session.steps_per_epoch
-        with bar(run.train.progress, run.title, total, session.step) as shown:
-            while session.epoch < run.train.epochs:
-                train_epoch(session, interrupt, shown)
-                finish_epoch(session)
-                leave_if_asked(session, interrupt)
-        result = conclude(session)
-        if interrupt.number:  # too late to stop this run, not too late for those after it
-            raise interrupt.stopped(f"{run.title} was just finished, {folder / RESULT}")
-        return result
+    result = held(run, folder)
+    if result is None:
+        with settings(run.train.deterministic):
+            session = Session(
+                run, folder
+            )  # missing data, or parts that do not fit, are found before anything is written
+            with alone(folder), Interrupt(run.train.time_limit) as interrupt:
+                result = claim(run, folder)
+                if result is None:
+                    session.resume()
+                    return train(session, interrupt)
+    say(run.train.progress, f"{run.title}: finished already, {folder / RESULT} is kept as it is")
+    return result
+
+
+def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
+    """The epochs that are still to be done, then the end."""
+    run = session.run
+    total = run.train.epochs * session.steps_per_epoch
+    with bar(run.train.progress, run.title, total, session.step) as shown:
+        while session.epoch < run.train.epochs:
+            train_epoch(session, interrupt, shown)
+            finish_epoch(session)
+            leave_if_asked(session, interrupt)
+    result = conclude(session)
+    if interrupt.number:  # too late to stop this run, not too late for those after it
+        raise interrupt.stopped(f"{run.title} was just finished, {session.folder / RESULT}")
+    return result
 
 
 def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:

@@ -29,8 +29,8 @@ UNITS: Final = {
 }
 
 
-def claim(run: Run, folder: Path) -> dict[str, Any] | None:
-    """Make ``folder`` the folder of ``run``; the result, if the run is finished there already.
+def held(run: Run, folder: Path) -> dict[str, Any] | None:
+    """The result of ``run``, if it is finished in ``folder`` already. Only reads.
 
     Raises:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
@@ -39,16 +39,22 @@ def claim(run: Run, folder: Path) -> dict[str, Any] | None:
         held = read_json(folder / CONFIGURATION).get("identity")
         difference = _difference(held, identity(run))
         if difference:
-            raise ConfigurationError(f"run.out={str(folder)!r}: holds another run; {difference}; choose another folder")
+            raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
         return read_json(folder / RESULT) if (folder / RESULT).exists() else None
     strangers = [name for name in (RECORD, RESULT) if (folder / name).exists()]
     if strangers:
-        raise ConfigurationError(
-            f"run.out={str(folder)!r}: holds {strangers[0]} but no {CONFIGURATION}; choose another"
-        )
-    plain = identity(run)
-    write_json(folder / CONFIGURATION, {"run": describe(run), "identity": plain, "key": digest(plain), "units": UNITS})
+        raise ConfigurationError(f"out={str(folder)!r}: holds {strangers[0]} but no {CONFIGURATION}; choose another")
     return None
+
+
+def claim(run: Run, folder: Path) -> dict[str, Any] | None:
+    """Make ``folder`` the folder of ``run``; the result, if the run is finished there already."""
+    result = held(run, folder)
+    if result is None and not (folder / CONFIGURATION).exists():
+        plain = identity(run)
+        facts = {"run": describe(run), "identity": plain, "key": digest(plain), "units": UNITS}
+        write_json(folder / CONFIGURATION, facts)
+    return result
 
 
 def _difference(held: Any, wanted: Mapping[str, Any]) -> str:

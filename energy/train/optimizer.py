@@ -23,7 +23,7 @@ class Optimizer(Component):
     """
 
     group: ClassVar[str] = "optimizer"
-    lr: float = 0.01
+    lr: float = 0.05
     weight_decay: float = 0.0
     layer_lr: list[float] = field(default_factory=list)
 

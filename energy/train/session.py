@@ -176,10 +176,3 @@ class Session:
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def begin(run: Run, folder: Path) -> Session:
-    """A session at the start of the run, or where its newest checkpoint left it."""
-    session = Session(run, folder)
-    session.resume()
-    return session

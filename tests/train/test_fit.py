@@ -88,7 +88,7 @@ def test_a_finished_run_is_not_trained_again(make_run: Maker, monkeypatch: pytes
     run = make_run()
     first = fit(run)
     stamps = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
-    monkeypatch.setattr(page, "begin", lambda *_: pytest.fail("a finished run was begun again"))
+    monkeypatch.setattr(page, "Session", lambda *_: pytest.fail("a finished run was begun again"))
     assert fit(run) == first
     assert fit(make_run(train={"time_limit": 5.0})) == first  # the same run, with another limit
     assert stamps == {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
@@ -103,6 +103,17 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(make_run: Maker) -> N
     with pytest.raises(ConfigurationError, match=r"settler\.name='dual_propagation', here 'backprop'"):
         fit(make_run(settler={"name": "backprop"}))
     assert (run.folder / "configuration.json").read_text() == before
+
+
+def test_bad_input_writes_nothing(make_run: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that is not there, a batch larger than the set, a convolution on too small an image: no folder is left."""
+    monkeypatch.setenv("ENERGY_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("ENERGY_CACHE", str(tmp_path / "cache"))
+    for changes in ({"data": {"name": "mnist"}}, {"train": {"batch_size": 10**6}}, {"model": {"name": "hopfield"}}):
+        run = make_run(**changes)
+        with pytest.raises(ValueError):
+            fit(run)
+        assert not run.folder.exists()
 
 
 def test_a_folder_with_a_strange_record_is_refused(make_run: Maker) -> None:
