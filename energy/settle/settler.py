@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -104,17 +104,6 @@ class Settler(Component):
 
     def admit(self, objective: Objective) -> None:
         """Raise ConfigurationError if the nudges of this settler are not possible with `objective`."""
-
-    def reference(self) -> Settler:
-        """The settler of the exact gradient at this one's gamma, judged at the equilibrium that the same relaxation
-        reaches run on.
-        """
-        from energy.settle.dyadic import Implicit
-
-        if self.gamma == 0:
-            return Implicit(gamma=0.0, nudged=Sweep(max_steps=1, tolerance=0.0))
-        onward = replace(self.relax, max_steps=max(300, self.relax.max_steps), tolerance=1e-6)
-        return Implicit(gamma=self.gamma, relax=onward)
 
     @torch.no_grad()
     def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[Single, State, Solution | None]:

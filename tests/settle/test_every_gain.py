@@ -10,9 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import Component
-from energy.network import Network
-from energy.objectives import Objective
 from energy.potentials import HardSigmoid, Potential, Sigmoid, Softplus, Tanh
 from energy.relax.dyad import Form
 from energy.settle.dyadic import EquilibriumPropagation, Implicit
@@ -186,13 +183,3 @@ class TestTwoPhases:
             return 1 - float(found @ wanted / (found.norm() * wanted.norm()))
 
         assert at(1e-3) < 1e-5
-
-
-def test_the_settler_table_names_its_own_reference() -> None:
-    for settler in (dyad(0.5, 0.1), dyad(0.0, 0.1)):
-        other = settler.reference()
-        assert isinstance(other, Implicit)
-        assert other.gamma == settler.gamma
-    assert issubclass(Implicit, Component)
-    assert isinstance(NETWORKS["mlp"], Network)
-    assert isinstance(OBJECTIVES["frozen"], Objective)
