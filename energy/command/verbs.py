@@ -66,13 +66,20 @@ def compare(line: Line) -> int:
 
 
 def evaluate(line: Line) -> int:
-    """Score finished runs again."""
+    """Score finished runs again, on the test split unless ``split=`` says otherwise."""
+    options = {"split": "test", "device": ""}
+    for word in [word for word in line.rest if "=" in word]:
+        name, _, value = word.partition("=")
+        if name not in options:
+            raise ConfigurationError(f"evaluate {name}: unknown; did you mean {nearest(name, options)!r}?")
+        options[name] = value
+        line.rest.remove(word)
     paths = _paths("evaluate", line)
     load(line.plugins)
     from energy.train.evaluate import evaluate as score
 
     for path in paths:
-        print(json.dumps(score(path), indent=2, allow_nan=False))
+        print(json.dumps(score(path, options["split"], options["device"]), indent=2, allow_nan=False))
     return 0
 
 
@@ -118,7 +125,7 @@ def explain(line: Line) -> int:
 
 VERBS: Final = {
     "train": Verb("[name=value ...]", "train a network, test it once", train),
-    "evaluate": Verb("RUN_FOLDER ...", "score a trained network again", evaluate),
+    "evaluate": Verb("RUN_FOLDER ... [split=test] [device=cpu]", "score a trained network again", evaluate),
     "compare": Verb("[name=value ...]", "one network, several settlers, one table", compare),
     "data": Verb("list | check NAME ... | fetch NAME ...", "the data sets under $ENERGY_DATA", data),
     "table": Verb("FOLDER [RUN_FOLDER ...]", "published against measured, from results.csv and expected.json", table),

@@ -95,8 +95,9 @@ def test_help_of_the_other_verbs(energy: Energy, verb: str) -> None:
         (["train", "plugins=nowhere.py"], "plugins=nowhere.py: there is no such file"),
         (["compare", "settlers=[bakprop]"], "settlers[bakprop]=bakprop: unknown; did you mean 'backprop'?"),
         (["compare", "setlers=[backprop]"], "setlers: unknown field; did you mean 'settlers'?"),
-        (["evaluate"], "evaluate: needs a folder; usage: energy evaluate RUN_FOLDER"),
+        (["evaluate"], "evaluate: needs a folder; usage: energy evaluate RUN_FOLDER ..."),
         (["evaluate", "nowhere"], "evaluate nowhere: there is no such folder"),
+        (["evaluate", ".", "splt=test"], "evaluate splt: unknown; did you mean 'split'?"),
         (["plot", "."], "plot .: holds neither a compare.json nor a record.jsonl"),
         (["data", "ftech"], "data ftech: unknown; did you mean 'fetch'?"),
         (["data", "fetch"], "data fetch: needs the name of a set"),
@@ -154,6 +155,24 @@ def test_evaluating_repeats_the_number_of_the_run(energy: Energy, tmp_path: Path
     result = json.loads((tmp_path / "a" / "result.json").read_text(encoding="utf-8"))
     answer = energy(["evaluate", f"{tmp_path}/a"])
     assert answer.status == 0 and json.loads(answer.out)["accuracy"] == pytest.approx(result["test_accuracy"])
+    held = energy(["evaluate", f"{tmp_path}/a", "split=validation", "device=cpu"])
+    assert held.status == 0 and json.loads(held.out)["split"] == "validation"
+    wrong = energy(["evaluate", f"{tmp_path}/a", "split=tset"])
+    assert wrong.status == 1 and wrong.err.startswith("energy: split='tset': must be one of")
+
+
+def test_plotting_a_run_says_where_the_figure_is(energy: Energy, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    energy(["train", *TINY, f"out={tmp_path}/a"])
+    answer = energy(["plot", f"{tmp_path}/a"])
+    assert answer.status == 0, answer.err
+    assert Path(answer.out.strip()) == tmp_path / "a" / "curves.png" and Path(answer.out.strip()).is_file()
+    assert Path(energy(["plot", f"{tmp_path}"]).out.strip()) == tmp_path / "curves.png"
+
+
+def test_a_table_needs_what_was_published(energy: Energy, tmp_path: Path) -> None:
+    answer = energy(["table", str(tmp_path)])
+    assert answer.status == 1 and "expected.json" in answer.err and answer.err.count("\n") == 1
 
 
 def test_a_plugin_is_on_the_command_line(energy: Energy, tmp_path: Path) -> None:
