@@ -13,7 +13,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore=tests/benchmarks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -22,7 +22,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/benchmarks -m "not gpu" -s
+	$(BIN)/python -m pytest tests/benchmarks -m "not gpu" -q -s
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
