@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError
+from energy.component import ConfigurationError, build
 from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
@@ -127,8 +127,8 @@ class TestEnergy:
     ) -> None:
         """Each visit minimises E over that layer exactly, contracting or not, from any start."""
         stream = torch.Generator().manual_seed(3)
-        for build in (nets.mlp, nets.skips, lambda h, gain: nets.cnn(h, nets.POOLS["average"], gain=gain)):
-            network = build(hidden, gain=gain)
+        for make in (nets.mlp, nets.skips, lambda h, gain: nets.cnn(h, nets.POOLS["average"], gain=gain)):
+            network = make(hidden, gain=gain)
             noise = [torch.randn(4, *layer.shape, generator=stream, dtype=torch.float64) for layer in network.layers]
             start = State(map(hidden.response, noise))
             for begin in (None, start):
@@ -256,7 +256,7 @@ class TestRanges:
     )
     def test_common_fields(self, kind: type[Relaxation], field: str, value: float) -> None:
         with pytest.raises(ConfigurationError, match=field):
-            kind(**{field: value})
+            build(Relaxation, {"name": kind.label, field: value})
 
     @pytest.mark.parametrize(
         ("kind", "field", "value"),
@@ -269,7 +269,7 @@ class TestRanges:
     )
     def test_their_own_fields(self, kind: type[Relaxation], field: str, value: float) -> None:
         with pytest.raises(ConfigurationError, match=field):
-            kind(**{field: value})
+            build(Relaxation, {"name": kind.label, field: value})
 
 
 def test_the_first_half_sweep_after_a_bottom_up_start_changes_nothing_and_costs_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from energy.potentials import Identity, Potential
 from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
 
+Build = Callable[..., Network]
 FIXED = Sweep(max_steps=400, tolerance=1e-14, check_every=10)  # to rounding, on the contracting networks below
 PROXIMAL = SquaredError(nudge=Nudge.PROXIMAL)
 LIVE = SquaredError(nudge=Nudge.LIVE)
@@ -58,7 +59,7 @@ def mlp(
 ) -> Network:
     """Dense layers; with `readout` the last edge carries no feedback."""
     network = Network(sizes[:1])
-    for fan_in, size in itertools.pairwise(sizes):
+    for fan_in, size in itertools.pairwise(sizes[:-1]):
         network.add(Dense(fan_in, size), hidden)
     network.add(Dense(sizes[-2], sizes[-1]), output or Identity(), feedback=not readout)
     return draw(network, gain, seed, bias, norm)

@@ -66,6 +66,7 @@ def equilibrium(
 ) -> Tensors:
     """s = f(J(s)) by plain iteration from zero, all layers at once; `top(a)` replaces the output's response."""
     states = [torch.zeros(len(x), *layer.shape, dtype=x.dtype) for layer in network.layers]
+    moved = math.inf
     for _ in range(steps):
         drives = [a.detach() for a in heard(network, x, states, gamma)]
         after = [layer.potential.response(a) for layer, a in zip(network.layers, drives, strict=True)]
@@ -101,6 +102,13 @@ def exact(network: Network, x: Tensor, target: Tensor, objective: Objective, gam
     return total
 
 
+@torch.no_grad()
+def move(parameters: Sequence[Tensor], direction: Sequence[Tensor], step: float) -> None:
+    """θ ← θ + step · direction, in place."""
+    for parameter, along in zip(parameters, direction, strict=True):
+        parameter.add_(along, alpha=step)
+
+
 def finite_difference(
     network: Network, x: Tensor, target: Tensor, objective: Objective, gamma: float, direction: Tensors, step: float
 ) -> float:
@@ -108,11 +116,9 @@ def finite_difference(
     values = []
     parameters = list(network.parameters())
     for sign in (1, -1):
-        with torch.no_grad():
-            torch._foreach_add_(parameters, direction, alpha=sign * step)
+        move(parameters, direction, sign * step)
         values.append(float(objective.value(equilibrium(network, x, gamma)[-1], target).sum()))
-        with torch.no_grad():
-            torch._foreach_add_(parameters, direction, alpha=-sign * step)
+        move(parameters, direction, -sign * step)
     return (values[0] - values[1]) / (2 * step)
 
 

@@ -4,6 +4,7 @@ rounding."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -56,10 +57,9 @@ def close(found: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
 @pytest.mark.parametrize("build", [nets.mlp, graph], ids=["chain", "graph"])
 @pytest.mark.parametrize("beta", [0.8, 0.02])
 def test_the_dyad_is_centred_equilibrium_propagation(
-    build: object, hidden: Potential, frozen: bool, beta: float
+    build: nets.Build, hidden: Potential, frozen: bool, beta: float
 ) -> None:
     """γ = 1, α = ½, affine couplings: states and gradient of two relaxations at ±β/2, found here by plain iteration."""
-    assert callable(build)
     network = build(hidden, norm=0.4)
     x, target = nets.batch(network)
     settler = EquilibriumPropagation(beta=beta, relax=nets.FIXED, nudged=nets.FIXED)
@@ -127,14 +127,13 @@ def test_the_ends_of_the_adjoint_family_hold_the_states_of_one_sided_propagation
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", [nets.mlp, graph], ids=["chain", "graph"])
-def test_without_feedback_equilibrium_propagation_is_dual_propagation(build: object, hidden: Potential) -> None:
-    assert callable(build)
+def test_without_feedback_equilibrium_propagation_is_dual_propagation(build: nets.Build, hidden: Potential) -> None:
     network = build(hidden)
     x, target = nets.batch(network)
     for alpha in (0.0, 0.5, 1.0):
         for form in Form:
             for sweeps in (1, 3):
-                fields = {"alpha": alpha, "beta": 0.6, "form": form, "nudged": nets.once(sweeps)}
+                fields: dict[str, Any] = {"alpha": alpha, "beta": 0.6, "form": form, "nudged": nets.once(sweeps)}
                 one, two = EquilibriumPropagation(gamma=0.0, **fields), DualPropagation(**fields)
                 found = learn(one, network, x, target, nets.PROXIMAL)
                 assert all(
@@ -145,11 +144,10 @@ def test_without_feedback_equilibrium_propagation_is_dual_propagation(build: obj
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", [nets.mlp, graph], ids=["chain", "graph"])
 def test_contrastive_hebbian_learning_is_a_dyad_of_the_free_and_the_clamped_state(
-    build: object, hidden: Potential
+    build: nets.Build, hidden: Potential
 ) -> None:
     """γ = 1, β = 1: s⁻ is the free equilibrium, s⁺ the one with the output at y; the gradient is E(clamped) −
     E(free)."""
-    assert callable(build)
     network = build(hidden, norm=0.4)
     x, target = nets.batch(network)
     settler = ContrastiveHebbian(relax=nets.FIXED, nudged=nets.FIXED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -95,7 +96,7 @@ class TestCounts:
         network = NETWORKS[name]()
         u, first = units(network)
         spent = {"free": u + (2 * free - 1) * (u - first), "nudged": 4 * both * (u - first), "products": 2 * u - first}
-        fields = {"relax": nets.once(free), "nudged": nets.once(both)}
+        fields: dict[str, Any] = {"relax": nets.once(free), "nudged": nets.once(both)}
         for settler in (EquilibriumPropagation(**fields), ContrastiveHebbian(**fields), Implicit(**fields)):
             check(settler, network, spent)
             assert spend(settler, network)[0].sweeps == {"free": free, "nudged": both}
@@ -107,7 +108,7 @@ class TestCounts:
         u, first = units(network)
         spent = {"free": u + (2 * free - 1) * (u - first), "products": 2 * u}
         each = 2 * more * (u - first)
-        fields = {"relax": nets.once(free), "nudged": nets.once(more)}
+        fields: dict[str, Any] = {"relax": nets.once(free), "nudged": nets.once(more)}
         check(TwoPhase(**fields), network, {**spent, "nudged": each, "nudged_down": each})
         check(TwoPhase(**fields, kind=Kind.POSITIVE), network, {**spent, "nudged": each})
         check(CoupledLearning(**fields), network, {**spent, "nudged": each, "nudged_down": each})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ BUILDS = {
 }
 
 
-def settle(network: Network, objective: Objective = nets.FROZEN, *, sweeps: int = 1, **fields: float) -> SettledDyad:
+def settle(network: Network, objective: Objective = nets.FROZEN, *, sweeps: int = 1, **fields: Any) -> SettledDyad:
     x, target = nets.batch(network)
     form = Form.SADDLE if fields.pop("saddle", 0) else Form.ADJOINT
     settler = DualPropagation(**fields, form=form, nudged=nets.once(sweeps))
@@ -51,11 +52,10 @@ def deltas(settled: SettledDyad) -> list[Tensor]:
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 def test_one_sweep_is_the_fixed_point_of_the_adjoint_at_its_ends(
-    build: object, hidden: Potential, alpha: float, objective: Objective
+    build: nets.Build, hidden: Potential, alpha: float, objective: Objective
 ) -> None:
     """α = 0 puts the mean at s⁻ = f(u), α = 1 at s⁺ = f(u): bit for bit the forward pass below the output,
     whatever β and h."""
-    assert callable(build)
     network = build(hidden, gain=1.5)
     x, _ = nets.batch(network)
     forward = network.activity(x)
@@ -82,11 +82,10 @@ def test_further_sweeps_move_every_other_member_of_the_family(hidden: Potential)
 @pytest.mark.parametrize("form", Form)
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5])
 def test_swapping_the_replicas_and_the_sign_of_beta_changes_nothing(
-    build: object, hidden: Potential, form: Form, alpha: float
+    build: nets.Build, hidden: Potential, form: Form, alpha: float
 ) -> None:
     """(α, β, s⁺, s⁻) → (1 − α, −β, s⁻, s⁺) leaves F, hence every gradient, as it was; with switches taken at m,
     several sweeps too."""
-    assert callable(build)
     network = build(hidden, gain=1.2)
     x, target = nets.batch(network)
     for objective in (nets.PROXIMAL, nets.LIVE, nets.CROSS):
@@ -300,7 +299,7 @@ def test_the_public_fields_have_ranges() -> None:
         {"gamma": -1.0},
     ):
         with pytest.raises(ConfigurationError, match=next(iter(fields))):
-            DualPropagation(**fields)
+            DualPropagation(**fields)  # pyright: ignore[reportArgumentType]
     assert issubclass(DualPropagation, Dyadic)
 
 

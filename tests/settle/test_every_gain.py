@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from functools import lru_cache
+from typing import Any
 
 import pytest
 import torch
@@ -50,8 +51,8 @@ def error(settler: Settler, name: str, objective: str = "frozen") -> float:
     return gap(learn(settler, network, x, target, OBJECTIVES[objective]), reference(name, objective, settler.gamma))
 
 
-def dyad(gamma: float, beta: float, **fields: object) -> Settler:
-    return EquilibriumPropagation(gamma=gamma, beta=beta, relax=nets.FIXED, nudged=nets.FIXED, **fields)  # type: ignore[arg-type]
+def dyad(gamma: float, beta: float, **fields: Any) -> Settler:
+    return EquilibriumPropagation(gamma=gamma, beta=beta, relax=nets.FIXED, nudged=nets.FIXED, **fields)
 
 
 @pytest.mark.parametrize("gamma", GAINS)

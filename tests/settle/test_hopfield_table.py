@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from functools import lru_cache
+from typing import Any
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def cell(c: float, seed: int) -> tuple[Task, list[Tensor]]:
 def worst(c: float, seed: int, beta: float, stored: bool) -> float:
     """The smallest cosine of a layer, at the same total nudge: β for the dyad, ±β/2 for two phases."""
     inputs, wanted = cell(c, seed)
-    budget = {"relax": fixed(60), "nudged": fixed(20)}
+    budget: dict[str, Any] = {"relax": fixed(60), "nudged": fixed(20)}
     settler = TwoPhase(beta=beta / 2, **budget) if stored else EquilibriumPropagation(beta=beta, **budget)
     return min(cosines(inputs[0], learn(settler, *inputs, SquaredError()), wanted))
 

@@ -11,6 +11,7 @@ from energy.potentials import HardSigmoid, Identity, LeakyReLU, Potential, ReLU,
 from energy.relax.dyad import Form
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, Implicit
+from energy.settle.settler import Settler
 from tests.settle import nets
 from tests.settle.oracles import autograd, gap, learn, slope
 
@@ -35,9 +36,8 @@ def error(
 @pytest.mark.parametrize("hidden", SMOOTH.values(), ids=SMOOTH)
 @pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
 def test_the_secant_is_of_second_order_when_centred_and_of_first_when_not(
-    build: object, hidden: Potential, objective: Objective
+    build: nets.Build, hidden: Potential, objective: Objective
 ) -> None:
-    assert callable(build)
     network = build(hidden)
     for alpha, order in ((0.0, 1), (0.5, 2), (1.0, 1)):
         for form in Form:
@@ -54,8 +54,7 @@ def test_the_interior_of_the_adjoint_family_is_of_first_order_away_from_one_half
 
 @pytest.mark.parametrize("settler", [Backprop(), Implicit(gamma=0.0), DualPropagation(beta=0.0)], ids=lambda s: s.label)
 @pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
-def test_the_limit_itself_is_back_propagation(build: object, settler: Backprop) -> None:
-    assert callable(build)
+def test_the_limit_itself_is_back_propagation(build: nets.Build, settler: Settler) -> None:
     for objective in (nets.FROZEN, nets.PROXIMAL, nets.CROSS):
         network = build(Tanh())
         x, target = nets.batch(network)
@@ -84,10 +83,9 @@ def kink_distance(network: Network, objective: Objective, kinks: tuple[float, ..
 @pytest.mark.parametrize("build", [NETWORKS["mlp"], NETWORKS["cnn_max"]], ids=["mlp", "cnn"])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_piecewise_linear_units_are_exact_below_the_kink_threshold(
-    build: object, hidden: Potential, kinks: tuple[float, ...], alpha: float
+    build: nets.Build, hidden: Potential, kinks: tuple[float, ...], alpha: float
 ) -> None:
     """Below it every secant is the tangent, so one sweep with a frozen error is back-propagation to rounding."""
-    assert callable(build)
     network = build(hidden)
     threshold = kink_distance(network, nets.FROZEN, kinks)
     below = error(network, nets.FROZEN, alpha=alpha, beta=0.9 * threshold)
@@ -114,9 +112,8 @@ def test_the_saddle_away_from_one_half_stays_of_first_order_even_below_the_kink_
 @pytest.mark.parametrize("beta", [-2.0, 0.1, 1.0, 7.0])
 @pytest.mark.parametrize("build", [nets.mlp, nets.skips], ids=["chain", "graph"])
 def test_linear_networks_with_a_linearised_output_are_exact_at_any_beta(
-    build: object, alpha: float, beta: float
+    build: nets.Build, alpha: float, beta: float
 ) -> None:
-    assert callable(build)
     network = build(Identity())
     assert error(network, nets.FROZEN, alpha=alpha, beta=beta) < 1e-14
     if alpha in {0.0, 0.5, 1.0}:

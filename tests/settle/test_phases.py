@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,9 +17,9 @@ from energy.settle.dyadic import ContrastiveHebbian
 from energy.settle.settler import Settled, SettledPhases, Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
-from tests.settle.oracles import autograd, cosines, equilibrium, exact, gap, learn, slope
+from tests.settle.oracles import autograd, cosines, equilibrium, exact, gap, learn, move, slope
 
-EXACT = {"relax": nets.FIXED, "nudged": nets.FIXED}
+EXACT: dict[str, Any] = {"relax": nets.FIXED, "nudged": nets.FIXED}
 
 
 def phases(settled: Settled) -> list[Tensor]:
@@ -66,8 +68,7 @@ class TestBounds:
             slopes = sum(float((g * d).sum()) for g, d in zip(gradient, direction, strict=True))
             values = []
             for step in (1e-5, -2e-5):
-                with torch.no_grad():
-                    torch._foreach_add_(parameters, direction, alpha=step)
+                move(parameters, direction, step)
                 values.append(float(self.secants(network, kind, 0.4, 1.0)[0].sum()))
             assert slopes == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-6)
 
@@ -178,8 +179,7 @@ class TestContrastiveHebbian:
         direction = [torch.randn(p.shape, generator=stream, dtype=p.dtype) for p in parameters]
         values = []
         for step in (1e-5, -2e-5):
-            with torch.no_grad():
-                torch._foreach_add_(parameters, direction, alpha=step)
+            move(parameters, direction, step)
             clamped, free = equilibrium(network, x, 1.0, lambda _: target), equilibrium(network, x, 1.0)
             values.append(float((network.energy(x, State(clamped)) - network.energy(x, State(free))).sum().detach()))
         along = sum(float((g * d).sum()) for g, d in zip(found, direction, strict=True))
@@ -250,9 +250,9 @@ def test_a_readout_cannot_be_clamped(settler: Settler) -> None:
         (ContrastiveHebbian, {"alpha": 0.0}, "alpha"),
     ],
 )
-def test_ranges(kind: type[Settler], fields: dict[str, object], field: str) -> None:
+def test_ranges(kind: type[Settler], fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigurationError, match=field):
-        kind(**fields)  # type: ignore[arg-type]
+        kind(**fields)
 
 
 @pytest.mark.parametrize("beta", [1.0, 1.5])
