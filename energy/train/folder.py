@@ -25,7 +25,8 @@ UNITS: Final = {
     "seconds.settle": "in the settler, training batches",
     "seconds.step": "in training steps: settling, rule, watch and optimiser; without the batches' preparation",
     "seconds.total": "wall clock of epochs: training, validation and probe",
-    "cosine_*": "cosine of the gradient with the exact one on the probe batch; null where one of them is zero",
+    "cosine_*": "cosine of the gradient with the exact one on the probe batch; 0 where nothing is learnt, "
+    "null where the exact one is zero",
 }
 
 

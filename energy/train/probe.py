@@ -72,10 +72,14 @@ def angles(network: Network, given: Sequence[Tensor], wanted: Sequence[Tensor]) 
     }
 
 
-def cosine(one: Sequence[Tensor], other: Sequence[Tensor]) -> float | None:
-    """``<a, b> / (|a| |b|)`` in float64, None when either is zero or not finite."""
-    a = torch.cat([tensor.detach().flatten().double() for tensor in one])
-    b = torch.cat([tensor.detach().flatten().double() for tensor in other])
+def cosine(given: Sequence[Tensor], wanted: Sequence[Tensor]) -> float | None:
+    """``<a, b> / (|a| |b|)`` in float64; 0 when nothing is given though something is wanted, None when nothing is
+    wanted or either is not finite.
+    """
+    a = torch.cat([tensor.detach().flatten().double() for tensor in given])
+    b = torch.cat([tensor.detach().flatten().double() for tensor in wanted])
+    if not a.any() and b.any() and b.isfinite().all():
+        return 0.0
     product = a.norm() * b.norm()
     if not (product > 0 and product.isfinite()):
         return None
