@@ -20,7 +20,6 @@ HEAD: Final = (
     "verdict",
     "sweeps mean / p95 / max",
     "multiply-adds, 1e12",
-    "seconds",
     "configuration",
     "commit",
     "device",
@@ -71,7 +70,6 @@ def _row(cell: str, expected: Mapping[str, Any], lines: list[dict[str, str]]) ->
         verdict(expected, stats),
         sweeps,
         _mean(lines, "training_multiply_adds", 3, 1e-12),
-        _mean(lines, "training_seconds", 0),
         _all(lines, "configuration"),
         _all([{"commit": line["commit"][:10]} for line in lines], "commit"),
         _all(lines, "device"),
@@ -96,12 +94,12 @@ def _all(lines: list[dict[str, str]], column: str) -> str:
 
 
 def _notes(cells: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line a cell: what is claimed, where it was published, why there is no number where there is none."""
     notes = []
     for cell, expected in cells.items():
-        if expected.get("claim"):
-            notes.append(f"- **{cell}**: {expected['claim']}.")
-        if expected.get("published"):
-            notes.append(f"- **{cell}**: published in {expected['published']}.")
-        if expected.get("value") is None and expected.get("reason"):
-            notes.append(f"- **{cell}**: no published number; {expected['reason']}.")
+        parts = [expected.get("claim", "")]
+        parts += [f"Published: {expected['published']}"] if expected.get("published") else []
+        missing = expected.get("value") is None and expected.get("reason")
+        parts += [f"No published number: {expected['reason']}"] if missing else []
+        notes.append(f"- **{cell}**: " + " ".join(f"{part.rstrip('.')}." for part in parts if part))
     return "\n" + "\n".join(notes) + "\n" if notes else ""
