@@ -19,6 +19,7 @@ import enum
 
 from torch import Tensor
 
+from energy.component import ConfigurationError
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
@@ -131,6 +132,8 @@ class ClampedDyad(Dyad):
     """
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self.network.readout(self.depth):
+            raise ConfigurationError("an output outside the dynamics (feedback=False) cannot be clamped")
         minus = (1 - self.plus) * self.beta
         low = self.network.output.potential.response(drive if h is None else drive - minus * h)
         return self.alpha * self.target + (1 - self.alpha) * low, (self.target - low) / self.beta

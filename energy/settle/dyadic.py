@@ -5,11 +5,12 @@ limits.
 from __future__ import annotations
 
 from dataclasses import field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, require
+from energy.component import require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
@@ -28,6 +29,7 @@ class Dyadic(Settler):
     alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample. See
     `energy.relax.dyad`."""
 
+    replicas: ClassVar[type[Dyad]] = Dyad
     alpha: float = 0.5
     beta: float = 0.1
     form: Form = Form.ADJOINT
@@ -67,7 +69,7 @@ class Dyadic(Settler):
 
     def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
         """The nudged problem above a free one."""
-        return Dyad(
+        return self.replicas(
             free.network,
             free.x,
             self.gamma,
@@ -106,6 +108,7 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
     The objective takes no part in the dynamics; it is only reported.
     """
 
+    replicas: ClassVar[type[Dyad]] = ClampedDyad
     gamma: float = 1.0
     beta: float = 1.0
 
@@ -117,24 +120,6 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
 
     def admit(self, objective: Objective) -> None:
         """A clamp puts no condition on an objective that takes no part."""
-
-    def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
-        network = free.network
-        if network.readout(len(network.layers)):
-            raise ConfigurationError(
-                "contrastive_hebbian: an output outside the dynamics (feedback=False) cannot be clamped"
-            )
-        return ClampedDyad(
-            network,
-            free.x,
-            self.gamma,
-            free.ledger,
-            objective=objective,
-            target=target,
-            beta=self.beta,
-            alpha=self.alpha,
-            form=self.form,
-        )
 
 
 class Implicit(Dyadic, name="implicit"):
