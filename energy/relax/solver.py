@@ -59,11 +59,13 @@ def solve(problem: Problem, state: State, relax: Relaxation) -> Solution:
             residual, blown = _look(relax.residual(problem, before, state), state)
             steps = torch.where((residual <= relax.tolerance) & ~converged, taken, steps)
             converged = residual <= relax.tolerance
-            outcome = _outcome(converged, blown)
-            if outcome is Outcome.DIVERGED:
-                layer = problem.name(int(blown.any(1).nonzero()[0]))
+            outcome, layer = _verdict(problem, converged, blown)
             if outcome is not Outcome.BUDGET:
                 break
+    if outcome is Outcome.FIXED and relax.max_steps > 1 and problem.x.device.type == "cpu":
+        # on another device the look would wait for it, and a fixed number of steps is how one asks not to
+        ended, layer = _verdict(problem, converged, ~(state.norms() < BLOWN_UP))
+        outcome = ended if ended is Outcome.DIVERGED else outcome
     problem.ledger.sweeps[problem.phase] += taken
     return Solution(state, outcome, steps.clamp(max=taken), residual, converged, layer)
 
@@ -76,8 +78,9 @@ def _look(change: State, state: State) -> tuple[Tensor, Tensor]:
     return relative.amax(0), ~(size < BLOWN_UP)
 
 
-def _outcome(converged: Tensor, blown: Tensor) -> Outcome:
-    all_converged, any_blown = torch.stack((converged.all(), blown.any())).tolist()
-    if any_blown:
-        return Outcome.DIVERGED
-    return Outcome.CONVERGED if all_converged else Outcome.BUDGET
+def _verdict(problem: Problem, converged: Tensor, blown: Tensor) -> tuple[Outcome, str]:
+    """How things stand, and the first layer that has blown up in any sample; one read of the device."""
+    done, *lost = torch.cat((converged.all()[None], blown.any(1))).tolist()
+    if any(lost):
+        return Outcome.DIVERGED, problem.name(lost.index(True))
+    return Outcome.CONVERGED if done else Outcome.BUDGET, ""

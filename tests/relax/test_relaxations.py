@@ -204,7 +204,9 @@ class TestOutcomes:
             assert bool((change <= 1.2e-5 * state.flatten(1).norm(dim=1).clamp_min(1e-12)).all())
 
     @pytest.mark.parametrize(
-        "relax", [Sweep(), Zebra(), Synchronous(), Synchronous(damping=0.5), Flow()], ids=lambda r: r.label
+        "relax",
+        [Sweep(), Zebra(), Synchronous(), Synchronous(damping=0.5), Flow(), Sweep(max_steps=60, tolerance=0.0)],
+        ids=lambda r: f"{r.label}-{r.tolerance:g}",
     )
     def test_units_without_a_bound_and_strong_couplings_diverge_and_name_the_layer(self, relax: Relaxation) -> None:
         """ReLU with W > 0 and ‖W‖ > 1: J is positive and expanding, so there is no equilibrium at γ = 1."""
