@@ -15,7 +15,10 @@ def test_the_same_key_gives_the_same_numbers_whatever_was_drawn_in_between() -> 
     assert torch.equal(first, torch.rand(5, generator=stream(3, "order", 2, 1)))
 
 
-@pytest.mark.parametrize("other", [(4, "order", 2, 1), (3, "augment", 2, 1), (3, "order", 1, 2), (3, "order", 2, 0)])
+@pytest.mark.parametrize(
+    "other",
+    [(4, "order", 2, 1), (3, "augment", 2, 1), (3, "order", 1, 1), (3, "order", 2, 0), (3, "order", 1, 2)],
+)
 def test_every_part_of_the_key_counts(other: tuple[int, str, int, int]) -> None:
     assert stream(3, "order", 2, 1).initial_seed() != stream(*other).initial_seed()
 

@@ -21,6 +21,13 @@ def test_values_by_hand() -> None:
     torch.testing.assert_close(CrossEntropy().gradient(output, target), torch.tensor([[share, -share]], dtype=DOUBLE))
 
 
+def test_cross_entropy_of_targets_that_are_no_distribution() -> None:
+    """C = −Σ y ln p has ∇C = p Σy − y: here p = (½, ½) and Σy = 3, so C = 3 ln 2."""
+    output, target = torch.zeros(1, 2, dtype=DOUBLE), torch.tensor([[2.0, 1.0]], dtype=DOUBLE)
+    assert CrossEntropy().value(output, target).item() == pytest.approx(3 * math.log(2))
+    torch.testing.assert_close(CrossEntropy().gradient(output, target), torch.tensor([[-0.5, 0.5]], dtype=DOUBLE))
+
+
 def test_cross_entropy_of_large_logits_is_finite() -> None:
     output = torch.tensor([[1e4, 0.0]])
     target = one_hot(torch.tensor([1]), 2)

@@ -78,6 +78,18 @@ def cnn(
     return draw(network, gain, seed, bias, norm)
 
 
+def pooled(
+    hidden: Potential, pool: Pool, *, gain: float = 1.0, seed: int = 0, bias: float = 0.1, norm: float = 0.0
+) -> Network:
+    """(2, 4, 4) – 3 channels – 4 channels pooled – 3: what is pooled is a state, so switches change as it settles; in
+    `cnn` they are those of the input."""
+    network = Network((2, 4, 4))
+    network.add(Convolution(2, 3, 3, padding=1), hidden)
+    network.add(Convolution(3, 4, 3, padding=1, pool=pool), hidden)
+    network.add(Dense(16, 3), Identity())
+    return draw(network, gain, seed, bias, norm)
+
+
 def skips(
     hidden: Potential, *, gain: float = 1.0, seed: int = 0, bias: float = 0.1, norm: float = 0.0, identity: bool = True
 ) -> Network:

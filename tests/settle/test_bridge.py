@@ -159,17 +159,3 @@ def test_contrastive_hebbian_learning_is_a_dyad_of_the_free_and_the_clamped_stat
     assert gap(learn(settler, network, x, target, nets.FROZEN), contrast) < 1e-12
     two = TwoPhaseContrastiveHebbian(relax=nets.FIXED, nudged=nets.FIXED)
     assert gap(learn(two, network, x, target, nets.FROZEN), contrast) < 1e-12
-
-
-def test_with_max_pooling_the_dyad_shares_switches_and_two_phases_do_not() -> None:
-    """At a small nudge no switch flips and the two agree; at a large one they part, and only the dyad's error
-    stays O(β²)-small."""
-    network = nets.cnn(HardSigmoid(), nets.POOLS["max"], norm=0.4)
-    x, target = nets.batch(network)
-
-    def difference(beta: float) -> float:
-        one = EquilibriumPropagation(beta=beta, relax=nets.FIXED, nudged=nets.FIXED)
-        two = TwoPhase(beta=beta / 2, relax=nets.FIXED, nudged=nets.FIXED)
-        return gap(learn(one, network, x, target, nets.FROZEN), learn(two, network, x, target, nets.FROZEN))
-
-    assert difference(1e-4) < 1e-9

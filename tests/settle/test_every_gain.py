@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.potentials import HardSigmoid, Potential, Sigmoid, Softplus, Tanh
+from energy.couplings import Dense
+from energy.network import Network
+from energy.potentials import HardSigmoid, Identity, Potential, Sigmoid, Softplus, Tanh
 from energy.relax.dyad import Form
 from energy.settle.dyadic import EquilibriumPropagation, Implicit
 from energy.settle.settler import Settler
@@ -166,6 +168,19 @@ class TestTwoPhases:
 
         assert at(1e-3) < 1e-4
         assert slope(at, (0.1, 0.01)) == pytest.approx(2, abs=0.15)
+
+    @pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0])
+    def test_a_readout_of_two_layers_of_different_depth(self, gamma: float) -> None:
+        """The term β γ^(d_L − 1) C of the energy pushes layer k, which weighs γ^(d_k − 1), by γ to the edge's span."""
+        network = Network((6,))
+        network.add(Dense(6, 5), Tanh())
+        network.add(Dense(5, 4), Tanh())
+        network.add({2: Dense(4, 3), 1: Dense(5, 3)}, Identity(), feedback=False)
+        nets.draw(network, 1.0, 0, norm=0.5)
+        x, target = nets.batch(network, samples=3)
+        wanted = exact(network, x, target, nets.FROZEN, gamma)
+        settler = TwoPhase(gamma=gamma, beta=1e-3, relax=nets.FIXED, nudged=nets.FIXED)
+        assert gap(learn(settler, network, x, target, nets.FROZEN), wanted) < 1e-5
 
     @pytest.mark.parametrize("gamma", [0.5, 1.0])
     @pytest.mark.parametrize("kind", [Kind.POSITIVE, Kind.NEGATIVE, Kind.CENTRED])

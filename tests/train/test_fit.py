@@ -157,6 +157,28 @@ def test_best_weights_are_those_of_the_best_epoch(make_run: Maker, monkeypatch: 
     assert result["test_accuracy"] == 1.0
 
 
+def test_the_test_split_is_scored_once_and_last(make_run: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the 150 training images is held out for every epoch; the 360 of the test set are for the end."""
+    seen: list[int] = []
+    real = page.score
+
+    def score(run: Run, network: Any, images: Any) -> dict[str, Any]:
+        seen.append(len(images))
+        return real(run, network, images)
+
+    monkeypatch.setattr(page, "score", score)
+    fit(make_run(train={"epochs": 3}))
+    assert seen == [15, 15, 15, 360]
+
+
+def test_the_learning_rate_falls_with_every_step(make_run: Maker) -> None:
+    """Linear to nothing over 2 epochs of 7 steps: the last step of an epoch is step 6 of 7, so e = 6/7 and 13/7."""
+    run = make_run(schedule={"name": "linear"})
+    fit(run)
+    lines = [json.loads(line) for line in (run.folder / RECORD).read_text().splitlines()]
+    assert [line["learning_rate"] for line in lines] == pytest.approx([0.1 * (1 - 6 / 14), 0.1 * (1 - 13 / 14)])
+
+
 def test_without_a_validation_split_the_last_weights_are_kept(make_run: Maker) -> None:
     run = make_run(data={"validation": 0.0}, train={"weights": "best"})
     result = fit(run)
