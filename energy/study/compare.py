@@ -14,6 +14,7 @@ from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.known import know
 from energy.train.probe import probe_run
+from energy.train.progress import say
 from energy.train.provenance import provenance
 from energy.train.record import write_json
 from energy.train.run import Run, Setting
@@ -130,6 +131,8 @@ def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
     for run in runs(comparison, entrant):
         try:
             line["results"].append(fit(run))
+            accuracy = line["results"][-1]["test_accuracy"]
+            say(not run.train.progress, f"{run.title}, seed {run.seed}: test accuracy {accuracy:.2f} %")
         except NonFinite as error:
             line["failures"].append(f"seed {run.seed}: {error}")
             continue
