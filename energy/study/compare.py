@@ -121,7 +121,8 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
 def title(comparison: Comparison) -> str:
     """What was compared on what, in one line."""
     seeds = "one seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
-    return f"{comparison.model.label} on {comparison.data.label}, {comparison.train.epochs} epochs, {seeds}"
+    epochs = "one epoch" if comparison.train.epochs == 1 else f"{comparison.train.epochs} epochs"
+    return f"{comparison.model.label} on {comparison.data.label}, {epochs}, {seeds}"
 
 
 def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
