@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from energy.component import ConfigurationError, describe
-from energy.train.record import CONFIGURATION, RECORD, RESULT, read_json, write_json
+from energy.train.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, read_json, write_json
 from energy.train.run import Run, digest, identity
 
 UNITS: Final = {
@@ -42,7 +42,7 @@ def held(run: Run, folder: Path) -> dict[str, Any] | None:
         if difference:
             raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
         return read_json(folder / RESULT) if (folder / RESULT).exists() else None
-    strangers = [name for name in (RECORD, RESULT) if (folder / name).exists()]
+    strangers = [name for name in (RECORD, RESULT, CHECKPOINTS, FINAL) if (folder / name).exists()]
     if strangers:
         raise ConfigurationError(f"out={str(folder)!r}: holds {strangers[0]} but no {CONFIGURATION}; choose another")
     return None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,13 +117,15 @@ def test_bad_input_writes_nothing(make_run: Maker, tmp_path: Path, monkeypatch: 
         assert not run.folder.exists()
 
 
-def test_a_folder_with_a_strange_record_is_refused(make_run: Maker) -> None:
+@pytest.mark.parametrize("name", [RECORD, CHECKPOINTS])
+def test_a_folder_with_a_strange_record_is_refused(make_run: Maker, name: str) -> None:
+    """Checkpoints without a configuration may be another run's: this one must not continue from them."""
     run = make_run()
     run.folder.mkdir()
-    (run.folder / RECORD).write_text("mine")
-    with pytest.raises(ConfigurationError, match=r"holds record\.jsonl"):
+    (run.folder / name).write_text("mine")
+    with pytest.raises(ConfigurationError, match=f"holds {re.escape(name)}"):
         fit(run)
-    assert (run.folder / RECORD).read_text() == "mine"
+    assert (run.folder / name).read_text() == "mine"
 
 
 def test_nothing_is_written_outside_the_folder(
