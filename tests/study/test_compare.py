@@ -155,7 +155,8 @@ def test_a_second_comparison_trains_nothing_again(report: tuple[Path, str, dict[
     assert weights == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     for one, other in zip(again["rows"], found["rows"], strict=True):
         assert one["test_accuracy"] == other["test_accuracy"]
-        assert one["cosine_worst_trained"] == other["cosine_worst_trained"]
+        before, after = other["cosine_worst_trained"], one["cosine_worst_trained"]
+        assert after["values"] == pytest.approx(before["values"], abs=1e-12)  # sums may differ by where tensors lie
 
 
 def test_seeds_begin_with_the_same_weights_under_every_settler(report: tuple[Path, str, dict[str, Any]]) -> None:
