@@ -1,7 +1,7 @@
 """Freed memory kept for the next step, on Linux with glibc.
 
-Every step allocates and frees the same activities. glibc hands blocks of that size back to the kernel at once and must
-then have each page zeroed and mapped again, a fifth of a step on a CPU. Within this context freed blocks stay with the
+Every step allocates and frees the same activities. glibc hands blocks of that size back to the kernel at once, which must
+then zero and map each page again at the next step. Within this context freed blocks stay with the
 process.
 """
 
