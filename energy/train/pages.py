@@ -1,8 +1,7 @@
 """Freed memory kept for the next step, on Linux with glibc.
 
-Every step allocates and frees the same activities. glibc hands blocks of that size back to the kernel at once, which must
-then zero and map each page again at the next step. Within this context freed blocks stay with the
-process.
+Every step allocates and frees the same activities. glibc hands blocks of that size back to the kernel at once, which
+must then zero and map each page again at the next step. Within this context freed blocks stay with the process.
 """
 
 from __future__ import annotations
