@@ -58,9 +58,7 @@ class Phases(Settler):
             if problem is not free:
                 problem.adopt(free)
                 solutions[name] = solve(problem, state, self.nudged)
-                phases.append(self.phase(solutions[name].state, weight, problem, target, objective))
-            else:
-                phases.append(self.phase(state, weight, problem, target, objective))
+            phases.append(self.phase(solutions[name].state, weight, problem, target, objective))
         return SettledPhases(
             x=free.x,
             output=state[-1],
