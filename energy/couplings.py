@@ -15,7 +15,7 @@ product share one set of them."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +130,17 @@ class Module(Coupling):
         return self.module(pre)
 
 
+class Point(NamedTuple):
+    """Where an affine coupling was opened: its weight in the precision of the states (cast once), the shapes of the
+    layer below and before pooling, and the pooling's switches.
+    """
+
+    weight: Tensor
+    pre: Shape
+    full: Shape
+    switches: Tensor | None = None
+
+
 class Affine(Coupling):
     """A(m) = P(Wm + b), W linear and P a pooling or nothing: drive, adjoint, tangent and product in closed form, no
     autograd.
@@ -192,21 +203,30 @@ class Dense(Affine):
         return self.weight.numel()
 
     def drive(self, pre: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(pre.dtype)
-        return F.linear(pre.flatten(1), self.weight.to(pre.dtype), bias)
+        return self._drive(pre, self.weight.to(pre.dtype))
 
-    def linearise(self, pre: Tensor) -> tuple[Tensor, Shape]:
+    def _drive(self, pre: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(pre.flatten(1), weight, None if self.bias is None else self.bias.to(pre.dtype))
+
+    def linearise(self, pre: Tensor) -> tuple[Tensor, Point]:
         with torch.no_grad():
-            return self.drive(pre), tuple(pre.shape[1:])
+            weight = self.weight.to(pre.dtype)
+            return self._drive(pre, weight), Point(weight, pre.shape, weight.shape[:1])
+
+    def _weight(self, point: Point | Tensor) -> tuple[Tensor, Shape]:
+        """The weight in the precision of the states, and the shape of the layer below."""
+        if isinstance(point, Point):
+            return point.weight, point.pre
+        return self.weight.to(point.dtype), point.shape
 
     @torch.no_grad()
-    def adjoint(self, post: Tensor, point: Shape | Tensor) -> Tensor:
-        shape = tuple(point.shape[1:]) if isinstance(point, Tensor) else point
-        return (post @ self.weight.to(post.dtype)).view(len(post), *shape)
+    def adjoint(self, post: Tensor, point: Point | Tensor) -> Tensor:
+        weight, pre = self._weight(point)
+        return (post @ weight.to(post.dtype)).view(len(post), *pre[1:])
 
     @torch.no_grad()
-    def tangent(self, direction: Tensor, point: Any) -> Tensor:
-        return F.linear(direction.flatten(1), self.weight.to(direction.dtype))
+    def tangent(self, direction: Tensor, point: Point | Tensor) -> Tensor:
+        return F.linear(direction.flatten(1), self._weight(point)[0].to(direction.dtype))
 
     @torch.no_grad()
     def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
@@ -254,59 +274,53 @@ class Convolution(Affine):
     def multiply_adds(self, pre: Shape) -> int:
         return math.prod(self._sizes(pre)) * math.prod(self.weight.shape[1:])
 
-    def _convolve(self, pre: Tensor, bias: nn.Parameter | None) -> Tensor:
+    def _convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None) -> Tensor:
         cast = None if bias is None else bias.to(pre.dtype)
-        return F.conv2d(pre, self.weight.to(pre.dtype), cast, self.stride, self.padding, groups=self.groups)
+        return F.conv2d(pre, weight, cast, self.stride, self.padding, groups=self.groups)
 
     def drive(self, pre: Tensor) -> Tensor:
-        full = self._convolve(pre, self.bias)
+        full = self._convolve(pre, self.weight.to(pre.dtype), self.bias)
         return full if self.pool is None else self.pool(full)
 
-    def linearise(self, pre: Tensor) -> tuple[Tensor, Any]:
+    def linearise(self, pre: Tensor) -> tuple[Tensor, Point]:
         with torch.no_grad():
-            full = self._convolve(pre, self.bias)
-            if self.pool is None:
-                return full, (pre.shape, None, None)
-            drive, switches = self.pool.open(full)
-            return drive, (pre.shape, full.shape, switches)
+            weight = self.weight.to(pre.dtype)
+            full = self._convolve(pre, weight, self.bias)
+            drive, switches = (full, None) if self.pool is None else self.pool.open(full)
+            return drive, Point(weight, pre.shape, full.shape, switches)
 
-    def _point(self, point: Any) -> tuple[torch.Size, torch.Size, Any]:
+    def _point(self, point: Point | Tensor) -> Point:
         return self.linearise(point)[1] if isinstance(point, Tensor) else point
 
-    def _unpool(self, post: Tensor, point: tuple[torch.Size, torch.Size, Any]) -> Tensor:
-        return post if self.pool is None else self.pool.adjoint(post, point[2], point[1])
+    def _unpool(self, post: Tensor, point: Point) -> Tensor:
+        return post if self.pool is None else self.pool.adjoint(post, point.switches, torch.Size(point.full))
 
-    def _backward(self, post: Tensor, pre: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
-        sizes = [len(self.weight)] if mask[2] else None
+    def _backward(self, post: Tensor, pre: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+        sizes = [len(weight)] if mask[2] else None
+        stride, padding = [self.stride] * 2, [self.padding] * 2
         return torch.ops.aten.convolution_backward(
-            post,
-            pre,
-            self.weight.to(post.dtype),
-            sizes,
-            [self.stride] * 2,
-            [self.padding] * 2,
-            [1, 1],
-            False,
-            [0, 0],
-            self.groups,
-            mask,
+            post, pre, weight.to(post.dtype), sizes, stride, padding, [1, 1], False, [0, 0], self.groups, mask
         )
 
     @torch.no_grad()
-    def adjoint(self, post: Tensor, point: Any) -> Tensor:
+    def adjoint(self, post: Tensor, point: Point | Tensor) -> Tensor:
         point = self._point(point)
-        shaped = post.new_empty(()).expand(point[0])  # the kernel reads only its shape
-        return self._backward(self._unpool(post, point), shaped, [True, False, False])[0]
+        full = self._unpool(post, point)
+        last = full.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        shaped = torch.empty(point.pre, dtype=post.dtype, device=post.device, memory_format=layout)  # only its shape is read
+        return self._backward(full, shaped, point.weight, [True, False, False])[0]
 
     @torch.no_grad()
-    def tangent(self, direction: Tensor, point: Any) -> Tensor:
+    def tangent(self, direction: Tensor, point: Point | Tensor) -> Tensor:
         point = self._point(point)
-        full = self._convolve(direction, None)
-        return full if self.pool is None else self.pool.tangent(full, point[2])
+        full = self._convolve(direction, point.weight.to(direction.dtype), None)
+        return full if self.pool is None else self.pool.tangent(full, point.switches)
 
     @torch.no_grad()
-    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
+    def hebbian(self, pre: Tensor, post: Tensor, point: Point | Tensor | None = None) -> Gradients:
         point = self._point(pre if point is None else point)
-        _, product, bias = self._backward(self._unpool(post, point), pre, [False, True, self.bias is not None])
+        mask = [False, True, self.bias is not None]
+        _, product, bias = self._backward(self._unpool(post, point), pre, point.weight, mask)
         product = product.to(self.weight.dtype)
         return (product,) if self.bias is None else (product, bias.to(self.bias.dtype))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from energy.component import Component, require
+from energy.kernels import Kernel
 
 
 def per_sample(values: Tensor) -> Tensor:
@@ -72,6 +73,11 @@ class Potential(Component):
         near = self.response(moved)
         return near if rest * beta == 0 else near.add(delta, alpha=rest * beta)
 
+    def pair(self, drive: Tensor, h: Tensor, beta: float, plus: float, alpha: float) -> tuple[Tensor, Tensor]:
+        """(m, δ), the dyad that hears `drive` and `h`: `mean` and `secant` together."""
+        delta = self.secant(drive, h, beta, plus)
+        return self.mean(drive, h, delta, beta, plus, alpha), delta
+
 
 class Gated(Potential):
     """An elementwise response whose secant gate has a cancellation-free closed form."""
@@ -87,6 +93,19 @@ class Gated(Potential):
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
         return self.gate(drive, torch.zeros_like(drive), 0.5) * direction
+
+    def pair(self, drive: Tensor, h: Tensor, beta: float, plus: float, alpha: float) -> tuple[Tensor, Tensor]:
+        mean, delta = _PAIR((drive, h), self, beta, plus, alpha)
+        return mean, delta
+
+
+def _elementwise_pair(
+    drive: Tensor, h: Tensor, potential: Gated, beta: float, plus: float, alpha: float
+) -> tuple[Tensor, Tensor]:
+    return Potential.pair(potential, drive, h, beta, plus, alpha)
+
+
+_PAIR = Kernel(_elementwise_pair, elementwise=True)
 
 
 class Clamp(Gated):

@@ -14,7 +14,7 @@ class State:
     """Tensors of shape (B, …), one a free layer (two a layer, means then differences, for a dyad).
 
     `a + b`, `a − b` and `a * number` act tensor by tensor and return a new state; the tensors of a state are never
-    written to."""
+    written to. Only `give_up` changes a state itself."""
 
     __slots__ = ("tensors",)
 
@@ -48,6 +48,13 @@ class State:
     def replace(self, changes: dict[int, Tensor]) -> State:
         """This state with the tensors at the given positions replaced."""
         return State(changes.get(i, tensor) for i, tensor in enumerate(self.tensors))
+
+    def give_up(self, changes: dict[int, Tensor]) -> State:
+        """This state itself, with the tensors at the given positions let go of and replaced: whoever else holds it sees
+        the new ones.
+        """
+        self.tensors = self.replace(changes).tensors
+        return self
 
     def norms(self) -> Tensor:
         """Root mean square of each tensor and sample: (tensors, B), float32 or wider."""

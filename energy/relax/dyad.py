@@ -63,13 +63,9 @@ class Dyad(Problem):
         self.delta_above: list[Tensor | None] = [None] * len(network.edges)
 
     def start(self, mean: State, free: Problem) -> State:
-        """A dyad closed on a settled or bottom-up mean, with what `free` has heard from below."""
-        self.points, self.below, self.above, self.fresh = (
-            list(free.points),
-            list(free.below),
-            list(free.above),
-            free.fresh,
-        )
+        """A dyad closed on a settled or bottom-up mean, with what `free` has heard."""
+        self.points, self.below, self.above = list(free.points), list(free.below), list(free.above)
+        self.fresh = free.fresh
         return State((*mean, *(m.new_zeros(()).expand_as(m) for m in mean)))
 
     def delta(self, state: State, layer: int) -> Tensor:
@@ -82,6 +78,13 @@ class Dyad(Problem):
             *(self.delta_above[e.index] for e in self.network.out_of(layer)),
         ]
         return _total(parts) if any(part is not None for part in parts) else None
+
+    def forget(self, layer: int) -> None:
+        super().forget(layer)
+        for edge in self.network.into(layer):
+            self.delta_below[edge.index] = None
+        for edge in self.network.out_of(layer):
+            self.delta_above[edge.index] = None
 
     def respond(self, state: State, layer: int) -> dict[int, Tensor]:
         drive, h = self.drive(layer), self.error_drive(layer)
@@ -101,9 +104,7 @@ class Dyad(Problem):
 
     def settle_pair(self, layer: int, drive: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """(m, δ) of a layer that hears a and h."""
-        potential = self.network.layers[layer - 1].potential
-        delta = potential.secant(drive, h, self.beta, self.plus)
-        return potential.mean(drive, h, delta, self.beta, self.plus, self.alpha), delta
+        return self.network.layers[layer - 1].potential.pair(drive, h, self.beta, self.plus, self.alpha)
 
     def _pair(self, layer: int, mean: Tensor, delta: Tensor) -> dict[int, Tensor]:
         return {layer - 1: mean, self.depth + layer - 1: delta}

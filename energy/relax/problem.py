@@ -30,6 +30,7 @@ class Problem(abc.ABC):
         self.below: list[Tensor | None] = [None] * len(network.edges)
         self.above: list[Tensor | None] = [None] * len(network.edges)
         self.fresh = False  # True while every drive from below is what the present state says
+        self.closing = False  # True in the last step of a solve that nobody looks back on
 
     def response(self, state: State) -> State:
         """Every layer's response with all others standing still."""
@@ -43,9 +44,12 @@ class Problem(abc.ABC):
         self.fresh = False
         return state.replace(changes)
 
-    def visit(self, state: State, layers: list[int], *, below: bool = False, above: bool = False) -> State:
+    def visit(
+        self, state: State, layers: list[int], *, below: bool = False, above: bool = False, last: bool = False
+    ) -> State:
         """Set `layers`, which must not be joined to one another, to their responses; first hear the sides that have
-        news.
+        news. After the `last` visit of a closing step what the layers were and heard is let go of, so that its memory
+        serves the layers that follow.
         """
         changes: dict[int, Tensor] = {}
         for k in layers:
@@ -54,8 +58,17 @@ class Problem(abc.ABC):
             if above:
                 self.hear_above(state, k)
             changes |= self.respond(state, k)
+            if last and self.closing:
+                self.forget(k)
         self.fresh = False
-        return state.replace(changes)
+        return state.give_up(changes) if last and self.closing else state.replace(changes)
+
+    def forget(self, layer: int) -> None:
+        """Let go of what a layer has heard."""
+        for edge in self.network.into(layer):
+            self.below[edge.index] = None
+        for edge in self.network.out_of(layer):
+            self.above[edge.index] = None
 
     def hear_below(self, state: State, layer: int) -> None:
         """Refresh what the edges into a layer say; the input is heard once."""

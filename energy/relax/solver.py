@@ -44,18 +44,27 @@ class Solution:
         return f"{self.outcome.name.lower()}{at}: {self.outcome.value}; {int(self.steps.max())} steps, {share}"
 
 
-@torch.no_grad()
-def solve(problem: Problem, state: State, relax: Relaxation) -> Solution:
-    """Step until all samples have converged, one has diverged, or the budget is spent; the device is read at checks."""
+def solve(problem: Problem, state: State, relax: Relaxation, *, keep: bool = True) -> Solution:
+    """Step until all samples have converged, one has diverged, or the budget is spent; the device is read at checks.
+
+    keep=False says that `problem` and `state` are not needed afterwards: where the number of steps is fixed, the last
+    one then lets go of their tensors as it replaces them."""
+    with torch.no_grad():  # no decorator: its wrapper would hold on to the first state
+        return _solve(problem, state, relax, keep)
+
+
+def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Solution:
     batch = len(problem.x)
     steps = torch.full((batch,), relax.max_steps, device=problem.x.device)
     residual = torch.full((batch,), torch.nan, device=problem.x.device)
     converged = torch.zeros(batch, dtype=torch.bool, device=problem.x.device)
     outcome, layer, memory, taken = Outcome.FIXED, "", None, 0
     for taken in range(1, relax.max_steps + 1):
+        look = relax.tolerance > 0 and (taken % relax.check_every == 0 or taken == relax.max_steps)
+        problem.closing = not keep and not relax.tolerance and taken == relax.max_steps
         before = state
         state, memory = relax.step(problem, state, memory)
-        if relax.tolerance and (taken % relax.check_every == 0 or taken == relax.max_steps):
+        if look:
             residual, blown = _look(relax.residual(problem, before, state), state)
             steps = torch.where((residual <= relax.tolerance) & ~converged, taken, steps)
             converged = residual <= relax.tolerance
@@ -66,6 +75,7 @@ def solve(problem: Problem, state: State, relax: Relaxation) -> Solution:
         # on another device the look would wait for it, and a fixed number of steps is how one asks not to
         ended, layer = _verdict(problem, converged, ~(state.norms() < BLOWN_UP))
         outcome = ended if ended is Outcome.DIVERGED else outcome
+    problem.closing = False
     problem.ledger.sweeps[problem.phase] += taken
     return Solution(state, outcome, steps.clamp(max=taken), residual, converged, layer)
 

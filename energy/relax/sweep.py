@@ -22,7 +22,7 @@ class Sweep(Relaxation, name="sweep"):
             for k in layers:
                 state = problem.visit(state, [k], below=True)
         for k in reversed(layers):
-            state = problem.visit(state, [k], above=True)
+            state = problem.visit(state, [k], above=True, last=True)
         return state, None
 
     def residual(self, problem: Problem, before: State, after: State) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import ClassVar
 
 from torch import Tensor
@@ -23,13 +24,19 @@ class Rule(Component):
 
     def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
         """Minus the update: where the rule descends an objective, the gradient of its sum over the batch."""
-        gradients = self.update(network, settled)
-        foreach.multiply_(gradients, -1)
-        return gradients
+        return self.spend(network, copy.copy(settled), -1.0)
+
+    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
+        """`scale` times the update. A rule may free the states of `settled` as it goes and take the factor in early."""
+        update = self.update(network, settled)
+        foreach.multiply_(update, scale)
+        return update
 
     def apply(self, network: Network, settled: Settled) -> None:
-        """Write minus the mean update over the batch into `.grad`, replacing what was there; None for a frozen one."""
-        gradients = self.update(network, settled)
-        foreach.multiply_(gradients, -1 / len(settled.x))
+        """Write minus the mean update over the batch into `.grad`, replacing what was there; None for a frozen one.
+
+        Like `Tensor.backward` this may use up what it reads: the states in `settled` are then no longer there. `update`
+        and `gradients` leave them."""
+        gradients = self.spend(network, settled, -1 / len(settled.x))
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             parameter.grad = gradient if parameter.requires_grad else None

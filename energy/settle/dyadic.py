@@ -4,6 +4,7 @@ limits.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import field
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from energy.objectives import Nudge, Objective
 from energy.relax.dyad import ClampedDyad, Dyad, Form
 from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
-from energy.relax.solver import solve
+from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
 from energy.settle.settler import Settled, SettledDyad, Settler, checked
 from energy.state import State
@@ -50,22 +51,28 @@ class Dyadic(Settler):
     ) -> Settled:
         checked(network, x, target, objective)
         ledger = ledger or Ledger()
-        free, state, solution = self.free(network, x, ledger)
-        solutions = {} if solution is None else {"free": solution}
-        frozen = objective.gradient(state[-1], target) if objective.nudge is Nudge.FROZEN else None
-        dyad = self.dyad(free, target, objective, frozen)
-        ended = solutions["nudged"] = solve(dyad, dyad.start(state, free), self.nudged)
+        dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
+        ended = solve(dyad, state, self.nudged, keep=False)
         mean, delta = ended.state.tensors[: dyad.depth], ended.state.tensors[dyad.depth :]
         return SettledDyad(
-            x=free.x,
-            output=state[-1],
+            x=dyad.x,
+            output=output,
             ledger=ledger,
-            solutions=solutions,
+            solutions={**solutions, "nudged": dataclasses.replace(ended, state=State(()))},
             points=dyad.points,
             mean=State(mean),
             delta=list(delta),
             gamma=self.gamma,
         )
+
+    def nudge(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
+    ) -> tuple[Dyad, State, Tensor, dict[str, Solution]]:
+        """Settle freely; the nudged problem, the dyad closed on the free state, the free output, and how that went."""
+        free, state, solution = self.free(network, x, ledger)
+        frozen = objective.gradient(state[-1], target) if objective.nudge is Nudge.FROZEN else None
+        dyad = self.dyad(free, target, objective, frozen)
+        return dyad, dyad.start(state, free), state[-1], {} if solution is None else {"free": solution}
 
     def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
         """The nudged problem above a free one."""

@@ -21,7 +21,7 @@ from energy.state import State
 
 @dataclass(kw_only=True)
 class Settled:
-    """What one settling of a batch left behind. `output` is the free output (the forward pass at γ = 0), (B, …);
+    """What one settling of a batch left behind, until `Rule.apply` uses it up. `output` is the free output (the forward pass at γ = 0), (B, …);
     `solutions` says for each phase how it ended; `points` are the linearisation points of the couplings, edge by edge.
     """
 
@@ -34,11 +34,19 @@ class Settled:
 
 @dataclass(kw_only=True)
 class SettledDyad(Settled):
-    """Mean and normalised difference of every layer. `delta[k]` is None where nothing is to be learnt."""
+    """Mean and normalised difference of every layer. `delta[k]` is None where nothing is to be learnt. The nudged
+    solution holds no state: it would be these.
+    """
 
     mean: State
     delta: list[Tensor | None]
     gamma: float
+
+    def take(self) -> tuple[list[Tensor], list[Tensor | None], list[Any]]:
+        """Hand over means, differences and points, so that each is freed when the taker drops it; none stays here."""
+        taken = list(self.mean), self.delta, self.points
+        self.mean, self.delta, self.points = State(()), [], []
+        return taken
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,8 +158,9 @@ def test_tangent_and_hebbian_tangent_know_no_bias() -> None:
         if coupling.bias is not None:
             coupling.bias.fill_(7.0)
     direction, post = draw(4, 3, key="d"), draw(4, 2, key="p")
-    torch.testing.assert_close(coupling.tangent(direction, (3,)), direction @ coupling.weight.T)
-    weight, bias = coupling.hebbian_tangent(direction, post, (3,))
+    point = coupling.linearise(draw(4, 3, key="m"))[1]
+    torch.testing.assert_close(coupling.tangent(direction, point), direction @ coupling.weight.T)
+    weight, bias = coupling.hebbian_tangent(direction, post, point)
     torch.testing.assert_close(weight, post.T @ direction)
     assert not bias.any()
 
