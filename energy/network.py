@@ -43,6 +43,7 @@ class Edge:
     feedback: bool
     multiply_adds: int
     span: int  # difference in depth
+    size: int  # learnt numbers
 
     def gain(self, gamma: float) -> float:
         """γ^span, the weight of what the target says to the source; 0 for a read-out and for edges from the input."""
@@ -90,7 +91,8 @@ class Network(nn.Module):
         self._out_of.append([])
         for source, coupling in into.items():
             cost, span = coupling.multiply_adds(self.shape(source)), depth - self.depth(source)
-            edge = Edge(len(self.edges), source, target, coupling, feedback, cost, span)
+            size = sum(parameter.numel() for parameter in coupling.parameters())
+            edge = Edge(len(self.edges), source, target, coupling, feedback, cost, span, size)
             for edges in (self.edges, self._into[target], self._out_of[source]):
                 edges.append(edge)
             self.couplings.append(coupling)
@@ -110,6 +112,13 @@ class Network(nn.Module):
     def out_of(self, layer: int) -> Sequence[Edge]:
         """The edges that leave a layer upwards."""
         return self._out_of[layer]
+
+    def done_at(self, layer: int) -> list[int]:
+        """Going down: the layers that no edge leads to from below `layer`, and did from `layer` itself. The lowest layers
+        that only hear the input are done when they are reached.
+        """
+        heard = {k: [e.source for e in self.into(k) if e.source] for k in range(1, len(self.layers) + 1)}
+        return [k for k, sources in heard.items() if min(sources, default=k) == layer]
 
     @property
     def output(self) -> Layer:

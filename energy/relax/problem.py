@@ -8,6 +8,8 @@ input's drive is computed once."""
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -24,13 +26,18 @@ class Problem(abc.ABC):
     def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str) -> None:
         self.network, self.x, self.gamma, self.ledger, self.phase = network, laid_out(x), gamma, ledger, phase
         self.depth = len(network.layers)
-        self.colours = _colours(network)
         self.gains = [edge.gain(gamma) for edge in network.edges]
         self.points: list[Any] = [None] * len(network.edges)
         self.below: list[Tensor | None] = [None] * len(network.edges)
         self.above: list[Tensor | None] = [None] * len(network.edges)
         self.fresh = False  # True while every drive from below is what the present state says
-        self.closing = False  # True in the last step of a solve that nobody looks back on
+        self.closing = False  # True in a step that ends the solve and that nobody looks back on
+        self.rest: Callable[[State, int], None] | None = None  # told which layer has come to rest in a closing step
+
+    @cached_property
+    def colours(self) -> list[list[int]]:
+        """The layers in groups of which no two are joined."""
+        return _colours(self.network)
 
     def response(self, state: State) -> State:
         """Every layer's response with all others standing still."""
@@ -48,9 +55,10 @@ class Problem(abc.ABC):
         self, state: State, layers: list[int], *, below: bool = False, above: bool = False, last: bool = False
     ) -> State:
         """Set `layers`, which must not be joined to one another, to their responses; first hear the sides that have
-        news. After the `last` visit of a closing step what the layers were and heard is let go of, so that its memory
+        news. On the `last` visit of a closing step what the layers were and heard is let go of, so that its memory
         serves the layers that follow.
         """
+        closing = last and self.closing
         changes: dict[int, Tensor] = {}
         for k in layers:
             if below:
@@ -58,10 +66,15 @@ class Problem(abc.ABC):
             if above:
                 self.hear_above(state, k)
             changes |= self.respond(state, k)
-            if last and self.closing:
-                self.forget(k)
         self.fresh = False
-        return state.give_up(changes) if last and self.closing else state.replace(changes)
+        if not closing:
+            return state.replace(changes)
+        state.give_up(changes)
+        for k in layers:
+            self.forget(k)
+            if self.rest is not None:
+                self.rest(state, k)
+        return state
 
     def forget(self, layer: int) -> None:
         """Let go of what a layer has heard."""

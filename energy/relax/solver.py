@@ -47,8 +47,8 @@ class Solution:
 def solve(problem: Problem, state: State, relax: Relaxation, *, keep: bool = True) -> Solution:
     """Step until all samples have converged, one has diverged, or the budget is spent; the device is read at checks.
 
-    keep=False says that `problem` and `state` are not needed afterwards: where the number of steps is fixed, the last
-    one then lets go of their tensors as it replaces them."""
+    keep=False says that `problem` and `state` are not needed afterwards. A solve of one step then closes with it: it lets
+    go of their tensors as it replaces them."""
     with torch.no_grad():  # no decorator: its wrapper would hold on to the first state
         return _solve(problem, state, relax, keep)
 
@@ -59,12 +59,11 @@ def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Sol
     residual = torch.full((batch,), torch.nan, device=problem.x.device)
     converged = torch.zeros(batch, dtype=torch.bool, device=problem.x.device)
     outcome, layer, memory, taken = Outcome.FIXED, "", None, 0
+    problem.closing = not keep and relax.max_steps == 1 and not relax.tolerance
     for taken in range(1, relax.max_steps + 1):
-        look = relax.tolerance > 0 and (taken % relax.check_every == 0 or taken == relax.max_steps)
-        problem.closing = not keep and not relax.tolerance and taken == relax.max_steps
         before = state
         state, memory = relax.step(problem, state, memory)
-        if look:
+        if relax.tolerance and (taken % relax.check_every == 0 or taken == relax.max_steps):
             residual, blown = _look(relax.residual(problem, before, state), state)
             steps = torch.where((residual <= relax.tolerance) & ~converged, taken, steps)
             converged = residual <= relax.tolerance

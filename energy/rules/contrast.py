@@ -16,10 +16,12 @@ from torch import Tensor
 
 from energy import foreach
 from energy.couplings import Gradients
-from energy.network import Edge, Network
+from energy.ledger import Ledger
+from energy.network import Edge, Network, laid_out
+from energy.objectives import Objective
 from energy.rules.rule import Rule
 from energy.settle.backprop import SettledTape
-from energy.settle.settler import Settled, SettledDyad, SettledPhases
+from energy.settle.settler import Settled, SettledDyad, SettledPhases, Settler
 
 
 class Contrast(Rule, name="contrast"):
@@ -31,6 +33,76 @@ class Contrast(Rule, name="contrast"):
     def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
         return contrast(settled, network, scale)
 
+    def learn(
+        self,
+        network: Network,
+        settler: Settler,
+        x: Tensor,
+        target: Tensor,
+        objective: Objective,
+        ledger: Ledger | None = None,
+    ) -> Settled:
+        ledger = ledger or Ledger()
+        harvest = Products(network, laid_out(x), settler.gamma, ledger, -1 / len(x))
+        settled = settler.deliver(network, x, target, objective, ledger, to=harvest)
+        if harvest.complete:
+            self.write(network, harvest.update)
+        else:
+            self.apply(network, settled)
+        return settled
+
+
+class Products:
+    """The products of a dyad, `scale` times, an edge's as soon as both its ends have come. Layers are dropped when no
+    edge needs them any more.
+    """
+
+    def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, scale: float) -> None:
+        self.network, self.x, self.gamma, self.ledger, self.scale = network, x, gamma, ledger, scale
+        self.means: dict[int, Tensor] = {}
+        self.deltas: dict[int, Tensor | None] = {}
+        self.edges: dict[int, Gradients] = {}
+
+    @property
+    def complete(self) -> bool:
+        return len(self.edges) == len(self.network.edges)
+
+    @property
+    def update(self) -> list[Tensor]:
+        """One tensor a parameter, in the order of `network.parameters()`."""
+        return [product for index in sorted(self.edges) for product in self.edges[index]]
+
+    def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any]) -> None:
+        """A layer comes, from the output down: make the products of its edges upwards, and of those from the input."""
+        self.means[layer], self.deltas[layer] = mean, delta
+        inputs = [edge for edge in self.network.into(layer) if not edge.source]
+        for edge in (*self.network.out_of(layer), *inputs):
+            self.edges[edge.index] = self.product(edge, points[edge.index])
+            points[edge.index] = None
+        for done in self.network.done_at(layer):
+            del self.means[done], self.deltas[done]
+
+    def product(self, edge: Edge, point: Any) -> Gradients:
+        """δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ."""
+        delta, below = self.deltas[edge.target], self.deltas.get(edge.source)
+        if delta is None:
+            return _zeros(edge)
+        products = self._first(edge, self.means[edge.source] if edge.source else self.x, delta, point)
+        if below is not None and (gain := edge.gain(self.gamma)):
+            second = edge.coupling.hebbian_tangent(below, self.means[edge.target], point)
+            foreach.add_(products, second, gain * self.scale)
+            self.ledger.apply("products", edge.multiply_adds, len(self.x))
+        return products
+
+    def _first(self, edge: Edge, mean: Tensor, delta: Tensor, point: Any) -> Gradients:
+        """scale·∂θ⟨δ, A(m)⟩; the factor goes to the smaller of difference and products."""
+        self.ledger.apply("products", edge.multiply_adds, len(self.x))
+        if delta.numel() < edge.size:
+            return edge.coupling.hebbian(mean, delta * self.scale, point)
+        products = edge.coupling.hebbian(mean, delta, point)
+        foreach.multiply_(products, self.scale)
+        return products
+
 
 @singledispatch
 def contrast(settled: Settled, network: Network, scale: float) -> list[Tensor]:
@@ -41,21 +113,9 @@ def contrast(settled: Settled, network: Network, scale: float) -> list[Tensor]:
 
 @contrast.register
 def _(settled: SettledDyad, network: Network, scale: float) -> list[Tensor]:
-    """From the output down: what a layer was is dropped once the edges that leave it upwards are done."""
-    means, deltas, points = settled.take()
-    update: list[Gradients] = []
-    for edge in reversed(network.edges):
-        delta, below = deltas[edge.target - 1], deltas[edge.source - 1] if edge.source else None
-        mean = means[edge.source - 1] if edge.source else settled.x
-        point, points[edge.index] = points[edge.index], None
-        products = _zeros(edge) if delta is None else _product(settled, edge, mean, delta, point, scale)
-        if delta is not None and below is not None and (gain := edge.gain(settled.gamma)):
-            second = edge.coupling.hebbian_tangent(below, means[edge.target - 1], point)
-            foreach.add_(products, _counted(settled, edge, second), gain * scale)
-        update.append(products)
-        if edge is network.into(edge.target)[0]:
-            del means[-1], deltas[-1]
-    return [product for products in reversed(update) for product in products]
+    products = Products(network, settled.x, settled.gamma, settled.ledger, scale)
+    settled.give(products)
+    return products.update
 
 
 @contrast.register
@@ -69,7 +129,8 @@ def _(settled: SettledPhases, network: Network, scale: float) -> list[Tensor]:
             if not edge.feedback and phase.error is not None:
                 post, weight = phase.error, -1 / len(settled.phases)
             products = edge.coupling.hebbian(states[edge.source], post, phase.points[edge.index])
-            foreach.add_(total, _counted(settled, edge, products), weight * scale)
+            settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
+            foreach.add_(total, products, weight * scale)
         update += total
     return update
 
@@ -82,20 +143,6 @@ def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
     learnt, seed = [p for p in parameters if p.requires_grad], torch.full_like(settled.merit, scale)
     found = iter(torch.autograd.grad(settled.merit, learnt, seed, materialize_grads=True))
     return [next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters]
-
-
-def _product(settled: Settled, edge: Edge, mean: Tensor, delta: Tensor, point: Any, scale: float) -> Gradients:
-    """scale·∂θ⟨δ, A(m)⟩; the factor goes to the smaller of difference and products."""
-    if delta.numel() < sum(parameter.numel() for parameter in edge.coupling.parameters()):
-        return _counted(settled, edge, edge.coupling.hebbian(mean, delta * scale, point))
-    products = _counted(settled, edge, edge.coupling.hebbian(mean, delta, point))
-    foreach.multiply_(products, scale)
-    return products
-
-
-def _counted(settled: Settled, edge: Edge, products: Gradients) -> Gradients:
-    settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
-    return products
 
 
 def _zeros(edge: Edge) -> Gradients:

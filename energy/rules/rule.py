@@ -9,8 +9,10 @@ from torch import Tensor
 
 from energy import foreach
 from energy.component import Component
+from energy.ledger import Ledger
 from energy.network import Network
-from energy.settle.settler import Settled
+from energy.objectives import Objective
+from energy.settle.settler import Settled, Settler
 
 
 class Rule(Component):
@@ -37,6 +39,25 @@ class Rule(Component):
 
         Like `Tensor.backward` this may use up what it reads: the states in `settled` are then no longer there. `update`
         and `gradients` leave them."""
-        gradients = self.spend(network, settled, -1 / len(settled.x))
+        self.write(network, self.spend(network, settled, -1 / len(settled.x)))
+
+    def learn(
+        self,
+        network: Network,
+        settler: Settler,
+        x: Tensor,
+        target: Tensor,
+        objective: Objective,
+        ledger: Ledger | None = None,
+    ) -> Settled:
+        """`settler.settle`, then `apply`: one batch from its inputs to `.grad`. A rule may learn from each layer as it
+        comes to rest, and free it: in what is returned the states are used up.
+        """
+        settled = settler.settle(network, x, target, objective, ledger)
+        self.apply(network, settled)
+        return settled
+
+    def write(self, network: Network, gradients: list[Tensor]) -> None:
+        """Put gradients into `.grad`, in the order of `network.parameters()`; None for a frozen parameter."""
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             parameter.grad = gradient if parameter.requires_grad else None

@@ -20,7 +20,7 @@ from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
-from energy.settle.settler import Settled, SettledDyad, Settler, checked
+from energy.settle.settler import Harvest, Settled, SettledDyad, Settler, checked
 from energy.state import State
 
 
@@ -49,19 +49,45 @@ class Dyadic(Settler):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
+        return self._settle(network, x, target, objective, ledger or Ledger(), None)
+
+    @torch.no_grad()
+    def deliver(
+        self,
+        network: Network,
+        x: Tensor,
+        target: Tensor,
+        objective: Objective,
+        ledger: Ledger | None = None,
+        *,
+        to: Harvest,
+    ) -> Settled:
+        return self._settle(network, x, target, objective, ledger or Ledger(), to)
+
+    def _settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, to: Harvest | None
+    ) -> Settled:
         checked(network, x, target, objective)
-        ledger = ledger or Ledger()
         dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
+        handed: list[int] = []
+        if to is not None:
+
+            def hand(state: State, layer: int) -> None:
+                to.take(layer, dyad.mean(state, layer), dyad.delta(state, layer), dyad.points)
+                dyad.empty(state, network.done_at(layer))
+                handed.append(layer)
+
+            dyad.rest = hand
         ended = solve(dyad, state, self.nudged, keep=False)
-        mean, delta = ended.state.tensors[: dyad.depth], ended.state.tensors[dyad.depth :]
+        states = () if handed else ended.state.tensors
         return SettledDyad(
             x=dyad.x,
             output=output,
             ledger=ledger,
             solutions={**solutions, "nudged": dataclasses.replace(ended, state=State(()))},
             points=dyad.points,
-            mean=State(mean),
-            delta=list(delta),
+            mean=State(states[: dyad.depth]),
+            delta=list(states[dyad.depth :]),
             gamma=self.gamma,
         )
 

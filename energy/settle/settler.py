@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -32,6 +32,13 @@ class Settled:
     points: list[Any] = field(default_factory=list)
 
 
+class Harvest(Protocol):
+    """Who takes the layers of a dyad as they come to rest, from the output down."""
+
+    def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any]) -> None:
+        """(m, δ) of a layer that will not change any more; `points` of the edges, which may be emptied."""
+
+
 @dataclass(kw_only=True)
 class SettledDyad(Settled):
     """Mean and normalised difference of every layer. `delta[k]` is None where nothing is to be learnt. The nudged
@@ -42,11 +49,12 @@ class SettledDyad(Settled):
     delta: list[Tensor | None]
     gamma: float
 
-    def take(self) -> tuple[list[Tensor], list[Tensor | None], list[Any]]:
-        """Hand over means, differences and points, so that each is freed when the taker drops it; none stays here."""
-        taken = list(self.mean), self.delta, self.points
+    def give(self, to: Harvest) -> None:
+        """Hand over every layer that is still here, from the output down; none stays."""
+        means, deltas, points = list(self.mean), list(self.delta), list(self.points)
         self.mean, self.delta, self.points = State(()), [], []
-        return taken
+        while means:
+            to.take(len(means), means.pop(), deltas.pop(), points)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +110,21 @@ class Settler(Component):
             ConfigurationError: for an objective that the output layer or β does not admit.
         """
         raise NotImplementedError(f"{type(self).__name__} must define settle(network, x, target, objective, ledger)")
+
+    def deliver(
+        self,
+        network: Network,
+        x: Tensor,
+        target: Tensor,
+        objective: Objective,
+        ledger: Ledger | None = None,
+        *,
+        to: Harvest,
+    ) -> Settled:
+        """`settle`, handing layers over as they come to rest where that is possible. What was handed over is not in what
+        is returned; here nothing is.
+        """
+        return self.settle(network, x, target, objective, ledger)
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
