@@ -67,6 +67,7 @@ class Network(nn.Module):
         self.edges: list[Edge] = []
         self._into: list[list[Edge]] = [[]]  # by layer, the input first
         self._out_of: list[list[Edge]] = [[]]
+        self._done_at: list[list[int]] = [[]]
         self.couplings = nn.ModuleList()
 
     def add(
@@ -89,6 +90,8 @@ class Network(nn.Module):
         self.layers.append(Layer(next(iter(shapes.values())), potential, name or f"layer{target}", depth))
         self._into.append([])
         self._out_of.append([])
+        self._done_at.append([])
+        self._done_at[min(filter(None, into), default=target)].append(target)
         for source, coupling in into.items():
             cost, span = coupling.multiply_adds(self.shape(source)), depth - self.depth(source)
             size = sum(parameter.numel() for parameter in coupling.parameters())
@@ -113,12 +116,11 @@ class Network(nn.Module):
         """The edges that leave a layer upwards."""
         return self._out_of[layer]
 
-    def done_at(self, layer: int) -> list[int]:
-        """Going down: the layers that no edge leads to from below `layer`, and did from `layer` itself. The lowest layers
-        that only hear the input are done when they are reached.
+    def done_at(self, layer: int) -> Sequence[int]:
+        """Going down: the layers whose last edge from below is reached with `layer`. One that hears the input alone is done
+        when it is reached itself.
         """
-        heard = {k: [e.source for e in self.into(k) if e.source] for k in range(1, len(self.layers) + 1)}
-        return [k for k, sources in heard.items() if min(sources, default=k) == layer]
+        return self._done_at[layer]
 
     @property
     def output(self) -> Layer:

@@ -71,11 +71,6 @@ class Dyad(Problem):
     def delta(self, state: State, layer: int) -> Tensor:
         return state[self.depth + layer - 1]
 
-    def empty(self, state: State, layers: list[int]) -> None:
-        """Let go of layers in `state`, which then has nothing in their places."""
-        nothing = self.x.new_empty(0)
-        state.give_up({at: nothing for k in layers for at in (k - 1, self.depth + k - 1)})
-
     def error_drive(self, layer: int) -> Tensor | None:
         """h of a layer from the cached drives; None where nothing speaks to its difference."""
         parts = [

@@ -8,7 +8,7 @@ input's drive is computed once."""
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -75,6 +75,11 @@ class Problem(abc.ABC):
             if self.rest is not None:
                 self.rest(state, k)
         return state
+
+    def empty(self, state: State, layers: Iterable[int]) -> None:
+        """Let go of layers in `state`, which then has nothing in their places."""
+        nothing = self.x.new_empty(0)
+        state.give_up({at: nothing for k in layers for at in range(k - 1, len(state), self.depth)})
 
     def forget(self, layer: int) -> None:
         """Let go of what a layer has heard."""

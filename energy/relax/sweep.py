@@ -21,6 +21,8 @@ class Sweep(Relaxation, name="sweep"):
         if not problem.fresh:
             for k in layers:
                 state = problem.visit(state, [k], below=True)
+        elif problem.closing:
+            problem.empty(state, layers)  # going down, each is set before anyone reads it
         for k in reversed(layers):
             state = problem.visit(state, [k], above=True, last=True)
         return state, None

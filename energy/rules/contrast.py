@@ -42,6 +42,7 @@ class Contrast(Rule, name="contrast"):
         objective: Objective,
         ledger: Ledger | None = None,
     ) -> Settled:
+        network.zero_grad()
         ledger = ledger or Ledger()
         harvest = Products(network, laid_out(x), settler.gamma, ledger, -1 / len(x))
         settled = settler.deliver(network, x, target, objective, ledger, to=harvest)

@@ -53,6 +53,7 @@ class Rule(Component):
         """`settler.settle`, then `apply`: one batch from its inputs to `.grad`. A rule may learn from each layer as it
         comes to rest, and free it: in what is returned the states are used up.
         """
+        network.zero_grad()  # the memory of the last gradients serves this batch
         settled = settler.settle(network, x, target, objective, ledger)
         self.apply(network, settled)
         return settled

@@ -106,7 +106,6 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     if session.guard.immediate:
         session.check()
     session.optimizer.step()
-    session.optimizer.zero_grad()  # the next settling works in that memory
     session.tally.add(objective, run.objective.predict(settled.output), labels, settled.solutions)
     session.step, session.batch = session.step + 1, session.batch + 1
 
