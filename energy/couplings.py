@@ -308,7 +308,9 @@ class Convolution(Affine):
         full = self._unpool(post, point)
         last = full.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if last else torch.contiguous_format
-        shaped = torch.empty(point.pre, dtype=post.dtype, device=post.device, memory_format=layout)  # only its shape is read
+        shaped = torch.empty(
+            point.pre, dtype=post.dtype, device=post.device, memory_format=layout
+        )  # only its shape is read
         return self._backward(full, shaped, point.weight, [True, False, False])[0]
 
     @torch.no_grad()

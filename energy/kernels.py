@@ -59,6 +59,9 @@ class Kernel:
             with torch.no_grad():
                 if key not in self._compiled:
                     self._compiled[key] = self._compile(given, constants)
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # those of torch about itself
+                        self._compiled[key](*given)
                 found = self._compiled[key](*given)
         except Exception as error:  # what a missing or unsuited compiler raises; a fault of the caller's comes up again
             found = self.plain(*tensors, *constants)

@@ -51,7 +51,7 @@ class Bench:
     """
 
     def __init__(self, comparison: Setting, candidates: Mapping[str, Run], rounds: int, seconds: float) -> None:
-        self.rounds, self.seconds = rounds, seconds
+        self.rounds, self.seconds, self.fused = rounds, seconds, comparison.fused
         self.device = comparison.place()
         self.workers: dict[str, Worker] = {}
         first = next(iter(candidates.values()))
@@ -66,7 +66,7 @@ class Bench:
 
     def prices(self) -> dict[str, Price]:
         """Time, multiply-adds and memory of every candidate."""
-        with settings(deterministic=False):
+        with settings(False, self.fused):
             for worker in self.workers.values():
                 worker.step()
             times = self._times()
@@ -76,7 +76,7 @@ class Bench:
                     seconds=medians[label],
                     ratio=medians[label] / medians[self.reference],
                     backprop_steps=worker.backprop_steps(),
-                    peak_bytes=peak_bytes(worker.step, self.device),
+                    peak_bytes=worker.peak_bytes(self.device),
                 )
                 for label, worker in self.workers.items()
                 if label != REFERENCE
@@ -118,9 +118,13 @@ class Worker:
     def step(self) -> None:
         """Settle, learn, step."""
         self.ledger = Ledger()
-        settled = self.settler.settle(self.network, self.x, self.target, self.run.objective, self.ledger)
-        self.run.rule.apply(self.network, settled)
+        self.run.rule.learn(self.network, self.settler, self.x, self.target, self.run.objective, self.ledger)
         self.optimizer.step()
+
+    def peak_bytes(self, device: torch.device) -> int:
+        """Memory that a step works in, its gradients included."""
+        self.network.zero_grad()
+        return peak_bytes(self.step, device)
 
     def backprop_steps(self) -> float:
         """Multiply-adds of the last step, in back-propagation steps over the same batch."""

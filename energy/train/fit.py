@@ -43,7 +43,7 @@ def fit(run: Run) -> dict[str, Any]:
     folder = run.folder
     result = held(run, folder)
     if result is None:
-        with settings(run.train.deterministic):
+        with settings(run.train.deterministic, run.fused):
             session = Session(
                 run, folder
             )  # missing data, or parts that do not fit, are found before anything is written
@@ -98,9 +98,8 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     run, network = session.run, session.network
     session.set_rate()
     target = one_hot(labels, network.output.shape[-1], x.dtype)
-    with session.clock.time("settle"):
-        settled = session.settle(x, target)
-    run.rule.apply(network, settled)
+    with session.clock.time("learn"):
+        settled = session.learn(x, target)
     objective = run.objective.value(settled.output, target)
     session.guard.watch(objective, session.step)
     if session.guard.immediate:

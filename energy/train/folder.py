@@ -22,7 +22,7 @@ UNITS: Final = {
     "diverged_layer": "name of the first layer that a solve of this epoch gave up as diverged",
     "multiply_adds": "multiply-adds of couplings: settling and weight products",
     "backprop_steps": "the same in units of back-propagation steps over the same samples (3U - U1 each)",
-    "seconds.settle": "in the settler, training batches",
+    "seconds.learn": "settling and rule, training batches",
     "seconds.step": "in training steps: settling, rule, watch and optimiser; without the batches' preparation",
     "seconds.total": "wall clock of epochs: training, validation and probe",
     "cosine_*": "cosine of the gradient with the exact one on the probe batch; 0 where nothing is learnt, "

@@ -95,6 +95,7 @@ class Setting(Component):
     Attributes:
         device: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
         precision: number format of activities and weights.
+        fused: whether elementwise work on large tensors runs as compiled kernels, where there is a compiler for them.
         title: what tables and figures call it.
         out: the folder to write in; empty for ``runs/<title>-<hash of the configuration>``.
     """
@@ -108,6 +109,7 @@ class Setting(Component):
     train: Training = field(default_factory=Training)
     device: str = "auto"
     precision: Precision = Precision.FLOAT32
+    fused: bool = True
     title: str = "run"
     out: str = ""
 

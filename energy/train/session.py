@@ -54,10 +54,13 @@ class Session:
             group["lr"] = self.run.schedule.rate(group["peak"], progress, self.run.train.epochs)
         return max(group["lr"] for group in self.optimizer.param_groups)
 
-    def settle(self, x: Tensor, target: Tensor) -> Settled:
-        """Settle one batch; what the settler itself finds not finite stops the run like anything else that is not."""
+    def learn(self, x: Tensor, target: Tensor) -> Settled:
+        """Settle one batch and write its gradient; what the settler finds not finite stops the run like anything else
+        that is not.
+        """
+        run, ledger = self.run, self.tally.ledger
         try:
-            return self.run.settler.settle(self.network, x, target, self.run.objective, self.tally.ledger)
+            return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except ValueError as error:
             if "not finite" not in str(error):
                 raise

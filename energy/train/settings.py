@@ -6,12 +6,15 @@ from contextlib import contextmanager
 
 import torch
 
+from energy.kernels import fused
 from energy.train.pages import kept_pages
 
 
 @contextmanager
-def settings(deterministic: bool) -> Iterator[None]:
-    """Full float32 products (another precision settles elsewhere), and repeatable kernels where asked for."""
+def settings(deterministic: bool, fused_kernels: bool = True) -> Iterator[None]:
+    """Full float32 products (another precision settles elsewhere), repeatable kernels where asked for, fused ones where
+    they pay.
+    """
     before = (
         torch.get_float32_matmul_precision(),
         torch.backends.cudnn.allow_tf32,
@@ -26,7 +29,7 @@ def settings(deterministic: bool) -> Iterator[None]:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
     try:
-        with kept_pages():
+        with kept_pages(), fused(fused_kernels):
             yield
     finally:
         torch.set_float32_matmul_precision(before[0])

@@ -177,14 +177,15 @@ def test_settlers_as_objects(tmp_path: Path) -> None:
 
 def test_a_settler_that_fails_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its gradients are made infinite; the others are trained, measured and shown all the same."""
-    real = Contrast.apply
+    real = Contrast.learn
 
-    def planted(self: Contrast, network: Any, settled: Any) -> None:
-        real(self, network, settled)
+    def planted(self: Contrast, network: Any, *batch: Any) -> Any:
+        settled = real(self, network, *batch)
         if settled.solutions:
             next(network.parameters()).grad.fill_(float("inf"))
+        return settled
 
-    monkeypatch.setattr(Contrast, "apply", planted)
+    monkeypatch.setattr(Contrast, "learn", planted)
     text = compare(_comparison(tmp_path, seeds=[0]))
     found = {row["label"]: row for row in json.loads((tmp_path / "compare.json").read_text())["rows"]}
     assert found["dual_propagation"]["test_accuracy"] is None

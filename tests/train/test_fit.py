@@ -199,14 +199,14 @@ def test_an_infinity_stops_the_run_before_its_update(
     monkeypatch.setattr("energy.train.session.checkpoint.prune", lambda *_: None)
     fit(unharmed)
     expected, _ = checkpoint.read(unharmed.folder / CHECKPOINTS / "step-000002")
-    real, calls = Contrast.apply, iter(range(99))
+    real, calls = Contrast.write, iter(range(99))
 
-    def planted(self: Contrast, network: Any, settled: Any) -> None:
-        real(self, network, settled)
+    def planted(self: Contrast, network: Any, gradients: Any) -> None:
+        real(self, network, gradients)
         if next(calls) == 2:
             list(network.parameters())[2].grad[0, 0] = float("inf")
 
-    monkeypatch.setattr(Contrast, "apply", planted)
+    monkeypatch.setattr(Contrast, "write", planted)
     run = make_run("harmed", train={"epochs": 1, "check_every": check_every})
     with pytest.raises(NonFinite, match=r"step 2: gradient of output is not finite.*beta=0\.1.*failed") as caught:
         fit(run)
@@ -228,15 +228,15 @@ class Plain(Optimizer):
 def test_an_optimiser_without_a_fused_kernel_is_stopped_in_time_too(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, before = Contrast.apply, []
+    real, before = Contrast.write, []
 
-    def planted(self: Contrast, network: Any, settled: Any) -> None:
-        real(self, network, settled)
+    def planted(self: Contrast, network: Any, gradients: Any) -> None:
+        real(self, network, gradients)
         before.append([parameter.detach().clone() for parameter in network.parameters()])
         if len(before) == 3:
             next(network.parameters()).grad[0, 0] = float("nan")
 
-    monkeypatch.setattr(Contrast, "apply", planted)
+    monkeypatch.setattr(Contrast, "write", planted)
     with pytest.raises(NonFinite, match="step 2: gradient of dense1"):
         fit(replace(make_run(train={"check_every": 1000}), optimizer=Plain(lr=0.01)))
     (path,) = (make_run().folder / FAILED).glob("step-*")
