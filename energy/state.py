@@ -56,6 +56,16 @@ class State:
         self.tensors = self.replace(changes).tensors
         return self
 
+    def weighted(self, weights: Tensor) -> State:
+        """Every sample times its own weight, `weights` (B,)."""
+        return self.map(lambda tensor: tensor * weights.to(tensor.dtype).view(-1, *[1] * (tensor.ndim - 1)))
+
+    def dot(self, other: State) -> Tensor:
+        """⟨a, b⟩ of each sample over all tensors: (B,), float32 or wider."""
+        dtype = torch.promote_types(self.tensors[0].dtype, torch.float32)
+        products = zip(self.tensors, other.tensors, strict=True)
+        return torch.stack([(a * b).flatten(1).sum(1, dtype=dtype) for a, b in products]).sum(0)
+
     def norms(self) -> Tensor:
         """Root mean square of each tensor and sample: (tensors, B), float32 or wider."""
         dtype = torch.promote_types(self.tensors[0].dtype, torch.float32)

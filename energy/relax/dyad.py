@@ -79,6 +79,9 @@ class Dyad(Problem):
         ]
         return _total(parts) if any(part is not None for part in parts) else None
 
+    def said_down(self) -> list[list[Tensor | None]]:
+        return [self.above, self.delta_above]
+
     def forget(self, layer: int) -> None:
         super().forget(layer)
         for edge in self.network.into(layer):
@@ -96,11 +99,14 @@ class Dyad(Problem):
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         """(m, δ) of the output layer: an ordinary pair once the nudge is in its drives."""
+        return self.settle_pair(self.depth, *self.nudged(drive, h))
+
+    def nudged(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(a, h) of the output layer with the nudge in them."""
         potential = self.network.output.potential
         h = drive.new_zeros(()) if h is None else h
         plus, minus = self.plus * self.beta, (1 - self.plus) * self.beta
-        drive, h = self.objective.nudged(potential, drive, h, self.target, self.frozen, plus, minus)
-        return self.settle_pair(self.depth, drive, h)
+        return self.objective.nudged(potential, drive, h, self.target, self.frozen, plus, minus)
 
     def settle_pair(self, layer: int, drive: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """(m, δ) of a layer that hears a and h."""
@@ -111,6 +117,9 @@ class Dyad(Problem):
 
     def _say_up(self, state: State, edge: Edge) -> None:
         super()._say_up(state, edge)
+        self._say_difference_up(state, edge)
+
+    def _say_difference_up(self, state: State, edge: Edge) -> None:
         if gain := self.gains[edge.index]:
             said = edge.coupling.tangent(self.delta(state, edge.source), self.points[edge.index])
             self.delta_below[edge.index] = said if gain == 1 else said * gain
@@ -118,6 +127,9 @@ class Dyad(Problem):
 
     def _say_down(self, state: State, edge: Edge) -> None:
         super()._say_down(state, edge)
+        self._say_difference_down(state, edge)
+
+    def _say_difference_down(self, state: State, edge: Edge) -> None:
         point = self.point(state, edge)
         said = edge.coupling.adjoint(self.delta(state, edge.target), point)
         if gain := self.gains[edge.index]:
@@ -125,6 +137,40 @@ class Dyad(Problem):
             said = said if bent is None else said + gain * bent
         self.delta_above[edge.index] = said
         self.count(edge)
+
+
+class HeldDyad(Dyad):
+    """The dyad about a mean that stands still, with its drives and switches: δ alone is settled, at half the price.
+
+    The mean is then the free equilibrium itself, which the joint one differs from by O(β²) (adjoint form, or α = ½); as β
+    → 0 both give the exact gradient."""
+
+    def start(self, mean: State, free: Problem) -> State:
+        """Needs a mean that has just climbed, so that its drives are those it responded to."""
+        state = super().start(mean, free)
+        self.drives = [self.drive(k) for k in range(1, self.depth + 1)]
+        return state
+
+    def said_down(self) -> list[list[Tensor | None]]:
+        return [self.delta_above]
+
+    def blank(self, state: State) -> None:
+        """Nothing: the means stay."""
+
+    def respond(self, state: State, layer: int) -> dict[int, Tensor]:
+        drive, h = self.drives[layer - 1], self.error_drive(layer)
+        if layer == self.depth:
+            drive, h = self.nudged(drive, h)
+        if h is None:
+            return {}
+        delta = self.network.layers[layer - 1].potential.secant(drive, h, self.beta, self.plus)
+        return {self.depth + layer - 1: delta}
+
+    def _say_up(self, state: State, edge: Edge) -> None:
+        self._say_difference_up(state, edge)
+
+    def _say_down(self, state: State, edge: Edge) -> None:
+        self._say_difference_down(state, edge)
 
 
 class ClampedDyad(Dyad):

@@ -76,6 +76,14 @@ class Problem(abc.ABC):
                 self.rest(state, k)
         return state
 
+    def said_down(self) -> list[list[Tensor | None]]:
+        """What every edge last said to the layer below it, kind by kind; a relaxation may replace the tensors."""
+        return [self.above]
+
+    def blank(self, state: State) -> None:
+        """Let go of whatever a top-down half-sweep will set before anyone reads it."""
+        self.empty(state, range(1, self.depth + 1))
+
     def empty(self, state: State, layers: Iterable[int]) -> None:
         """Let go of layers in `state`, which then has nothing in their places."""
         nothing = self.x.new_empty(0)
@@ -168,6 +176,15 @@ class Single(Problem):
             response = self.network.layers[k - 1].potential.response(self.drive(k))
             state = State((*state, response))
         self.fresh = True
+        return state
+
+    def climb(self, state: State) -> State:
+        """The upward half of a sweep: afterwards what the layers hear from below, and the switches, are those of the state.
+        """
+        if not self.fresh:
+            for k in range(1, self.depth + 1):
+                state = self.visit(state, [k], below=True)
+            self.fresh = True
         return state
 
     def adopt(self, other: Problem) -> None:

@@ -1,10 +1,13 @@
-"""Symmetric Gauss–Seidel: layers respond one after the other, up and down."""
+"""Symmetric Gauss–Seidel: layers respond one after the other, up and down; with momentum on what is said downwards."""
 
 from __future__ import annotations
 
+from energy.component import require
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.state import State
+
+Memory = tuple[State, State]
 
 
 class Sweep(Relaxation, name="sweep"):
@@ -13,19 +16,45 @@ class Sweep(Relaxation, name="sweep"):
     Going up a layer hears only the layers below, going down only those above: the other direction has no news. A step
     costs 2(U − U₁) for one replica, twice that for a dyad at γ > 0; the upward half of the first step costs nothing
     after a bottom-up start, so at γ = 0 one step on a dyad is exactly the top-down pass of back-propagation. With G =
-    s²/2 on an interval and without max-pooling each visit minimises the energy over that layer, so the energy never
-    rises."""
+    s²/2 on an interval and without max-pooling each visit minimises the energy over that layer, so without momentum the
+    energy never rises.
 
-    def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
+    momentum: μ of Nesterov's extrapolation. What follows a top-down half depends on nothing but the drives g it has
+    said downwards, so these are what is extrapolated, x ← g + μ(g − g_before), at no coupling application: the upward half
+    hears x and finds states within bounds and switches that belong to them. A sample whose steps turn, ⟨g − x, g −
+    g_before⟩ ≤ 0 with the x it last heard, goes on from g (the gradient restart of O'Donoghue & Candès, 2015)."""
+
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
+
+    def step(self, problem: Problem, state: State, memory: Memory | None) -> tuple[State, Memory | None]:
         layers = range(1, problem.depth + 1)
         if not problem.fresh:
             for k in layers:
                 state = problem.visit(state, [k], below=True)
         elif problem.closing:
-            problem.empty(state, layers)  # going down, each is set before anyone reads it
+            problem.blank(state)
         for k in reversed(layers):
             state = problem.visit(state, [k], above=True, last=True)
-        return state, None
+        return state, self._extrapolate(problem, memory) if self.momentum else None
+
+    def _extrapolate(self, problem: Problem, memory: Memory | None) -> Memory | None:
+        """Put x in the place of g; (x, g)."""
+        places = [(kind, at) for kind in problem.said_down() for at, said in enumerate(kind) if said is not None]
+        if not places:
+            return None
+        said = State(kind[at] for kind, at in places)  # pyright: ignore[reportArgumentType] (None is left out above)
+        if memory is None:
+            return said, said
+        heard, before = memory
+        change = said - before
+        onward = said + change.weighted(self.momentum * ((said - heard).dot(change) > 0))
+        for (kind, at), tensor in zip(places, onward, strict=True):
+            kind[at] = tensor
+        return onward, said
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return after - before

@@ -15,7 +15,7 @@ from energy.component import require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
-from energy.relax.dyad import ClampedDyad, Dyad, Form
+from energy.relax.dyad import ClampedDyad, Dyad, Form, HeldDyad
 from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
@@ -27,13 +27,14 @@ from energy.state import State
 class Dyadic(Settler):
     """Settle the mean (`relax`, where γ > 0), then mean and difference together (`nudged`).
 
-    alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample. See
-    `energy.relax.dyad`."""
+    alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample; hold keeps the mean
+    where it has settled freely while the difference is settled. See `energy.relax.dyad`."""
 
     replicas: ClassVar[type[Dyad]] = Dyad
     alpha: float = 0.5
     beta: float = 0.1
     form: Form = Form.ADJOINT
+    hold: bool = False
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2))
 
     def __post_init__(self) -> None:
@@ -96,13 +97,15 @@ class Dyadic(Settler):
     ) -> tuple[Dyad, State, Tensor, dict[str, Solution]]:
         """Settle freely; the nudged problem, the dyad closed on the free state, the free output, and how that went."""
         free, state, solution = self.free(network, x, ledger)
-        frozen = objective.gradient(state[-1], target) if objective.nudge is Nudge.FROZEN else None
+        output = state[-1]
+        state = free.climb(state) if self.hold else state
+        frozen = objective.gradient(output, target) if objective.nudge is Nudge.FROZEN else None
         dyad = self.dyad(free, target, objective, frozen)
-        return dyad, dyad.start(state, free), state[-1], {} if solution is None else {"free": solution}
+        return dyad, dyad.start(state, free), output, {} if solution is None else {"free": solution}
 
     def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
         """The nudged problem above a free one."""
-        return self.replicas(
+        return (HeldDyad if self.hold else self.replicas)(
             free.network,
             free.x,
             self.gamma,
@@ -132,6 +135,7 @@ class EquilibriumPropagation(Dyadic, name="equilibrium_propagation"):
     """
 
     gamma: float = 1.0
+    hold: bool = True
 
 
 class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
@@ -150,6 +154,7 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
         require(
             self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
         )
+        require(not self.hold, self, "hold", "false: a clamp moves the mean")
 
     def admit(self, objective: Objective) -> None:
         """A clamp puts no condition on an objective that takes no part."""

@@ -72,9 +72,8 @@ def test_further_sweeps_without_feedback(sweeps: int) -> None:
 def test_equilibrium_propagation(mean: int, both: int) -> None:
     """U for the start; T sweeps of the mean at 2(U − U₁), the first upward half being free; K of both at 4(U − U₁);
     products 2U − U₁."""
-    settler = EquilibriumPropagation(
-        relax=Sweep(max_steps=mean, tolerance=0.0), nudged=Sweep(max_steps=both, tolerance=0.0)
-    )
+    relax, nudged = (Sweep(max_steps=steps, tolerance=0.0) for steps in (mean, both))
+    settler = EquilibriumPropagation(relax=relax, nudged=nudged, hold=False)
     ledger = spent(settler)
     assert ledger.spent["free"] == (EVERY + (2 * mean - 1) * REST) * BATCH
     assert ledger.spent["nudged"] == 4 * both * REST * BATCH

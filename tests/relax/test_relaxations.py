@@ -31,6 +31,7 @@ from tests.settle.oracles import equilibrium, gap
 TIGHT: dict[str, Any] = {"max_steps": 500, "tolerance": 1e-13, "check_every": 5}
 RELAXATIONS: dict[str, Relaxation] = {
     "sweep": Sweep(**TIGHT),
+    "momentum": Sweep(**TIGHT, momentum=0.8),
     "zebra": Zebra(**TIGHT),
     "synchronous": Synchronous(**TIGHT),
     "damped": Synchronous(**TIGHT, damping=0.5),
@@ -65,13 +66,15 @@ class TestAgreement:
             torch.testing.assert_close(found, wanted, rtol=0, atol=2e-12)
 
     @pytest.mark.parametrize("relax", [r for n, r in RELAXATIONS.items() if n != "sweep"], ids=lambda r: r.label)
+    @pytest.mark.parametrize("hold", [False, True])
     @pytest.mark.parametrize("name", ["mlp", "graph", "max", "curved", "readout"])
-    def test_and_the_same_dyad(self, name: str, relax: Relaxation) -> None:
+    def test_and_the_same_dyad(self, name: str, hold: bool, relax: Relaxation) -> None:
         network = NETWORKS[name]()
         x, target = nets.batch(network)
         ends = []
         for way in (relax, RELAXATIONS["sweep"]):
-            settled = EquilibriumPropagation(beta=0.3, relax=way, nudged=way).settle(network, x, target, nets.FROZEN)
+            settler = EquilibriumPropagation(beta=0.3, relax=way, nudged=way, hold=hold)
+            settled = settler.settle(network, x, target, nets.FROZEN)
             assert isinstance(settled, SettledDyad)
             assert settled.solutions["nudged"].outcome is Outcome.CONVERGED
             ends.append([*settled.mean, *(d for d in settled.delta if d is not None)])

@@ -62,7 +62,7 @@ def test_the_dyad_is_centred_equilibrium_propagation(
     """γ = 1, α = ½, affine couplings: states and gradient of two relaxations at ±β/2, found here by plain iteration."""
     network = build(hidden, norm=0.4)
     x, target = nets.batch(network)
-    settler = EquilibriumPropagation(beta=beta, relax=nets.FIXED, nudged=nets.FIXED)
+    settler = EquilibriumPropagation(beta=beta, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
     plus, minus, found = dyad(settler, network, nets.FROZEN if frozen else nets.PROXIMAL)
     error = equilibrium(network, x, 1.0)[-1] - target
     states = [
@@ -89,7 +89,7 @@ def test_a_live_linearisation_differs_at_second_order() -> None:
     x, target = nets.batch(network)
 
     def difference(beta: float) -> float:
-        one = EquilibriumPropagation(beta=beta, relax=nets.FIXED, nudged=nets.FIXED)
+        one = EquilibriumPropagation(beta=beta, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
         two = TwoPhase(beta=beta / 2, relax=nets.FIXED, nudged=nets.FIXED)
         return gap(learn(one, network, x, target, nets.LIVE), learn(two, network, x, target, nets.LIVE))
 
@@ -106,7 +106,7 @@ def test_the_ends_of_the_adjoint_family_hold_the_states_of_one_sided_propagation
     twice."""
     network, beta = nets.mlp(hidden, norm=0.5), 0.4
     x, target = nets.batch(network)
-    settler = EquilibriumPropagation(alpha=alpha, beta=beta, relax=nets.FIXED, nudged=nets.FIXED)
+    settler = EquilibriumPropagation(alpha=alpha, beta=beta, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
     plus, minus, found = dyad(settler, network, nets.PROXIMAL)
     states = [equilibrium(network, x, 1.0, proximal(nudge, target)) for nudge in ((1 - alpha) * beta, -alpha * beta)]
     close(plus, states[0], 2e-14)
@@ -134,7 +134,7 @@ def test_without_feedback_equilibrium_propagation_is_dual_propagation(build: net
         for form in Form:
             for sweeps in (1, 3):
                 fields: dict[str, Any] = {"alpha": alpha, "beta": 0.6, "form": form, "nudged": nets.once(sweeps)}
-                one, two = EquilibriumPropagation(gamma=0.0, **fields), DualPropagation(**fields)
+                one, two = EquilibriumPropagation(gamma=0.0, hold=False, **fields), DualPropagation(**fields)
                 found = learn(one, network, x, target, nets.PROXIMAL)
                 assert all(
                     torch.equal(a, b) for a, b in zip(found, learn(two, network, x, target, nets.PROXIMAL), strict=True)

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
 from energy.potentials import HardSigmoid, ReLU
+from energy.relax.sweep import Sweep
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation, Implicit
@@ -97,9 +98,20 @@ class TestCounts:
         u, first = units(network)
         spent = {"free": u + (2 * free - 1) * (u - first), "nudged": 4 * both * (u - first), "products": 2 * u - first}
         fields: dict[str, Any] = {"relax": nets.once(free), "nudged": nets.once(both)}
-        for settler in (EquilibriumPropagation(**fields), ContrastiveHebbian(**fields), Implicit(**fields)):
+        joint = EquilibriumPropagation(**fields, hold=False)
+        for settler in (joint, ContrastiveHebbian(**fields), Implicit(**fields)):
             check(settler, network, spent)
             assert spend(settler, network)[0].sweeps == {"free": free, "nudged": both}
+
+    @pytest.mark.parametrize("momentum", [0.0, 0.9])
+    @pytest.mark.parametrize(("free", "delta"), [(1, 1), (7, 1), (5, 3)])
+    def test_a_held_mean(self, name: str, free: int, delta: int, momentum: float) -> None:
+        """The mean climbs once more when it is free; then δ alone, down, and up and down. Extrapolation is free."""
+        network = NETWORKS[name]()
+        u, first = units(network)
+        spent = {"free": u + 2 * free * (u - first), "nudged": (2 * delta - 1) * (u - first), "products": 2 * u - first}
+        relax, nudged = (Sweep(max_steps=n, tolerance=0.0, momentum=momentum) for n in (free, delta))
+        check(EquilibriumPropagation(relax=relax, nudged=nudged), network, spent)
 
     @pytest.mark.parametrize(("free", "more"), [(1, 1), (6, 4)])
     def test_stored_phases(self, name: str, free: int, more: int) -> None:
