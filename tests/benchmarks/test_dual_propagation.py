@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from energy.model import Model
+from energy.settle.dyadic import DualPropagation
 from energy.study.memory import peak_bytes
 from energy.train.probe import angles
 from models import MLP, VGG, VGG16
@@ -23,6 +24,7 @@ from tests.benchmarks.tasks import (
     backprop_steps,
     candidates,
     gap,
+    settled,
     task,
 )
 from tests.benchmarks.timing import QUIET, Record, Step, interleaved, ratio, rows
@@ -36,6 +38,7 @@ MODELS: dict[str, tuple[Model, tuple[int, ...]]] = {
     "VGG16": (VGG16(), (3, 32, 32)),
 }
 AGREE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # plain and compiled kernels round at different places
+LEAST = {"VGG16": 0.998}  # before training its drives are so small that β = 1e-3 bends 0.15 % off; elsewhere 0.999
 
 
 @pytest.mark.parametrize("dtype", AGREE, ids=lambda dtype: str(dtype)[6:])
@@ -44,7 +47,7 @@ def test_a_step(record: Record, name: str, dtype: torch.dtype) -> None:
     torch.compiler.reset()
     given = task(*MODELS[name], BATCH).to(dtype)
     steps = {**candidates(given), COMPILED: backprop(given, torch.compile(given.network.forward))}
-    same_gradients(given, steps)
+    same_gradients(name, given, steps)
     spent = backprop_steps(given, DUAL)
     assert spent == 1.0
     times = interleaved(steps)
@@ -61,7 +64,7 @@ def peak(given: Task, name: str, steps: dict[str, Step]) -> int | None:
     return peak_bytes(steps[name], torch.device("cpu"))
 
 
-def same_gradients(given: Task, steps: dict[str, Step]) -> None:
+def same_gradients(title: str, given: Task, steps: dict[str, Step]) -> None:
     """Compiled and plain kernels agree, and in float32 so do dual propagation and back-propagation."""
     found: dict[str, Any] = {}
     for name in (EAGER, PLAIN, FUSED):
@@ -69,5 +72,7 @@ def same_gradients(given: Task, steps: dict[str, Step]) -> None:
         found[name] = given.gradients()
     assert gap(found[FUSED], found[PLAIN]) < AGREE[given.x.dtype]
     if given.x.dtype == torch.float32:
-        for name in (PLAIN, FUSED):
-            assert angles(given.network, found[name], found[EAGER])["cosine_worst"] > 0.999
+        cosines = [angles(given.network, found[name], found[EAGER])["cosine_worst"] for name in (PLAIN, FUSED)]
+        assert min(cosines) > LEAST.get(title, 0.999)
+        settled(given, DualPropagation(beta=DUAL.beta / 10))()
+        assert angles(given.network, given.gradients(), found[EAGER])["cosine_worst"] > 0.999
