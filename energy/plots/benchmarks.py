@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Lines = Mapping[str, Sequence[tuple[float, float]]]
+ABREAST: Final = 4  # panels in a row
+FEW: Final = 8  # places on an axis that get a tick of their own
 BARS: Final = ("dual_propagation", "gpu", "overhead")
 ALONG: Final = {"batch": "batch", "width": "width", "depth": "hidden layers"}
 NAMES: Final = {"dual_propagation": "time of a step", "gpu": "time of a step, GPU", "overhead": "tiny layers, one sample"}
@@ -23,13 +25,17 @@ def draw_benchmarks(records: Mapping[str, Mapping[str, Any]], path: Path) -> Pat
         ValueError: when none of them has anything that is drawn.
         PlotsMissing: when matplotlib is not installed.
     """
-    panels = [*_ratios(records), *_angles(records), *_scaling(records)]
+    panels = [*_ratios(records), *_angles(records), *_scaling(records), *_accuracy(records)]
     if not panels:
         raise ValueError(f"{path.parent}: its records hold nothing that is drawn; known are {', '.join(BARS)}, ...")
     tallest = max((len(panel.rows) for panel in panels if isinstance(panel, Bars)), default=0)
-    with canvas(len(panels), 4.0 * len(panels), max(3.4, 1.3 + 0.2 * tallest)) as (figure, axes):
-        for panel, one in zip(panels, axes, strict=True):
+    columns, height = min(len(panels), ABREAST), max(3.6, 1.6 + 0.17 * tallest)
+    rows = -(-len(panels) // columns)
+    with canvas(columns, 4.2 * columns, height * rows, rows=rows) as (figure, axes):
+        for panel, one in zip(panels, axes, strict=False):
             panel.draw(one)
+        for unused in axes[len(panels) :]:
+            unused.remove()
         machines = dict.fromkeys(str(record["device_name"]) for record in records.values())
         figure.suptitle("; ".join(machines), fontsize=9)
         return save(figure, path)
@@ -74,6 +80,10 @@ class Curves:
         if self.level is not None:
             axes.axhline(self.level, color="#999999", linewidth=0.8, zorder=0)
         axes.set_xscale("log")
+        at = sorted({across for points in self.lines.values() for across, _ in points})
+        if len(at) <= FEW:
+            axes.set_xticks(at, [f"{value:.0f}" if value >= 1000 else f"{value:.3g}" for value in at], fontsize=8)
+            axes.set_xticks([], minor=True)
         if self.log:
             axes.set_yscale("log")
         axes.set_title(self.title)
@@ -90,7 +100,7 @@ def _ratios(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Bars]:
 
 
 def _angles(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Curves]:
-    """Gains of the weights apart: one line a cell, the price counted; the published recipe is a point of its own."""
+    """One line for each scale of the weights, the price counted; the published recipe as points."""
     rows = [row for row in records.get("equilibrium", {"rows": []})["rows"] if row["kind"] == "angle"]
     if rows:
         lines: dict[str, list[tuple[float, float]]] = {}
@@ -129,7 +139,14 @@ def _scaling(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Curves]:
         yield Curves("multiply-adds to converge", "feedback gain γ", lines, log=True)
     nudge = [{**row, "angle": max(1 - row["cosine"], 1e-9)} for row in rows if row["axis"] == "beta"]
     if nudge:
-        yield Curves("1 − worst layer's cosine", "nudge β", _lines(nudge, "angle", ("name",)), log=True)
+        yield Curves("1 − worst layer's cosine, at least 1e-9", "nudge β", _lines(nudge, "angle", ("name",)), log=True)
+
+
+def _accuracy(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Curves]:
+    rows = [row for row in records.get("accuracy", {"rows": []})["rows"] if row["accuracy"] is not None]
+    if rows:
+        timed = [{**row, "at": row["seconds_total"]} for row in rows]
+        yield Curves("validation accuracy, percent", "seconds since the start", _lines(timed, "accuracy", ("name",)))
 
 
 def _lines(rows: Sequence[Row], column: str, by: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
@@ -150,4 +167,4 @@ def _once(labels: Sequence[str]) -> list[str]:
 
 
 def _legend(axes: "Axes") -> None:
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7, handlelength=1.6)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=7, handlelength=1.6)
