@@ -27,9 +27,8 @@ def draw(folder: Path) -> Path:
     if not runs and (records := _benchmarks(folder)):
         return draw_benchmarks(records, folder / "bench.png")
     if not runs:
-        raise ConfigurationError(
-            f"plot {folder}: holds neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
-        )
+        held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
+        raise ConfigurationError(f"plot {folder}: holds {held}")
     return draw_curves({run.name: run for run in runs}, folder / "curves.png")
 
 

@@ -15,7 +15,11 @@ ABREAST: Final = 4  # panels in a row
 FEW: Final = 8  # places on an axis that get a tick of their own
 BARS: Final = ("dual_propagation", "gpu", "overhead")
 ALONG: Final = {"batch": "batch", "width": "width", "depth": "hidden layers"}
-NAMES: Final = {"dual_propagation": "time of a step", "gpu": "time of a step, GPU", "overhead": "tiny layers, one sample"}
+NAMES: Final = {
+    "dual_propagation": "time of a step",
+    "gpu": "time of a step, GPU",
+    "overhead": "time of a step, one sample",
+}
 
 
 def draw_benchmarks(records: Mapping[str, Mapping[str, Any]], path: Path) -> Path:

@@ -54,10 +54,14 @@ class Task:
         return [p.grad for p in self.network.parameters() if p.grad is not None]
 
 
+def channels_last(network: Network) -> Network:
+    """The network, its kernels laid out as convolutions like them."""
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
+
+
 def task(model: Model, shape: Sequence[int], batch: int, device: str = "cpu") -> Task:
     """A freshly built network, its weights laid out channels last, and normally distributed inputs."""
-    network = model.build(tuple(shape), CLASSES, seed=0).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    network = channels_last(model.build(tuple(shape), CLASSES, seed=0).to(device))
     x = torch.randn(batch, *shape, generator=stream(0, "probe")).to(device)
     return Task(network, x, one_hot(torch.arange(batch) % CLASSES, CLASSES).to(device))
 
@@ -81,7 +85,7 @@ def settled(given: Task, settler: Settler, on: bool = False) -> Step:
     def step() -> None:
         given.clear()
         with fused(on):
-            rule.apply(given.network, settler.settle(given.network, given.x, given.target, given.objective))
+            rule.learn(given.network, settler, given.x, given.target, given.objective)
         given.optimizer.step()
 
     return step

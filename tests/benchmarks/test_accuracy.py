@@ -1,6 +1,6 @@
 """Accuracy over time, from the records of runs that are finished.
 
-    ENERGY_BENCH_RUNS       run folders, separated as in PATH; the benchmark is left out unless it is set
+ENERGY_BENCH_RUNS       run folders, separated as in PATH; the benchmark is left out unless it is set
 """
 
 import os

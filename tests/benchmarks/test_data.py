@@ -27,11 +27,7 @@ def images() -> Images:
 
 @pytest.mark.parametrize(("name", "model"), [("small VGG", VGG()), ("MLP 3072-1000x4-10", MLP())])
 def test_images_a_second(record: Record, images: Images, name: str, model: VGG | MLP) -> None:
-    ordered = (
-        batch
-        for epoch in itertools.count()
-        for batch in images.batches(BATCH, seed=0, epoch=epoch, train=True)
-    )
+    ordered = (batch for epoch in itertools.count() for batch in images.batches(BATCH, seed=0, epoch=epoch, train=True))
     given = task(model, images.shape, BATCH)
     x, labels = next(ordered)
     assert x.shape == given.x.shape and len(labels) == BATCH

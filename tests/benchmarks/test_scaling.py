@@ -90,6 +90,4 @@ def test_nudge(record: Record, dtype: torch.dtype) -> None:
 
 def gradients(given: Task, settler: Settler) -> list[torch.Tensor]:
     """Of the summed objective."""
-    return Contrast().gradients(
-        given.network, settler.settle(given.network, given.x, given.target, given.objective)
-    )
+    return Contrast().gradients(given.network, settler.settle(given.network, given.x, given.target, given.objective))

@@ -14,7 +14,7 @@ import gc
 import json
 import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 import torch
+from numpy.typing import ArrayLike
 from torch.utils.benchmark.utils.timer import timer
 
 from energy.train.provenance import provenance
@@ -96,7 +97,7 @@ class Ratio:
         return {name: self.median, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
-def ratio(over: Sequence[float], under: Sequence[float], resamples: int = 2000) -> Ratio:
+def ratio(over: ArrayLike, under: ArrayLike, resamples: int = 2000) -> Ratio:
     """`over` in units of `under`, round by round; the bootstrap draws rounds from a fixed seed."""
     within = np.asarray(over) / np.asarray(under)
     drawn = np.random.default_rng(0).integers(len(within), size=(resamples, len(within)))
