@@ -17,8 +17,15 @@ Columns = Mapping[str, Callable[[Row], str]]
 
 
 def number(key: str, unit: float = 1.0, digits: int = 3) -> Callable[[Row], str]:
-    """A column of numbers in some unit; a dash where there is none."""
-    return lambda row: "–" if row.get(key) is None else f"{row[key] / unit:.{digits}g}"
+    """A column of numbers in some unit, to some significant digits; a dash where there is none."""
+
+    def cell(row: Row) -> str:
+        if row.get(key) is None:
+            return "–"
+        value = row[key] / unit
+        return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+
+    return cell
 
 
 def text(key: str) -> Callable[[Row], str]:
@@ -51,6 +58,16 @@ TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
             "over compiled back-propagation": spread("over_compiled"),
             "peak MiB": number("peak_bytes", 2**20),
             "multiply-adds": number("backprop_steps"),
+        },
+    ),
+    "step": (
+        lambda row: True,
+        {
+            "network": text("group"),
+            "settler": text("name"),
+            "multiply-adds": number("backprop_steps"),
+            "time": spread("ratio"),
+            "ms a step": number("seconds", 1e-3),
         },
     ),
     "roofline": (
@@ -125,9 +142,17 @@ def tables(folder: Path) -> dict[str, str]:
         if path.is_file():
             record = read_json(path)
             rows = [row for row in record["rows"] if chosen(row)]
-            made = "{device_name}, {threads} threads, torch {torch}, commit {commit:.9}".format(**record)
-            found[name] = f"{table(rows, columns)}\n\n{made}."
+            found[name] = f"{table(rows, columns)}\n\n{_made(record, rows)}"
     return found
+
+
+def _made(record: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Where the numbers of a table come from."""
+    head, _, changed = record["commit"].partition("-")
+    commit = f"{head[:9]}, with changes" if changed else head[:9]
+    rounds = [row["pairs"] for row in rows if "pairs" in row]
+    timed = f", at least {min(rounds)} rounds" if rounds else ""
+    return f"{record['device_name']}, {record['threads']} threads, torch {record['torch']}, commit {commit}{timed}."
 
 
 def fill(page: str, found: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ ratios is reported with the interval that a bootstrap over the rounds gives it.
 import contextlib
 import gc
 import json
+import math
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -46,10 +47,11 @@ def limit() -> float:
     return float(os.environ.get("ENERGY_BENCH_SECONDS", "600"))
 
 
-def interleaved(steps: Mapping[str, Step], number: int = 1) -> Times:
+def interleaved(steps: Mapping[str, Step], number: int = 1, seconds: float = math.inf) -> Times:
     """Seconds of each step, one value a round, after one round that does not count.
 
-    number: how many steps are timed together, for steps that a clock cannot see.
+    number: how many steps are timed together, for steps that a clock cannot see. seconds: when to stop, if that is
+    before the limit of ENERGY_BENCH_SECONDS.
     """
     labels, times = list(steps), {label: [] for label in steps}
     with settings(deterministic=False), _collected():
@@ -57,7 +59,7 @@ def interleaved(steps: Mapping[str, Step], number: int = 1) -> Times:
             _timed(steps[label], number)
         start = timer()
         for turn in range(pairs()):
-            if turn >= 3 and timer() - start > limit():
+            if turn >= 3 and timer() - start > min(limit(), seconds):
                 break
             first = turn % len(labels)
             for label in labels[first:] + labels[:first]:
