@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from energy.train.record import CONFIGURATION, RECORD, RESULT, read_json, read_lines
+from energy.train.record import CONFIGURATION, RECORD, RESULT, append_line, read_json, read_lines, write_json
 from tests.benchmarks.timing import Record
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_accuracy_over_time(record: Record) -> None:
     """Seconds in training steps and in all, added up over the epochs; where each run was made is in its row."""
     folders = [Path(name) for name in os.environ.get("ENERGY_BENCH_RUNS", "").split(os.pathsep) if name]
@@ -47,6 +46,22 @@ def curve(folder: Path) -> list[dict[str, Any]]:
 def _made(folder: Path) -> dict[str, Any]:
     """Label, settler and machine of a run, as far as its files tell."""
     configured, ended = folder / CONFIGURATION, folder / RESULT
-    settler = read_json(configured)["configuration"]["settler"]["name"] if configured.is_file() else ""
+    settler = read_json(configured)["run"]["settler"]["name"] if configured.is_file() else ""
     result = read_json(ended) if ended.is_file() else {}
-    return {"name": folder.name, "settler": settler, **{key: result.get(key) for key in ("device_name", "commit")}}
+    name = f"{folder.parent.name}/{folder.name}"
+    return {"name": name, "settler": settler, **{key: result.get(key) for key in ("device_name", "commit")}}
+
+
+def test_seconds_add_up(tmp_path: Path) -> None:
+    for epoch in range(3):
+        seconds = {"step": 1.0 + epoch, "total": 2.0 + epoch}
+        append_line(tmp_path / RECORD, {"epoch": epoch, "seconds": seconds, "validation_accuracy": 80.0 + epoch})
+    write_json(tmp_path / CONFIGURATION, {"run": {"settler": {"name": "backprop"}}})
+    found = curve(tmp_path)
+    assert [(row["epoch"], row["seconds_step"], row["seconds_total"]) for row in found] == [
+        (1, 1.0, 2.0),
+        (2, 3.0, 5.0),
+        (3, 6.0, 9.0),
+    ]
+    assert [row["accuracy"] for row in found] == [80.0, 81.0, 82.0]
+    assert {row["settler"] for row in found} == {"backprop"}

@@ -17,7 +17,7 @@ MODELS = {
     "MLP 3072-512x3-10": {"name": "mlp", "sizes": [512, 512, 512], "hidden": "hard_sigmoid", "gain": 0.5},
     "VGG 32-64-128-128": {"name": "vgg", "hidden": "hard_sigmoid", "gain": 0.5},
 }
-BATCH, SECONDS = 64, 60.0
+BATCH, SECONDS = 64, 30.0
 
 
 @pytest.mark.parametrize("name", choices(Settler))
