@@ -78,8 +78,8 @@ def backprop(given: Task, forward: Callable[[Tensor], Tensor] | None = None) -> 
     return step
 
 
-def settled(given: Task, settler: Settler, on: bool = False) -> Step:
-    """Settle, learn, step, with compiled kernels or without."""
+def settled(given: Task, settler: Settler, on: bool = True) -> Step:
+    """Settle, learn, step, with compiled kernels, as runs have it, or without."""
     rule = Contrast()
 
     def step() -> None:
@@ -93,7 +93,7 @@ def settled(given: Task, settler: Settler, on: bool = False) -> Step:
 
 def candidates(given: Task) -> dict[str, Step]:
     """Back-propagation, and dual propagation with plain and with compiled kernels."""
-    return {EAGER: backprop(given), PLAIN: settled(given, DUAL), FUSED: settled(given, DUAL, on=True)}
+    return {EAGER: backprop(given), PLAIN: settled(given, DUAL, on=False), FUSED: settled(given, DUAL)}
 
 
 def backprop_steps(given: Task, settler: Settler) -> float:

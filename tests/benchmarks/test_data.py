@@ -31,7 +31,7 @@ def test_images_a_second(record: Record, images: Images, name: str, model: VGG |
     given = task(model, images.shape, BATCH)
     x, labels = next(ordered)
     assert x.shape == given.x.shape and len(labels) == BATCH
-    steps = {LOADING: lambda: next(ordered), FUSED: settled(given, DUAL, on=True)}
+    steps = {LOADING: lambda: next(ordered), FUSED: settled(given, DUAL)}
     for row in rows(interleaved(steps), FUSED, group=name, batch=BATCH):
         row["images_per_second"] = BATCH / row["seconds"]
         record.add(row)

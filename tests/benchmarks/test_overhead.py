@@ -22,7 +22,7 @@ def test_a_step_without_arithmetic(record: Record, depth: int) -> None:
     once = Sweep(max_steps=1, tolerance=0.0)
     steps = {
         EAGER: backprop(given),
-        PLAIN: settled(given, DUAL),
+        PLAIN: settled(given, DUAL, on=False),
         "equilibrium propagation 1 + 1": settled(given, EquilibriumPropagation(relax=once, nudged=once)),
     }
     assert backprop_steps(given, DUAL) == 1.0
