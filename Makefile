@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test slow mutants lint bench clean
+.PHONY: demo test slow mutants lint bench bench-gpu clean
 
 demo: $(VENV)/.demo
 	$(BIN)/energy compare experiment=demo out=runs/demo
@@ -25,7 +25,11 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/benchmarks -m "not gpu" -q -s
+	$(BIN)/python -m pytest tests/benchmarks -m "not gpu" -q -s -p no:logging
+
+bench-gpu: $(VENV)/.dev
+	ENERGY_BENCH_PAIRS=$${ENERGY_BENCH_PAIRS:-10} ENERGY_BENCH_SECONDS=$${ENERGY_BENCH_SECONDS:-120} \
+		$(BIN)/python -m pytest tests/benchmarks/test_gpu.py -m gpu -q -s -p no:logging
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

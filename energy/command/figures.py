@@ -1,18 +1,21 @@
 """``energy plot``: which figure a folder asks for."""
 
 from pathlib import Path
+from typing import Any
 
 from energy.component import ConfigurationError
 from energy.train.record import RECORD, read_json
 
 
 def draw(folder: Path) -> Path:
-    """Draw the comparison, or the training curves of the run or runs, that ``folder`` holds; return the figure.
+    """Draw the comparison, the training curves of the run or runs, or the benchmarks that ``folder`` holds; return the
+    figure.
 
     Raises:
-        ConfigurationError: when there is no record of either kind.
+        ConfigurationError: when there is no record of any kind.
         PlotsMissing: when matplotlib is not installed.
     """
+    from energy.plots.benchmarks import draw_benchmarks
     from energy.plots.comparison import draw_comparison
     from energy.plots.curves import draw_curves
 
@@ -21,6 +24,15 @@ def draw(folder: Path) -> Path:
     if (folder / RECORD).is_file():
         return draw_curves({folder.name: folder}, folder / "curves.png")
     runs = sorted(record.parent for record in folder.glob(f"*/{RECORD}"))
+    if not runs and (records := _benchmarks(folder)):
+        return draw_benchmarks(records, folder / "bench.png")
     if not runs:
-        raise ConfigurationError(f"plot {folder}: holds neither a compare.json nor a {RECORD}, nor folders with one")
+        held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
+        raise ConfigurationError(f"plot {folder}: holds {held}")
     return draw_curves({run.name: run for run in runs}, folder / "curves.png")
+
+
+def _benchmarks(folder: Path) -> dict[str, dict[str, Any]]:
+    """The records of benchmarks in a folder, by name."""
+    found = [read_json(path) for path in sorted(folder.glob("*.json"))]
+    return {record["benchmark"]: record for record in found if "benchmark" in record and "rows" in record}

@@ -32,8 +32,10 @@ class PlotsMissing(RuntimeError):
 
 
 @contextmanager
-def canvas(columns: int, width: float, height: float, *, sharey: bool = False) -> "Iterator[tuple[Figure, list[Axes]]]":
-    """A figure with one row of axes, made without pyplot, so that no display and no lasting setting is touched.
+def canvas(
+    columns: int, width: float, height: float, *, rows: int = 1, sharey: bool = False
+) -> "Iterator[tuple[Figure, list[Axes]]]":
+    """A figure and its axes, row by row, made without pyplot, so that no display and no lasting setting is touched.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.
@@ -47,7 +49,7 @@ def canvas(columns: int, width: float, height: float, *, sharey: bool = False) -
     with rc_context(cast("Any", SETTINGS)):  # its keys are a literal type that differs between versions
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        yield figure, list(figure.subplots(1, columns, squeeze=False, sharey=sharey)[0])
+        yield figure, list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
 
 
 def save(figure: "Figure", path: Path) -> Path:

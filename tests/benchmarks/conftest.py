@@ -1,0 +1,13 @@
+"""One record a file of benchmarks."""
+
+import pytest
+import torch
+
+from tests.benchmarks.timing import Record
+
+
+@pytest.fixture(scope="module")
+def record(request: pytest.FixtureRequest) -> Record:
+    """The record that carries the name of the file: test_scaling.py writes scaling.json."""
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_")
+    return Record(name, torch.device("cuda" if name == "gpu" else "cpu"))
