@@ -3,8 +3,8 @@
     with fused():
         rule.apply(network, settler.settle(network, x, target, objective))
 
-Outside of `fused`, for small tensors, and where there is no compiler (said once, as a warning), the plain function runs;
-it is what the compiled one is tested against. Compiled kernels are kept by torch, in the folder it names
+Outside of `fused`, for small tensors, and where there is no compiler (said once, as a warning), the plain function
+runs; it is what the compiled one is tested against. Compiled kernels are kept by torch, in the folder it names
 TORCHINDUCTOR_CACHE_DIR. Nothing is compiled before the first large tensor comes by.
 """
 
@@ -25,7 +25,7 @@ _smallest: ContextVar[int | None] = ContextVar("smallest", default=None)
 
 @contextmanager
 def fused(on: bool = True, *, smallest: int = SMALL) -> Iterator[None]:
-    """Use compiled kernels on tensors of at least `smallest` elements while the context lasts; plain ones if not `on`."""
+    """Use compiled kernels on tensors of `smallest` or more elements while the context lasts; plain if not `on`."""
     token = _smallest.set(smallest if on else None)
     try:
         yield
@@ -34,7 +34,7 @@ def fused(on: bool = True, *, smallest: int = SMALL) -> Iterator[None]:
 
 
 class Kernel:
-    """A plain function of tensors, `plain(*tensors, *constants)`, and its compiled forms, one for each set of constants.
+    """A plain function of tensors, `plain(*tensors, *constants)`, and its compiled forms, one a set of constants.
 
     elementwise: every output element depends on the input elements at its own place alone, and each output has the
     shape of the inputs. Tensors of any rank then pass as vectors, in the order in which they lie in memory."""

@@ -117,8 +117,8 @@ class Network(nn.Module):
         return self._out_of[layer]
 
     def done_at(self, layer: int) -> Sequence[int]:
-        """Going down: the layers whose last edge from below is reached with `layer`. One that hears the input alone is done
-        when it is reached itself.
+        """Going down: the layers whose last edge from below is reached with `layer`. One that hears the input alone is
+        done when it is reached itself.
         """
         return self._done_at[layer]
 

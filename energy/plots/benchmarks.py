@@ -104,13 +104,13 @@ def _ratios(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Bars]:
 
 
 def _angles(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Curves]:
-    """One line for each scale of the weights, the price counted; the published recipe as points."""
-    rows = [row for row in records.get("equilibrium", {"rows": []})["rows"] if row["kind"] == "angle"]
+    """At γ = 1 one line for each scale of the weights, the price counted; the published recipe as points."""
+    found = [row for row in records.get("equilibrium", {"rows": []})["rows"] if row["kind"] == "angle"]
+    rows = [row for row in found if "γ = 1," in row["group"] and not row["name"].startswith("joint")]
     if rows:
         lines: dict[str, list[tuple[float, float]]] = {}
         for row in rows:
-            dyad = row["name"].startswith("dyad")
-            cell = row["group"] if dyad else "two phases"
+            cell = row["group"] if row["name"].startswith("held") else "two phases"
             lines.setdefault(cell, []).append((row["backprop_steps"], row["cosine"]))
         yield Cosines("worst layer's cosine, median of seeds", "back-propagation steps, counted", lines, level=1.0)
 

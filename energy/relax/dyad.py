@@ -142,8 +142,8 @@ class Dyad(Problem):
 class HeldDyad(Dyad):
     """The dyad about a mean that stands still, with its drives and switches: δ alone is settled, at half the price.
 
-    The mean is then the free equilibrium itself, which the joint one differs from by O(β²) (adjoint form, or α = ½); as β
-    → 0 both give the exact gradient."""
+    The mean is then the free equilibrium itself, which the joint one differs from by O(β²) (adjoint form, or α = ½); as
+    β → 0 both give the exact gradient."""
 
     def start(self, mean: State, free: Problem) -> State:
         """Needs a mean that has just climbed, so that its drives are those it responded to."""

@@ -179,8 +179,7 @@ class Single(Problem):
         return state
 
     def climb(self, state: State) -> State:
-        """The upward half of a sweep: afterwards what the layers hear from below, and the switches, are those of the state.
-        """
+        """The upward half of a sweep, after which drives from below and switches are those of the state."""
         if not self.fresh:
             for k in range(1, self.depth + 1):
                 state = self.visit(state, [k], below=True)

@@ -47,8 +47,8 @@ class Solution:
 def solve(problem: Problem, state: State, relax: Relaxation, *, keep: bool = True) -> Solution:
     """Step until all samples have converged, one has diverged, or the budget is spent; the device is read at checks.
 
-    keep=False says that `problem` and `state` are not needed afterwards. A solve of one step then closes with it: it lets
-    go of their tensors as it replaces them."""
+    keep=False says that `problem` and `state` are not needed afterwards. A solve of one step then closes with it: it
+    lets go of their tensors as it replaces them."""
     with torch.no_grad():  # no decorator: its wrapper would hold on to the first state
         return _solve(problem, state, relax, keep)
 

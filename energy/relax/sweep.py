@@ -20,8 +20,8 @@ class Sweep(Relaxation, name="sweep"):
     energy never rises.
 
     momentum: μ of Nesterov's extrapolation. What follows a top-down half depends on nothing but the drives g it has
-    said downwards, so these are what is extrapolated, x ← g + μ(g − g_before), at no coupling application: the upward half
-    hears x and finds states within bounds and switches that belong to them. A sample whose steps turn, ⟨g − x, g −
+    said downwards, so these are what is extrapolated, x ← g + μ(g − g_before), at no coupling application: the upward
+    half hears x and finds states within bounds and switches that belong to them. A sample whose steps turn, ⟨g − x, g −
     g_before⟩ ≤ 0 with the x it last heard, goes on from g (the gradient restart of O'Donoghue & Candès, 2015)."""
 
     momentum: float = 0.0

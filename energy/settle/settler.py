@@ -21,8 +21,9 @@ from energy.state import State
 
 @dataclass(kw_only=True)
 class Settled:
-    """What one settling of a batch left behind, until `Rule.apply` uses it up. `output` is the free output (the forward pass at γ = 0), (B, …);
-    `solutions` says for each phase how it ended; `points` are the linearisation points of the couplings, edge by edge.
+    """What one settling of a batch left behind, until `Rule.apply` uses it up. `output` is the free output (the forward
+    pass at γ = 0), (B, …); `solutions` says for each phase how it ended; `points` are the linearisation points of the
+    couplings, edge by edge.
     """
 
     x: Tensor
@@ -121,8 +122,8 @@ class Settler(Component):
         *,
         to: Harvest,
     ) -> Settled:
-        """`settle`, handing layers over as they come to rest where that is possible. What was handed over is not in what
-        is returned; here nothing is.
+        """`settle`, handing layers over as they come to rest where that is possible. What was handed over is not in
+        what is returned; here nothing is.
         """
         return self.settle(network, x, target, objective, ledger)
 

@@ -18,8 +18,8 @@ SAID: Final = {
 
 
 def peak_bytes(step: Callable[[], object], device: torch.device) -> int:
-    """The peak of what ``step()`` allocates, in bytes. What it frees must be its own: the profiler does not see the release
-    of older blocks, gradients of the step before among them.
+    """The peak of what ``step()`` allocates, in bytes. What it frees must be its own: the profiler does not see the
+    release of older blocks, gradients of the step before among them.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -46,7 +46,13 @@ def spread(key: str) -> Callable[[Row], str]:
 
 STEP: Final[Columns] = {"network": text("group"), "precision": text("dtype"), "candidate": text("name")}
 TIMED: Final[Columns] = {"ms a step": number("seconds", 1e-3), "over eager back-propagation": spread("ratio")}
-ANGLE: Final[Columns] = {"weights": text("group"), "settler": text("name")}
+ANGLE: Final[Columns] = {
+    "weights": text("group"),
+    "settler": text("name"),
+    "multiply-adds, at most": number("backprop_steps"),
+    "worst layer, median": number("cosine", digits=4),
+    "least": number("cosine_least", digits=4),
+}
 SCALED: Final[Columns] = {"along": text("axis"), "at": number("at"), **{key: STEP[key] for key in ("network",)}}
 
 TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
@@ -94,8 +100,10 @@ TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
     ),
     "equilibrium/angle": (
         lambda row: row["kind"] == "angle",
-        {**ANGLE, "worst layer, median": number("cosine", digits=4), "least": number("cosine_least", digits=4)},
+        ANGLE,
     ),
+    "equilibrium/contrast": (lambda row: row["kind"] == "contrast", ANGLE),
+    "equilibrium_full/angle": (lambda row: row["kind"] == "angle", ANGLE),
     "scaling": (lambda row: "ratio" in row, {**SCALED, "candidate": text("name"), "time": spread("ratio")}),
     "scaling/feedback": (
         lambda row: row["axis"] == "gamma",

@@ -128,7 +128,9 @@ def test_without_a_compiler_the_plain_form_runs_and_says_so_once(monkeypatch: py
     kernel = Kernel(torch.add)
     a, b = torch.randn(4), torch.randn(4)
     with fused(smallest=1):
-        with pytest.warns(UserWarning, match="kernels: add is not compiled, its plain form runs: .*no C\\+\\+ compiler"):
+        with pytest.warns(
+            UserWarning, match="kernels: add is not compiled, its plain form runs: .*no C\\+\\+ compiler"
+        ):
             assert torch.equal(kernel((a, b)), a + b)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -24,8 +24,8 @@ def _timed(name: str, ratio: float) -> dict[str, Any]:
 def _records() -> dict[str, dict[str, Any]]:
     angles = [
         {"kind": "angle", "group": group, "name": name, "backprop_steps": price, "cosine": cosine}
-        for group in ("c = 0.577", "c = 1")
-        for name, price, cosine in (("dyad, 2 + 1", 3.2, 0.8), ("dyad, 8 + 4", 10.6, 0.99), ("two phases", 62.0, 0.9))
+        for group in ("γ = 1, c = 0.577", "γ = 1, c = 1")
+        for name, price, cosine in (("held, 2 + 1", 3.2, 0.8), ("held, 8 + 4", 10.6, 0.99), ("two phases", 62.0, 0.9))
     ]
     shared = {"group": "VGG", "name": "dual propagation"}
     scaling = [{"axis": "batch", "at": at, "ratio": 1 + 1 / at, **shared} for at in (16, 32, 64)]
@@ -36,7 +36,7 @@ def _records() -> dict[str, dict[str, Any]]:
     ]
     return {
         "dual_propagation": _record("dual_propagation", _timed("backprop", 1.0), _timed("dual propagation", 1.1)),
-        "equilibrium": _record("equilibrium", {"kind": "price", "name": "dyad, 2 + 1"}, *angles),
+        "equilibrium": _record("equilibrium", {"kind": "price", "name": "held, 2 + 1"}, *angles),
         "scaling": _record("scaling", *scaling),
         "accuracy": _record("accuracy", *curve),
     }
@@ -59,7 +59,7 @@ def test_one_panel_for_each_kind_of_measurement(tmp_path: Path, monkeypatch: pyt
     assert shown["nudge β"]["dual propagation"][1] == pytest.approx((0.1, 0.01))
     assert shown["seconds since the start"] == {"run": [(3.0, 81.0), (6.0, 82.0), (9.0, 83.0)]}
     angles = shown["back-propagation steps, counted"]
-    assert angles["c = 1"] == [(3.2, 0.8), (10.6, 0.99)] and angles["two phases"] == [(62.0, 0.9)] * 2
+    assert angles["γ = 1, c = 1"] == [(3.2, 0.8), (10.6, 0.99)] and angles["two phases"] == [(62.0, 0.9)] * 2
 
 
 def test_a_folder_of_records_is_found(tmp_path: Path) -> None:
