@@ -51,7 +51,8 @@ class Sweep(Relaxation, name="sweep"):
             return said, said
         heard, before = memory
         change = said - before
-        onward = said + change.weighted(self.momentum * ((said - heard).dot(change) > 0))
+        going_on = (said - heard).dot(change) > 0
+        onward = said + change.weighted(going_on.to(said[0].dtype) * self.momentum)
         for (kind, at), tensor in zip(places, onward, strict=True):
             kind[at] = tensor
         return onward, said
