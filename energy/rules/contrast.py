@@ -44,7 +44,7 @@ class Contrast(Rule, name="contrast"):
     ) -> Settled:
         network.zero_grad()
         ledger = ledger or Ledger()
-        harvest = Products(network, laid_out(x), settler.gamma, ledger, -1 / len(x))
+        harvest = Products(network, laid_out(x), settler.gamma, ledger, -1 / max(len(x), 1))
         settled = settler.deliver(network, x, target, objective, ledger, to=harvest)
         if harvest.complete:
             self.write(network, harvest.update)

@@ -23,7 +23,7 @@ from energy.relax.sweep import Sweep
 from energy.settle.settler import Harvest, Settled, SettledDyad, Settler, checked
 from energy.state import State
 
-MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation; measured beside 0, 0.8 and other ways down
+MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
 
 
 class Dyadic(Settler):
@@ -82,6 +82,7 @@ class Dyadic(Settler):
 
             dyad.rest = hand
         ended = solve(dyad, state, self.nudged, keep=False)
+        dyad.rest = None  # it refers to the dyad, and a ring is not freed at once
         states = () if handed else ended.state.tensors
         return SettledDyad(
             x=dyad.x,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.potentials import HardSigmoid, ReLU
+from energy.relax.dyad import Dyad
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation
@@ -95,3 +99,31 @@ def test_a_step_works_in_no_more_memory_than_back_propagation(kernels: bool) -> 
                 step = lambda s=settler: rule.learn(network, s, x, target, CrossEntropy())  # noqa: E731
                 peaks.append(peak_bytes(step, x.device) if measured else step())
     assert 0 < peaks[3] <= peaks[1]
+
+
+@pytest.mark.parametrize("settler", [DualPropagation(), EquilibriumPropagation()], ids=lambda s: s.label)
+def test_nothing_of_a_step_waits_for_the_garbage_collector(settler: Settler) -> None:
+    """A ring of references would keep the states of many steps alive."""
+    network = NETWORKS["max"]()
+    x, target = nets.batch(network)
+    seen = weakref.WeakSet[Dyad]()
+    real = Dyad.__init__
+
+    def watched(self: Dyad, *given: object, **named: object) -> None:
+        real(self, *given, **named)  # type: ignore[arg-type]
+        seen.add(self)
+
+    gc.disable()
+    try:
+        with patch.object(Dyad, "__init__", watched):
+            Contrast().learn(network, settler, x, target, nets.FROZEN)
+        assert not len(seen)
+    finally:
+        gc.enable()
+
+
+def test_an_empty_batch_is_refused() -> None:
+    network = NETWORKS["mlp"]()
+    x, target = nets.batch(network)
+    with pytest.raises(ValueError, match="B ≥ 1"):
+        Contrast().learn(network, DualPropagation(), x[:0], target[:0], nets.FROZEN)
