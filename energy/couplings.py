@@ -70,6 +70,10 @@ class Coupling(nn.Module):
         with torch.no_grad():
             return self.drive(pre), pre
 
+    def spread(self, post: Tensor, point: Any) -> Any:
+        """`post` in a form that `adjoint` and `hebbian` take too: what both would do to it first, done once."""
+        return post
+
     def adjoint(self, post: Tensor, point: Any) -> Tensor:
         """A′(point)ᵀ post."""
         with torch.enable_grad():
@@ -139,6 +143,12 @@ class Point(NamedTuple):
     pre: Shape
     full: Shape
     switches: Tensor | None = None
+
+
+class Spread(NamedTuple):
+    """A state of the upper layer sent back through the pooling."""
+
+    full: Tensor
 
 
 class Affine(Coupling):
@@ -292,7 +302,12 @@ class Convolution(Affine):
     def _point(self, point: Point | Tensor) -> Point:
         return self.linearise(point)[1] if isinstance(point, Tensor) else point
 
-    def _unpool(self, post: Tensor, point: Point) -> Tensor:
+    def spread(self, post: Tensor, point: Point) -> Spread:
+        return Spread(self._unpool(post, point))
+
+    def _unpool(self, post: Tensor | Spread, point: Point) -> Tensor:
+        if isinstance(post, Spread):
+            return post.full
         return post if self.pool is None else self.pool.adjoint(post, point.switches, torch.Size(point.full))
 
     def _backward(self, post: Tensor, pre: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
@@ -303,14 +318,13 @@ class Convolution(Affine):
         )
 
     @torch.no_grad()
-    def adjoint(self, post: Tensor, point: Point | Tensor) -> Tensor:
+    def adjoint(self, post: Tensor | Spread, point: Point | Tensor) -> Tensor:
         point = self._point(point)
         full = self._unpool(post, point)
         last = full.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if last else torch.contiguous_format
-        shaped = torch.empty(
-            point.pre, dtype=post.dtype, device=post.device, memory_format=layout
-        )  # only its shape is read
+        # of what lies below the kernel reads only the shape
+        shaped = torch.empty(point.pre, dtype=full.dtype, device=full.device, memory_format=layout)
         return self._backward(full, shaped, point.weight, [True, False, False])[0]
 
     @torch.no_grad()
@@ -320,7 +334,7 @@ class Convolution(Affine):
         return full if self.pool is None else self.pool.tangent(full, point.switches)
 
     @torch.no_grad()
-    def hebbian(self, pre: Tensor, post: Tensor, point: Point | Tensor | None = None) -> Gradients:
+    def hebbian(self, pre: Tensor, post: Tensor | Spread, point: Point | Tensor | None = None) -> Gradients:
         point = self._point(pre if point is None else point)
         mask = [False, True, self.bias is not None]
         _, product, bias = self._backward(self._unpool(post, point), pre, point.weight, mask)

@@ -16,6 +16,7 @@ Source: Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 from torch import Tensor
 
@@ -61,6 +62,7 @@ class Dyad(Problem):
         self.beta, self.alpha, self.plus = beta, alpha, form.plus(alpha)
         self.delta_below: list[Tensor | None] = [None] * len(network.edges)
         self.delta_above: list[Tensor | None] = [None] * len(network.edges)
+        self.spreads: dict[int, Any] = {}  # the differences that closing edges have just said down
 
     def start(self, mean: State, free: Problem) -> State:
         """A dyad closed on a settled or bottom-up mean, with what `free` has heard."""
@@ -131,7 +133,10 @@ class Dyad(Problem):
 
     def _say_difference_down(self, state: State, edge: Edge) -> None:
         point = self.point(state, edge)
-        said = edge.coupling.adjoint(self.delta(state, edge.target), point)
+        delta = self.delta(state, edge.target)
+        if self.closing and self.rest is not None:
+            delta = self.spreads[edge.index] = edge.coupling.spread(delta, point)
+        said = edge.coupling.adjoint(delta, point)
         if gain := self.gains[edge.index]:
             bent = edge.coupling.curvature(self.delta(state, edge.source), self.mean(state, edge.target), point)
             said = said if bent is None else said + gain * bent

@@ -43,8 +43,8 @@ class Contrast(Rule, name="contrast"):
         ledger: Ledger | None = None,
     ) -> Settled:
         network.zero_grad()
-        ledger = ledger or Ledger()
-        harvest = Products(network, laid_out(x), settler.gamma, ledger, -1 / max(len(x), 1))
+        x, ledger = laid_out(x), ledger or Ledger()
+        harvest = Products(network, x, settler.gamma, ledger, -1 / max(len(x), 1))
         settled = settler.deliver(network, x, target, objective, ledger, to=harvest)
         if harvest.complete:
             self.write(network, harvest.update)
@@ -73,34 +73,34 @@ class Products:
         """One tensor a parameter, in the order of `network.parameters()`."""
         return [product for index in sorted(self.edges) for product in self.edges[index]]
 
-    def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any]) -> None:
+    def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any], spreads: dict[int, Any]) -> None:
         """A layer comes, from the output down: make the products of its edges upwards, and of those from the input."""
         self.means[layer], self.deltas[layer] = mean, delta
         inputs = [edge for edge in self.network.into(layer) if not edge.source]
         for edge in (*self.network.out_of(layer), *inputs):
-            self.edges[edge.index] = self.product(edge, points[edge.index])
+            self.edges[edge.index] = self.product(edge, points[edge.index], spreads.pop(edge.index, None))
             points[edge.index] = None
         for done in self.network.done_at(layer):
             del self.means[done], self.deltas[done]
 
-    def product(self, edge: Edge, point: Any) -> Gradients:
+    def product(self, edge: Edge, point: Any, spread: Any) -> Gradients:
         """δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ."""
         delta, below = self.deltas[edge.target], self.deltas.get(edge.source)
         if delta is None:
             return _zeros(edge)
-        products = self._first(edge, self.means[edge.source] if edge.source else self.x, delta, point)
+        products = self._first(edge, self.means[edge.source] if edge.source else self.x, delta, point, spread)
         if below is not None and (gain := edge.gain(self.gamma)):
             second = edge.coupling.hebbian_tangent(below, self.means[edge.target], point)
             foreach.add_(products, second, gain * self.scale)
             self.ledger.apply("products", edge.multiply_adds, len(self.x))
         return products
 
-    def _first(self, edge: Edge, mean: Tensor, delta: Tensor, point: Any) -> Gradients:
+    def _first(self, edge: Edge, mean: Tensor, delta: Tensor, point: Any, spread: Any) -> Gradients:
         """scale·∂θ⟨δ, A(m)⟩; the factor goes to the smaller of difference and products."""
         self.ledger.apply("products", edge.multiply_adds, len(self.x))
         if delta.numel() < edge.size:
             return edge.coupling.hebbian(mean, delta * self.scale, point)
-        products = edge.coupling.hebbian(mean, delta, point)
+        products = edge.coupling.hebbian(mean, delta if spread is None else spread, point)
         foreach.multiply_(products, self.scale)
         return products
 

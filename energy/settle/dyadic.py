@@ -76,7 +76,7 @@ class Dyadic(Settler):
         if to is not None:
 
             def hand(state: State, layer: int) -> None:
-                to.take(layer, dyad.mean(state, layer), dyad.delta(state, layer), dyad.points)
+                to.take(layer, dyad.mean(state, layer), dyad.delta(state, layer), dyad.points, dyad.spreads)
                 dyad.empty(state, network.done_at(layer))
                 handed.append(layer)
 

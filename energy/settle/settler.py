@@ -36,8 +36,10 @@ class Settled:
 class Harvest(Protocol):
     """Who takes the layers of a dyad as they come to rest, from the output down."""
 
-    def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any]) -> None:
-        """(m, δ) of a layer that will not change any more; `points` of the edges, which may be emptied."""
+    def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any], spreads: dict[int, Any]) -> None:
+        """(m, δ) of a layer that will not change any more; of the edges their `points`, and δ of the target where it
+        was `spread` already. Both may be emptied.
+        """
 
 
 @dataclass(kw_only=True)
@@ -55,7 +57,7 @@ class SettledDyad(Settled):
         means, deltas, points = list(self.mean), list(self.delta), list(self.points)
         self.mean, self.delta, self.points = State(()), [], []
         while means:
-            to.take(len(means), means.pop(), deltas.pop(), points)
+            to.take(len(means), means.pop(), deltas.pop(), points, {})
 
 
 @dataclass(frozen=True, kw_only=True)

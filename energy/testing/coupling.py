@@ -99,6 +99,8 @@ def _linear_maps(coupling: Coupling, pre: Tensor) -> None:
     leaf = pre.clone().requires_grad_()
     (expected,) = torch.autograd.grad(coupling.drive(leaf), leaf, post)
     agree(coupling, "adjoint against autograd of the drive", pulled, expected)
+    spread = coupling.spread(post, point)
+    agree(coupling, "adjoint of what spread gives", coupling.adjoint(spread, point).detach(), pulled, 1e-12)
     ahead, behind = (coupling.drive(pre + step * direction).detach() for step in (STEP, -STEP))
     agree(coupling, "tangent against differences of the drive", pushed, (ahead - behind) / (2 * STEP), 1e-6)
     agree(
@@ -134,6 +136,8 @@ def _products(coupling: Coupling, pre: Tensor) -> None:
     point, expected = coupling.linearise(pre)[1], _autograd_product(coupling, pre, post)
     _aligned(coupling, "hebbian", coupling.hebbian(pre, post), expected, 1e-9)
     _aligned(coupling, "hebbian at a point", coupling.hebbian(pre, post, point), expected, 1e-9)
+    spread = coupling.spread(post, point)
+    _aligned(coupling, "hebbian of what spread gives", coupling.hebbian(pre, spread, point), expected, 1e-9)
     claim(all(p.grad is None for p in coupling.parameters()), coupling, "hebbian writes to .grad")
 
 
