@@ -161,6 +161,8 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
     replicas: ClassVar[type[Dyad]] = ClampedDyad
     gamma: float = 1.0
     beta: float = 1.0
+    relax: Relaxation = field(default_factory=lambda: Sweep(max_steps=60, tolerance=1e-3, momentum=MOMENTUM))
+    nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2, momentum=MOMENTUM))
 
     def __post_init__(self) -> None:
         super().__post_init__()
