@@ -6,7 +6,7 @@ reaches when it runs on. The recipe of the comparative study (Scellier et al., 2
 phases, 60 free and 20 nudged even/odd updates.
 
     ENERGY_BENCH_FULL=1         channels 128-256-512-512 in place of 32-64-64-64, the held dyads alone
-    ENERGY_BENCH_PROBED=128     samples in a batch whose angles are taken, in place of 16
+    ENERGY_BENCH_PROBED=32      samples in a batch whose angles are taken, in place of 16
     ENERGY_BENCH_TRAINED=A:B    finished run folders of a Hopfield network
 """
 
@@ -21,6 +21,7 @@ from typing import Any, Final
 import pytest
 import torch
 
+from energy.ledger import Ledger
 from energy.objectives import SquaredError, one_hot
 from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
@@ -135,8 +136,9 @@ def test_contrasts_that_are_no_gradient(record: Record, scale: float) -> None:
         cosines, spent = [], []
         for given in tasks:
             wanted = _gradients(given, replace(settler, relax=_onward(settler.relax), nudged=_onward(settler.nudged)))
-            cosines.append(angles(given.network, _gradients(given, settler), wanted)["cosine_worst"])
-            spent.append(backprop_steps(given, settler))
+            ledger = Ledger()
+            cosines.append(angles(given.network, _gradients(given, settler, ledger), wanted)["cosine_worst"])
+            spent.append(ledger.backprop_steps(given.network, len(given.x)))
         found = {"cosine": median(cosines), "cosine_least": min(cosines), "cosines": cosines}
         price = {"backprop_steps": max(spent), "backprop_steps_each": spent}
         record.add({"kind": "contrast", "group": f"g = .5, c = {scale:g}", "name": label, **price, **found})
@@ -178,17 +180,18 @@ def _angles(group: str, tasks: list[Task], tested: dict[str, Settler]) -> Iterat
             onward = reference(settler)
             key = (number, repr(onward.relax))
             exact[key] = exact.get(key) or _exact(given, onward)
-            cosines.append(angles(given.network, _gradients(given, settler), exact[key][0])["cosine_worst"])
-            spent.append(backprop_steps(given, settler))
+            ledger = Ledger()
+            cosines.append(angles(given.network, _gradients(given, settler, ledger), exact[key][0])["cosine_worst"])
+            spent.append(ledger.backprop_steps(given.network, len(given.x)))
             left.append(exact[key][1])
         found = {"cosine": median(cosines), "cosine_least": min(cosines), "cosines": cosines}
         price = {"backprop_steps": max(spent), "backprop_steps_each": spent}
         yield {"kind": "angle", "group": group, "name": label, **price, **found, "reference_residual": max(left)}
 
 
-def _gradients(given: Task, settler: Settler) -> list[torch.Tensor]:
+def _gradients(given: Task, settler: Settler, ledger: Ledger | None = None) -> list[torch.Tensor]:
     """Of the summed objective."""
-    settled = settler.settle(given.network, given.x, given.target, given.objective)
+    settled = settler.settle(given.network, given.x, given.target, given.objective, ledger)
     return Contrast().gradients(given.network, settled)
 
 
