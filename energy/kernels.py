@@ -19,7 +19,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-SMALL: Final = 1 << 15  # elements below which a call of a compiled kernel costs more than the passes it saves
+SMALL: Final = 1 << 18  # elements below which a call of a compiled kernel costs more than the passes it saves
 _smallest: ContextVar[int | None] = ContextVar("smallest", default=None)
 
 
