@@ -102,7 +102,7 @@ def test_a_held_mean_stays_where_it_settled_freely() -> None:
 
 
 def test_a_closing_solve_is_asked_for() -> None:
-    """Without `keep=False` the state that a one-step solve starts from, and what its problem has heard, are left alone."""
+    """Without `keep=False` the state a one-step solve starts from, and what its problem has heard, are left alone."""
     network = nets.mlp(HardSigmoid(), norm=0.4)
     x = nets.batch(network)[0]
     for keep in (True, False):
