@@ -136,9 +136,9 @@ class EquilibriumPropagation(Dyadic, name="equilibrium_propagation"):
     exact gradient of that network's equilibrium as β → 0. Source: Scellier & Bengio 2017; Laborieux et al. 2021
     (centred).
 
-    By default the mean is settled with momentum, held, and δ settled about it, to tolerances that were measured to give
-    the worst layer a cosine of 0.95 or more with the exact gradient (docs/performance.md); `hold=false` settles mean
-    and difference together, which equals two relaxations at ±β/2."""
+    By default the mean is settled with momentum and held, and δ settled about it, to tolerances at which the worst
+    layer was measured to have a cosine of about 0.95 with the exact gradient where weights are not large
+    (docs/performance.md). `hold=false` settles mean and difference together, which equals two relaxations at ±β/2."""
 
     gamma: float = 1.0
     beta: float = 0.02
