@@ -1,5 +1,6 @@
 """The figure of the benchmarks: ratios of time with their intervals, angle against price, and how the price moves."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -85,9 +86,9 @@ class Curves:
             axes.axhline(self.level, color="#999999", linewidth=0.8, zorder=0)
         axes.set_xscale("log")
         at = sorted({across for points in self.lines.values() for across, _ in points})
-        if len(at) <= FEW:
-            axes.set_xticks(at, [f"{value:.0f}" if value >= 1000 else f"{value:.3g}" for value in at], fontsize=8)
-            axes.set_xticks([], minor=True)
+        ticks = at if len(at) <= FEW else _round(at[0], at[-1])
+        axes.set_xticks(ticks, [f"{value:.0f}" if value >= 1000 else f"{value:.3g}" for value in ticks], fontsize=8)
+        axes.set_xticks([], minor=True)
         if self.log:
             axes.set_yscale("log")
         axes.set_title(self.title)
@@ -158,6 +159,12 @@ def _lines(rows: Sequence[Row], column: str, by: Sequence[str]) -> dict[str, lis
     for row in rows:
         lines.setdefault(", ".join(row[key] for key in by), []).append((row["at"], row[column]))
     return lines
+
+
+def _round(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten between two numbers above 0."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [digit * 10.0**power for power in powers for digit in (1, 2, 5) if low <= digit * 10.0**power <= high]
 
 
 def _case(row: Row) -> str:
