@@ -1,10 +1,11 @@
-"""Named networks: importing this package puts mlp, vgg, vgg16, hopfield, hopfield_laborieux and resnet on the table of
+"""Named networks: importing this package puts mlp, vgg, vgg16, hopfield, hopfield_laborieux, resnet and softhebb on the table of
 components.
 """
 
 from models.hopfield import Hopfield, HopfieldLaborieux
 from models.mlp import MLP
 from models.resnet import ResNet
+from models.softhebb import SoftHebbNet
 from models.vgg import VGG, VGG16
 
-__all__ = ["MLP", "VGG", "VGG16", "Hopfield", "HopfieldLaborieux", "ResNet"]
+__all__ = ["MLP", "VGG", "VGG16", "Hopfield", "HopfieldLaborieux", "ResNet", "SoftHebbNet"]

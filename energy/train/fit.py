@@ -5,26 +5,32 @@ and reads everything else once per epoch.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from energy.component import describe
-from energy.ledger import backprop_multiply_adds
+from energy.data.dataset import Splits
+from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
 from energy.objectives import one_hot
+from energy.rules.local import Local
 from energy.train import checkpoint
 from energy.train.evaluate import score
+from energy.train.features import features
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
 from energy.train.meter import spread
 from energy.train.probe import probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
-from energy.train.record import CHECKPOINTS, FINAL, RECORD, RESULT, alone, read_lines, write_json
+from energy.train.readout import install, words
+from energy.train.record import CHECKPOINTS, FINAL, READOUT, RECORD, RESULT, alone, append_line, read_lines, write_json
 from energy.train.run import Run, digest, identity
 from energy.train.session import Session
 from energy.train.settings import settings
+from energy.train.units import populations
 
 NOTHING_MEASURED = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
 
@@ -59,13 +65,14 @@ def fit(run: Run) -> dict[str, Any]:
 def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     """The epochs that are still to be done, then the end."""
     run = session.run
-    total = run.train.epochs * session.steps_per_epoch
+    total = session.epochs * session.steps_per_epoch
     with bar(run.train.progress, run.title, total, session.step) as shown:
-        while session.epoch < run.train.epochs:
+        while session.epoch < session.epochs:
+            session.enter()
             train_epoch(session, interrupt, shown)
             finish_epoch(session)
             leave_if_asked(session, interrupt)
-    result = conclude(session)
+    result = conclude(session, interrupt)
     if interrupt.number:  # too late to stop this run, not too late for those after it
         raise interrupt.stopped(f"{run.title} was just finished, {session.folder / RESULT}")
     return result
@@ -100,12 +107,13 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     with session.clock.time("learn"):
         settled = session.learn(x, target)
-    objective = run.objective.value(settled.output, target)
+    objective = run.objective.value(settled.output, target) if session.scored else None
     session.guard.watch(objective, session.step)
     if session.guard.immediate:
         session.check()
     session.optimizer.step()
-    session.tally.add(objective, run.objective.predict(settled.output), labels, settled.solutions)
+    predicted = run.objective.predict(settled.output) if session.scored else None
+    session.tally.add(objective, predicted, labels, settled.solutions)
     session.step, session.batch = session.step + 1, session.batch + 1
 
 
@@ -113,9 +121,13 @@ def finish_epoch(session: Session) -> None:
     """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due each epoch."""
     run, start = session.run, time.perf_counter()
     objective, accuracy = session.tally.quality()
-    held = score(run, session.network, session.splits.validation) if len(session.splits.validation) else None
+    held = validate(session)
     asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
-    angle = probe_run(run, session.network, session.splits.train) if asked else NOTHING_MEASURED
+    angle, units = NOTHING_MEASURED, {}
+    if asked and isinstance(run.rule, Local):
+        units = {"units": populations(run, session.network, session.splits.train)}
+    elif asked:
+        angle = probe_run(run, session.network, session.splits.train)
     session.clock.seconds["total"] += time.perf_counter() - start
     line = {
         "epoch": session.epoch,
@@ -126,16 +138,71 @@ def finish_epoch(session: Session) -> None:
         "validation_objective": None if held is None else held["objective"],
         "validation_accuracy": None if held is None else held["accuracy"],
         "settle": session.tally.settling(),
-        "validation_settle": {} if held is None else held["settle"],
+        "validation_settle": {} if held is None else held.get("settle", {}),
         "diverged_layer": session.tally.diverged or None,
         **session.tally.spent(session.network),
         **angle,
+        **units,
         "seconds": session.clock.read(),
     }
     session.close_epoch(line, None if held is None else held["accuracy"])
-    say(run.train.progress, epoch_line(run.title, line, run.train.epochs))
+    say(run.train.progress, epoch_line(run.title, line, session.epochs))
     if not run.train.checkpoint_every:
         session.save()
+
+
+def validate(session: Session) -> dict[str, Any] | None:
+    """Objective and accuracy on the validation split, of the output layer or, where that does not learn, of a fresh
+    read-out when one is due; None without either.
+    """
+    run, images = session.run, session.splits.validation
+    if not len(images):
+        return None
+    if session.scored:
+        return score(run, session.network, images)
+    if not run.readout.every or (session.epoch + 1) % run.readout.every:
+        return None
+    lines: list[dict[str, Any]] = []
+    fit_readout(run, session.network, session.splits, Ledger(), lines.append)
+    return {"objective": None, "accuracy": max(line["validation_accuracy"] for line in lines)}
+
+
+def fit_readout(
+    run: Run, network: Network, splits: Splits, ledger: Ledger, report: Callable[[dict[str, Any]], None]
+) -> Any:
+    """A decoder fitted to the features of the training split, with the validation split beside it where there is one."""
+    train, validation = (
+        features(network, run.settler, images, run.train.evaluate_batch, ledger) if len(images) else None
+        for images in (splits.train, splits.validation)
+    )
+    assert train is not None  # a training split is never empty
+    return run.readout.fit(train, validation, splits.train.classes, run.seed, report)
+
+
+def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
+    """Fit the read-out and put it into the output layer; what that was, for the result."""
+    run, network, start = session.run, session.network, time.perf_counter()
+    ledger, lines = Ledger(), list[dict[str, Any]]()
+    (session.folder / READOUT).unlink(missing_ok=True)
+
+    def report(line: dict[str, Any]) -> None:
+        line["seconds"] = time.perf_counter() - start
+        lines.append(line)
+        append_line(session.folder / READOUT, line)
+        if interrupt.asked:
+            leave_if_asked(session, interrupt)
+
+    decoder = fit_readout(run, network, session.splits, ledger, report)
+    install(network, decoder)
+    say(run.train.progress, f"{run.title}: read-out, {words(lines[-1])}, {time.perf_counter() - start:.1f} s")
+    return {
+        "readout": describe(run.readout),
+        "readout_epochs": len(lines),
+        "readout_train_accuracy": lines[-1]["train_accuracy"],
+        "readout_validation_accuracy": lines[-1].get("validation_accuracy"),
+        "readout_feature_multiply_adds": ledger.multiply_adds,
+        "readout_seconds": time.perf_counter() - start,
+    }
 
 
 def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
@@ -147,15 +214,19 @@ def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
         raise stopped
 
 
-def conclude(session: Session) -> dict[str, Any]:
-    """Store the chosen weights, score the test split once, write ``result.json``, and let the checkpoints go."""
+def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
+    """Store the chosen weights, fit a read-out to them where the run asks for one, score the test split once, write
+    ``result.json``, and let the checkpoints go.
+    """
     run, folder = session.run, session.folder
     weights, which = session.final_weights()
+    session.network.load_state_dict(weights)
+    read = read_out(session, interrupt) if run.readout.fitted else {}
+    weights = session.network.state_dict()
     facts = {"run": describe(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
-    session.network.load_state_dict(weights)
     tested = score(run, session.network, session.splits.test)
-    result = {**summary(session, tested), "weights": which}
+    result = {**summary(session, tested), **read, "weights": which}
     write_json(folder / RESULT, result)
     say(run.train.progress, f"{run.title}: test accuracy {result['test_accuracy']:.2f} %, {folder / RESULT}")
     checkpoint.prune(folder / CHECKPOINTS, 0)

@@ -3,14 +3,16 @@
 No generator state is among it: every random draw is a function of (seed, purpose, epoch, step).
 """
 
+import fnmatch
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import Tensor
 
-from energy.component import describe
+from energy.component import ConfigurationError, describe, nearest
 from energy.network import Network
+from energy.rules.local import Local
 from energy.settle.settler import Settled
 from energy.train import checkpoint
 from energy.train.clock import Clock
@@ -18,7 +20,8 @@ from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
 from energy.train.provenance import provenance
 from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
-from energy.train.run import Run, Weights
+from energy.train.run import Order, Run, Weights
+from energy.train.transfer import carry_over
 
 
 class Session:
@@ -36,6 +39,14 @@ class Session:
         self.run, self.folder = run, folder
         self.device = run.place()
         self.network: Network = run.network()
+        self.stages = stages(run, self.network)
+        self.scored = not isinstance(run.rule, Local) or run.rule.of(self.network, len(self.network.layers)) is not None
+        if not self.scored and not run.readout.fitted:
+            raise ConfigurationError(
+                f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
+            )
+        if run.train.start:
+            carry_over(self.network, run.train.start, run.train.renamed)
         self.optimizer = run.optimizer.create(self.network)
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
@@ -47,9 +58,22 @@ class Session:
         self.totals: dict[str, Any] = {"multiply_adds": 0, "seconds": {}, "outcomes": {}, "sweeps": Counter()}
         self.breaks: list[dict[str, Any]] = []
 
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run: those of every stage."""
+        return self.run.train.epochs * len(self.stages)
+
+    def enter(self) -> None:
+        """Let the layers learn whose turn it is."""
+        learnt = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
+        for edge in self.network.edges:
+            edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learnt)
+
     def set_rate(self) -> float:
-        """Give every parameter group its learning rate for this step; the greatest of them."""
-        progress = self.epoch + self.batch / self.steps_per_epoch
+        """Give every parameter group its learning rate for this step; the greatest of them. Each stage has the whole
+        schedule.
+        """
+        progress = self.epoch % self.run.train.epochs + self.batch / self.steps_per_epoch
         for group in self.optimizer.param_groups:
             group["lr"] = self.run.schedule.rate(group["peak"], progress, self.run.train.epochs)
         return max(group["lr"] for group in self.optimizer.param_groups)
@@ -175,6 +199,27 @@ class Session:
             index, slot = name.split("/")
             state.setdefault(int(index), {})[slot] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def stages(run: Run, network: Network) -> list[set[str]]:
+    """Which layers learn in each part of a run, by name.
+
+    Raises:
+        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when no layer learns.
+    """
+    names = [layer.name for layer in network.layers]
+    for pattern in run.train.freeze:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigurationError(
+                f"train.freeze: no layer is called {pattern!r}; did you mean {nearest(pattern, names)!r}?"
+            )
+    awake = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in run.train.freeze)]
+    rule = run.rule
+    if isinstance(rule, Local):
+        awake = [name for name in awake if rule.of(network, names.index(name) + 1) is not None]
+    if not awake:
+        raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={rule.label} trains")
+    return [{name} for name in awake] if run.train.order is Order.GREEDY else [set(awake)]
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
