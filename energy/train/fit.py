@@ -217,7 +217,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
     """Everything a table needs to know about a finished run."""
     run, totals = session.run, session.totals
     plain = identity(run)
-    last = read_lines(session.folder / RECORD)[-1]
+    last = next(reversed(read_lines(session.folder / RECORD)), {})
     trained = session.step * run.train.batch_size
     return {
         "title": run.title,
@@ -233,7 +233,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "sweeps": spread(totals["sweeps"]),
         "outcomes": totals["outcomes"],
         "multiply_adds": totals["multiply_adds"],
-        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * trained),
+        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
         "seconds": {**totals["seconds"], "test": tested["seconds"]},
         "parameters": parameters(session.network),
         "evaluation": evaluation(run, tested),
@@ -248,7 +248,7 @@ def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
     """Validation accuracy of the weights the run ends with."""
     if session.best_weights and session.best is not None:
         return session.best["accuracy"]
-    return last["validation_accuracy"]
+    return last.get("validation_accuracy")
 
 
 def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
