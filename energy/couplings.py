@@ -15,7 +15,7 @@ product share one set of them."""
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,6 @@ from energy.potentials import per_sample
 
 Gradients = tuple[Tensor, ...]
 Shape = tuple[int, ...]
-
-WIDE: Final = 32  # channels from which a CPU multiplies patches faster than it runs the kernel for weight gradients
 
 
 class Coupling(nn.Module):
@@ -65,7 +63,9 @@ class Coupling(nn.Module):
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
         """What a rule without feedback needs of a coupling that has been linearised at `pre`."""
-        raise TypeError(f"{type(self).__name__} has no weights of neurons: local rules need Dense, Convolution or Block")
+        raise TypeError(
+            f"{type(self).__name__} has no weights of neurons: local rules need Dense, Convolution or Block"
+        )
 
     def _zeros(self, shape: Shape) -> Tensor:
         like = next(self.parameters(), torch.zeros(()))
@@ -337,7 +337,7 @@ class Convolution(Affine):
         return self._convolve(seen, weight.to(seen.dtype), None)
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        if self.groups == 1 and seen.device.type == "cpu" and len(seen[0]) >= WIDE:
+        if self.groups == 1 and seen.device.type == "cpu":  # its kernel for weight gradients is the slower one there
             return self._patched(seen, post).to(self.weight.dtype)
         return self._backward(post, seen, self.weight, [False, True, False])[1].to(self.weight.dtype)
 

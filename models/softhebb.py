@@ -93,7 +93,9 @@ class SoftHebbNet(Model, name="softhebb"):
     def _block(self, k: int, fan_in: int, prepare: list[nn.Module]) -> Block:
         groups = self.groups[k] if self.groups else 1
         if fan_in % groups or self.channels[k] % groups:
-            raise ConfigurationError(f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]} channels")
+            raise ConfigurationError(
+                f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]} channels"
+            )
         filters = Convolution(
             fan_in, self.channels[k], self.kernels[k], stride=self.stride, groups=groups, bias=self.bias
         )
@@ -141,7 +143,9 @@ def pooling(text: str) -> list[nn.Module]:
     kind, *numbers = text.split("_")
     kinds = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
     if kind not in kinds or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
-        raise ConfigurationError(f"pools: {text!r}: must be none, or max or avg with window, stride and padding: max_4_2_1")
+        raise ConfigurationError(
+            f"pools: {text!r}: must be none, or max or avg with window, stride and padding: max_4_2_1"
+        )
     return [kinds[kind](*map(int, numbers))]
 
 

@@ -131,7 +131,9 @@ def explain(line: Line) -> int:
 
 VERBS: Final = {
     "train": Verb("[name=value ...]", "train a network, test it once", train),
-    "evaluate": Verb("RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]", "score a trained network again", evaluate),
+    "evaluate": Verb(
+        "RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]", "score a trained network again", evaluate
+    ),
     "compare": Verb("[name=value ...]", "one network, several settlers, one table", compare),
     "data": Verb("list | check NAME ... | fetch NAME ...", "the data sets under $ENERGY_DATA", data),
     "table": Verb("FOLDER [RUN_FOLDER ...]", "published against measured, from results.csv and expected.json", table),

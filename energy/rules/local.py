@@ -130,9 +130,7 @@ class Local(Rule):
         return [
             change if change is not None else torch.zeros_like(parameter)
             for edge in network.edges
-            for parameter, change in zip(
-                edge.coupling.parameters(), found.get(edge.index, (None, None)), strict=False
-            )
+            for parameter, change in zip(edge.coupling.parameters(), found.get(edge.index, (None, None)), strict=False)
         ]
 
     @torch.no_grad()

@@ -223,9 +223,7 @@ class Course:
         self.decoder = Decoder(weight.to(device), bias.to(device))
         parameters = [torch.nn.Parameter(self.decoder.weight), torch.nn.Parameter(self.decoder.bias)]
         fused = device.type in {"cpu", "cuda"}
-        self.optimizer = torch.optim.Adam(
-            parameters, lr=readout.lr, weight_decay=readout.weight_decay, fused=fused
-        )
+        self.optimizer = torch.optim.Adam(parameters, lr=readout.lr, weight_decay=readout.weight_decay, fused=fused)
 
     def copy(self) -> Decoder:
         return Decoder(self.decoder.weight.clone(), self.decoder.bias.clone())

@@ -40,7 +40,9 @@ def units(network: Network, rule: Local, settler: Settler, x: Tensor, labels: Te
         law = rule.of(network, edge.target)
         if law is None:
             continue
-        opened = edge.coupling.filtered(states[edge.source], settled.drives[edge.target - 1], settled.points[edge.index])
+        opened = edge.coupling.filtered(
+            states[edge.source], settled.drives[edge.target - 1], settled.points[edge.index]
+        )
         drive = opened.drive.movedim(1, -1).unflatten(-1, (groups(opened), -1))
         found[network.layers[edge.target - 1].name] = {
             **_norms(law, opened.filters.weight),
@@ -74,7 +76,9 @@ def _winners(law: Plasticity, drive: Tensor, labels: Tensor) -> dict[str, float 
     size, sets = drive.shape[-1], drive.shape[-2]
     offsets = torch.arange(sets, device=wins.device).repeat(wins.shape[1] // sets) * size
     wins = wins + offsets
-    counts = torch.zeros(len(wins), size * sets, device=wins.device).scatter_add_(1, wins, torch.ones_like(wins).float())
+    counts = torch.zeros(len(wins), size * sets, device=wins.device).scatter_add_(
+        1, wins, torch.ones_like(wins).float()
+    )
     total = counts.sum(0)
     share = total / total.sum()
     classes = int(labels.max()) + 1
