@@ -137,7 +137,9 @@ class Setting(Component):
     def __post_init__(self) -> None:
         require(bool(re.fullmatch(r"[\w.+-]+", self.title)), self, "title", "a word of letters, digits, _ . + and -")
         require(_is_device(self.device), self, "device", "auto, cpu, cuda or cuda:<number>")
-        require(not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; `evaluate` takes nearest")
+        require(
+            not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; evaluate takes nearest"
+        )
 
     @property
     def folder(self) -> Path:
