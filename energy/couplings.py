@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from energy.component import ConfigurationError
 from energy.pooling import Pool
 from energy.potentials import per_sample
 
@@ -62,9 +63,12 @@ class Coupling(nn.Module):
         return counter.get_total_flops() // 2
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
-        """What a rule without feedback needs of a coupling that has been linearised at `pre`."""
-        raise TypeError(
-            f"{type(self).__name__} has no weights of neurons: local rules need Dense, Convolution or Block"
+        """What a rule without feedback needs of a coupling that has been linearised at `pre`.
+
+        Raises ConfigurationError where that is no population of neurons.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__}: no weights of neurons; local rules and read-outs need Dense, Convolution or Block"
         )
 
     def _zeros(self, shape: Shape) -> Tensor:
@@ -352,7 +356,7 @@ class Convolution(Affine):
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
         if self.pool is not None:
-            raise TypeError("Convolution with a pooling: neurons compete before it, so pool in the Block above")
+            raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
         return Filtered(self, pre, drive)
 
     def _point(self, point: Point | Tensor) -> Point:

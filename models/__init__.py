@@ -1,5 +1,5 @@
-"""Named networks: importing this package puts mlp, vgg, vgg16, hopfield, hopfield_laborieux, resnet and softhebb on the table of
-components.
+"""Named networks: importing this package puts mlp, vgg, vgg16, hopfield, hopfield_laborieux, resnet and softhebb on the
+table of components.
 """
 
 from models.hopfield import Hopfield, HopfieldLaborieux

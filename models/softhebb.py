@@ -27,7 +27,7 @@ class Padding(enum.Enum):
 
 
 class SoftHebbNet(Model, name="softhebb"):
-    """Blocks of batch norm without scale or shift, convolution, Triangle^p, pooling; then dense layers; then the output.
+    """Blocks of batch norm without scale or shift, convolution, Triangle^p, pooling; dense layers; the output.
 
     The default is the three-layer network for CIFAR-10 of Journé et al. (2023). One entry a convolution: `channels`,
     `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, 1 where
@@ -64,6 +64,8 @@ class SoftHebbNet(Model, name="softhebb"):
             require(len(getattr(self, name)) == count, self, name, f"{count} entries, one a convolution")
         for name in ("groups", "rectified"):
             require(len(getattr(self, name)) in {0, count}, self, name, f"empty or {count} entries")
+        require(all(one >= 1 for one in self.groups), self, "groups", "numbers >= 1")
+        require(self.centred or not any(self.rectified), self, "rectified", "0 unless centred")
         require(self.stride >= 1, self, "stride", "at least 1")
         require(0 < self.radius < math.inf, self, "radius", "above 0")
         require(1 < self.norm < math.inf, self, "norm", "above 1")
@@ -93,9 +95,7 @@ class SoftHebbNet(Model, name="softhebb"):
     def _block(self, k: int, fan_in: int, prepare: list[nn.Module]) -> Block:
         groups = self.groups[k] if self.groups else 1
         if fan_in % groups or self.channels[k] % groups:
-            raise ConfigurationError(
-                f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]} channels"
-            )
+            raise ConfigurationError(f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]}")
         filters = Convolution(
             fan_in, self.channels[k], self.kernels[k], stride=self.stride, groups=groups, bias=self.bias
         )
@@ -121,10 +121,10 @@ class SoftHebbNet(Model, name="softhebb"):
             else:
                 weight.uniform_(0, bound(self.radius, self.norm, neuron), generator=generator)
         output = network.edges[-1].coupling
-        size = output.filters.weight.shape[1] ** -0.5
+        size = output.get_parameter("filters.weight")[0].numel() ** -0.5
         for name in ("weight", "bias"):
             generator = stream(seed, f"init/output.{name}")
-            output.filters.get_parameter(name).uniform_(-size, size, generator=generator)
+            output.get_parameter(f"filters.{name}").uniform_(-size, size, generator=generator)
 
 
 def seen(network: Network, prepare: list[nn.Module]) -> int:
@@ -144,7 +144,7 @@ def pooling(text: str) -> list[nn.Module]:
     kinds = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
     if kind not in kinds or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
         raise ConfigurationError(
-            f"pools: {text!r}: must be none, or max or avg with window, stride and padding: max_4_2_1"
+            f"pools: {text!r}: must be none, or kind, window, stride and padding such as max_4_2_1"
         )
     return [kinds[kind](*map(int, numbers))]
 

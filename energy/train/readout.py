@@ -103,12 +103,12 @@ class Linear(Readout, name="linear"):
 
     def rate(self, epoch: int) -> float:
         """The learning rate in an epoch, counted from 0."""
-        shares: tuple[float, ...] = ()
+        percents: tuple[int, ...] = ()
         if self.epochs >= 50:
-            shares = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
+            percents = (20, 35, 50, 60, 70, 80, 90)
         elif self.epochs >= 20:
-            shares = (0.5, 0.75)
-        passed = sum(epoch >= int(share * self.epochs) for share in shares)
+            percents = (50, 75)
+        passed = sum(epoch >= percent * self.epochs // 100 for percent in percents)
         return self.lr if self.steady else self.lr / 2**passed
 
     @torch.no_grad()
@@ -286,16 +286,26 @@ def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int
     return 100 * float(right) / max(len(features), 1)
 
 
-def install(network: Network, decoder: Decoder) -> None:
-    """Put a linear decoder into the output layer.
+def seat(network: Network) -> Dense:
+    """The dense coupling into the output layer, where a linear decoder goes.
 
     Raises:
-        ConfigurationError: when the coupling into it is not a dense one with bias.
+        ConfigurationError: when it is not the only one, not dense, without bias, or reads the input.
     """
-    (edge,) = network.into(len(network.layers))
-    dense = getattr(edge.coupling, "filters", edge.coupling)
-    if not isinstance(dense, Dense) or dense.bias is None or dense.weight.shape != decoder.weight.shape:
-        raise ConfigurationError("readout: the coupling into the output layer must be dense, with bias")
+    edges = network.into(len(network.layers))
+    dense = getattr(edges[0].coupling, "filters", edges[0].coupling)
+    if len(edges) > 1 or not edges[0].source or not isinstance(dense, Dense) or dense.bias is None:
+        raise ConfigurationError("readout: needs one dense coupling with bias into the output layer, from a hidden one")
+    return dense
+
+
+def install(network: Network, decoder: Decoder) -> None:
+    """Put a linear decoder into the output layer; ConfigurationError as in :func:`seat`."""
+    dense = seat(network)
+    if dense.weight.shape != decoder.weight.shape:
+        shapes = f"{tuple(dense.weight.shape)}, the decoder's {tuple(decoder.weight.shape)}"
+        raise ConfigurationError(f"readout: the weight of the output layer has shape {shapes}")
+    assert dense.bias is not None
     with torch.no_grad():
         dense.weight.copy_(decoder.weight)
         dense.bias.copy_(decoder.bias)

@@ -138,7 +138,7 @@ class Setting(Component):
         require(bool(re.fullmatch(r"[\w.+-]+", self.title)), self, "title", "a word of letters, digits, _ . + and -")
         require(_is_device(self.device), self, "device", "auto, cpu, cuda or cuda:<number>")
         require(
-            not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; `evaluate` takes nearest"
+            not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; evaluate takes nearest"
         )
 
     @property

@@ -19,6 +19,7 @@ from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
 from energy.train.provenance import provenance
+from energy.train.readout import seat
 from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.train.run import Order, Run, Weights
 from energy.train.transfer import carry_over
@@ -40,8 +41,10 @@ class Session:
         self.device = run.place()
         self.network: Network = run.network()
         self.stages = stages(run, self.network)
-        self.scored = not isinstance(run.rule, Local) or run.rule.of(self.network, len(self.network.layers)) is not None
-        if not self.scored and not run.readout.fitted:
+        self.scored = self.scores(set().union(*self.stages))
+        if run.readout.fitted:
+            seat(self.network)
+        elif not self.scored and not run.train.start:
             raise ConfigurationError(
                 f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
             )
@@ -63,11 +66,16 @@ class Session:
         """Epochs of the whole run: those of every stage."""
         return self.run.train.epochs * len(self.stages)
 
+    def scores(self, learnt: set[str]) -> bool:
+        """Whether steps in which these layers learn have an objective: under a local rule, when the output is one."""
+        return not isinstance(self.run.rule, Local) or self.network.output.name in learnt
+
     def enter(self) -> None:
         """Let the layers learn whose turn it is."""
         learnt = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
         for edge in self.network.edges:
             edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learnt)
+        self.scored = self.scores(learnt)
 
     def set_rate(self) -> float:
         """Give every parameter group its learning rate for this step; the greatest of them. Each stage has the whole

@@ -11,7 +11,7 @@ from torch import Tensor
 from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Network
-from energy.rules.local import Local, Plasticity, groups
+from energy.rules.local import Local, Plasticity
 from energy.rules.softhebb import SoftHebb
 from energy.settle.settler import Settler
 from energy.train.run import Run
@@ -40,10 +40,9 @@ def units(network: Network, rule: Local, settler: Settler, x: Tensor, labels: Te
         law = rule.of(network, edge.target)
         if law is None:
             continue
-        opened = edge.coupling.filtered(
-            states[edge.source], settled.drives[edge.target - 1], settled.points[edge.index]
-        )
-        drive = opened.drive.movedim(1, -1).unflatten(-1, (groups(opened), -1))
+        drive, point = settled.drives[edge.target - 1], settled.points[edge.index]
+        opened = edge.coupling.filtered(states[edge.source], drive, point)
+        drive = law.competing(law.drive(opened), opened)
         found[network.layers[edge.target - 1].name] = {
             **_norms(law, opened.filters.weight),
             **_winners(law, drive, labels),
@@ -76,9 +75,8 @@ def _winners(law: Plasticity, drive: Tensor, labels: Tensor) -> dict[str, float 
     size, sets = drive.shape[-1], drive.shape[-2]
     offsets = torch.arange(sets, device=wins.device).repeat(wins.shape[1] // sets) * size
     wins = wins + offsets
-    counts = torch.zeros(len(wins), size * sets, device=wins.device).scatter_add_(
-        1, wins, torch.ones_like(wins).float()
-    )
+    counts = torch.zeros(len(wins), size * sets, device=wins.device)
+    counts.scatter_add_(1, wins, torch.ones_like(counts[:, :1]).expand(wins.shape))
     total = counts.sum(0)
     share = total / total.sum()
     classes = int(labels.max()) + 1
