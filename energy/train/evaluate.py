@@ -78,7 +78,7 @@ def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
 def decoder(
     run: Run, network: Network, splits: Splits, readout: Readout, ledger: Ledger, report: Report
 ) -> Callable[[Tensor], Tensor]:
-    """A decoder fitted to the features of the training split, with the validation split beside it where there is one."""
+    """A decoder fitted to the features of the training split, scored on the validation split where there is one."""
     train = features(network, run.settler, splits.train, run.train.evaluate_batch, ledger)
     beside = splits.validation if len(splits.validation) else None
     validation = beside and features(network, run.settler, beside, run.train.evaluate_batch, ledger)

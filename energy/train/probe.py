@@ -22,7 +22,6 @@ from energy.settle.settler import Settler
 from energy.train.optimizer import layer_of
 from energy.train.run import Run
 
-
 NOTHING_MEASURED: Final = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
 
 
