@@ -41,8 +41,9 @@ def probe(
 
 
 def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented. A local
-    rule has another aim than the objective, so no angle.
+    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
+
+    A local rule has another aim than the objective, so no angle.
     """
     if isinstance(run.rule, Local):
         return NOTHING_MEASURED
