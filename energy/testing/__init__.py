@@ -15,7 +15,7 @@ from energy.testing.model import check_model
 from energy.testing.objective import check_objective
 from energy.testing.potential import check_potential
 from energy.testing.relaxation import check_relaxation
-from energy.testing.rule import check_rule
+from energy.testing.rule import check_plasticity, check_rule
 from energy.testing.settler import check_settler
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "check_coupling",
     "check_model",
     "check_objective",
+    "check_plasticity",
     "check_potential",
     "check_relaxation",
     "check_rule",
