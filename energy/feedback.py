@@ -86,8 +86,8 @@ class Feedback(Component):
         weight = getattr(edge.coupling, "weight", None)
         if kind.rewired is Coupling.rewired or not isinstance(weight, Tensor):
             raise ConfigurationError(
-                f"feedback={self}: must be tied or direct: {name} is a {kind.__name__}, in which no other wires can take "
-                "the place of a weight"
+                f"feedback={self}: must be tied or direct: {name} is a {kind.__name__}, which has no weight "
+                "that others could replace"
             )
         scale = float(weight.detach().double().square().mean().sqrt())
         if not scale > 0:
