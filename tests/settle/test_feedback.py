@@ -497,7 +497,9 @@ def test_a_batch_is_learnt_through_any_wires() -> None:
         network = mlp(Tanh(), sizes=(6, 32, 16, 3))
         feedback.wire(network, seed=1)
         x, target = batch(network, 32)
-        optimizer = torch.optim.SGD([*network.parameters(), *(wires for _, wires in followers(network))], lr=0.1)
+        optimizer = torch.optim.SGD(
+            [*network.parameters(), *(wires for _, wires in followers(network))], lr=0.1, momentum=0.9
+        )
         first = float(CROSS.value(network(x), target).detach().mean())
         for step in range(100):
             renew(network, step)
