@@ -7,6 +7,7 @@ import pytest
 
 from energy.component import Component
 from energy.model import Model
+from energy.settle.dyadic import ContrastiveHebbian, Dyadic, EquilibriumPropagation
 from energy.testing import (
     check_component,
     check_feedback,
@@ -83,10 +84,10 @@ def test_feedback(cls: Any, device: str) -> None:
 
 
 @pytest.mark.parametrize("cls", entries("feedback"))
-@pytest.mark.parametrize("settler", ["equilibrium_propagation", "contrastive_hebbian"])
-def test_settlers_with_feedback_inside(cls: Any, settler: str, device: str) -> None:
+@pytest.mark.parametrize("settler", [EquilibriumPropagation, ContrastiveHebbian])
+def test_settlers_with_feedback_inside(cls: Any, settler: type[Dyadic], device: str) -> None:
     """At γ > 0 the wires carry δ, and the mean hears the weights."""
-    assert check_settler(Component.table["settler", settler](feedback=cls()), device=device) == []
+    assert check_settler(settler(feedback=cls()), device=device) == []
 
 
 @pytest.mark.parametrize("cls", entries("objective"))
