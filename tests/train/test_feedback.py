@@ -107,15 +107,17 @@ def test_adam_with_decay_in_the_gradient_knows_no_such_law() -> None:
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_an_optimiser_of_ones_own_keeps_the_law(foreach: bool) -> None:
+def test_an_optimiser_of_ones_own_takes_the_same_steps(foreach: bool) -> None:
     """Some write into the gradients they are given, so weight and wires must not share one."""
-    network = wired(KolenPollack())
+    network, reference = wired(KolenPollack()), wired(KolenPollack())
     everything = [*network.parameters(), *(wires for _, wires in followers(network))]
     descent = torch.optim.SGD(everything, lr=0.1, momentum=0.9, nesterov=True, foreach=foreach)
-    before = differences(network)
+    before, other = differences(network), SGD(momentum=0.9, nesterov=True).create(reference)
     for number in range(len(RATES)):
         step(network, descent, number)
+        step(reference, other, number)
     assert worst(differences(network), before) < 1e-12
+    assert worst([p.detach() for p in network.parameters()], [p.detach() for p in reference.parameters()]) < 1e-12
 
 
 def test_a_frozen_layer_and_its_wires_stay() -> None:
