@@ -19,7 +19,7 @@ from energy.train.evaluate import decoder, score
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
 from energy.train.meter import spread
-from energy.train.probe import NOTHING_MEASURED, probe_run
+from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
 from energy.train.readout import install, words
@@ -136,6 +136,7 @@ def finish_epoch(session: Session) -> None:
         **session.tally.spent(session.network),
         **angle,
         **units,
+        **alignment(session.network),
         "seconds": session.clock.read(),
     }
     session.close_epoch(line, None if held is None else held["accuracy"])

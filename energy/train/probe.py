@@ -5,6 +5,7 @@ same relaxation reaches when it runs on. At gamma = 0 that is back-propagation.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from energy.data.images import Images
+from energy.feedback import wiring
 from energy.network import Network
 from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
@@ -59,6 +61,27 @@ def reference(settler: Settler, dtype: torch.dtype = torch.float32) -> Implicit:
     tolerance = min(tight, settler.relax.tolerance or tight)
     onward = dataclasses.replace(settler.relax, max_steps=budget, tolerance=tolerance)
     return Implicit(gamma=settler.gamma, relax=onward, nudged=onward)
+
+
+def alignment(network: Network) -> dict[str, dict[str, float | None]]:
+    """How the wires that carry the difference down stand to the weights W they replace, by the layer that W drives.
+
+    Returns:
+        ``feedback_angle``: of B and W taken as vectors, in degrees, None where one of them is zero;
+        ``feedback_agreement``: percent of the entries with equal signs. Both empty where the weights serve.
+    """
+    found: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
+    wires = wiring(network)
+    for layer, weight, other in () if wires is None else wires.matrices(network):
+        pair = found.setdefault(layer, ([], []))
+        pair[0].append(weight)
+        pair[1].append(other)
+    cosines = {layer: cosine(*pair) for layer, pair in found.items()}
+    signs = {layer: (torch.cat([t.flatten().sign() for t in side]) for side in pair) for layer, pair in found.items()}
+    return {
+        "feedback_angle": {k: None if c is None else math.degrees(math.acos(c)) for k, c in cosines.items()},
+        "feedback_agreement": {k: 100 * (a == b).double().mean().item() for k, (a, b) in signs.items()},
+    }
 
 
 def angles(network: Network, given: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, Any]:

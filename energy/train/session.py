@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import ConfigurationError, describe, nearest
+from energy.feedback import renew
 from energy.network import Network
 from energy.rules.local import Local
 from energy.settle.settler import Settled
@@ -91,6 +92,7 @@ class Session:
         that is not.
         """
         run, ledger = self.run, self.tally.ledger
+        renew(self.network, self.step)
         try:
             return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except ValueError as error:
