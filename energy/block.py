@@ -49,6 +49,14 @@ class Block(Coupling):
         self.prepare, self.filters = nn.Sequential(*prepare), filters
         self.centred, self.rectified = centred, rectified
 
+    @property
+    def weight(self) -> nn.Parameter:
+        """That of the filters."""
+        return self.filters.weight
+
+    def rewired(self, point: Opening, weight: Tensor) -> Opening:
+        return point._replace(inner=self.filters.rewired(point.inner, weight))
+
     def shape(self, pre: Shape) -> Shape:
         return self.filters.shape(self._seen(pre))
 

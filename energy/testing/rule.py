@@ -31,6 +31,7 @@ def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu
     if isinstance(rule, Local):
         return check_plasticity(rule, device=device)
     settler, network, (x, target) = settler or DualPropagation(), contracting(device), batch(device)
+    settler.wire(network)
     before = [p.detach().clone() for p in network.parameters()]
     settled = settler.settle(network, x, target, SquaredError())
     gradients = [g.clone() for g in rule.gradients(network, settled)]

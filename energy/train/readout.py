@@ -155,8 +155,9 @@ class Power(Linear, name="power"):
 
 
 class Ridge(Readout, name="ridge"):
-    """The closed form W = Yᵀ X (XᵀX + λ n σ² I)⁻¹ on centred features of mean square σ², targets ±1; strength is λ. The
-    smaller of D and n is inverted."""
+    """The closed form W = Yᵀ X (XᵀX + λ n σ² I)⁻¹ on centred features of mean square σ², targets ±1; `strength` is λ.
+
+    Of D and n the smaller is inverted."""
 
     strength: float = 1e-3
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import ConfigurationError, describe, nearest
+from energy.feedback import renew
 from energy.network import Network
 from energy.rules.local import Local
 from energy.settle.settler import Settled
@@ -91,6 +92,7 @@ class Session:
         that is not.
         """
         run, ledger = self.run, self.tally.ledger
+        renew(self.network, self.step)
         try:
             return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except ValueError as error:
@@ -154,7 +156,7 @@ class Session:
         """The weights the run ends with, and which they are."""
         if self.best is not None and self.best_weights:
             return self.best_weights, f"best validation, epoch {self.best['epoch']}"
-        return self.network.state_dict(), f"last, epoch {self.epoch - 1}"
+        return self.network.state_dict(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
 
     def _add_up(self) -> None:
         self.totals["multiply_adds"] += self.tally.ledger.multiply_adds
@@ -210,10 +212,10 @@ class Session:
 
 
 def stages(run: Run, network: Network) -> list[set[str]]:
-    """Which layers learn in each part of a run, by name.
+    """Which layers learn in each part of a run, by name; no part where all are frozen and a read-out is fitted to them.
 
     Raises:
-        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when no layer learns.
+        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when nothing learns.
     """
     names = [layer.name for layer in network.layers]
     for pattern in run.train.freeze:
@@ -225,6 +227,8 @@ def stages(run: Run, network: Network) -> list[set[str]]:
     rule = run.rule
     if isinstance(rule, Local):
         awake = [name for name in awake if rule.of(network, names.index(name) + 1) is not None]
+    if not awake and run.readout.fitted:
+        return []
     if not awake:
         raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={rule.label} trains")
     return [{name} for name in awake] if run.train.order is Order.GREEDY else [set(awake)]
