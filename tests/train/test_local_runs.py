@@ -134,6 +134,21 @@ def test_a_read_out_in_between_scores_the_layers_on_the_validation_split(make: M
     assert result["weights"] == "best validation, epoch 1" and result["validation_accuracy"] == scores[1]
 
 
+def test_what_is_said_of_a_read_out_that_stopped_early_is_true_of_its_weights(make: Maker) -> None:
+    """Features in float64, so that the stored network and the decoder score alike."""
+    run = make(
+        readout={"epochs": 12, "patience": 2, "lr": 0.3, "dropout": 0.0},
+        train={"epochs": 1},
+        data={"validation": 0.3},
+        precision="float64",
+    )
+    result, told = fit(run), lines(run, READOUT)
+    best = max(k for k, line in enumerate(told) if line["kept"])
+    assert best < len(told) - 1  # or the test says nothing
+    assert result["readout_validation_accuracy"] == told[best]["validation_accuracy"]
+    assert evaluate(run.folder, "validation")["accuracy"] == told[best]["validation_accuracy"]
+
+
 # broken and continued
 
 

@@ -32,6 +32,7 @@ from energy.train.readout import (
     accuracy,
     dropped,
     install,
+    kept,
     seat,
 )
 from energy.train.run import Run
@@ -158,6 +159,7 @@ def test_early_stopping_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[dict[str, Any]] = []
     found = Linear(epochs=10, patience=2, least=0.01).fit(train, train, 4, 0, lines.append)
     assert [line["validation_accuracy"] for line in lines] == [50.0, 60.0, 60.005, 60.009]
+    assert kept(lines) == lines[1] and kept([{"epoch": 0}, {"epoch": 1}]) == {"epoch": 1}
     wanted = Linear(epochs=2).fit(train, None, 4, 0, told)
     assert torch.equal(found.weight, wanted.weight) and torch.equal(found.bias, wanted.bias)
 
