@@ -22,7 +22,7 @@ from energy.train.meter import spread
 from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
-from energy.train.readout import install, words
+from energy.train.readout import install, kept, words
 from energy.train.record import CHECKPOINTS, FINAL, READOUT, RECORD, RESULT, alone, append_line, read_lines, write_json
 from energy.train.run import Run, digest, identity
 from energy.train.session import Session
@@ -158,7 +158,7 @@ def validate(session: Session) -> dict[str, Any] | None:
         return None
     lines: list[dict[str, Any]] = []
     decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
-    return {"objective": None, "accuracy": max(line["validation_accuracy"] for line in lines)}
+    return {"objective": None, "accuracy": kept(lines)["validation_accuracy"]}
 
 
 def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
@@ -175,12 +175,13 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
             leave_if_asked(session, interrupt)
 
     install(network, decoder(run, network, session.splits, run.readout, ledger, report))
-    say(run.train.progress, f"{run.title}: read-out, {words(lines[-1])}, {time.perf_counter() - start:.1f} s")
+    line = kept(lines)
+    say(run.train.progress, f"{run.title}: read-out, {words(line)}, {time.perf_counter() - start:.1f} s")
     return {
         "readout": describe(run.readout),
         "readout_epochs": len(lines),
-        "readout_train_accuracy": lines[-1]["train_accuracy"],
-        "readout_validation_accuracy": lines[-1].get("validation_accuracy"),
+        "readout_train_accuracy": line["train_accuracy"],
+        "readout_validation_accuracy": line.get("validation_accuracy"),
         "readout_feature_multiply_adds": ledger.multiply_adds,
         "readout_seconds": time.perf_counter() - start,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -122,10 +122,11 @@ class Linear(Readout, name="linear"):
             line = course.epoch(epoch)
             if validation:
                 line["validation_accuracy"] = accuracy(course.decoder, validation)
-            report(line)
             if not self.patience:
+                report(line)
                 continue
-            better = line["validation_accuracy"] > best[0] + self.least
+            better = line["kept"] = line["validation_accuracy"] > best[0] + self.least
+            report(line)
             waited = 0 if better else waited + 1
             best = (line["validation_accuracy"], course.copy()) if better else best
             if waited >= self.patience:
@@ -311,6 +312,11 @@ def install(network: Network, decoder: Decoder) -> None:
     with torch.no_grad():
         dense.weight.copy_(decoder.weight)
         dense.bias.copy_(decoder.bias)
+
+
+def kept(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The line of the epoch whose weights a fit gave back."""
+    return next(line for line in reversed(lines) if line.get("kept", True))
 
 
 def words(facts: Mapping[str, Any]) -> str:

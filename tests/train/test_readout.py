@@ -32,6 +32,7 @@ from energy.train.readout import (
     accuracy,
     dropped,
     install,
+    kept,
     seat,
 )
 from energy.train.run import Run
@@ -128,7 +129,7 @@ def test_the_rate_is_halved_where_the_schedule_says(epochs: int, halvings: list[
 
 @pytest.mark.parametrize(("share", "dropped_share"), [(0.5, 0.5), (0.3, 77 / 256), (0.9, 230 / 256)])
 def test_dropout_leaves_out_its_share_and_no_more(share: float, dropped_share: float) -> None:
-    """Of 400,000 entries; what is left is untouched, its mean over the share kept is unbiased, entries independent."""
+    """Of 400,000 entries; what is left is untouched, its mean over the share kept unbiased, entries independent."""
     values, rows = torch.rand(100, 40, dtype=torch.float64) + 1, torch.arange(100).flip(0)
     generator = stream(0, "dropout")
     draws = [dropped(values, rows, share, generator) for _ in range(100)]
@@ -152,12 +153,13 @@ def test_without_dropout_nothing_is_drawn() -> None:
 
 
 def test_early_stopping_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    """50, 60, then two that rise by less than `least`: it stops after the fourth and gives those of the second."""
+    """50, 60, then two that rise by less than `least`: it stops after four and gives the weights of the second."""
     train, said = sample(), iter([50.0, 60.0, 60.005, 60.009, 99.0])
     monkeypatch.setattr(page, "accuracy", lambda *_: next(said))
     lines: list[dict[str, Any]] = []
     found = Linear(epochs=10, patience=2, least=0.01).fit(train, train, 4, 0, lines.append)
     assert [line["validation_accuracy"] for line in lines] == [50.0, 60.0, 60.005, 60.009]
+    assert kept(lines) == lines[1] and kept([{"epoch": 0}, {"epoch": 1}]) == {"epoch": 1}
     wanted = Linear(epochs=2).fit(train, None, 4, 0, told)
     assert torch.equal(found.weight, wanted.weight) and torch.equal(found.bias, wanted.bias)
 
@@ -209,7 +211,7 @@ def test_nearest_by_brute_force(neighbours: int) -> None:
 
 def test_bfloat16_features_give_float32_weights() -> None:
     exact, low = sample(200), Features(sample(200).values.bfloat16(), sample(200).labels)
-    for readout in (Linear(epochs=5, lr=0.03, dropout=0.0), Power(epochs=5, lr=0.03), Ridge()):
+    for readout in (Linear(epochs=40, lr=0.03, dropout=0.0), Power(epochs=40, lr=0.03), Ridge()):
         found, wanted = readout.fit(low, None, 4, 0, told), readout.fit(exact, None, 4, 0, told)
         assert found.weight.dtype == found.bias.dtype == found(low.values).dtype == torch.float32
         assert abs(accuracy(found, low) - accuracy(wanted, exact)) <= 3
