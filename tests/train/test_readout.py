@@ -102,7 +102,7 @@ def test_a_linear_read_out_is_the_plain_torch_loop(readout: Linear, loss: Callab
 def test_its_line_says_what_the_epoch_was() -> None:
     """One epoch of one batch: objective and accuracy of the first weights."""
     train, lines = sample(), list[dict[str, Any]]()
-    first = Course(Linear(), train, 4, 0).copy()
+    first = Course(Linear(), train, 4, 0).decoder
     Linear(epochs=1, batch_size=57, dropout=0.0).fit(train, None, 4, 0, lines.append)
     scores = first(train.values)
     assert lines[0]["train_objective"] == pytest.approx(float(F.cross_entropy(scores, train.labels)), rel=1e-12)
