@@ -74,6 +74,12 @@ class Coupling(nn.Module):
         """`post` in a form that `adjoint` and `hebbian` take too: what both would do to it first, done once."""
         return post
 
+    def rewired(self, point: Any, weight: Tensor) -> Any:
+        """`point` with other wires of the same shape in the weight's place, for `adjoint` alone. To be defined by a
+        coupling that can tell its weight from its map.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define rewired(point, weight)")
+
     def adjoint(self, post: Tensor, point: Any) -> Tensor:
         """A′(point)ᵀ post."""
         with torch.enable_grad():
@@ -157,6 +163,9 @@ class Affine(Coupling):
     """
 
     bias: nn.Parameter | None
+
+    def rewired(self, point: Point, weight: Tensor) -> Point:
+        return point._replace(weight=weight.to(point.weight.dtype))
 
     def curvature(self, direction: Tensor, post: Tensor, point: Any) -> None:
         return None

@@ -129,6 +129,9 @@ class Settler(Component):
         """
         return self.settle(network, x, target, objective, ledger)
 
+    def wire(self, network: Network, *, seed: int = 0) -> None:
+        """Lay what this method needs in `network` beside its weights, once they are initialised; `Run.network` does."""
+
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
         """The output without a nudge: one bottom-up pass, then the free equilibrium where γ > 0."""

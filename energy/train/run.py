@@ -153,13 +153,15 @@ class Run(Setting):
         self.settler.admit(self.objective)
 
     def network(self) -> Network:
-        """The network at its initial weights, on the device, laid out as the convolution kernels like it.
+        """The network at its initial weights, with the wires of its settler, on the device, laid out as the convolution
+        kernels like it.
 
         Raises:
-            ConfigurationError: when the objective does not fit its output.
+            ConfigurationError: when the objective does not fit its output, or the settler's wires its couplings.
         """
         network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
         self.objective.check(network.output.potential)
+        self.settler.wire(network, seed=self.seed)
         network.to(self.place(), self.precision.weight)
         return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 

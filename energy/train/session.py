@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import describe
+from energy.feedback import renew
 from energy.network import Network
 from energy.settle.settler import Settled
 from energy.train import checkpoint
@@ -59,6 +60,7 @@ class Session:
         that is not.
         """
         run, ledger = self.run, self.tally.ledger
+        renew(self.network, self.step)
         try:
             return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except ValueError as error:
