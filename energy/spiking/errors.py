@@ -42,11 +42,19 @@ class SpikeError(Component):
 
 
 class LocalError(SpikeError):
-    """C = Σ_t C_t(x[t]): known while the trial runs, which causal credit needs."""
+    """C = Σ_t C_t(x[t]): known while the trial runs, which causal credit needs; a subclass gives `cost` and `at`."""
+
+    def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
+        """C_t(x[t]) of each sample, (B,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define cost(trace, target, t, steps, decay)")
 
     def at(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
         """∂C_t/∂x[t], (B, C), of the trace at step t of a trial of `steps`."""
         raise NotImplementedError(f"{type(self).__name__} must define at(trace, target, t, steps, decay)")
+
+    def value(self, train: Train, target: Tensor) -> Tensor:
+        steps = len(train.traces)
+        return torch.stack([self.cost(train.traces[t], target, t, steps, train.decay) for t in range(steps)]).sum(0)
 
     def gradient(self, train: Train, target: Tensor) -> Tensor:
         steps = len(train.traces)
@@ -75,9 +83,8 @@ class VanRossum(LocalError, name="van_rossum"):
             found.append(trace)
         return found
 
-    def value(self, train: Train, target: Tensor) -> Tensor:
-        wanted = torch.tensor(self.wanted(len(train.traces), train.decay), dtype=target.dtype, device=target.device)
-        return (train.traces - wanted.view(-1, 1, 1) * target).square().sum((0, 2)) / 2
+    def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
+        return self.at(trace, target, t, steps, decay).square().sum(1) / 2
 
     def at(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
         return torch.sub(trace, target, alpha=self.wanted(steps, decay)[t])

@@ -17,11 +17,11 @@ from energy.train import checkpoint
 from energy.train.evaluate import score
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
-from energy.train.meter import spread
+from energy.train.meter import ACTIVITY, spread
 from energy.train.probe import probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
-from energy.train.record import CHECKPOINTS, FINAL, RECORD, RESULT, alone, read_lines, write_json
+from energy.train.record import CHECKPOINTS, FINAL, OBSERVED, RECORD, RESULT, alone, read_lines, write_json
 from energy.train.run import Run, digest, identity
 from energy.train.session import Session
 from energy.train.settings import settings
@@ -100,7 +100,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     with session.clock.time("learn"):
         settled = session.learn(x, target)
-    objective = run.objective.value(settled.output, target)
+    objective = run.settler.value(run.objective, settled, target)
     session.guard.watch(objective, session.step)
     if session.guard.immediate:
         session.check()
@@ -129,6 +129,7 @@ def finish_epoch(session: Session) -> None:
         "validation_settle": {} if held is None else held["settle"],
         "diverged_layer": session.tally.diverged or None,
         **session.tally.spent(session.network),
+        **session.tally.fired(),
         **angle,
         "seconds": session.clock.read(),
     }
@@ -156,6 +157,9 @@ def conclude(session: Session) -> dict[str, Any]:
     session.network.load_state_dict(weights)
     tested = score(run, session.network, session.splits.test)
     result = {**summary(session, tested), "weights": which}
+    observed = run.settler.observe(session.network, session.splits.test.take(slice(0, 1))[0])
+    if observed is not None:
+        write_json(folder / OBSERVED, observed)
     write_json(folder / RESULT, result)
     say(run.train.progress, f"{run.title}: test accuracy {result['test_accuracy']:.2f} %, {folder / RESULT}")
     checkpoint.prune(folder / CHECKPOINTS, 0)
@@ -210,6 +214,7 @@ def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
         "relaxation": plain.get("relax") if run.settler.gamma else "one bottom-up pass",
         "settle": tested["settle"],
         "multiply_adds": tested["multiply_adds"],
+        **{name: tested[name] for name in ACTIVITY if name in tested},
     }
 
 

@@ -32,7 +32,7 @@ from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.stream import stream
 from energy.train.evaluate import load
-from energy.train.probe import angles, reference
+from energy.train.probe import angles
 from models import Hopfield
 from tests.benchmarks.tasks import CLASSES, EAGER, Task, backprop, backprop_steps, channels_last, settled
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
@@ -177,7 +177,7 @@ def _angles(group: str, tasks: list[Task], tested: dict[str, Settler]) -> Iterat
     for label, settler in tested.items():
         cosines, spent, left = [], [], []
         for number, given in enumerate(tasks):
-            onward = reference(settler)
+            onward = settler.reference()
             key = (number, repr(onward.relax))
             exact[key] = exact.get(key) or _exact(given, onward)
             ledger = Ledger()
