@@ -81,7 +81,9 @@ class Kernel:
         # it was wrong (torch 2.13). Eight elements, or columns, do, since none knows of the others.
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        traced = make_fx(lambda *given: self.plain(*given, *constants))(*(tensor[..., :8].clone() for tensor in tensors))
+        traced = make_fx(lambda *given: self.plain(*given, *constants))(
+            *(tensor[..., :8].clone() for tensor in tensors)
+        )
         return torch.compile(traced, dynamic=True, fullgraph=True)
 
 

@@ -21,8 +21,8 @@ class Priced(Protocol):
     def source(self) -> int: ...
     def fire(self, layer: str, spikes: Any, operations: Any) -> None:
         """A layer fired so many spikes, which cost so many synaptic operations."""
-        self.spikes[layer] += spikes
-        self.synaptic[layer] += operations
+        self.spikes[layer] = self.spikes[layer] + spikes
+        self.synaptic[layer] = self.synaptic[layer] + operations
 
     def read(self) -> dict[str, Counter[str]]:
         """All counts as numbers; reads the device where spikes were counted on it."""
@@ -42,8 +42,8 @@ class Graph(Protocol):
 
 @dataclass
 class Ledger:
-    """Counts by phase. `applications` is in coupling applications × samples, `multiply_adds` what they cost. `spikes` and
-    `synaptic` (operations) are by layer, numbers or tensors of one number, of which `read` makes numbers.
+    """Counts by phase. `applications` is in coupling applications × samples, `multiply_adds` what they cost. `spikes`
+    and `synaptic` (operations) are by layer, numbers or tensors of one number, of which `read` makes numbers.
     """
 
     applications: Counter[str] = field(default_factory=Counter)
@@ -59,8 +59,8 @@ class Ledger:
 
     def fire(self, layer: str, spikes: Any, operations: Any) -> None:
         """A layer fired so many spikes, which cost so many synaptic operations."""
-        self.spikes[layer] += spikes
-        self.synaptic[layer] += operations
+        self.spikes[layer] = self.spikes[layer] + spikes
+        self.synaptic[layer] = self.synaptic[layer] + operations
 
     def read(self) -> dict[str, Counter[str]]:
         """All counts as numbers; reads the device where spikes were counted on it."""

@@ -1,4 +1,4 @@
-"""Networks of the shapes that spiking networks have: convolutions with a pooling here and there, dense layers, no biases."""
+"""Networks of the shapes that spiking networks have: convolutions with some pooling, dense layers, no biases."""
 
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ class SpikingNet(Model, name="spiking"):
         for k, size in enumerate(self.dense, start=1):
             below = math.prod(network.shape(len(network.layers)))
             network.add(Dense(below, size, bias=False), self.hidden, name=f"dense{k}")
-        network.add(Dense(math.prod(network.shape(len(network.layers))), classes, bias=False), self.output, name="output")
+        network.add(
+            Dense(math.prod(network.shape(len(network.layers))), classes, bias=False), self.output, name="output"
+        )
         gaussian(network, seed, self.gain)
         return network

@@ -1,12 +1,13 @@
 """Spiking networks: the settlers whose inference phase runs through time.
 
-Every layer of the network is a population of leaky integrate-and-fire units (`energy.spiking.neurons`), the potentials of
-the layers take no part, and an input is shown for T steps. What is descended is a distance of the output's spike trains
-(`energy.spiking.errors`); the run's objective only reads a class from the score. γ is 0: activity goes up, errors go down.
+Every layer of the network is a population of leaky integrate-and-fire units (`energy.spiking.neurons`), the potentials
+of the layers take no part, and an input is shown for T steps. What is descended is a distance of the output's spike
+trains (`energy.spiking.errors`); the run's objective only reads a class from the score. γ is 0: activity goes up,
+errors go down.
 
 `spiking` is a reconstruction of, and inspired by, the cortical microcircuit of Yang & Li (arXiv 2205.07292), from what
-its abstract says. Each unit has a basal compartment u (drive from below), an apical one c (error from above) and a soma s.
-An excitatory pyramidal cell z⁺ and its inhibitory twin z⁻ share the basal drive and are nudged apart by the apical
+its abstract says. Each unit has a basal compartment u (drive from below), an apical one c (error from above) and a soma
+s. An excitatory pyramidal cell z⁺ and its inhibitory twin z⁻ share the basal drive and are nudged apart by the apical
 current, a dyad whose normalised difference δ = (z⁺ − z⁻)/β is the error that the layer below hears through wires of its
 own (`energy.feedback`):
 
@@ -157,8 +158,8 @@ class SpikingSettler(Settler):
 
 
 class Spiking(SpikingSettler, name="spiking"):
-    """The microcircuit: errors carried by dyads of compartments, down wires of their own; plasticity a product of what a
-    synapse sees. A reconstruction inspired by Yang & Li (arXiv 2205.07292); see `energy.settle.spiking`.
+    """The microcircuit: errors carried by dyads of compartments, down wires of their own; plasticity a product of what
+    a synapse sees. A reconstruction inspired by Yang & Li (arXiv 2205.07292); see `energy.settle.spiking`.
 
     With tied wires, `credit=adjoint` and β = 0 it is back-propagation through time with a surrogate gradient, without a
     tape. Sign-concordant wires (`feedback=sign`) are the method's own.
@@ -187,9 +188,7 @@ class Spiking(SpikingSettler, name="spiking"):
             "credit",
             f"adjoint: the error {self.error.label} is known only when the trial is over",
         )
-        require(
-            not running or not self.rate_strength, self, "credit", "adjoint where rate_strength is above 0"
-        )
+        require(not running or not self.rate_strength, self, "credit", "adjoint where rate_strength is above 0")
 
     def wire(self, network: Network, *, seed: int = 0) -> None:
         self.feedback.wire(network, seed=seed)

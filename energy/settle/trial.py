@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energy import foreach
 from energy.component import ConfigurationError
 from energy.couplings import Affine, Gradients
 from energy.feedback import Direct, Wiring
@@ -58,8 +57,8 @@ class Trial:
         for edge in edges:
             if not isinstance(edge.coupling, Affine):
                 raise ConfigurationError(
-                    f"couplings.{edge.index}: is a {type(edge.coupling).__name__}; credit that keeps running traces needs "
-                    "affine couplings, or credit=adjoint"
+                    f"couplings.{edge.index}: is a {type(edge.coupling).__name__}; credit that keeps running traces "
+                    "needs affine couplings; or take credit=adjoint"
                 )
         nothing = self.sequence.new_empty(0)
         self.u, self.x, self.e = [nothing] * depth, [nothing] * (depth + 1), [nothing] * (depth + 1)

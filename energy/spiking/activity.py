@@ -1,7 +1,8 @@
 """A network whose layers are spiking units, run for T steps: the forward half of everything here.
 
-Time is folded into the batch for all couplings, (T·B, …), step by step, so that a coupling is applied once a layer; only
-the units' own recursion goes through time (`energy.spiking.neurons`). An input that is constant in time is heard once.
+Time is folded into the batch for all couplings, (T·B, …), step by step, so that a coupling is applied once a layer;
+only the units' own recursion goes through time (`energy.spiking.neurons`). An input that is constant in time is heard
+once.
 
 The potentials of the network's layers, which describe its rate-based reading, take no part. A bias is a current that
 flows at every step."""

@@ -1,7 +1,7 @@
 """What spikes cost on hardware that works only when one arrives: synaptic operations, one a spike and synapse.
 
-A spike of a unit reaches as many targets as the unit has synapses, its fan-out: all units above through a dense coupling,
-and through a convolution the positions that its window is part of, which are fewer at the border."""
+A spike of a unit reaches as many targets as the unit has synapses, its fan-out: all units above through a dense
+coupling, and through a convolution the positions that its window is part of, which are fewer at the border."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def synaptic(network: Network, layer: int, fired: Tensor) -> tuple[Tensor, Numbe
 
 
 def fan_out(coupling: Coupling, shape: Shape) -> int | float | Tensor:
-    """Synapses of each unit of a layer of `shape`: one number, or a tensor of `shape` where units differ. The mean for a
-    coupling that says only what it costs.
+    """Synapses of each unit of a layer of `shape`: one number, or a tensor of `shape` where units differ. The mean for
+    a coupling that says only what it costs.
     """
     if isinstance(coupling, Dense):
         return len(coupling.weight)

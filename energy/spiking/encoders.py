@@ -49,10 +49,10 @@ class Direct(Encoder, name="direct"):
 
 
 class Rate(Encoder, name="rate"):
-    """A spike at each step with probability gain·x, cut off at 0 and 1, independently: a Poisson train in discrete time.
+    """A spike at each step with probability gain·x, cut off at 0 and 1, independently: a Poisson train on a grid.
 
-    The noise is a function of `seed` and of the batch's own numbers, so that a continued run, and scoring twice, see the
-    same spikes, and another batch sees others.
+    The noise is a function of `seed` and of the batch's own numbers, so that a continued run, and scoring twice, see
+    the same spikes, and another batch sees others.
     """
 
     spikes: ClassVar[bool] = True

@@ -102,8 +102,8 @@ class Counted(SpikeError):
 
 
 class SpikeCount(Counted, name="spike_count"):
-    """C = ½ Σ_i e_i², e_i by how much a count misses its goal on the wrong side: too few spikes of the class's unit, too
-    many of another. On the right side of its goal a unit is left alone.
+    """C = ½ Σ_i e_i², e_i by how much a count misses its goal on the wrong side: too few spikes of the class's unit,
+    too many of another. On the right side of its goal a unit is left alone.
 
     Attributes:
         desired: the least count of the class's unit.
@@ -114,7 +114,7 @@ class SpikeCount(Counted, name="spike_count"):
     undesired: float = 1.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.undesired, self, "undesired", "at least 0")
+        require(self.undesired >= 0, self, "undesired", "at least 0")
         require(self.undesired < self.desired < float("inf"), self, "desired", "above undesired, and finite")
 
     def missed(self, spikes: Tensor, target: Tensor) -> Tensor:

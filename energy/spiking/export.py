@@ -78,7 +78,9 @@ def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str
     ]
     if coupling.pool is not None:
         if not isinstance(coupling.pool, AveragePool):
-            raise ConfigurationError(f"{name}: {type(coupling.pool).__name__} has no counterpart in NIR; average pooling has")
+            raise ConfigurationError(
+                f"{name}: {type(coupling.pool).__name__} has no counterpart in NIR; average pooling has"
+            )
         size, stride = np.array([coupling.pool.size] * 2), np.array([coupling.pool.stride] * 2)
         nodes.append((f"{name}_pool", nir.AvgPool2d(size, stride, np.array([0, 0]))))
     return nodes

@@ -9,9 +9,10 @@ Three types of cells in every layer
                 below it cancels what the pyramidal cell would say without an error, so that δ = (z⁺ − z⁻)/β is heard.
     relay       inhibitory. Repeats what a cell of another layer says, with the other sign.
 
-and two kinds of connectivity: direct, excitatory; relayed, inhibitory. A net weight W is W⁺ − W⁻ with W± ≥ 0, one of the
-two zero: no cell excites and inhibits (Dale's law). Each pair of cells is joined back by the kind that joins it forth, so
-that feedback has the signs of the weights, sign(B) = sign(W), and magnitudes of its own: nothing is ever copied."""
+and two kinds of connectivity: direct, excitatory; relayed, inhibitory. A net weight W is W⁺ − W⁻ with W± ≥ 0, one of
+the two zero: no cell excites and inhibits (Dale's law). Each pair of cells is joined back by the kind that joins it
+forth, so that feedback has the signs of the weights, sign(B) = sign(W), and magnitudes of its own: nothing is ever
+copied."""
 
 from __future__ import annotations
 
@@ -53,8 +54,8 @@ def pathways(weight: Tensor) -> Pathways:
 
 
 def reciprocity(network: Network) -> dict[str, float]:
-    """The share of the synapses of each layer that are joined back by the kind that joins them forth, by the names of the
-    layers that have wires of their own; 1 where Dale's law holds both ways. Tied layers are reciprocal by definition.
+    """The share of the synapses of each layer that are joined back by the kind that joins them forth, by the names of
+    the layers that have wires of their own; 1 where Dale's law holds both ways. Tied layers are reciprocal.
     """
     laid = wiring(network)
     found = {layer.name: 1.0 for layer in network.layers[1:]}
@@ -81,7 +82,9 @@ def dale(network: Network) -> list[str]:
         if bool(((split.direct > 0) & (split.relayed > 0)).any()):
             faults.append(f"{name}: a cell both excites and inhibits another")
     shares = reciprocity(network).items()
-    return faults + [f"{name}: {1 - share:.1%} of its pairs change kind on the way back" for name, share in shares if share < 1]
+    return faults + [
+        f"{name}: {1 - share:.1%} of its pairs change kind on the way back" for name, share in shares if share < 1
+    ]
 
 
 @dataclass

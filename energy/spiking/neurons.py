@@ -9,8 +9,8 @@ The way back, for an apical current c[t] = −∂C/∂x[t], with the surrogate's
     p[t] = c[t] + κ p[t+1],     δ[t] = D(v[t], (1 − κ) p[t] + r[t] δ[t+1]) + λ (1 − s[t]) δ[t+1]
 
 so that δ = −∂C/∂I. r is the derivative of the reset by the spike, −λu[t] or −θ; 0 where the reset is detached, and then
-it counts as a constant. All states are (T, M): time, then batch and units in one axis. Two loops over time, each of them
-one compiled pass over memory inside `energy.kernels.fused`.
+it counts as a constant. All states are (T, M): time, then batch and units in one axis. Two loops over time, each of
+them one compiled pass over memory inside `energy.kernels.fused`.
 
 Source: the discrete unit is that of Zhang & Li (NeurIPS 2020, code TSSL-BP); surrogate gradients of Neftci, Mostafa &
 Zenke (2019)."""

@@ -22,8 +22,8 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
 
     On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when
     settled again and for a permuted batch; weights, `.grad`, x and target stay as they were; `predict` gives the free
-    output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is passed is the one that counts;
-    wrong shapes raise ValueError; float32 works."""
+    output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is passed is the
+    one that counts; wrong shapes raise ValueError; float32 works."""
     rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
     objective = SquaredError()
     before = [p.detach().clone() for p in network.parameters()]

@@ -82,8 +82,8 @@ class Tally:
         if not counts["spikes"] or not self.examples:
             return {}
         by_layer = {layer: spikes / self.examples for layer, spikes in counts["spikes"].items()}
-        operations = counts["synaptic"].total() / self.examples
-        return dict(zip(ACTIVITY, (sum(by_layer.values()), operations, by_layer), strict=True))
+        total, operations = (counts[name].total() / self.examples for name in ("spikes", "synaptic"))
+        return dict(zip(ACTIVITY, (total, operations, by_layer), strict=True))
 
     def _phase(self, phase: str) -> dict[str, Any]:
         steps, residual, converged = (torch.cat(self.samples[f"{what}/{phase}"]) for what in SAMPLES)

@@ -1,9 +1,10 @@
-"""A spiking network written out from its equations, step by step in time with autograd, sharing no code with the library.
+"""A spiking network written out from its equations, step by step with autograd, sharing no code with the library.
 
 Weights may be read by other values on the way back, which is what wires of their own amount to."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -79,7 +80,7 @@ def drive(coupling: Dense | Convolution, x: Tensor, back: Tensor | None) -> Tens
 
 
 class Unrolled:
-    """A chain of layers on inputs (T, B, …), step after step; afterwards currents, spikes and traces by layer and step."""
+    """A chain of layers on inputs (T, B, …), step after step; then currents, spikes and traces by layer and step."""
 
     def __init__(
         self,
@@ -116,7 +117,9 @@ class Unrolled:
                     u = rest[reset] + current
                 s = Step.apply(u - 1.0, SLOPES[slope])
                 x = (1 - smooth) * s + (smooth * self.traces[k][-1] if self.traces[k] else 0.0)
-                for kept, one in zip((self.currents, self.membranes, self.spikes, self.traces), (current, u, s, x), strict=True):
+                for kept, one in zip(
+                    (self.currents, self.membranes, self.spikes, self.traces), (current, u, s, x), strict=True
+                ):
                     kept[k].append(one)
                 below = x
 
@@ -146,7 +149,7 @@ def chain(*couplings: Any, shape: Sequence[int], seed: int = 0, gain: float = 1.
 def dense(seed: int = 0, bias: bool = True, gain: float = 1.6) -> Network:
     """8 – 20 – 15 – 4."""
     sizes = (8, 20, 15, 4)
-    layers = [Dense(a, b, bias=bias) for a, b in zip(sizes, sizes[1:], strict=False)]
+    layers = [Dense(a, b, bias=bias) for a, b in itertools.pairwise(sizes)]
     return chain(*layers, shape=(8,), seed=seed, gain=gain)
 
 

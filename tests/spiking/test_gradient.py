@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import pytest
@@ -103,18 +104,19 @@ def test_a_reset_that_is_not_detached_gives_another_gradient(reset: Reset) -> No
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("slope", SLOPES)
 def test_the_error_of_a_dyad_is_of_second_order(kind: str, slope: str) -> None:
-    """Halving β quarters it; measured where the arctangent and logistic curves are smooth. The fast sigmoid has a kink."""
+    """Halving β quarters it where Φ is smooth; the fast sigmoid has a kink in its slope."""
     network, feedback = dense(), build(Feedback, kind)
     wired(network, feedback)
     x, target = batch(network)
     limit = Spiking(surrogate=build(Surrogate, slope), feedback=feedback)
     wanted = gradients(limit, network, x, target)[:2]
     errors = [
-        gap(gradients(dataclasses.replace(limit, beta=beta), network, x, target)[:2], wanted) for beta in (0.1, 0.05, 0.025)
+        gap(gradients(dataclasses.replace(limit, beta=beta), network, x, target)[:2], wanted)
+        for beta in (0.1, 0.05, 0.025)
     ]
     assert errors[0] < 0.1
     if slope != "fast_sigmoid":
-        assert all(3.5 < a / b < 4.5 for a, b in zip(errors, errors[1:], strict=False)), errors
+        assert all(3.5 < a / b < 4.5 for a, b in itertools.pairwise(errors)), errors
 
 
 def test_a_borrowed_slope_has_the_limit_and_nothing_else() -> None:
