@@ -86,8 +86,8 @@ class Feedback(Component):
         weight = getattr(edge.coupling, "weight", None)
         if kind.rewired is Coupling.rewired or not isinstance(weight, Tensor):
             raise ConfigurationError(
-                f"feedback={self}: must be tied or direct: {name} is a {kind.__name__}, in which no other wires can take "
-                "the place of a weight"
+                f"feedback={self}: must be tied or direct: {name} is a {kind.__name__}, which has no weight "
+                "that others could replace"
             )
         scale = float(weight.detach().double().square().mean().sqrt())
         if not scale > 0:
@@ -164,11 +164,13 @@ class Sign(Feedback, name="sign"):
         require(0 <= self.agreement <= 1, self, "agreement", "in [0, 1]")
 
     def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        size = math.prod(site.shape)
+        magnitude, size = self.magnitude(site, seed, step, like), math.prod(site.shape)
+        if self.agreement == 1:
+            return magnitude
         generator = stream(seed, f"feedback/{site.name}/agreement", device=like.device)
         flipped = torch.randperm(size, generator=generator, device=like.device)[round(self.agreement * size) :]
         signs = torch.ones(size, dtype=like.dtype, device=like.device).index_fill_(0, flipped, -1.0)
-        return self.magnitude(site, seed, step, like) * signs.view(site.shape)
+        return magnitude * signs.view(site.shape)
 
     def magnitude(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
         return site.noise(seed, step, like).abs()

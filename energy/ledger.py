@@ -19,16 +19,6 @@ class Priced(Protocol):
 
     @property
     def source(self) -> int: ...
-    def fire(self, layer: str, spikes: Any, operations: Any) -> None:
-        """A layer fired so many spikes, which cost so many synaptic operations."""
-        self.spikes[layer] = self.spikes[layer] + spikes
-        self.synaptic[layer] = self.synaptic[layer] + operations
-
-    def read(self) -> dict[str, Counter[str]]:
-        """All counts as numbers; reads the device where spikes were counted on it."""
-        plain = {name: dict(counts) for name, counts in vars(self).items()}
-        return {name: Counter({k: _number(n) for k, n in counts.items()}) for name, counts in plain.items()}
-
     @property
     def multiply_adds(self) -> int: ...
 

@@ -98,7 +98,8 @@ class Trial:
         if t == 0 or len(self.sequence) > 1:
             self._hear(0, laid_out(self.sequence[t]), t)
         for layer in range(1, len(self.network.layers) + 1):
-            current = sum(self._says(edge) for edge in self.network.into(layer))
+            said = [self._says(edge) for edge in self.network.into(layer)]
+            current = sum(said[1:], said[0])
             before, self.u[layer - 1] = self.u[layer - 1], current
             if t:
                 self.u[layer - 1] = self.neuron.carried(before) + current

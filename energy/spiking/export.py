@@ -72,17 +72,19 @@ def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str
     if isinstance(coupling, Dense):
         flat = [(f"{name}_flat", nir.Flatten({"input": np.array(shape)}, start_dim=0))] if len(shape) > 1 else []
         return [*flat, (f"{name}_weight", nir.Affine(weight, bias))]
-    stride, padding = (coupling.stride,) * 2, (coupling.padding,) * 2
     nodes: list[tuple[str, Any]] = [
-        (f"{name}_weight", nir.Conv2d(tuple(shape[1:]), weight, stride, padding, 1, coupling.groups, bias))
+        (
+            f"{name}_weight",
+            nir.Conv2d((shape[1], shape[2]), weight, coupling.stride, coupling.padding, 1, coupling.groups, bias),
+        )
     ]
     if coupling.pool is not None:
         if not isinstance(coupling.pool, AveragePool):
             raise ConfigurationError(
                 f"{name}: {type(coupling.pool).__name__} has no counterpart in NIR; average pooling has"
             )
-        size, stride = np.array([coupling.pool.size] * 2), np.array([coupling.pool.stride] * 2)
-        nodes.append((f"{name}_pool", nir.AvgPool2d(size, stride, np.array([0, 0]))))
+        size, step = np.array([coupling.pool.size] * 2), np.array([coupling.pool.stride] * 2)
+        nodes.append((f"{name}_pool", nir.AvgPool2d(size, step, np.array([0, 0]))))
     return nodes
 
 
@@ -92,13 +94,9 @@ def _unit(neuron: LIF, shape: tuple[int, ...], dt: float, *, filtered: bool) -> 
     def all_units(value: float) -> np.ndarray[Any, Any]:
         return np.full(shape, value)
 
-    fields = {
-        "r": all_units(neuron.tau_m),
-        "v_leak": all_units(0.0),
-        "v_threshold": all_units(neuron.threshold),
-        "v_reset": all_units(0.0),
-    }
+    r, rest, threshold = all_units(neuron.tau_m), all_units(0.0), all_units(neuron.threshold)
+    tau_m, tau_s = all_units(neuron.tau_m * dt), all_units(neuron.tau_s * dt)
     if not filtered:
-        return nir.LIF(tau=all_units(neuron.tau_m * dt), **fields)
-    times = {"tau_mem": all_units(neuron.tau_m * dt), "tau_syn": all_units(neuron.tau_s * dt)}
-    return nir.CubaLIF(**times, **fields, w_in=all_units(1.0))
+        return nir.LIF(tau=tau_m, r=r, v_leak=rest, v_threshold=threshold, v_reset=rest)
+    w_in = all_units(1.0)
+    return nir.CubaLIF(tau_syn=tau_s, tau_mem=tau_m, r=r, v_leak=rest, v_threshold=threshold, v_reset=rest, w_in=w_in)

@@ -11,6 +11,7 @@ global random numbers, and take a fraction of a second. `device` moves the whole
 
 from energy.testing.component import check_component
 from energy.testing.coupling import check_coupling
+from energy.testing.feedback import check_feedback
 from energy.testing.model import check_model
 from energy.testing.objective import check_objective
 from energy.testing.potential import check_potential
@@ -22,6 +23,7 @@ from energy.testing.spiking import check_spike_error, check_surrogate
 __all__ = [
     "check_component",
     "check_coupling",
+    "check_feedback",
     "check_model",
     "check_objective",
     "check_potential",

@@ -19,6 +19,7 @@ def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu
     the same when asked again; `apply` writes the mean over the batch into `.grad`, replacing what was there;
     parameters stay."""
     settler, network, (x, target) = settler or DualPropagation(), contracting(device), batch(device)
+    settler.wire(network)
     before = [p.detach().clone() for p in network.parameters()]
     settled = settler.settle(network, x, target, SquaredError())
     gradients = [g.clone() for g in rule.gradients(network, settled)]

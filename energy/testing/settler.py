@@ -26,6 +26,7 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
     one that counts; wrong shapes raise ValueError; float32 works."""
     rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
     objective = SquaredError()
+    settler.wire(network)
     before = [p.detach().clone() for p in network.parameters()]
     settled, gradients = _gradients(settler, rule, network, x, target, objective)
     _untouched(settler, network, before)

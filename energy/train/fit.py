@@ -18,7 +18,7 @@ from energy.train.evaluate import score
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
 from energy.train.meter import ACTIVITY, spread
-from energy.train.probe import probe_run
+from energy.train.probe import alignment, probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
 from energy.train.record import CHECKPOINTS, FINAL, OBSERVED, RECORD, RESULT, alone, read_lines, write_json
@@ -131,6 +131,7 @@ def finish_epoch(session: Session) -> None:
         **session.tally.spent(session.network),
         **session.tally.fired(),
         **angle,
+        **alignment(session.network),
         "seconds": session.clock.read(),
     }
     session.close_epoch(line, None if held is None else held["accuracy"])

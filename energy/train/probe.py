@@ -5,6 +5,7 @@ gamma, taken at the equilibrium that the same relaxation reaches when it runs on
 for spiking networks it is back-propagation through time with the surrogate's slope.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from energy.data.images import Images
+from energy.feedback import wiring
 from energy.network import Network
 from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
@@ -41,6 +43,27 @@ def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
     x, labels = images.take(slice(0, run.train.probe_batch))
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     return probe(network, run.settler, run.rule, run.objective, x, target)
+
+
+def alignment(network: Network) -> dict[str, dict[str, float | None]]:
+    """How the wires that carry the difference down stand to the weights W they replace, by the layer that W drives.
+
+    Returns:
+        ``feedback_angle``: of B and W taken as vectors, in degrees, None where one of them is zero;
+        ``feedback_agreement``: percent of the entries with equal signs. Both empty where the weights serve.
+    """
+    found: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
+    wires = wiring(network)
+    for layer, weight, other in () if wires is None else wires.matrices(network):
+        pair = found.setdefault(layer, ([], []))
+        pair[0].append(weight)
+        pair[1].append(other)
+    cosines = {layer: cosine(*pair) for layer, pair in found.items()}
+    signs = {layer: (torch.cat([t.flatten().sign() for t in side]) for side in pair) for layer, pair in found.items()}
+    return {
+        "feedback_angle": {k: None if c is None else math.degrees(math.acos(c)) for k, c in cosines.items()},
+        "feedback_agreement": {k: 100 * (a == b).double().mean().item() for k, (a, b) in signs.items()},
+    }
 
 
 def angles(network: Network, given: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, Any]:

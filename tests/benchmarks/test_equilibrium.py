@@ -27,7 +27,7 @@ from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
 from energy.rules.contrast import Contrast
-from energy.settle.dyadic import MOMENTUM, ContrastiveHebbian, EquilibriumPropagation, Implicit
+from energy.settle.dyadic import MOMENTUM, ContrastiveHebbian, EquilibriumPropagation
 from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.stream import stream
@@ -195,7 +195,7 @@ def _gradients(given: Task, settler: Settler, ledger: Ledger | None = None) -> l
     return Contrast().gradients(given.network, settled)
 
 
-def _exact(given: Task, onward: Implicit) -> tuple[list[torch.Tensor], float]:
+def _exact(given: Task, onward: Settler) -> tuple[list[torch.Tensor], float]:
     """The exact gradient, and the largest residual of a sample with which its two solves ended."""
     settled = onward.settle(given.network, given.x, given.target, given.objective)
     residual = max(float(one.residual.max()) for one in settled.solutions.values())

@@ -7,8 +7,10 @@ import pytest
 
 from energy.component import Component
 from energy.model import Model
+from energy.settle.dyadic import ContrastiveHebbian, Dyadic, EquilibriumPropagation
 from energy.testing import (
     check_component,
+    check_feedback,
     check_model,
     check_objective,
     check_potential,
@@ -17,7 +19,7 @@ from energy.testing import (
     check_settler,
 )
 
-GROUPS = ("potential", "relax", "settler", "objective", "rule", "model")
+GROUPS = ("potential", "relax", "settler", "objective", "rule", "model", "feedback")
 SMALL: dict[str, dict[str, Any]] = {  # the same code at a size that a test can afford
     "mlp": {"sizes": [16, 16]},
     "vgg16": {"plan": [8, 0, 8, 8, 0], "dense": [16]},
@@ -74,6 +76,18 @@ def test_settlers_at_other_gains(cls: Any, device: str) -> None:
             assert "gamma" in str(error)
             continue
         assert check_settler(settler, device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("feedback"))
+def test_feedback(cls: Any, device: str) -> None:
+    assert check_feedback(cls(), device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("feedback"))
+@pytest.mark.parametrize("settler", [EquilibriumPropagation, ContrastiveHebbian])
+def test_settlers_with_feedback_inside(cls: Any, settler: type[Dyadic], device: str) -> None:
+    """At γ > 0 the wires carry δ, and the mean hears the weights."""
+    assert check_settler(settler(feedback=cls()), device=device) == []
 
 
 @pytest.mark.parametrize("cls", entries("objective"))

@@ -32,7 +32,7 @@ def test_every_component_is_on_the_page() -> None:
 def test_the_readme_names_every_choice() -> None:
     load()
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    groups = ("settler", "relax", "potential", "objective", "model", "data", "optimizer", "schedule")
+    groups = ("settler", "relax", "potential", "objective", "model", "data", "optimizer", "schedule", "feedback")
     ours = {
         name for (group, name), cls in Component.table.items() if group in groups and cls.__module__.startswith(OURS)
     }
