@@ -1,7 +1,7 @@
-"""A training step of a spiking network, T = 5, batch 64: without a tape, by autograd, and by snnTorch as its users write it.
+"""A training step of a spiking network, T = 5, batch 64: without a tape, by autograd, and by snnTorch as it is used.
 
-All give one gradient: the same weights, unit, slope and error. snnTorch steps through time, layer by layer; in the second
-form the drive of the constant input is taken out of its loop by hand, which the settler does by itself."""
+All give one gradient: the same weights, unit, slope and error. snnTorch steps through time, layer by layer; in its
+second form the drive of the constant input is taken out of the loop by hand, which the settler does by itself."""
 
 from typing import Any
 
