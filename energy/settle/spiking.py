@@ -38,7 +38,6 @@ from energy.ledger import Ledger
 from energy.network import Network, laid_out
 from energy.objectives import Objective
 from energy.settle.settler import Prediction, Settled, Settler, checked, require_finite
-from energy.settle.trial import Trial
 from energy.spiking.activity import Activity, channels_last, columns, folded, simulate
 from energy.spiking.cost import synaptic
 from energy.spiking.encoders import Direct, Encoder
@@ -46,6 +45,7 @@ from energy.spiking.errors import LocalError, SpikeError, Train, VanRossum, onto
 from energy.spiking.monitor import observation
 from energy.spiking.neurons import LIF
 from energy.spiking.surrogates import Logistic, Surrogate
+from energy.spiking.trial import Trial
 from energy.state import State
 
 
