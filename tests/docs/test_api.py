@@ -32,7 +32,8 @@ def test_every_component_is_on_the_page() -> None:
 def test_the_readme_names_every_choice() -> None:
     load()
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    groups = ("settler", "relax", "potential", "objective", "model", "data", "optimizer", "schedule", "feedback")
+    rates = ("settler", "relax", "potential", "objective", "model", "data", "optimizer", "schedule", "feedback")
+    groups = (*rates, "neuron", "surrogate", "encoder", "spike_error")
     ours = {
         name for (group, name), cls in Component.table.items() if group in groups and cls.__module__.startswith(OURS)
     }
