@@ -99,10 +99,12 @@ def test_nothing_else_moves_them() -> None:
     before = statistics(network)
     Feedforward().predict(network, x)
     network(x)
-    for settler in (Feedforward(), DualPropagation(), Backprop()):
+    for settler in (Feedforward(), DualPropagation()):
         settler.settle(network, x, target, CrossEntropy())
     SoftHebb().settle(network, Feedforward(), x, target, Ledger())
     assert all(torch.equal(one, other) for one, other in zip(statistics(network), before, strict=True))
+    Backprop().settle(network, x, target, CrossEntropy())  # which learns through them
+    assert not any(torch.equal(one, other) for one, other in zip(statistics(network), before, strict=True))
 
 
 def test_they_are_at_rest_again_after_an_accident() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import ConfigurationError
+from energy.component import ConfigurationError, build, describe
 from energy.ledger import Ledger
 from energy.objectives import CrossEntropy, one_hot
 from energy.rules.local import Local
@@ -236,15 +236,26 @@ def test_frozen_layers_stay_under_feedback_too(make_run: Maker) -> None:
 
 
 def test_patterns_that_freeze_nothing_or_everything_are_refused(make: Maker) -> None:
-    for freeze, words in (
-        (["conv2"], r"train\.freeze: no layer is called 'conv2'; did you mean 'conv1'"),
-        (["conv1", "dense*"], r"leaves no layer that rule=per_layer trains"),
-        (["*"], r"leaves no layer"),
-    ):
-        run = make(train={"freeze": freeze})
-        with pytest.raises(ConfigurationError, match=words):
-            fit(run)
-        assert not run.folder.exists()
+    run = make(train={"freeze": ["conv2"]})
+    with pytest.raises(ConfigurationError, match=r"train\.freeze: no layer is called 'conv2'; did you mean 'conv1'"):
+        fit(run)
+    assert not run.folder.exists()
+    run = build(Run, {**describe(make()), "train": {"freeze": ["*"]}, "rule": "contrast", "readout": "joint"}, path="")
+    with pytest.raises(ConfigurationError, match="leaves no layer that rule=contrast trains"):
+        fit(run)
+    assert not run.folder.exists()
+
+
+def test_a_read_out_alone_may_learn(make: Maker) -> None:
+    """Everything frozen: the first weights, normalisation that has seen nothing, and a read-out fitted to them."""
+    run = make(train={"freeze": ["conv1", "dense*"]})
+    result = fit(run)
+    assert (result["weights"], result["epochs"], result["steps"], result["multiply_adds"]) == ("initial", 0, 0, 0)
+    assert result["readout_epochs"] >= 1
+    found, start = weights(run), run.network().state_dict()
+    same = [name for name in start if torch.equal(found[name], start[name])]
+    output = [name for name in start if name not in same]
+    assert output and all(name.startswith(f"couplings.{len(run.network().edges) - 1}.") for name in output)
 
 
 # started from another run
