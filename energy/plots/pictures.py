@@ -36,7 +36,7 @@ def draw_pictures(arrays: Arrays, facts: Mapping[str, Any], folder: Path) -> Ite
 def draw_filters(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
     """A grid of first-layer filters, zero being grey where there are colours and white where there is one channel."""
     shown = arrays["filters"]
-    with canvas(1, 4.8, 5.1) as (figure, (axes,)):
+    with canvas(1, 4.8 if shown.shape[1] == 3 else 5.4, 5.1) as (figure, (axes,)):
         _grid(figure, axes, shown)
         first = next(iter(facts["layers"]), "output")
         axes.set_title(f"{facts['title']}: filters of {first}, {_size(shown)}")
@@ -164,7 +164,12 @@ def _rates(axes: "Axes", arrays: Arrays, facts: Mapping[str, Any], name: str) ->
 def _wins(axes: "Axes", arrays: Arrays, facts: Mapping[str, Any], name: str) -> None:
     wins = np.sort(arrays[f"wins/{name}"])[::-1]
     share = wins / max(wins.mean(), 1e-30)
-    axes.plot(100 * (np.arange(len(wins)) + 0.5) / len(wins), share, color=PALETTE[1])
+    won = wins > 0  # a logarithm has no room for the others
+    axes.plot(
+        100 * (np.arange(len(wins))[won] + 0.5) / len(wins), share[won], color=PALETTE[1], marker=".", markersize=2
+    )
+    axes.set_xlim(0, 100)
+    axes.set_yscale("log")
     axes.axhline(1, color="#444444", linestyle="--", linewidth=0.9)
     axes.set_ylabel("wins / mean")
     axes.set_xlabel(f"neurons by rank, percent; {100 * (wins == 0).mean():.0f} % never win", fontsize=8)

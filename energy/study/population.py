@@ -67,13 +67,13 @@ def survey(network: Network, settler: Settler, rule: Rule, images: Images, batch
 
 
 def histogram(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Counts (bins,) between equally spaced edges (bins + 1,) that span the values; a single value has a bin of its own
-    in the middle of an interval of width 1.
+    """Counts (bins,) between equally spaced edges (bins + 1,) that span the values; where all are equal, an interval
+    about them as wide as they are far from 0 (1 at 0).
     """
     flat = values.detach().flatten().double().cpu()
     low, high = float(flat.min()), float(flat.max())
-    low, high = (low, high) if high > low else (low - 0.5, low + 0.5)
-    counts, edges = torch.histogram(flat, bins, range=(low, high))
+    half = 0.0 if high > low else abs(low) / 2 or 0.5
+    counts, edges = torch.histogram(flat, bins, range=(low - half, high + half))
     return counts.long(), edges
 
 
