@@ -98,4 +98,7 @@ def _finish(axes: "Axes", title: str, caption: str) -> None:
 
     axes.set_title(title)
     axes.set_xlabel(caption, fontsize=8)
+    low, high = axes.get_xlim()
+    if high - low < 1:  # one epoch
+        axes.set_xlim(low - 0.5, high + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

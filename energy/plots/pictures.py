@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Arrays = Mapping[str, np.ndarray]
-SHOWN: Final = 10  # classes with a colour of their own
+TINTS: Final = (*PALETTE, "#882255", "#000000")  # one for each of ten classes
+SIDE: Final = 24  # pixels of a picture in a grid, at least: the gap between two is one
 OTHERS: Final = "#BBBBBB"
 
 
@@ -62,7 +63,7 @@ def draw_receptive(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path
 
 
 def draw_units(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
-    """A row a layer: norms, rates where a local rule gives them, victories, activities, weights."""
+    """A row a layer: norms, rates where a local rule gives them, wins, activities, weights."""
     kinds = [kind for kind in _KINDS if any(f"{kind}/{name}" in arrays for name in facts["layers"])]
     layers = facts["layers"]
     with canvas(len(kinds), 2.7 * len(kinds), 2.0 * len(layers) + 0.7, rows=len(layers)) as (figure, axes):
@@ -112,7 +113,8 @@ def _grid(figure: "Figure", axes: "Axes", shown: np.ndarray, bar: bool = True) -
 
     from energy.train.filters import tiled
 
-    grid = tiled(torch.from_numpy(shown)).numpy()
+    times = -(-SIDE // max(shown.shape[2:]))
+    grid = tiled(torch.from_numpy(shown.repeat(times, 2).repeat(times, 3))).numpy()
     if grid.shape[2] == 3:
         axes.imshow(np.nan_to_num(0.5 + 0.5 * grid, nan=1.0), interpolation="nearest")
     else:
@@ -129,13 +131,13 @@ def _grid(figure: "Figure", axes: "Axes", shown: np.ndarray, bar: bool = True) -
 def _scatter(axes: "Axes", points: np.ndarray, labels: np.ndarray, names: list[str], *, label: bool) -> None:
     """The first ten classes in colours and marks of their own, others in grey."""
     classes = np.unique(labels)
-    for index, one in enumerate(classes[:SHOWN]):
+    for index, one in enumerate(classes[: len(TINTS)]):
         chosen = points[labels == one]
-        shape = MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]  # no pair of colour and mark twice
+        shape = MARKERS[index % len(MARKERS)]
         name = (names[one] if one < len(names) else f"class {one}") if label else "_"
-        look = {"color": PALETTE[index % len(PALETTE)], "marker": shape, "markersize": 3.5, "alpha": 0.8}
+        look = {"color": TINTS[index], "marker": shape, "markersize": 3.5, "alpha": 0.8}
         axes.plot(chosen[:, 0], chosen[:, 1], linestyle="none", label=name, markeredgewidth=0, **look)
-    rest = points[~np.isin(labels, classes[:SHOWN])]
+    rest = points[~np.isin(labels, classes[: len(TINTS)])]
     if len(rest):
         axes.plot(rest[:, 0], rest[:, 1], ".", color=OTHERS, markersize=2, zorder=0, label="others" if label else "_")
 
@@ -192,7 +194,7 @@ _KINDS: Final = {"norm": _norms, "rate": _rates, "wins": _wins, "activity": _act
 _TITLES: Final = {
     "norm": "norms",
     "rate": "learning rates",
-    "wins": "victories",
+    "wins": "wins",
     "activity": "activities sent up",
     "weight": "weights",
 }

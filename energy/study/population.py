@@ -1,4 +1,4 @@
-"""The neurons of a trained network as populations: norms, rates, weights, activities and victories, layer by layer."""
+"""The neurons of a trained network as populations: norms, rates, weights, activities and wins, layer by layer."""
 
 from __future__ import annotations
 

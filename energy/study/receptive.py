@@ -1,11 +1,11 @@
-"""Receptive fields: the input of bounded norm that a neuron answers to most.
+"""Receptive fields: the input of bounded norm that a neuron answers to most, by gradient ascent.
 
-    x_k = argmax of u_k(x) over ‖x − c‖₂ ≤ R        x ← x + ηₜ (c + R g/‖g‖ − x),  ηₜ = 2/(t + 2),  g = ∂u_k/∂x
+    x_k = argmax of u_k(x) over ‖x − c‖₂ ≤ R        d ← P(d + ηₜ R g/‖g‖),  d = x − c,  g = ∂u_k/∂x,  ηₜ = 1 − t/T
 
-u_k is the drive of the neuron in one bottom-up pass; in a layer of maps, that at the middle place. The step is the
-conditional gradient method (Frank & Wolfe 1956), which never leaves the ball and needs no rate: for a neuron whose drive
-is affine in the input, x − c is R times its weight's direction after the first step. Deeper drives have many maxima; the
-best x that was met is given. Source: Erhan, Bengio, Courville & Vincent, Université de Montréal, TR 1341 (2009)."""
+u_k is the drive of the neuron in one bottom-up pass; in a layer of maps, that at the middle place. P shortens what is
+longer than R. The first step leaves the noise that it starts from behind, d = R g/‖g‖: where the drive is affine in the
+input that is the maximum already, R times the direction of the weight. Deeper drives have many maxima; the best x that
+was met is given. Source: Erhan, Bengio, Courville & Vincent, Université de Montréal, TR 1341 (2009)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from energy.stream import stream
 
 
 def receptive(
-    network: Network, layer: int, count: int, *, centre: Tensor, contrast: float, steps: int = 24, seed: int = 0
+    network: Network, layer: int, count: int, *, centre: Tensor, contrast: float, steps: int = 16, seed: int = 0
 ) -> Tensor:
     """x_k − c of the first `count` neurons of a layer: (count, C, h, w), cut to the window of the input that they see.
 
@@ -43,15 +43,15 @@ def receptive(
     size = noise[0, :, rows, columns].numel()
     radius = contrast * math.sqrt(size)
     best = torch.full((count,), -math.inf).to(like)
-    x = found = centre + 0.1 * contrast * noise
+    away = found = 0.1 * contrast * noise
     for step in range(steps + 1):
-        drive, slope = ascent(network, layer, x)
-        better = drive > best
-        found = torch.where(better.view(-1, 1, 1, 1), x, found)
-        best = torch.where(better, drive, best)
-        length = slope.flatten(1).norm(dim=1).clamp_min(torch.finfo(slope.dtype).tiny).view(-1, 1, 1, 1)
-        x = x + 2 / (step + 2) * (centre + radius * slope / length - x)
-    return (found - centre)[:, :, rows, columns]
+        drive, slope = ascent(network, layer, centre + away)
+        found = torch.where(_along(drive > best), away, found)
+        best = torch.maximum(best, drive)
+        onward = (1 - step / steps) * radius * slope / _length(slope)
+        away = onward if step == 0 else away + onward
+        away = away * (radius / _length(away)).clamp_max(1)
+    return found[:, :, rows, columns]
 
 
 def ascent(network: Network, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,3 +74,12 @@ def window(network: Network, layer: int, x: Tensor) -> tuple[slice, slice]:
     lines = (seen.any(1).nonzero(), seen.any(0).nonzero())
     rows, columns = (slice(int(one.min()), int(one.max()) + 1) if len(one) else slice(None) for one in lines)
     return rows, columns
+
+
+def _length(images: Tensor) -> Tensor:
+    """Norm of each image, never 0, laid along the first axis."""
+    return _along(images.flatten(1).norm(dim=1).clamp_min(torch.finfo(images.dtype).tiny))
+
+
+def _along(numbers: Tensor) -> Tensor:
+    return numbers.view(-1, 1, 1, 1)
