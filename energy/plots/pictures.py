@@ -168,7 +168,12 @@ def _wins(axes: "Axes", arrays: Arrays, facts: Mapping[str, Any], name: str) -> 
     share = wins / max(wins.mean(), 1e-30)
     won = wins > 0  # a logarithm has no room for the others
     axes.plot(
-        100 * (np.arange(len(wins))[won] + 0.5) / len(wins), share[won], color=PALETTE[1], marker=".", markersize=2
+        100 * (np.arange(len(wins))[won] + 0.5) / len(wins),
+        share[won],
+        color=PALETTE[1],
+        marker=".",
+        markersize=3,
+        clip_on=False,
     )
     axes.set_xlim(0, 100)
     axes.set_yscale("log")

@@ -35,7 +35,7 @@ def read_album(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises ValueError, naming the file, for one that is not such a record, and what to do about it.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(str(arrays.pop(FACTS)))
         if facts["format"] != FORMAT:
