@@ -1,6 +1,7 @@
 """One function per verb; each imports what it needs when it is called."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -59,7 +60,8 @@ def compare(line: Line) -> int:
     for comparison in comparisons:
         _say(carry_out(comparison))
         try:
-            print(f"Figure: {draw(comparison.folder)}")
+            for figure in draw(comparison.folder):
+                print(f"Figure: {figure}")
         except PlotsMissing as error:
             print(f"No figure: {error}.")
     return 0
@@ -99,13 +101,17 @@ def table(line: Line) -> int:
 
 
 def plot(line: Line) -> int:
-    """Draw figures from records."""
+    """Draw figures from records, and of a finished run what it learnt."""
     paths = _paths("plot", line)
-    from energy.command.figures import figures
+    from energy.command.figures import draw
+    from energy.data.error import DataError
 
     for path in paths:
-        for figure in figures(path):
-            print(figure)
+        try:
+            for figure in draw(path):
+                print(figure, flush=True)
+        except DataError as error:
+            print(f"No pictures of what {path} learnt: {error}", file=sys.stderr)
     return 0
 
 
@@ -138,7 +144,7 @@ VERBS: Final = {
     "compare": Verb("[name=value ...]", "one network, several settlers, one table", compare),
     "data": Verb("list | check NAME ... | fetch NAME ...", "the data sets under $ENERGY_DATA", data),
     "table": Verb("FOLDER [RUN_FOLDER ...]", "published against measured, from results.csv and expected.json", table),
-    "plot": Verb("FOLDER ...", "figures of runs and comparisons, from their records", plot),
+    "plot": Verb("FOLDER ...", "figures of runs, what they learnt, and comparisons", plot),
     "explain": Verb("[NAME | group=NAME | group ...]", "documentation and fields of components", explain),
 }
 

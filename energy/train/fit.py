@@ -5,6 +5,8 @@ and reads everything else once per epoch.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from energy.network import Network
 from energy.objectives import one_hot
 from energy.rules.local import Local
 from energy.train import checkpoint
+from energy.train.board import Board, require_board
 from energy.train.evaluate import decoder, score
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
@@ -49,12 +52,15 @@ def fit(run: Run) -> dict[str, Any]:
     Raises:
         Stopped: after SIGTERM, SIGINT or the time limit, with the state saved (a ``SystemExit`` of 143, 130 or 0).
         NonFinite: when a number stopped being one, before the update that would have spread it.
-        ConfigurationError: when the folder belongs to another run, or the components do not fit together.
+        ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
+            is asked for and not installed.
         DamagedCheckpoint: when the checkpoint to continue from is not what was written.
     """
     folder = run.folder
     result = held(run, folder)
     if result is None:
+        if run.train.tensorboard:
+            require_board()
         with settings(run.train.deterministic, run.fused):
             session = Session(
                 run, folder
@@ -63,9 +69,23 @@ def fit(run: Run) -> dict[str, Any]:
                 result = claim(run, folder)
                 if result is None:
                     session.resume()
-                    return train(session, interrupt)
+                    with shown_on_board(session):
+                        return train(session, interrupt)
     say(run.train.progress, f"{run.title}: finished already, {folder / RESULT} is kept as it is")
     return result
+
+
+@contextmanager
+def shown_on_board(session: Session) -> Iterator[None]:
+    """Open the board, where the run asks for one, and write it out however training ends."""
+    if not session.run.train.tensorboard:
+        yield
+        return
+    session.board = Board(session.run, session.folder, session.epoch)
+    try:
+        yield
+    finally:
+        session.board.close()
 
 
 def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
@@ -152,6 +172,8 @@ def finish_epoch(session: Session) -> None:
         "seconds": session.clock.read(),
     }
     session.close_epoch(line, None if held is None else held["accuracy"])
+    if session.board:
+        session.board.epoch(session.network, line)
     say(run.train.progress, epoch_line(run.title, line, session.epochs))
     if not run.train.checkpoint_every:
         session.save()
@@ -183,6 +205,8 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         line["seconds"] = time.perf_counter() - start
         lines.append(line)
         append_line(session.folder / READOUT, line)
+        if session.board:
+            session.board.readout(line)
         if interrupt.asked:
             leave_if_asked(session, interrupt)
 
@@ -225,6 +249,8 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     if observed is not None:
         write_json(folder / OBSERVED, observed)
     write_json(folder / RESULT, result)
+    if session.board:
+        session.board.end(result)
     say(run.train.progress, f"{run.title}: test accuracy {result['test_accuracy']:.2f} %, {folder / RESULT}")
     checkpoint.prune(folder / CHECKPOINTS, 0)
     return result

@@ -74,6 +74,7 @@ class Training(Component):
         time_limit: seconds after which the run saves and leaves; 0 for none.
         deterministic: on a GPU, only kernels that repeat bit for bit.
         progress: whether to show a bar on a terminal, and a line per epoch.
+        tensorboard: whether to write events for TensorBoard, into ``tensorboard/`` of the run folder.
         order: whether the layers learn together or one after the other; only a local rule can do the latter.
         freeze: names of layers, or patterns such as ``conv*``, that do not learn: no update, no drift of what they
             normalise by.
@@ -94,6 +95,7 @@ class Training(Component):
     time_limit: float = 0.0
     deterministic: bool = False
     progress: bool = True
+    tensorboard: bool = False
     order: Order = Order.JOINT
     freeze: list[str] = field(default_factory=list)
     start: str = ""
@@ -197,7 +199,7 @@ def identity(run: Setting) -> dict[str, Any]:
     plain = describe(run)
     for name in ("title", "out", "device"):
         del plain[name]
-    for name in ("time_limit", "checkpoint_every", "keep", "progress"):
+    for name in ("time_limit", "checkpoint_every", "keep", "progress", "tensorboard"):
         del plain["train"][name]
     return plain
 

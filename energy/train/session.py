@@ -16,6 +16,7 @@ from energy.network import Network
 from energy.rules.local import Local
 from energy.settle.settler import Settled
 from energy.train import checkpoint
+from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
@@ -34,6 +35,7 @@ class Session:
         step: steps done since the start of the run.
         best: ``{"epoch", "accuracy"}`` of the best validation so far, with its weights in ``best_weights``.
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
+        board: where the run is shown while it trains; None unless it asks for that.
         breaks: one entry for each time the run was continued: at which step, on which machine.
     """
 
@@ -61,6 +63,7 @@ class Session:
         self.best_weights: dict[str, Tensor] = {}
         self.totals: dict[str, Any] = {"multiply_adds": 0, "seconds": {}, "outcomes": {}, "sweeps": Counter()}
         self.breaks: list[dict[str, Any]] = []
+        self.board: Board | None = None
 
     @property
     def epochs(self) -> int:

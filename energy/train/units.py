@@ -71,16 +71,11 @@ def _norms(law: Plasticity, weight: Tensor) -> dict[str, float]:
 
 def _winners(law: Plasticity, drive: Tensor, labels: Tensor) -> dict[str, float | None]:
     """Of drives (B, places…, groups, K/groups)."""
-    wins = drive.max(-1).indices.flatten(1)  # (B, places · groups)
-    size, sets = drive.shape[-1], drive.shape[-2]
-    offsets = torch.arange(sets, device=wins.device).repeat(wins.shape[1] // sets) * size
-    wins = wins + offsets
-    counts = torch.zeros(len(wins), size * sets, device=wins.device)
-    counts.scatter_add_(1, wins, torch.ones_like(counts[:, :1]).expand(wins.shape))
+    counts, (sets, size) = wins(drive), drive.shape[-2:]
     total = counts.sum(0)
     share = total / total.sum()
     classes = int(labels.max()) + 1
-    taken = torch.zeros(classes, size * sets, device=wins.device).index_add_(0, labels, counts)
+    taken = torch.zeros(classes, size * sets, device=counts.device).index_add_(0, labels, counts)
     voted = taken.argmax(0)[counts.argmax(1)]
     return {
         "never": _percent(total == 0),
@@ -89,6 +84,15 @@ def _winners(law: Plasticity, drive: Tensor, labels: Tensor) -> dict[str, float 
         "winner": float(law.share(drive).amax(-1).mean()) if isinstance(law, SoftHebb) else None,
         "label": 100 * float((voted == labels).float().mean()),
     }
+
+
+def wins(drive: Tensor) -> Tensor:
+    """At how many places each neuron has the greatest drive of its group: (B, places…, groups, K/groups) → (B, K)."""
+    winners = drive.max(-1).indices.flatten(1)  # (B, places · groups)
+    size, sets = drive.shape[-1], drive.shape[-2]
+    winners = winners + torch.arange(sets, device=winners.device).repeat(winners.shape[1] // sets) * size
+    counts = torch.zeros(len(winners), size * sets, device=winners.device)
+    return counts.scatter_add_(1, winners, torch.ones_like(winners).float())
 
 
 def _percent(which: Tensor) -> float:
