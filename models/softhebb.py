@@ -33,8 +33,8 @@ class SoftHebbNet(Model, name="softhebb"):
     `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, 1 where
     neurons compete with their rectified, centred drives. `dense` lists the widths of dense hidden layers. `centred`
     takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers. Weights are
-    drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] for dense layers that read what is not
-    normalised. `bias` starts at −T ln K, of `temperature` T."""
+    drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] in dense layers with `positive`. `bias`
+    starts at −T ln K, of `temperature` T."""
 
     channels: list[int] = field(default_factory=lambda: [96, 384, 1536])
     kernels: list[int] = field(default_factory=lambda: [5, 3, 3])
@@ -47,6 +47,7 @@ class SoftHebbNet(Model, name="softhebb"):
     dense_hidden: Potential = field(default_factory=RePU)
     centred: bool = True
     normalised: bool = True
+    positive: bool = False
     padding: Padding = Padding.REFLECT
     radius: float = 25.0
     norm: float = 2.0
@@ -116,7 +117,7 @@ class SoftHebbNet(Model, name="softhebb"):
             generator, neuron = stream(seed, f"init/{name}"), weight[0].numel()
             if name.endswith("bias"):
                 weight.fill_(-self.temperature * math.log(len(weight)))
-            elif self.normalised or weight.ndim == 4:
+            elif not self.positive or weight.ndim == 4:
                 weight.normal_(0, scale(self.radius, self.norm, neuron), generator=generator)
             else:
                 weight.uniform_(0, bound(self.radius, self.norm, neuron), generator=generator)

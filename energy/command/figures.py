@@ -1,10 +1,11 @@
 """``energy plot``: which figure a folder asks for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from energy.component import ConfigurationError
-from energy.train.record import RECORD, read_json
+from energy.train.record import OBSERVED, RECORD, read_json
 
 
 def draw(folder: Path) -> Path:
@@ -30,6 +31,15 @@ def draw(folder: Path) -> Path:
         held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
         raise ConfigurationError(f"plot {folder}: holds {held}")
     return draw_curves({run.name: run for run in runs}, folder / "curves.png")
+
+
+def figures(folder: Path) -> Iterator[Path]:
+    """All figures of a folder: what `draw` draws, and the spikes of a run that observed some."""
+    yield draw(folder)
+    if (folder / OBSERVED).is_file():
+        from energy.plots.spikes import draw_spikes
+
+        yield draw_spikes(read_json(folder / OBSERVED), folder / "spikes.png")
 
 
 def _benchmarks(folder: Path) -> dict[str, dict[str, Any]]:

@@ -101,10 +101,11 @@ def table(line: Line) -> int:
 def plot(line: Line) -> int:
     """Draw figures from records."""
     paths = _paths("plot", line)
-    from energy.command.figures import draw
+    from energy.command.figures import figures
 
     for path in paths:
-        print(draw(path))
+        for figure in figures(path):
+            print(figure)
     return 0
 
 

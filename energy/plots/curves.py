@@ -28,7 +28,8 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
             look = {"color": tint[label], "marker": shape[label]}
             _curve(objective, lines, "train_objective", look, "--")
             _curve(objective, lines, "validation_objective", look, "-")
-            _curve(accuracy, lines, "train_accuracy", look, "--")
+            held = any(line.get("validation_accuracy") is not None for line in lines)
+            _curve(accuracy, lines, "train_accuracy", look, "--", "" if held else label)
             _curve(accuracy, lines, "validation_accuracy", look, "-", label)
             _curve(cosine, lines, "cosine_worst", look, "-")
         _finish(objective, "objective per sample", "dashed: training, solid: validation")

@@ -17,9 +17,10 @@ from energy.state import State
 
 @dataclass(kw_only=True)
 class SettledTape(Settled):
-    """Minus the summed objective, with its tape."""
+    """Minus the summed objective, with its tape. `times` is how often each sample went through the couplings."""
 
     merit: Tensor
+    times: int = 1
 
 
 class Backprop(Settler, name="backprop"):

@@ -18,6 +18,7 @@ from energy.testing.potential import check_potential
 from energy.testing.relaxation import check_relaxation
 from energy.testing.rule import check_plasticity, check_rule
 from energy.testing.settler import check_settler
+from energy.testing.spiking import check_spike_error, check_surrogate
 
 __all__ = [
     "check_component",
@@ -30,4 +31,6 @@ __all__ = [
     "check_relaxation",
     "check_rule",
     "check_settler",
+    "check_spike_error",
+    "check_surrogate",
 ]

@@ -38,7 +38,7 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         prediction = run.settler.predict(network, x.to(dtype), tally.ledger)
         target = one_hot(labels, classes, prediction.output.dtype)
         solutions = {} if prediction.solution is None else {"free": prediction.solution}
-        objective = run.objective.value(prediction.output, target)
+        objective = run.settler.value(run.objective, prediction, target)
         tally.add(objective, run.objective.predict(prediction.output), labels, solutions)
     objective_mean, accuracy = tally.quality()
     return {
@@ -47,6 +47,7 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         "examples": tally.examples,
         "settle": tally.settling(),
         "multiply_adds": tally.ledger.multiply_adds,
+        **tally.fired(),
         "seconds": time.perf_counter() - start,
     }
 

@@ -18,12 +18,23 @@ from energy.train import checkpoint
 from energy.train.evaluate import decoder, score
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
-from energy.train.meter import spread
+from energy.train.meter import ACTIVITY, spread
 from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
 from energy.train.readout import install, kept, words
-from energy.train.record import CHECKPOINTS, FINAL, READOUT, RECORD, RESULT, alone, append_line, read_lines, write_json
+from energy.train.record import (
+    CHECKPOINTS,
+    FINAL,
+    OBSERVED,
+    READOUT,
+    RECORD,
+    RESULT,
+    alone,
+    append_line,
+    read_lines,
+    write_json,
+)
 from energy.train.run import Run, digest, identity
 from energy.train.session import Session
 from energy.train.settings import settings
@@ -102,7 +113,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     with session.clock.time("learn"):
         settled = session.learn(x, target)
-    objective = run.objective.value(settled.output, target) if session.scored else None
+    objective = run.settler.value(run.objective, settled, target) if session.scored else None
     session.guard.watch(objective, session.step)
     if session.guard.immediate:
         session.check()
@@ -134,6 +145,7 @@ def finish_epoch(session: Session) -> None:
         "validation_settle": {} if held is None else held.get("settle", {}),
         "diverged_layer": session.tally.diverged or None,
         **session.tally.spent(session.network),
+        **session.tally.fired(),
         **angle,
         **units,
         **alignment(session.network),
@@ -209,6 +221,9 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
     tested = score(run, session.network, session.splits.test)
     result = {**summary(session, tested), **read, "weights": which}
+    observed = run.settler.observe(session.network, session.splits.test.take(slice(0, 1))[0])
+    if observed is not None:
+        write_json(folder / OBSERVED, observed)
     write_json(folder / RESULT, result)
     say(run.train.progress, f"{run.title}: test accuracy {result['test_accuracy']:.2f} %, {folder / RESULT}")
     checkpoint.prune(folder / CHECKPOINTS, 0)
@@ -263,6 +278,7 @@ def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
         "relaxation": plain.get("relax") if run.settler.gamma else "one bottom-up pass",
         "settle": tested["settle"],
         "multiply_adds": tested["multiply_adds"],
+        **{name: tested[name] for name in ACTIVITY if name in tested},
     }
 
 

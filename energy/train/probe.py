@@ -1,10 +1,10 @@
 """The angle between the gradient that a settler and a rule give and the exact one, layer by layer.
 
-Exact means: through the equilibrium, by the settler ``implicit`` at the same gamma, taken at the equilibrium that the
-same relaxation reaches when it runs on. At gamma = 0 that is back-propagation.
+Exact means what the settler's own ``reference`` gives: through the equilibrium, by the settler ``implicit`` at the same
+gamma, taken at the equilibrium that the same relaxation reaches when it runs on. At gamma = 0 that is back-propagation;
+for spiking networks it is back-propagation through time with the surrogate's slope.
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -19,7 +19,6 @@ from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
 from energy.rules.local import Local
 from energy.rules.rule import Rule
-from energy.settle.dyadic import Implicit
 from energy.settle.settler import Settler
 from energy.train.optimizer import layer_of
 from energy.train.run import Run
@@ -38,7 +37,7 @@ def probe(
     """
     given = rule.gradients(network, settler.settle(network, x, target, objective))
     wide = next(network.parameters()).dtype if settler.gamma == 0 else x.dtype
-    settled = reference(settler, wide).settle(network, x.to(wide), target.to(wide), objective)
+    settled = settler.reference(wide).settle(network, x.to(wide), target.to(wide), objective)
     return angles(network, given, Contrast().gradients(network, settled))
 
 
@@ -52,15 +51,6 @@ def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
     x, labels = images.take(slice(0, run.train.probe_batch))
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     return probe(network, run.settler, run.rule, run.objective, x, target)
-
-
-def reference(settler: Settler, dtype: torch.dtype = torch.float32) -> Implicit:
-    """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
-    tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
-    budget = max(300, 5 * settler.relax.max_steps)
-    tolerance = min(tight, settler.relax.tolerance or tight)
-    onward = dataclasses.replace(settler.relax, max_steps=budget, tolerance=tolerance)
-    return Implicit(gamma=settler.gamma, relax=onward, nudged=onward)
 
 
 def alignment(network: Network) -> dict[str, dict[str, float | None]]:

@@ -117,6 +117,16 @@ TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
         lambda row: True,
         {"network": text("group"), "candidate": text("name"), "µs a step": number("microseconds")},
     ),
+    "spiking": (
+        lambda row: True,
+        {
+            "network": text("group"),
+            "candidate": text("name"),
+            "ms a step": number("seconds", 1e-3),
+            "over snnTorch": spread("ratio"),
+            "multiply-adds": number("backprop_steps"),
+        },
+    ),
     "data": (
         lambda row: True,
         {"network": text("group"), "what": text("name"), "images a second": number("images_per_second", digits=4)},

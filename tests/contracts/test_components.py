@@ -20,9 +20,12 @@ from energy.testing import (
     check_relaxation,
     check_rule,
     check_settler,
+    check_spike_error,
+    check_surrogate,
 )
 
-GROUPS = ("potential", "relax", "settler", "objective", "rule", "model", "feedback")
+SPIKING = ("neuron", "surrogate", "encoder", "spike_error")
+GROUPS = ("potential", "relax", "settler", "objective", "rule", "model", "feedback", *SPIKING)
 SMALL: dict[str, dict[str, Any]] = {  # the same code at a size that a test can afford
     "mlp": {"sizes": [16, 16]},
     "vgg16": {"plan": [8, 0, 8, 8, 0], "dense": [16]},
@@ -141,6 +144,16 @@ def test_krotov_hopfield_at_other_norms(norm: float, device: str) -> None:
 @pytest.mark.parametrize("cls", entries("model"))
 def test_models(cls: type[Model], device: str) -> None:
     assert check_model(dataclasses.replace(cls(), **SMALL.get(cls.label, {})), device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("surrogate"))
+def test_surrogates(cls: Any, device: str) -> None:
+    assert check_surrogate(cls(), device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("spike_error"))
+def test_spike_errors(cls: Any, device: str) -> None:
+    assert check_spike_error(cls(), device=device) == []
 
 
 def test_a_parameter_that_requires_no_gradient_gets_none() -> None:

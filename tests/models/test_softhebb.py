@@ -41,7 +41,7 @@ def test_the_network_for_cifar10_has_the_published_size_and_price() -> None:
 
 @pytest.mark.parametrize("norm", [2.0, 3.0, 5.0])
 def test_first_weights_have_the_radius(norm: float) -> None:
-    """‖w‖_p about R: normal in convolutions and above normalisation, uniform on [0, bound] elsewhere."""
+    """‖w‖_p about R: normal, and uniform on [0, bound] in dense layers with `positive`."""
     model = SoftHebbNet(
         channels=[64, 96],
         kernels=[5, 5],
@@ -51,6 +51,7 @@ def test_first_weights_have_the_radius(norm: float) -> None:
         radius=7.0,
         norm=norm,
         normalised=False,
+        positive=True,
     )
     network = model.build((8, 16, 16), 10, seed=0)
     for weight in filters(network)[:3]:

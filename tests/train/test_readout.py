@@ -85,7 +85,7 @@ def power_loss(scores: Tensor, labels: Tensor) -> Tensor:
     [
         (Linear(epochs=3, batch_size=10, lr=0.01, dropout=0.0), F.cross_entropy),
         (Linear(epochs=3, batch_size=10, lr=0.01, dropout=0.5, weight_decay=0.1, rise=3.0), F.cross_entropy),
-        (Power(epochs=3, batch_size=10, lr=0.01, exponent=4.5, beta=0.3, dropout=0.25), power_loss),
+        (Power(epochs=3, batch_size=10, lr=0.01, exponent=4.5, beta=0.3, dropout=0.25, scaled=False), power_loss),
     ],
     ids=["plain", "dropout", "power"],
 )
@@ -99,10 +99,21 @@ def test_a_linear_read_out_is_the_plain_torch_loop(readout: Linear, loss: Callab
     assert all(0 <= line["train_accuracy"] <= 100 and line["learning_rate"] == 0.01 for line in lines)
 
 
+def test_a_scaled_read_out_learns_from_features_of_unit_size() -> None:
+    """The one fitted to x/rms(x), its weights then divided by rms(x)."""
+    train = sample()
+    size = train.values.square().mean().sqrt()
+    options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "dropout": 0.0}
+    found = Linear(**options, scaled=True).fit(train, None, 4, 7, lambda line: None)
+    plain = Linear(**options).fit(Features(train.values / size, train.labels), None, 4, 7, lambda line: None)
+    torch.testing.assert_close(found.weight, plain.weight / size, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.bias, plain.bias, rtol=0, atol=1e-6)
+
+
 def test_its_line_says_what_the_epoch_was() -> None:
     """One epoch of one batch: objective and accuracy of the first weights."""
     train, lines = sample(), list[dict[str, Any]]()
-    first = Course(Linear(), train, 4, 0).copy()
+    first = Course(Linear(), train, 4, 0).decoder
     Linear(epochs=1, batch_size=57, dropout=0.0).fit(train, None, 4, 0, lines.append)
     scores = first(train.values)
     assert lines[0]["train_objective"] == pytest.approx(float(F.cross_entropy(scores, train.labels)), rel=1e-12)
