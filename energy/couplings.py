@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from energy.component import ConfigurationError
 from energy.pooling import Pool
 from energy.potentials import per_sample
 
@@ -60,6 +61,15 @@ class Coupling(nn.Module):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             self.drive(self._zeros(pre))
         return counter.get_total_flops() // 2
+
+    def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
+        """What a rule without feedback needs of a coupling that has been linearised at `pre`.
+
+        Raises ConfigurationError where that is no population of neurons.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__}: no weights of neurons; local rules and read-outs need Dense, Convolution or Block"
+        )
 
     def _zeros(self, shape: Shape) -> Tensor:
         like = next(self.parameters(), torch.zeros(()))
@@ -157,12 +167,33 @@ class Spread(NamedTuple):
     full: Tensor
 
 
+class Filtered(NamedTuple):
+    """A layer as a population of neurons: u = W·seen + b, one row of the `filters`' weight a neuron.
+
+    `drive` (B, K, …) is what its neurons compete with; `linear` is false where that is not u itself, up to what is
+    common to all neurons of a place."""
+
+    filters: Affine
+    seen: Tensor
+    drive: Tensor
+    linear: bool = True
+
+
 class Affine(Coupling):
     """A(m) = P(Wm + b), W linear and P a pooling or nothing: drive, adjoint, tangent and product in closed form, no
     autograd.
     """
 
+    weight: nn.Parameter
     bias: nn.Parameter | None
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        """weight·seen, without bias and pooling."""
+        raise NotImplementedError(f"{type(self).__name__} has no weights")
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        """Σ post·seenᵀ over batch and places, of the shape of the weight: ∂W⟨post, W·seen⟩, without pooling."""
+        raise NotImplementedError(f"{type(self).__name__} has no weights")
 
     def rewired(self, point: Point, weight: Tensor) -> Point:
         return point._replace(weight=weight.to(point.weight.dtype))
@@ -203,8 +234,6 @@ class Skip(Affine):
 class Dense(Affine):
     """A(m) = W·flatten(m) + b, W of shape (size, fan-in)."""
 
-    weight: nn.Parameter
-
     def __init__(self, fan_in: int, size: int, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(size, fan_in))
@@ -238,6 +267,15 @@ class Dense(Affine):
             return point.weight, point.pre
         return self.weight.to(point.dtype), point.shape
 
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(seen.flatten(1), weight.to(seen.dtype))
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        return (post.T @ seen.flatten(1)).to(self.weight.dtype)
+
+    def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
+        return Filtered(self, pre, drive)
+
     @torch.no_grad()
     def adjoint(self, post: Tensor, point: Point | Tensor) -> Tensor:
         weight, pre = self._weight(point)
@@ -249,7 +287,7 @@ class Dense(Affine):
 
     @torch.no_grad()
     def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
-        product = (post.T @ pre.flatten(1)).to(self.weight.dtype)
+        product = self.product(pre, post)
         return (product,) if self.bias is None else (product, post.sum(0, dtype=self.bias.dtype))
 
 
@@ -307,6 +345,28 @@ class Convolution(Affine):
             full = self._convolve(pre, weight, self.bias)
             drive, switches = (full, None) if self.pool is None else self.pool.open(full)
             return drive, Point(weight, pre.shape, full.shape, switches)
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        return self._convolve(seen, weight.to(seen.dtype), None)
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        if self.groups == 1 and seen.device.type == "cpu":  # its kernel for weight gradients is the slower one there
+            return self._patched(seen, post).to(self.weight.dtype)
+        return self._backward(post, seen, self.weight, [False, True, False])[1].to(self.weight.dtype)
+
+    def _patched(self, seen: Tensor, post: Tensor) -> Tensor:
+        """The same by one matrix product over patches, (batch·places, fan-in), whose columns lie like the weight's."""
+        kernel, sides = self.weight.shape[-1], [self.padding] * 4
+        padded = F.pad(seen, sides) if self.padding else seen
+        windows = padded.unfold(2, kernel, self.stride).unfold(3, kernel, self.stride)  # (B, C, H, W, k, k)
+        patches = windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, self.weight[0].numel())
+        flat = post.permute(0, 2, 3, 1).reshape(len(patches), -1)
+        return (flat.T @ patches).view(-1, kernel, kernel, seen.shape[1]).permute(0, 3, 1, 2)
+
+    def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
+        if self.pool is not None:
+            raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
+        return Filtered(self, pre, drive)
 
     def _point(self, point: Point | Tensor) -> Point:
         return self.linearise(point)[1] if isinstance(point, Tensor) else point

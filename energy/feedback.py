@@ -154,7 +154,8 @@ class Direct(Feedback, name="direct"):
 
 
 class Sign(Feedback, name="sign"):
-    """B = sign(W)∘|R|, R fixed: the signs of the weights and magnitudes of their own. sign(0) = 0.
+    """B = sign(W)∘|R|, R fixed: the signs of the weights, magnitudes of their own; sign(0) = 0. Source: Liao, Leibo &
+    Poggio 2016 (arXiv 1510.05067), fixed random magnitudes.
 
     agreement: the share of the entries that have the sign of their weight; the rest, drawn once, has the other one."""
 
@@ -180,15 +181,17 @@ class Sign(Feedback, name="sign"):
 
 
 class SignUnit(Sign, name="sign_unit"):
-    """B = sign(W)·σ√(2/π): nothing but the signs, at the mean magnitude that |R| has."""
+    """B = sign(W)·σ√(2/π): nothing but the signs, at the mean magnitude that |R| has (the uniform form of the same
+    source).
+    """
 
     def magnitude(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
         return torch.full(site.shape, site.scale * math.sqrt(2 / math.pi), dtype=like.dtype, device=like.device)
 
 
 class SignBatch(Sign, name="sign_batch"):
-    """`sign` with R drawn again for every optimiser step (`renew`) and used throughout it; which entries disagree
-    stays.
+    """`sign` with R drawn again for every optimiser step (`renew`) and used throughout it (the batch form of the same
+    source); which entries disagree stays.
     """
 
     renews: ClassVar[bool] = True
@@ -198,7 +201,7 @@ class KolenPollack(Random, name="kolen_pollack"):
     """B = R, which receives the increments and the decay of W: W − R shrinks by Π(1 − ηλ) whatever the data are, under
     SGD and AdamW; with momentum by the same linear recursion as W. Without decay it stays. Adam with the decay in its
     gradient divides it by each tensor's own scale, and knows no such law. Source: Kolen & Pollack 1994; Akrout et al.
-    2019.
+    2019 (arXiv 1904.05391).
     """
 
     follows: ClassVar[bool] = True

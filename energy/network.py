@@ -9,6 +9,7 @@ equilibrium. γ = 1 is the Hopfield energy; as γ → 0 the equilibrium tends to
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,7 @@ class Network(nn.Module):
         self._into: list[list[Edge]] = [[]]  # by layer, the input first
         self._out_of: list[list[Edge]] = [[]]
         self._done_at: list[list[int]] = [[]]
+        self._parts: dict[int, Network] = {}
         self.couplings = nn.ModuleList()
 
     def add(
@@ -98,8 +100,34 @@ class Network(nn.Module):
             edge = Edge(len(self.edges), source, target, coupling, feedback, cost, span, size)
             for edges in (self.edges, self._into[target], self._out_of[source]):
                 edges.append(edge)
-            self.couplings.append(coupling)
+            self.couplings.append(coupling.eval())
         return target
+
+    def up_to(self, layer: int) -> Network:
+        """The part of this network up to `layer`, which shares its couplings."""
+        if layer == len(self.layers):
+            return self
+        if layer not in self._parts:
+            part = Network(self.input_shape)
+            for k, one in enumerate(self.layers[:layer], start=1):
+                into = {edge.source: edge.coupling for edge in self.into(k)}
+                part.add(into, one.potential, name=one.name, feedback=not self.readout(k))
+            self._parts[layer] = part
+        return self._parts[layer]
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Put the couplings that learn into training mode for a while: what they normalise by is then the batch, which
+        they remember. At all other times every coupling of a network is in evaluation mode.
+        """
+        learnt = [one for one in self.couplings if any(p.requires_grad for p in one.parameters())]
+        for coupling in learnt:
+            coupling.train()
+        try:
+            yield
+        finally:
+            for coupling in learnt:
+                coupling.eval()
 
     def shape(self, layer: int) -> Shape:
         """The shape of a layer without the batch axis; layer 0 is the input."""

@@ -184,6 +184,32 @@ class ReLU(Clamp, name="relu"):
     quadratic: ClassVar[bool] = True
 
 
+class RePU(Potential, name="repu"):
+    """G = p/(p+1)·s^(1+1/p) on s ≥ 0, f(a) = max(a, 0)^p: the rectified power unit, ReLU at p = 1.
+
+    Below a coupling that takes the mean over the channels away (`Block`), this is the Triangle activation of the
+    feedback-free networks. For p < 1 the slope is infinite at 0⁺; `tangent` gives 0 at and below it."""
+
+    lower: ClassVar[float] = 0.0
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.power < math.inf, self, "power", "above 0")
+
+    def value(self, state: Tensor) -> Tensor:
+        return per_sample(state.pow(1 + 1 / self.power)) * (self.power / (self.power + 1))
+
+    def response(self, drive: Tensor) -> Tensor:
+        if self.power != 1 and drive.requires_grad:  # keeps autograd from 0·∞ at and below 0
+            return torch.where(drive > 0, drive, 1).pow(self.power) * (drive > 0)
+        above = drive.clamp_min(0)
+        return above if self.power == 1 else above.pow_(self.power)
+
+    def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
+        slope = torch.where(drive > 0, self.power * drive.clamp_min(0).pow(self.power - 1), 0)
+        return slope * direction
+
+
 class HardSigmoid(Clamp, name="hard_sigmoid"):
     """G = s²/2 on [0, 1], f(a) = clamp(a, 0, 1): the unit of the deep Hopfield networks."""
 
@@ -302,28 +328,33 @@ class Softplus(Gated, name="softplus"):
 
 
 class Softmax(Potential, name="softmax"):
-    """G = Σ s ln s on the simplex of the last axis, f = softmax: one winner shared among the units of a layer."""
+    """G = T Σ s ln s on the simplex of the last axis, f(a) = softmax(a/T): one winner shared among a layer's units."""
 
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.temperature < math.inf, self, "temperature", "above 0")
 
     def value(self, state: Tensor) -> Tensor:
-        return per_sample(torch.xlogy(state, state))
+        return per_sample(torch.xlogy(state, state)) * self.temperature
 
     def response(self, drive: Tensor) -> Tensor:
-        return drive.softmax(-1)
+        return (drive if self.temperature == 1 else drive / self.temperature).softmax(-1)
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
         share = self.response(drive)
-        return share * (direction - (share * direction).sum(-1, keepdim=True))
+        return share * (direction - (share * direction).sum(-1, keepdim=True)) / self.temperature
 
     def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
-        """p·expm1(e − c)/β with p = f(a − r₋e) and c = ln Σ p e^e; two responses once max|e| > 1."""
+        """p·expm1(e − c)/β with p = f(a − r₋βh), e = βh/T and c = ln Σ p e^e; two responses once max|e| > 1."""
         if beta == 0:
             return self.tangent(drive, h)
-        error = beta * (h - h.mean(-1, keepdim=True))
-        low = self.response(drive - (1 - plus) * error)
+        error = (h - h.mean(-1, keepdim=True)) * (beta / self.temperature)
+        scaled = drive / self.temperature
+        low = (scaled - (1 - plus) * error).softmax(-1)
         shift = torch.log1p((low * torch.expm1(error)).sum(-1, keepdim=True))
-        far = self.response(drive + plus * error) - low
+        far = (scaled + plus * error).softmax(-1) - low
         near = low * torch.expm1(error - shift)
         return torch.where(error.abs().amax(-1, keepdim=True) > 1, far, near) / beta

@@ -1,45 +1,62 @@
-"""``energy plot``: which figure a folder asks for."""
+"""``energy plot``: which figures a folder asks for."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from energy.component import ConfigurationError
-from energy.train.record import OBSERVED, RECORD, read_json
+from energy.train.record import FINAL, OBSERVED, RECORD, read_json
 
 
-def draw(folder: Path) -> Path:
-    """Draw the comparison, the training curves of the run or runs, or the benchmarks that ``folder`` holds; return the
-    figure.
+def draw(folder: Path) -> Iterator[Path]:
+    """Draw the comparison, the training curves of the run or runs and what the run learnt, or the benchmarks that
+    ``folder`` holds; give the path of each figure when it is there.
 
     Raises:
         ConfigurationError: when there is no record of any kind.
         PlotsMissing: when matplotlib is not installed.
+        DataError: when a run's images, which the pictures of what it learnt need, are not there.
     """
     from energy.plots.benchmarks import draw_benchmarks
     from energy.plots.comparison import draw_comparison
     from energy.plots.curves import draw_curves
 
     if (folder / "compare.json").is_file():
-        return draw_comparison(read_json(folder / "compare.json"), folder / "compare.png")
+        yield draw_comparison(read_json(folder / "compare.json"), folder / "compare.png")
+        return
     if (folder / RECORD).is_file():
-        return draw_curves({folder.name: folder}, folder / "curves.png")
+        yield draw_curves({folder.name: folder}, folder / "curves.png")
+        yield from _spikes(folder) if (folder / OBSERVED).is_file() else _learnt(folder)
+        return
     runs = sorted(record.parent for record in folder.glob(f"*/{RECORD}"))
     if not runs and (records := _benchmarks(folder)):
-        return draw_benchmarks(records, folder / "bench.png")
+        yield draw_benchmarks(records, folder / "bench.png")
+        return
     if not runs:
         held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
         raise ConfigurationError(f"plot {folder}: holds {held}")
-    return draw_curves({run.name: run for run in runs}, folder / "curves.png")
+    yield draw_curves({run.name: run for run in runs}, folder / "curves.png")
 
 
-def figures(folder: Path) -> Iterator[Path]:
-    """All figures of a folder: what `draw` draws, and the spikes of a run that observed some."""
-    yield draw(folder)
-    if (folder / OBSERVED).is_file():
-        from energy.plots.spikes import draw_spikes
+def _learnt(folder: Path) -> Iterator[Path]:
+    """The pictures of a finished run, from its record of them, which is made first where there is none."""
+    from energy.plots.pictures import draw_pictures
+    from energy.study.album import ALBUM, read_album
 
-        yield draw_spikes(read_json(folder / OBSERVED), folder / "spikes.png")
+    if not (folder / ALBUM).is_file():
+        if not (folder / FINAL).is_dir():
+            return
+        from energy.study.pictures import measure
+
+        measure(folder)
+    yield from draw_pictures(*read_album(folder / ALBUM), folder)
+
+
+def _spikes(folder: Path) -> Iterator[Path]:
+    """What a run observed of its spikes."""
+    from energy.plots.spikes import draw_spikes
+
+    yield draw_spikes(read_json(folder / OBSERVED), folder / "spikes.png")
 
 
 def _benchmarks(folder: Path) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """One function per verb; each imports what it needs when it is called."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from energy.command import pages
 from energy.command.catalogue import load
 from energy.command.line import OPTIONS, Line
-from energy.component import Component, ConfigurationError, choices, describe, nearest
+from energy.component import Component, ConfigurationError, build, choices, describe, nearest
 
 
 class Verb(NamedTuple):
@@ -59,7 +60,8 @@ def compare(line: Line) -> int:
     for comparison in comparisons:
         _say(carry_out(comparison))
         try:
-            print(f"Figure: {draw(comparison.folder)}")
+            for figure in draw(comparison.folder):
+                print(f"Figure: {figure}")
         except PlotsMissing as error:
             print(f"No figure: {error}.")
     return 0
@@ -67,19 +69,25 @@ def compare(line: Line) -> int:
 
 def evaluate(line: Line) -> int:
     """Score finished runs again, on the test split unless ``split=`` says otherwise."""
-    options = {"split": "test", "device": ""}
+    options, fields = {"split": "test", "device": "", "readout": ""}, dict[str, Any]()
     for word in [word for word in line.rest if "=" in word]:
         name, _, value = word.partition("=")
-        if name not in options:
+        if name in options:
+            options[name] = value
+        elif name.startswith("readout."):
+            fields[name.removeprefix("readout.")] = value
+        else:
             raise ConfigurationError(f"evaluate {name}: unknown; did you mean {nearest(name, options)!r}?")
-        options[name] = value
         line.rest.remove(word)
     paths = _paths("evaluate", line)
     load(line.plugins)
     from energy.train.evaluate import evaluate as score
+    from energy.train.readout import Readout
 
+    asked = {"name": options["readout"], **fields} if options["readout"] or fields else None
+    readout = asked and build(Readout, asked)
     for path in paths:
-        print(json.dumps(score(path, options["split"], options["device"]), indent=2, allow_nan=False))
+        print(json.dumps(score(path, options["split"], options["device"], readout), indent=2, allow_nan=False))
     return 0
 
 
@@ -93,13 +101,17 @@ def table(line: Line) -> int:
 
 
 def plot(line: Line) -> int:
-    """Draw figures from records."""
+    """Draw figures from records, and of a finished run what it learnt."""
     paths = _paths("plot", line)
-    from energy.command.figures import figures
+    from energy.command.figures import draw
+    from energy.data.error import DataError
 
     for path in paths:
-        for figure in figures(path):
-            print(figure)
+        try:
+            for figure in draw(path):
+                print(figure, flush=True)
+        except DataError as error:
+            print(f"No pictures of what {path} learnt: {error}", file=sys.stderr)
     return 0
 
 
@@ -126,11 +138,13 @@ def explain(line: Line) -> int:
 
 VERBS: Final = {
     "train": Verb("[name=value ...]", "train a network, test it once", train),
-    "evaluate": Verb("RUN_FOLDER ... [split=test] [device=cpu]", "score a trained network again", evaluate),
+    "evaluate": Verb(
+        "RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]", "score a trained network again", evaluate
+    ),
     "compare": Verb("[name=value ...]", "one network, several settlers, one table", compare),
     "data": Verb("list | check NAME ... | fetch NAME ...", "the data sets under $ENERGY_DATA", data),
     "table": Verb("FOLDER [RUN_FOLDER ...]", "published against measured, from results.csv and expected.json", table),
-    "plot": Verb("FOLDER ...", "figures of runs and comparisons, from their records", plot),
+    "plot": Verb("FOLDER ...", "figures of runs, what they learnt, and comparisons", plot),
     "explain": Verb("[NAME | group=NAME | group ...]", "documentation and fields of components", explain),
 }
 

@@ -1,6 +1,22 @@
 """From settled states to parameter gradients: the learning rules."""
 
 from energy.rules.contrast import Contrast
+from energy.rules.krotov_hopfield import KrotovHopfield
+from energy.rules.local import Local, PerLayer, Plasticity
+from energy.rules.oja import Hebb, Oja, Sanger
 from energy.rules.rule import Rule
+from energy.rules.softhebb import SoftHebb, Variant
 
-__all__ = ["Contrast", "Rule"]
+__all__ = [
+    "Contrast",
+    "Hebb",
+    "KrotovHopfield",
+    "Local",
+    "Oja",
+    "PerLayer",
+    "Plasticity",
+    "Rule",
+    "Sanger",
+    "SoftHebb",
+    "Variant",
+]

@@ -24,7 +24,9 @@ class SettledTape(Settled):
 
 
 class Backprop(Settler, name="backprop"):
-    """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0."""
+    """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0.
+
+    Alone among the settlers it learns through the statistics of the batch where a coupling normalises by them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,7 +42,7 @@ class Backprop(Settler, name="backprop"):
     ) -> Settled:
         checked(network, x, target, objective)
         ledger = ledger or Ledger()
-        with torch.enable_grad():
+        with torch.enable_grad(), network.learning():
             output = network(x)
             merit = -objective.value(output, target).sum()
         for edge in network.edges:

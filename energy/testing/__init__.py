@@ -16,7 +16,7 @@ from energy.testing.model import check_model
 from energy.testing.objective import check_objective
 from energy.testing.potential import check_potential
 from energy.testing.relaxation import check_relaxation
-from energy.testing.rule import check_rule
+from energy.testing.rule import check_plasticity, check_rule
 from energy.testing.settler import check_settler
 from energy.testing.spiking import check_spike_error, check_surrogate
 
@@ -26,6 +26,7 @@ __all__ = [
     "check_feedback",
     "check_model",
     "check_objective",
+    "check_plasticity",
     "check_potential",
     "check_relaxation",
     "check_rule",

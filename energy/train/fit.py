@@ -5,28 +5,43 @@ and reads everything else once per epoch.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from energy.component import describe
-from energy.ledger import backprop_multiply_adds
+from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
 from energy.objectives import one_hot
+from energy.rules.local import Local
 from energy.train import checkpoint
-from energy.train.evaluate import score
+from energy.train.board import Board, require_board
+from energy.train.evaluate import decoder, score
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
 from energy.train.meter import ACTIVITY, spread
-from energy.train.probe import alignment, probe_run
+from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
-from energy.train.record import CHECKPOINTS, FINAL, OBSERVED, RECORD, RESULT, alone, read_lines, write_json
+from energy.train.readout import install, kept, words
+from energy.train.record import (
+    CHECKPOINTS,
+    FINAL,
+    OBSERVED,
+    READOUT,
+    RECORD,
+    RESULT,
+    alone,
+    append_line,
+    read_lines,
+    write_json,
+)
 from energy.train.run import Run, digest, identity
 from energy.train.session import Session
 from energy.train.settings import settings
-
-NOTHING_MEASURED = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
+from energy.train.units import populations
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -37,12 +52,15 @@ def fit(run: Run) -> dict[str, Any]:
     Raises:
         Stopped: after SIGTERM, SIGINT or the time limit, with the state saved (a ``SystemExit`` of 143, 130 or 0).
         NonFinite: when a number stopped being one, before the update that would have spread it.
-        ConfigurationError: when the folder belongs to another run, or the components do not fit together.
+        ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
+            is asked for and not installed.
         DamagedCheckpoint: when the checkpoint to continue from is not what was written.
     """
     folder = run.folder
     result = held(run, folder)
     if result is None:
+        if run.train.tensorboard:
+            require_board()
         with settings(run.train.deterministic, run.fused):
             session = Session(
                 run, folder
@@ -51,21 +69,36 @@ def fit(run: Run) -> dict[str, Any]:
                 result = claim(run, folder)
                 if result is None:
                     session.resume()
-                    return train(session, interrupt)
+                    with shown_on_board(session):
+                        return train(session, interrupt)
     say(run.train.progress, f"{run.title}: finished already, {folder / RESULT} is kept as it is")
     return result
+
+
+@contextmanager
+def shown_on_board(session: Session) -> Iterator[None]:
+    """Open the board, where the run asks for one, and write it out however training ends."""
+    if not session.run.train.tensorboard:
+        yield
+        return
+    session.board = Board(session.run, session.folder, session.epoch)
+    try:
+        yield
+    finally:
+        session.board.close()
 
 
 def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     """The epochs that are still to be done, then the end."""
     run = session.run
-    total = run.train.epochs * session.steps_per_epoch
+    total = session.epochs * session.steps_per_epoch
     with bar(run.train.progress, run.title, total, session.step) as shown:
-        while session.epoch < run.train.epochs:
+        while session.epoch < session.epochs:
+            session.enter()
             train_epoch(session, interrupt, shown)
             finish_epoch(session)
             leave_if_asked(session, interrupt)
-    result = conclude(session)
+    result = conclude(session, interrupt)
     if interrupt.number:  # too late to stop this run, not too late for those after it
         raise interrupt.stopped(f"{run.title} was just finished, {session.folder / RESULT}")
     return result
@@ -100,12 +133,13 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     with session.clock.time("learn"):
         settled = session.learn(x, target)
-    objective = run.settler.value(run.objective, settled, target)
+    objective = run.settler.value(run.objective, settled, target) if session.scored else None
     session.guard.watch(objective, session.step)
     if session.guard.immediate:
         session.check()
     session.optimizer.step()
-    session.tally.add(objective, run.objective.predict(settled.output), labels, settled.solutions)
+    predicted = run.objective.predict(settled.output) if session.scored else None
+    session.tally.add(objective, predicted, labels, settled.solutions)
     session.step, session.batch = session.step + 1, session.batch + 1
 
 
@@ -113,9 +147,11 @@ def finish_epoch(session: Session) -> None:
     """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due each epoch."""
     run, start = session.run, time.perf_counter()
     objective, accuracy = session.tally.quality()
-    held = score(run, session.network, session.splits.validation) if len(session.splits.validation) else None
+    held = validate(session)
     asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
     angle = probe_run(run, session.network, session.splits.train) if asked else NOTHING_MEASURED
+    local = asked and isinstance(run.rule, Local)
+    units = {"units": populations(run, session.network, session.splits.train)} if local else {}
     session.clock.seconds["total"] += time.perf_counter() - start
     line = {
         "epoch": session.epoch,
@@ -126,18 +162,65 @@ def finish_epoch(session: Session) -> None:
         "validation_objective": None if held is None else held["objective"],
         "validation_accuracy": None if held is None else held["accuracy"],
         "settle": session.tally.settling(),
-        "validation_settle": {} if held is None else held["settle"],
+        "validation_settle": {} if held is None else held.get("settle", {}),
         "diverged_layer": session.tally.diverged or None,
         **session.tally.spent(session.network),
         **session.tally.fired(),
         **angle,
+        **units,
         **alignment(session.network),
         "seconds": session.clock.read(),
     }
     session.close_epoch(line, None if held is None else held["accuracy"])
-    say(run.train.progress, epoch_line(run.title, line, run.train.epochs))
+    if session.board:
+        session.board.epoch(session.network, line)
+    say(run.train.progress, epoch_line(run.title, line, session.epochs))
     if not run.train.checkpoint_every:
         session.save()
+
+
+def validate(session: Session) -> dict[str, Any] | None:
+    """Objective and accuracy on the validation split, of the output layer or, where that does not learn, of a fresh
+    read-out when one is due; None without either.
+    """
+    run, images = session.run, session.splits.validation
+    if not len(images):
+        return None
+    if session.scored:
+        return score(run, session.network, images)
+    if not run.readout.every or (session.epoch + 1) % run.readout.every:
+        return None
+    lines: list[dict[str, Any]] = []
+    decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
+    return {"objective": None, "accuracy": kept(lines)["validation_accuracy"]}
+
+
+def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
+    """Fit the read-out and put it into the output layer; what that was, for the result."""
+    run, network, start = session.run, session.network, time.perf_counter()
+    ledger, lines = Ledger(), list[dict[str, Any]]()
+    (session.folder / READOUT).unlink(missing_ok=True)
+
+    def report(line: dict[str, Any]) -> None:
+        line["seconds"] = time.perf_counter() - start
+        lines.append(line)
+        append_line(session.folder / READOUT, line)
+        if session.board:
+            session.board.readout(line)
+        if interrupt.asked:
+            leave_if_asked(session, interrupt)
+
+    install(network, decoder(run, network, session.splits, run.readout, ledger, report))
+    line = kept(lines)
+    say(run.train.progress, f"{run.title}: read-out, {words(line)}, {time.perf_counter() - start:.1f} s")
+    return {
+        "readout": describe(run.readout),
+        "readout_epochs": len(lines),
+        "readout_train_accuracy": line["train_accuracy"],
+        "readout_validation_accuracy": line.get("validation_accuracy"),
+        "readout_feature_multiply_adds": ledger.multiply_adds,
+        "readout_seconds": time.perf_counter() - start,
+    }
 
 
 def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
@@ -149,19 +232,25 @@ def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
         raise stopped
 
 
-def conclude(session: Session) -> dict[str, Any]:
-    """Store the chosen weights, score the test split once, write ``result.json``, and let the checkpoints go."""
+def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
+    """Store the chosen weights, fit a read-out to them where the run asks for one, score the test split once, write
+    ``result.json``, and let the checkpoints go.
+    """
     run, folder = session.run, session.folder
     weights, which = session.final_weights()
+    session.network.load_state_dict(weights)
+    read = read_out(session, interrupt) if run.readout.fitted else {}
+    weights = session.network.state_dict()
     facts = {"run": describe(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
-    session.network.load_state_dict(weights)
     tested = score(run, session.network, session.splits.test)
-    result = {**summary(session, tested), "weights": which}
+    result = {**summary(session, tested), **read, "weights": which}
     observed = run.settler.observe(session.network, session.splits.test.take(slice(0, 1))[0])
     if observed is not None:
         write_json(folder / OBSERVED, observed)
     write_json(folder / RESULT, result)
+    if session.board:
+        session.board.end(result)
     say(run.train.progress, f"{run.title}: test accuracy {result['test_accuracy']:.2f} %, {folder / RESULT}")
     checkpoint.prune(folder / CHECKPOINTS, 0)
     return result
@@ -171,7 +260,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
     """Everything a table needs to know about a finished run."""
     run, totals = session.run, session.totals
     plain = identity(run)
-    last = read_lines(session.folder / RECORD)[-1]
+    last = next(reversed(read_lines(session.folder / RECORD)), {})
     trained = session.step * run.train.batch_size
     return {
         "title": run.title,
@@ -187,7 +276,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "sweeps": spread(totals["sweeps"]),
         "outcomes": totals["outcomes"],
         "multiply_adds": totals["multiply_adds"],
-        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * trained),
+        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
         "seconds": {**totals["seconds"], "test": tested["seconds"]},
         "parameters": parameters(session.network),
         "evaluation": evaluation(run, tested),
@@ -202,7 +291,7 @@ def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
     """Validation accuracy of the weights the run ends with."""
     if session.best_weights and session.best is not None:
         return session.best["accuracy"]
-    return last["validation_accuracy"]
+    return last.get("validation_accuracy")
 
 
 def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:

@@ -67,11 +67,12 @@ class Guard:
             optimizer.found_inf = self._found  # type: ignore[attr-defined]
 
     @torch.no_grad()
-    def watch(self, objective: Tensor, step: int) -> None:
-        """Look at the objective of the batch, (B,), and at every gradient. Nothing is read back."""
+    def watch(self, objective: Tensor | None, step: int) -> None:
+        """Look at the objective of the batch, (B,), where there is one, and at every gradient. Nothing is read back."""
         gradients = [parameter if parameter.grad is None else parameter.grad for parameter in self.parameters]
         peaks = foreach.peaks(gradients)
-        sound = torch.stack([number.isfinite() for number in (objective.sum(), *peaks)])
+        first = peaks[0].new_zeros(()) if objective is None else objective.sum()
+        sound = torch.stack([number.isfinite() for number in (first, *peaks)])
         first = (self._found == 0) & ~sound.all()
         self._sound = torch.where(first, sound, self._sound)
         self._step = torch.where(first, step, self._step)

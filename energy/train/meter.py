@@ -21,6 +21,7 @@ class Tally:
 
     Attributes:
         examples: how many samples were seen.
+        scored: how many of them had an objective.
         batches: in how many batches.
         ledger: what settling spent.
         diverged: the first layer that a solve named as diverged.
@@ -29,7 +30,7 @@ class Tally:
     def __init__(self, device: torch.device) -> None:
         self.objective = torch.zeros((), dtype=torch.float64, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
-        self.examples = 0
+        self.examples = self.scored = 0
         self.batches = 0
         self.ledger = Ledger()
         self.diverged = ""
@@ -37,10 +38,16 @@ class Tally:
         self.samples: defaultdict[str, list[Tensor]] = defaultdict(list)
 
     @torch.no_grad()
-    def add(self, objective: Tensor, predicted: Tensor, labels: Tensor, solutions: Mapping[str, Solution]) -> None:
-        """Count one batch: objective of each sample (B,), predicted and true classes (B,), and its solves by phase."""
-        self.objective += objective.sum(dtype=torch.float64)
-        self.correct += (predicted == labels).sum()
+    def add(
+        self, objective: Tensor | None, predicted: Tensor | None, labels: Tensor, solutions: Mapping[str, Solution]
+    ) -> None:
+        """Count one batch: objective of each sample (B,), predicted and true classes (B,), and its solves by phase. No
+        objective and no prediction where the output layer does not learn.
+        """
+        if objective is not None:
+            self.objective += objective.sum(dtype=torch.float64)
+            self.correct += (predicted == labels).sum()
+            self.scored += len(labels)
         self.examples += len(labels)
         self.batches += 1
         for phase, solution in solutions.items():
@@ -53,9 +60,9 @@ class Tally:
 
     def quality(self) -> tuple[float | None, float | None]:
         """Objective per sample, None when it is not finite, and accuracy in percent; reads the device."""
-        if not self.examples:
+        if not self.scored:
             return None, None
-        return finite(self.objective.item() / self.examples), 100.0 * self.correct.item() / self.examples
+        return finite(self.objective.item() / self.scored), 100.0 * self.correct.item() / self.scored
 
     def settling(self) -> dict[str, dict[str, Any]]:
         """By phase: solves by outcome, steps and residuals over all samples; reads the device."""
@@ -107,12 +114,13 @@ class Tally:
         """The part of this tally that a checkpoint keeps as facts."""
         ledger = {name: dict(counts) for name, counts in self.ledger.read().items()}
         outcomes = {phase: dict(counts) for phase, counts in self.outcomes.items()}
-        counts = {"examples": self.examples, "batches": self.batches, "diverged": self.diverged}
+        counts = {"examples": self.examples, "scored": self.scored, "batches": self.batches, "diverged": self.diverged}
         return {**counts, "ledger": ledger, "outcomes": outcomes}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Continue from what :meth:`tensors` and :meth:`facts` gave."""
         self.examples, self.batches, self.diverged = facts["examples"], facts["batches"], facts["diverged"]
+        self.scored = facts.get("scored", self.examples)  # older checkpoints have no such entry
         self.ledger = Ledger(**{name: Counter(counts) for name, counts in facts["ledger"].items()})
         self.outcomes.update({phase: Counter(counts) for phase, counts in facts["outcomes"].items()})
         for name, tensor in tensors.items():

@@ -7,7 +7,7 @@ for spiking networks it is back-propagation through time with the surrogate's sl
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -17,10 +17,13 @@ from energy.feedback import wiring
 from energy.network import Network
 from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
+from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.settler import Settler
 from energy.train.optimizer import layer_of
 from energy.train.run import Run
+
+NOTHING_MEASURED: Final = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
 
 
 def probe(
@@ -39,7 +42,12 @@ def probe(
 
 
 def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented."""
+    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
+
+    A local rule has another aim than the objective, so no angle.
+    """
+    if isinstance(run.rule, Local):
+        return NOTHING_MEASURED
     x, labels = images.take(slice(0, run.train.probe_batch))
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     return probe(network, run.settler, run.rule, run.objective, x, target)

@@ -44,8 +44,12 @@ def say(show: bool, text: str) -> None:
 
 def epoch_line(title: str, line: Mapping[str, Any], epochs: int) -> str:
     """The line of a finished epoch."""
-    parts = [f"{title}: epoch {line['epoch'] + 1}/{epochs}", f"objective {_number(line['train_objective'], 4)}"]
-    parts.append(f"accuracy {_number(line['train_accuracy'], 2)} %")
+    parts = [f"{title}: epoch {line['epoch'] + 1}/{epochs}"]
+    if "units" not in line or line["train_accuracy"] is not None:
+        parts.append(f"objective {_number(line['train_objective'], 4)}")
+        parts.append(f"accuracy {_number(line['train_accuracy'], 2)} %")
+    for layer, found in line.get("units", {}).items():
+        parts.append(f"{layer} norm {found['norm']:.2f}")
     if line["validation_accuracy"] is not None:
         parts.append(f"validation {_number(line['validation_accuracy'], 2)} %")
     parts += [f"{phase} {found['sweeps_mean']:.1f} sweeps" for phase, found in line["settle"].items()]

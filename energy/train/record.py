@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 RECORD: Final = "record.jsonl"
+READOUT: Final = "readout.jsonl"
 RESULT: Final = "result.json"
 CONFIGURATION: Final = "configuration.json"
 FINAL: Final = "final"

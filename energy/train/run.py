@@ -17,10 +17,12 @@ from energy.model import Model
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
 from energy.rules.contrast import Contrast
+from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
 from energy.train.optimizer import SGD, Optimizer
+from energy.train.readout import Joint, Nearest, Readout
 from energy.train.schedule import Cosine, Schedule
 
 
@@ -49,6 +51,13 @@ class Weights(enum.Enum):
     LAST = "those of the last epoch"
 
 
+class Order(enum.Enum):
+    """Which layers learn when, under a local rule."""
+
+    JOINT = "all of them in every epoch"
+    GREEDY = "one after the other from the bottom up, each for all epochs"
+
+
 class Training(Component):
     """How long, how much at a time, and how often the run looks up from its work.
 
@@ -65,6 +74,12 @@ class Training(Component):
         time_limit: seconds after which the run saves and leaves; 0 for none.
         deterministic: on a GPU, only kernels that repeat bit for bit.
         progress: whether to show a bar on a terminal, and a line per epoch.
+        tensorboard: whether to write events for TensorBoard, into ``tensorboard/`` of the run folder.
+        order: whether the layers learn together or one after the other; only a local rule can do the latter.
+        freeze: names of layers, or patterns such as ``conv*``, that do not learn: no update, no drift of what they
+            normalise by.
+        start: a finished run folder whose weights this one starts from, in the layers that have the same name.
+        renamed: ``there=here`` for layers that are called otherwise here; with it, only these are taken over.
     """
 
     group: ClassVar[str] = "train"
@@ -80,6 +95,11 @@ class Training(Component):
     time_limit: float = 0.0
     deterministic: bool = False
     progress: bool = True
+    tensorboard: bool = False
+    order: Order = Order.JOINT
+    freeze: list[str] = field(default_factory=list)
+    start: str = ""
+    renamed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_batch", "check_every", "keep", "probe_batch"):
@@ -87,6 +107,8 @@ class Training(Component):
         for name in ("checkpoint_every", "probe_every"):
             require(getattr(self, name) >= 0, self, name, "at least 0")
         require(0 <= self.time_limit < math.inf, self, "time_limit", "a number of seconds of at least 0")
+        require(all(one.count("=") == 1 for one in self.renamed), self, "renamed", "pairs there=here")
+        require(bool(self.start) or not self.renamed, self, "renamed", "empty without a run to start from")
 
 
 class Setting(Component):
@@ -106,6 +128,7 @@ class Setting(Component):
     rule: Rule = field(default_factory=Contrast)
     optimizer: Optimizer = field(default_factory=SGD)
     schedule: Schedule = field(default_factory=Cosine)
+    readout: Readout = field(default_factory=Joint)
     train: Training = field(default_factory=Training)
     device: str = "auto"
     precision: Precision = Precision.FLOAT32
@@ -116,6 +139,9 @@ class Setting(Component):
     def __post_init__(self) -> None:
         require(bool(re.fullmatch(r"[\w.+-]+", self.title)), self, "title", "a word of letters, digits, _ . + and -")
         require(_is_device(self.device), self, "device", "auto, cpu, cuda or cuda:<number>")
+        require(
+            not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; evaluate takes nearest"
+        )
 
     @property
     def folder(self) -> Path:
@@ -151,6 +177,8 @@ class Run(Setting):
         super().__post_init__()
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
         self.settler.admit(self.objective)
+        if self.train.order is Order.GREEDY and not isinstance(self.rule, Local):
+            raise ConfigurationError(f"train.order=greedy: rule={self.rule.label} needs all layers at once")
 
     def network(self) -> Network:
         """The network at its initial weights, with the wires of its settler, on the device, laid out as the convolution
@@ -171,7 +199,7 @@ def identity(run: Setting) -> dict[str, Any]:
     plain = describe(run)
     for name in ("title", "out", "device"):
         del plain[name]
-    for name in ("time_limit", "checkpoint_every", "keep", "progress"):
+    for name in ("time_limit", "checkpoint_every", "keep", "progress", "tensorboard"):
         del plain["train"][name]
     return plain
 

@@ -3,23 +3,28 @@
 No generator state is among it: every random draw is a function of (seed, purpose, epoch, step).
 """
 
+import fnmatch
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import Tensor
 
-from energy.component import describe
+from energy.component import ConfigurationError, describe, nearest
 from energy.feedback import renew
 from energy.network import Network
+from energy.rules.local import Local
 from energy.settle.settler import Settled
 from energy.train import checkpoint
+from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
 from energy.train.provenance import provenance
+from energy.train.readout import seat
 from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
-from energy.train.run import Run, Weights
+from energy.train.run import Order, Run, Weights
+from energy.train.transfer import carry_over
 
 
 class Session:
@@ -30,6 +35,7 @@ class Session:
         step: steps done since the start of the run.
         best: ``{"epoch", "accuracy"}`` of the best validation so far, with its weights in ``best_weights``.
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
+        board: where the run is shown while it trains; None unless it asks for that.
         breaks: one entry for each time the run was continued: at which step, on which machine.
     """
 
@@ -37,6 +43,16 @@ class Session:
         self.run, self.folder = run, folder
         self.device = run.place()
         self.network: Network = run.network()
+        self.stages = stages(run, self.network)
+        self.scored = self.scores(set().union(*self.stages))
+        if run.readout.fitted:
+            seat(self.network)
+        elif not self.scored and not run.train.start:
+            raise ConfigurationError(
+                f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
+            )
+        if run.train.start:
+            carry_over(self.network, run.train.start, run.train.renamed)
         self.optimizer = run.optimizer.create(self.network)
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
@@ -47,10 +63,29 @@ class Session:
         self.best_weights: dict[str, Tensor] = {}
         self.totals: dict[str, Any] = {"multiply_adds": 0, "seconds": {}, "outcomes": {}, "sweeps": Counter()}
         self.breaks: list[dict[str, Any]] = []
+        self.board: Board | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run: those of every stage."""
+        return self.run.train.epochs * len(self.stages)
+
+    def scores(self, learnt: set[str]) -> bool:
+        """Whether steps in which these layers learn have an objective: under a local rule, when the output is one."""
+        return not isinstance(self.run.rule, Local) or self.network.output.name in learnt
+
+    def enter(self) -> None:
+        """Let the layers learn whose turn it is."""
+        learnt = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
+        for edge in self.network.edges:
+            edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learnt)
+        self.scored = self.scores(learnt)
 
     def set_rate(self) -> float:
-        """Give every parameter group its learning rate for this step; the greatest of them."""
-        progress = self.epoch + self.batch / self.steps_per_epoch
+        """Give every parameter group its learning rate for this step; the greatest of them. Each stage has the whole
+        schedule.
+        """
+        progress = self.epoch % self.run.train.epochs + self.batch / self.steps_per_epoch
         for group in self.optimizer.param_groups:
             group["lr"] = self.run.schedule.rate(group["peak"], progress, self.run.train.epochs)
         return max(group["lr"] for group in self.optimizer.param_groups)
@@ -124,7 +159,7 @@ class Session:
         """The weights the run ends with, and which they are."""
         if self.best is not None and self.best_weights:
             return self.best_weights, f"best validation, epoch {self.best['epoch']}"
-        return self.network.state_dict(), f"last, epoch {self.epoch - 1}"
+        return self.network.state_dict(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
 
     def _add_up(self) -> None:
         self.totals["multiply_adds"] += self.tally.ledger.multiply_adds
@@ -177,6 +212,29 @@ class Session:
             index, slot = name.split("/")
             state.setdefault(int(index), {})[slot] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def stages(run: Run, network: Network) -> list[set[str]]:
+    """Which layers learn in each part of a run, by name; no part where all are frozen and a read-out is fitted to them.
+
+    Raises:
+        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when nothing learns.
+    """
+    names = [layer.name for layer in network.layers]
+    for pattern in run.train.freeze:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigurationError(
+                f"train.freeze: no layer is called {pattern!r}; did you mean {nearest(pattern, names)!r}?"
+            )
+    awake = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in run.train.freeze)]
+    rule = run.rule
+    if isinstance(rule, Local):
+        awake = [name for name in awake if rule.of(network, names.index(name) + 1) is not None]
+    if not awake and run.readout.fitted:
+        return []
+    if not awake:
+        raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={rule.label} trains")
+    return [{name} for name in awake] if run.train.order is Order.GREEDY else [set(awake)]
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

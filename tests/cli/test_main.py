@@ -161,12 +161,14 @@ def test_evaluating_repeats_the_number_of_the_run(energy: Energy, tmp_path: Path
     assert wrong.status == 1 and wrong.err.startswith("energy: split='tset': must be one of")
 
 
-def test_plotting_a_run_says_where_the_figure_is(energy: Energy, tmp_path: Path) -> None:
+def test_plotting_a_run_says_where_the_figures_are(energy: Energy, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     energy(["train", *TINY, f"out={tmp_path}/a"])
     answer = energy(["plot", f"{tmp_path}/a"])
     assert answer.status == 0, answer.err
-    assert Path(answer.out.strip()) == tmp_path / "a" / "curves.png" and Path(answer.out.strip()).is_file()
+    shown = [Path(line) for line in answer.out.splitlines()]
+    assert [path.name for path in shown] == ["curves.png", "filters.png", "receptive.png", "units.png", "features.png"]
+    assert all(path.parent == tmp_path / "a" and path.is_file() for path in shown)
     assert Path(energy(["plot", f"{tmp_path}"]).out.strip()) == tmp_path / "curves.png"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from energy.command.figures import figures
+from energy.command.figures import draw
 from energy.train import fit as page
 from energy.train.evaluate import evaluate, load
 from energy.train.fit import fit
@@ -100,7 +100,7 @@ def test_figures_of_a_spiking_run(make_run: Maker) -> None:
     x = run.data.load("cpu", run.seed).test.take(slice(0, 1))[0]
     again = run.settler.observe(load(run.folder)[1], x)
     assert json.loads(json.dumps(again)) == observed
-    drawn = list(figures(run.folder))
+    drawn = list(draw(run.folder))
     assert [path.name for path in drawn] == ["curves.png", "spikes.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 

@@ -1,0 +1,143 @@
+"""SoftHebb: soft competition for the right to learn.
+
+Neurons of a place hold s = softmax(u/T), the minimiser of the energy T Σ s ln s − ⟨s, u⟩ on the simplex, whose minimum
+is E*(u) = −T·logsumexp(u/T). Since −∂E*/∂W = s xᵀ exactly, `soft` descends E* on the sphere ‖w_k‖ = 1. `hard` is T → 0,
+E* = −max u: spherical k-means. `self_contrast` descends T·logsumexp(u/T) − max u ≥ 0, the free state against the
+layer's own winner. `softkrotov`, which the published deep networks learn by, turns the sign of every loser; its y is
+the gradient of no function of the drives: y = (onehot − s) + (2 s_winner − 1)·onehot, of which the first part is
+`self_contrast`.
+
+With a bias b_k = T·ln of a prior, Δb follows the share of the data a neuron takes. Source: Moraitis et al., Neuromorph.
+Comput. Eng. 2 (2022) 044017; Journé et al., ICLR 2023 (arXiv:2209.11883)."""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import torch
+from torch import Tensor
+
+from energy.component import require
+from energy.couplings import Filtered
+from energy.rules.local import TINY, Plasticity
+
+
+class Variant(enum.Enum):
+    """What a neuron learns with, s being its share of the competition."""
+
+    SOFT = "s"
+    SOFTKROTOV = "s for the winner, −s for every other"
+    HARD = "1 for the winner, 0 for every other"
+    HARDKROTOV = "1 for the winner, −push for the one ranked `rank`"
+    SELF_CONTRAST = "1 − s for the winner, −s for every other"
+    LABELLED = "1 for the neuron of the label, 0 for every other: a Hebbian output layer"
+
+
+class SoftHebb(Plasticity, name="softhebb"):
+    """Δw_k = Σ y_k (x − u_k w_k), y by `variant`, η_k = η (|‖w_k‖ − 1| + 1e-10)^q.
+
+    temperature is T; normalised lets neurons compete with u_k/‖w_k‖ (with norm p, ⟨…, x⟩/‖w_k‖_p^(p−1)), biases as
+    they are, so that T means the same at every norm; rank and push belong to `hardkrotov`."""
+
+    variant: Variant = Variant.SOFTKROTOV
+    temperature: float = 1.0
+    normalised: bool = False
+    rank: int = 3
+    push: float = 2.0
+    rate: float = 0.05
+    exponent: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.temperature < math.inf, self, "temperature", "above 0 and finite")
+        require(self.rank >= 2, self, "rank", "at least 2")
+        require(0 <= self.push < math.inf, self, "push", "at least 0 and finite")
+
+    def energy(self, drive: Tensor) -> Tensor:
+        if self.variant is Variant.SOFT:
+            return -self._free(drive)
+        if self.variant is Variant.HARD:
+            return -drive.amax(-1)
+        if self.variant is Variant.SELF_CONTRAST:
+            return self._free(drive) - drive.amax(-1)
+        if self.variant is Variant.HARDKROTOV:
+            return margin(drive, self.rank, self.push)
+        return super().energy(drive)
+
+    def _free(self, drive: Tensor) -> Tensor:
+        return self.temperature * torch.logsumexp(drive / self.temperature, -1)
+
+    def share(self, drive: Tensor) -> Tensor:
+        """s = softmax(u/T) over the last axis, float32 or wider."""
+        wide = drive.to(torch.promote_types(drive.dtype, torch.float32))
+        return torch.softmax(wide / self.temperature, -1)
+
+    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
+        variant = self.variant
+        if variant is Variant.LABELLED:
+            return labelled(drive, target)
+        if variant is Variant.HARDKROTOV:
+            return ranked(drive, self.rank, self.push)
+        if variant is Variant.HARD:
+            return torch.zeros_like(drive).scatter_(-1, drive.max(-1, keepdim=True).indices, 1)
+        share = self.share(drive)
+        if variant is Variant.SOFT:
+            return share.to(drive.dtype)
+        winner = drive.max(-1, keepdim=True).indices
+        raised = share.gather(-1, winner)
+        if variant is Variant.SELF_CONTRAST:
+            raised = 1 - raised
+        return share.neg_().scatter_(-1, winner, raised).to(drive.dtype)
+
+    def competing(self, u: Tensor, opened: Filtered) -> Tensor:
+        if self.normalised:
+            weight, bias = opened.filters.weight, opened.filters.bias
+            norms = torch.linalg.vector_norm(weight.flatten(1), self.norm, dim=1).clamp_min(TINY).pow(self.norm - 1)
+            prior = torch.zeros_like(norms) if bias is None else bias
+            prior, norms = (one.to(u.dtype).view(-1, *[1] * (u.ndim - 2)) for one in (prior, norms))
+            u = (u - prior) / norms + prior
+        return super().competing(u, opened)
+
+    @property
+    def unit(self) -> float:
+        return self.temperature
+
+    def offset(self, drive: Tensor, bias: Tensor) -> Tensor:
+        """Δb_k = Σ s_k e^{−b_k/T} − N over the N samples and places, in units of T: at rest Σ s_k/N = e^{b_k/T}."""
+        share = self.share(drive.to(bias.dtype)).flatten(-2).flatten(0, -2)
+        return share.sum(0) * torch.exp(-bias / self.temperature) - len(share)
+
+
+def margin(drive: Tensor, rank: int, push: float) -> Tensor:
+    """E* = push·u₍rank₎ − u₍₁₎ over the last axis, whose negative gradient is `ranked`."""
+    top = drive.topk(_enough(rank, drive), -1).values
+    return push * top[..., -1] - top[..., 0]
+
+
+def ranked(drive: Tensor, rank: int, push: float) -> Tensor:
+    """1 for the greatest drive, −push for the one ranked `rank`, 0 otherwise, over the last axis.
+
+    Raises ValueError where there are fewer neurons than that.
+    """
+    order = drive.topk(_enough(rank, drive), -1).indices
+    y = torch.zeros_like(drive).scatter_(-1, order[..., :1], 1)
+    return y.scatter_(-1, order[..., -1:], -push)
+
+
+def _enough(rank: int, drive: Tensor) -> int:
+    if rank > drive.shape[-1]:
+        raise ValueError(f"rank={rank}: there are {drive.shape[-1]} neurons that compete")
+    return rank
+
+
+def labelled(drive: Tensor, target: Tensor | None) -> Tensor:
+    """The target itself, where a neuron stands for a class.
+
+    Raises ValueError where its shape is another.
+    """
+    wanted = None if target is None else target.reshape(len(target), 1, -1)
+    if wanted is None or wanted.shape != drive.shape:
+        shape = None if target is None else tuple(target.shape)
+        raise ValueError(f"target of shape {shape} cannot teach neurons with drives of shape {tuple(drive.shape)}")
+    return wanted.to(drive.dtype)

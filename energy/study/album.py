@@ -1,0 +1,45 @@
+"""The numbers behind the pictures of a run: arrays and facts in one file that holds no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+ALBUM: Final = "pictures.npz"
+FORMAT: Final = 1
+FACTS: Final = "facts"
+
+
+def write_album(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
+    """Write `arrays` and `facts` (strict JSON), whole or not at all."""
+    text = json.dumps({**facts, "format": FORMAT}, allow_nan=False)
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **{**arrays, FACTS: np.array(text)})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_album(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the facts.
+
+    Raises ValueError, naming the file, for one that is not such a record, and what to do about it.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(str(arrays.pop(FACTS)))
+        if facts["format"] != FORMAT:
+            raise ValueError(f"format={facts['format']!r}, this version reads {FORMAT}")
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: no record of pictures ({error}); remove it, and it is made again") from None
+    return arrays, facts

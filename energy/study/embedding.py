@@ -1,0 +1,42 @@
+"""Points of many dimensions laid on a plane."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MOST = 1000  # points that t-SNE is asked to place: its time grows with their square
+
+
+def principal(values: Tensor, count: int = 2) -> tuple[Tensor, Tensor]:
+    """Coordinates (N, count) of points (N, D) on their first principal axes, and the share of the variance of each.
+
+    Each axis points to where its farthest point lies. Axes beyond the number of dimensions or points are 0.
+    """
+    centred = (values.double() - values.double().mean(0)).cpu()
+    gram = centred @ centred.T if len(centred) <= centred.shape[1] else centred.T @ centred
+    variances, axes = torch.linalg.eigh(gram)
+    variances, axes = variances.flip(0)[:count].clamp_min(0), axes.flip(1)[:, :count]
+    found = axes * variances.sqrt() if len(centred) <= centred.shape[1] else centred @ axes
+    farthest = found.gather(0, found.abs().argmax(0, keepdim=True))
+    found = found * torch.where(farthest < 0, -1.0, 1.0)
+    missing = (0, count - found.shape[1])
+    share = variances / gram.diagonal().sum().clamp_min(torch.finfo(gram.dtype).tiny)
+    return torch.nn.functional.pad(found, missing), torch.nn.functional.pad(share, missing)
+
+
+def neighbourhoods(values: Tensor, seed: int = 0) -> Tensor:
+    """(N, 2): a map of points (N, D) that keeps neighbours together, by t-SNE on their first 50 principal axes.
+
+    Distances between far groups mean nothing. Source: van der Maaten & Hinton, JMLR 9 (2008) 2579.
+
+    Raises ValueError for fewer than 4 points or more than 1000.
+    """
+    if not 4 <= len(values) <= MOST:
+        raise ValueError(f"t-SNE of {len(values)} points: must be 4 to {MOST}")
+    from sklearn.manifold import TSNE
+
+    start = principal(values, 50)[0].float().numpy()
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    placed = TSNE(init="pca", perplexity=perplexity, random_state=seed % 2**32).fit_transform(start)
+    return torch.from_numpy(placed)

@@ -1,0 +1,110 @@
+"""What a finished run learnt, measured for pictures: filters, receptive fields, populations, features.
+
+Everything comes from the final weights and from at most a thousand images that were not trained on: those of the
+validation split, or of the test split where there is none. Nothing is chosen by it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from energy.data.images import Images
+from energy.network import Network
+from energy.rules.local import Local
+from energy.study.album import ALBUM, write_album
+from energy.study.embedding import MOST, neighbourhoods, principal
+from energy.study.population import Survey, survey
+from energy.study.receptive import receptive
+from energy.train.evaluate import load
+from energy.train.filters import even, filters
+from energy.train.run import Run
+from energy.train.settings import settings
+
+NEURONS: Final = 16  # receptive fields a layer
+
+
+def measure(folder: Path, seed: int = 0) -> Path:
+    """Measure the finished run in `folder` and write its `pictures.npz`; the path of that.
+
+    Args:
+        seed: of the noise that receptive fields start from, and of t-SNE.
+
+    Raises:
+        FileNotFoundError: when the run left no final weights.
+        DataError: when its images are not there.
+    """
+    run, network, stored = load(folder)
+    images, split = _aside(run)
+    arrays: dict[str, np.ndarray] = {}
+    with settings(deterministic=False, fused_kernels=False):
+        shown = filters(network)
+        if shown is not None:
+            arrays["filters"] = _plain(shown)
+        for name, fields in _receptive(network, images, seed).items():
+            arrays[f"receptive/{name}"] = _plain(even(fields))
+        found = survey(network, run.settler, run.rule, images)
+        arrays |= _populations(found) | _features(found, seed)
+    facts = {"split": split, "images": len(images), "step": stored["step"], "seed": seed, **_names(run, network)}
+    return write_album(folder / ALBUM, arrays, facts)
+
+
+def _names(run: Run, network: Network) -> dict[str, Any]:
+    radii = {}
+    for k, layer in enumerate(network.layers[:-1], start=1):
+        law = run.rule.of(network, k) if isinstance(run.rule, Local) else None
+        radii[layer.name] = None if law is None else {"norm": law.norm, "radius": law.radius}
+    return {"title": run.title, "layers": list(radii), "laws": radii, "classes": list(run.data.names)}
+
+
+def _aside(run: Run) -> tuple[Images, str]:
+    """The first images that were not trained on, and of which split they are."""
+    splits = run.data.load(run.place(), run.seed, run.precision.activity)
+    split = "validation" if len(splits.validation) else "test"
+    images: Images = getattr(splits, split)
+    return dataclasses.replace(images, pixels=images.pixels[:MOST], labels=images.labels[:MOST]), split
+
+
+def _receptive(network: Network, images: Images, seed: int) -> dict[str, Tensor]:
+    """Receptive fields of each hidden layer about the mean of every channel, with the contrast of the images."""
+    x = images.take(slice(None))[0].float()
+    centre = x.mean((0, 2, 3), keepdim=True)[0]
+    contrast = float((x - centre).square().mean().sqrt())
+    return {
+        layer.name: receptive(network, k, NEURONS, centre=centre, contrast=contrast, seed=seed)
+        for k, layer in enumerate(network.layers[:-1], start=1)
+    }
+
+
+def _populations(found: Survey) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for name, one in found.layers.items():
+        for what in ("norm", "rate", "weight", "activity"):
+            drawn = getattr(one, what)
+            if drawn is not None:
+                arrays[f"{what}/{name}"], arrays[f"{what}_edges/{name}"] = map(_plain, drawn)
+        if one.wins is not None:
+            arrays[f"wins/{name}"] = _plain(one.wins)
+    return arrays
+
+
+def _features(found: Survey, seed: int) -> dict[str, np.ndarray]:
+    """The plane coordinates of what the output layer sees."""
+    if not found.features:
+        return {}
+    values = torch.cat(found.features)
+    placed, share = principal(values)
+    arrays = {"principal": placed, "principal_share": share, "labels": torch.cat(found.labels)}
+    if 4 <= len(values) <= MOST:
+        arrays["neighbourhoods"] = neighbourhoods(values, seed)
+    return {name: _plain(tensor) for name, tensor in arrays.items()}
+
+
+def _plain(tensor: Tensor) -> np.ndarray:
+    """On the host, in single precision where it is a floating-point number."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()

@@ -1,0 +1,113 @@
+"""The neurons of a trained network as populations: norms, rates, weights, activities and wins, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from energy.data.images import Images
+from energy.ledger import Ledger
+from energy.network import Edge, Network
+from energy.relax.problem import Single
+from energy.rules.local import Local, Plasticity, groups
+from energy.rules.rule import Rule
+from energy.settle.settler import Settler
+from energy.state import State
+from energy.train.filters import weight_of
+from energy.train.units import wins
+
+NORMS, WEIGHTS = 30, 60  # bins
+
+
+@dataclass
+class Population:
+    """One layer: histograms as (counts, edges), and how often each neuron won.
+
+    norm: ‖w_k‖_p, one a neuron; rate: η_k of its local rule; weight: the single weights; activity: what is sent up, at
+    the first batch of images; wins (K,): at how many places of how many images each had the greatest drive."""
+
+    norm: tuple[Tensor, Tensor] | None = None
+    rate: tuple[Tensor, Tensor] | None = None
+    weight: tuple[Tensor, Tensor] | None = None
+    activity: tuple[Tensor, Tensor] | None = None
+    wins: Tensor | None = None
+
+
+@dataclass
+class Survey:
+    """What a pass over images has shown: layers by name; `features` (N, D) that the output layer sees, if it has one
+    coupling to a hidden layer; `labels` (N,).
+    """
+
+    layers: dict[str, Population]
+    features: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+
+
+@torch.no_grad()
+def survey(network: Network, settler: Settler, rule: Rule, images: Images, batch: int = 100) -> Survey:
+    """Every hidden layer of `network` over all of `images`, in their order and without augmentation, settled freely."""
+    hidden = network.layers[:-1]
+    found = Survey({layer.name: _weights(network, rule, k) for k, layer in enumerate(hidden, start=1)})
+    for x, labels in images.batches(batch, seed=0, epoch=0, train=False):
+        problem, state, _ = settler.free(network, x, Ledger())
+        for k, layer in enumerate(hidden, start=1):
+            one = found.layers[layer.name]
+            counted = wins(_competing(problem, state, rule, k)).sum(0).long().cpu()
+            one.wins = counted if one.wins is None else one.wins + counted
+            if one.activity is None:
+                one.activity = histogram(state[k - 1], WEIGHTS)
+        (edge, *more) = network.into(len(network.layers))
+        if edge.source and not more:
+            found.features.append(_seen(problem, state, edge).flatten(1))
+        found.labels.append(labels)
+    return found
+
+
+def histogram(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Counts (bins,) between equally spaced edges (bins + 1,) that span the values; where all are equal, an interval
+    about them as wide as they are far from 0 (1 at 0).
+    """
+    flat = values.detach().flatten().double().cpu()
+    low, high = float(flat.min()), float(flat.max())
+    half = 0.0 if high > low else abs(low) / 2 or 0.5
+    counts, edges = torch.histogram(flat, bins, range=(low - half, high + half))
+    return counts.long(), edges
+
+
+def _weights(network: Network, rule: Rule, layer: int) -> Population:
+    """What the weights alone say."""
+    weights = [w for edge in network.into(layer) if (w := weight_of(edge)) is not None]
+    if not weights:
+        return Population()
+    law = _law(network, rule, layer)
+    every = [torch.linalg.vector_norm(w.flatten(1).double(), law.norm if law else 2, dim=1) for w in weights]
+    return Population(
+        norm=histogram(torch.cat(every), NORMS),
+        rate=histogram(torch.cat([law.rates(w) for w in weights]), NORMS) if law else None,
+        weight=histogram(torch.cat([w.flatten() for w in weights]), WEIGHTS),
+    )
+
+
+def _law(network: Network, rule: Rule, layer: int) -> Plasticity | None:
+    return rule.of(network, layer) if isinstance(rule, Local) else None
+
+
+def _competing(problem: Single, state: State, rule: Rule, layer: int) -> Tensor:
+    """The drives that neurons compete with, (B, places…, groups, K/groups)."""
+    (edge, *more) = problem.network.into(layer)
+    drive, sets = problem.drive(layer), 1
+    if not more and _law(problem.network, rule, layer):
+        opened = edge.coupling.filtered((problem.x, *state)[edge.source], drive, problem.points[edge.index])
+        drive, sets = opened.drive, groups(opened)
+    return drive.movedim(1, -1).unflatten(-1, (sets, -1))
+
+
+def _seen(problem: Single, state: State, edge: Edge) -> Tensor:
+    below = state[edge.source - 1]
+    try:
+        return edge.coupling.filtered(below, problem.drive(edge.target), problem.points[edge.index]).seen
+    except TypeError:  # a coupling without neurons' weights: what it reads, then
+        return below

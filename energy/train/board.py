@@ -1,0 +1,107 @@
+"""TensorBoard: what a run writes down, and its weights, to look at while it trains.
+
+Nothing here is part of a run's record, and nothing is read back. `tensorboard` is imported when a board is opened.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from energy.component import ConfigurationError, describe
+from energy.network import Network
+from energy.train.filters import filters, tiled, weight_of
+from energy.train.run import Run
+
+BOARD: Final = "tensorboard"
+
+
+def require_board() -> Any:
+    """The class that writes event files.
+
+    Raises:
+        ConfigurationError: when tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        raise ConfigurationError(
+            "train.tensorboard=True: needs the package tensorboard, which the extra `tensorboard` installs"
+        ) from None
+    return SummaryWriter
+
+
+class Board:
+    """The event file of one run, in ``<run>/tensorboard``; epochs are its steps.
+
+    Epochs from ``epoch`` on that an earlier part of the run had written are taken back.
+    """
+
+    def __init__(self, run: Run, folder: Path, epoch: int = 0) -> None:
+        self.run = run
+        self.writer = require_board()(str(folder / BOARD), purge_step=epoch or None)
+
+    def epoch(self, network: Network, line: Mapping[str, Any]) -> None:
+        """Every number of an epoch's line; histograms of the weights of each layer, and of their norms by neuron; the
+        filters, where the run probes.
+        """
+        epoch, every = line["epoch"], self.run.train.probe_every
+        for name, number in numbers(line):
+            self.writer.add_scalar(name, number, epoch)
+        for edge in network.edges:
+            weight = weight_of(edge)
+            if weight is not None:
+                name = network.layers[edge.target - 1].name
+                name += f"_from_{edge.source}" if edge.target - edge.source > 1 else ""
+                self.writer.add_histogram(f"weights/{name}", weight.detach().float(), epoch)
+                self.writer.add_histogram(f"norms/{name}", weight.detach().flatten(1).float().norm(dim=1), epoch)
+        if every and epoch % every == 0:
+            self._filters(network, epoch)
+        self.writer.flush()
+
+    def readout(self, line: Mapping[str, Any]) -> None:
+        """The numbers of one epoch of the read-out."""
+        for name, number in numbers({"readout": {key: value for key, value in line.items() if key != "epoch"}}):
+            self.writer.add_scalar(name, number, line["epoch"])
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        """The configuration beside what it led to."""
+        from torch.utils.tensorboard.summary import hparams
+
+        names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
+        reached = {f"result/{name}": result[name] for name in names if result[name] is not None}
+        chosen = {name: value for name, value in leaves(describe(self.run)) if name != "out"}
+        for summary in hparams(chosen, reached):
+            self.writer.file_writer.add_summary(summary)
+        for name, value in reached.items():
+            self.writer.add_scalar(name, value, result["epochs"])
+
+    def close(self) -> None:
+        """Write out what is still in memory; no more can be added."""
+        self.writer.close()
+
+    def _filters(self, network: Network, epoch: int) -> None:
+        shown = filters(network)
+        if shown is not None:
+            grid = (0.5 + 0.5 * tiled(shown)).nan_to_num(1.0)
+            size = math.ceil(320 / max(grid.shape[:2]))  # a pixel of a filter can be seen
+            large = grid.repeat_interleave(size, 0).repeat_interleave(size, 1)
+            self.writer.add_image("filters", large.expand(-1, -1, 3).cpu(), epoch, dataformats="HWC")
+
+
+def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The numbers in a line of a record, named by the path to them; what is no finite number is left out."""
+    for name, value in leaves(line):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and name != "epoch":
+            yield name, value
+
+
+def leaves(plain: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """What is at the ends of nested dictionaries, named by the path to it; lists and None as text."""
+    if isinstance(plain, Mapping):
+        for name, value in plain.items():
+            yield from leaves(value, f"{path}/{name}" if path else name)
+    else:
+        yield path, plain if isinstance(plain, bool | int | float | str) else str(plain)

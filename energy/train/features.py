@@ -1,0 +1,51 @@
+"""What the output layer sees, computed once and kept: the features of a network below its read-out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from energy.component import ConfigurationError
+from energy.data.images import Images
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.settle.settler import Settler
+
+
+class Features(NamedTuple):
+    """(N, D), in bfloat16 unless the run is in float64, and the labels (N,), on the device."""
+
+    values: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@torch.no_grad()
+def features(network: Network, settler: Settler, images: Images, batch: int, ledger: Ledger) -> Features:
+    """The features of all of `images`, in their order and without augmentation, settled freely.
+
+    Raises:
+        ConfigurationError: when more than one coupling, or none with weights, enters the output layer.
+    """
+    edges = network.into(len(network.layers))
+    if len(edges) != 1 or not edges[0].source:
+        raise ConfigurationError("readout: needs one coupling into the output layer, from a hidden layer")
+    below, coupling = network.up_to(edges[0].source), edges[0].coupling
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.bfloat16
+    kept: Tensor | None = None
+    start = 0
+    for x, _ in images.batches(batch, seed=0, epoch=0, train=False):
+        state = settler.predict(below, x, ledger).output
+        drive, point = coupling.linearise(state)
+        seen = coupling.filtered(state, drive, point).seen.flatten(1)
+        if kept is None:
+            kept = torch.empty(len(images), seen.shape[1], dtype=dtype, device=seen.device)
+        kept[start : start + len(x)] = seen
+        start += len(x)
+    if kept is None:
+        raise ConfigurationError("readout: there are no images to take features of")
+    return Features(kept, images.labels)

@@ -1,0 +1,59 @@
+"""What the neurons above the input look for: their weights, as pictures."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from energy.network import Edge, Network
+
+MOST = 100  # neurons that a picture shows, the first ones by index
+
+
+@torch.no_grad()
+def filters(network: Network, most: int = MOST) -> Tensor | None:
+    """(n, C, h, w), float32: weights of the first `most` neurons that read the input, each over its greatest |w|.
+
+    Zero stays zero, so that the sign can be seen. Weights of a dense layer take the shape of the image. None where the
+    coupling has no weights or they do not belong to single pixels.
+    """
+    for edge in network.edges:
+        weight = weight_of(edge)
+        if edge.source or weight is None or len(network.input_shape) != 3:
+            continue
+        if weight.ndim == 4 or weight[0].numel() == math.prod(network.input_shape):
+            shape = weight.shape[1:] if weight.ndim == 4 else network.input_shape
+            return even(weight[:most].float().reshape(-1, *shape))
+    return None
+
+
+def weight_of(edge: Edge) -> Tensor | None:
+    """The weight of a coupling, one row a neuron; None where it has none."""
+    weight = getattr(getattr(edge.coupling, "filters", edge.coupling), "weight", None)
+    return weight if isinstance(weight, Tensor) and weight.ndim > 1 else None
+
+
+def even(pictures: Tensor) -> Tensor:
+    """Each picture (n, C, h, w) divided by its greatest absolute value; one that is zero everywhere stays as it is."""
+    peak = pictures.abs().amax((1, 2, 3), keepdim=True)
+    return pictures / torch.where(peak > 0, peak, 1)
+
+
+def tiled(pictures: Tensor, gap: float = math.nan) -> Tensor:
+    """(n, C, h, w) → (H, W, c): row by row in a grid as square as can be, one pixel of `gap` between and around them.
+
+    c is 3 for three channels and otherwise 1, their mean.
+    """
+    if pictures.shape[1] != 3:
+        pictures = pictures.mean(1, keepdim=True)
+    count, channels, height, width = pictures.shape
+    columns = math.ceil(math.sqrt(count))
+    grid = pictures.new_full((-(-count // columns) * (height + 1) + 1, columns * (width + 1) + 1, channels), gap)
+    for index, picture in enumerate(pictures):
+        top, left = (
+            1 + place * (side + 1) for place, side in zip(divmod(index, columns), (height, width), strict=True)
+        )
+        grid[top : top + height, left : left + width] = picture.movedim(0, -1)
+    return grid

@@ -1,0 +1,161 @@
+"""Feedback-free networks: blocks of normalisation, convolution, rectification and pooling below a linear read-out."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import field
+
+import torch
+from torch import nn
+
+from energy.block import Block
+from energy.component import ConfigurationError, require
+from energy.couplings import Convolution, Dense
+from energy.model import Model
+from energy.network import Network
+from energy.potentials import Identity, Potential, RePU
+from energy.stream import stream
+
+
+class Padding(enum.Enum):
+    """What lies around an image for a convolution."""
+
+    REFLECT = "the image mirrored, so that sides stay"
+    ZERO = "zeros, so that sides stay"
+    NONE = "nothing: sides shrink by the kernel less one"
+
+
+class SoftHebbNet(Model, name="softhebb"):
+    """Blocks of batch norm without scale or shift, convolution, Triangle^p, pooling; dense layers; the output.
+
+    The default is the three-layer network for CIFAR-10 of Journé et al. (2023). One entry a convolution: `channels`,
+    `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, 1 where
+    neurons compete with their rectified, centred drives. `dense` lists the widths of dense hidden layers. `centred`
+    takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers. Weights are
+    drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] in dense layers with `positive`. `bias`
+    starts at −T ln K, of `temperature` T."""
+
+    channels: list[int] = field(default_factory=lambda: [96, 384, 1536])
+    kernels: list[int] = field(default_factory=lambda: [5, 3, 3])
+    powers: list[float] = field(default_factory=lambda: [0.7, 1.4, 1.0])
+    pools: list[str] = field(default_factory=lambda: ["max_4_2_1", "max_4_2_1", "avg_2_2_0"])
+    groups: list[int] = field(default_factory=list)
+    rectified: list[int] = field(default_factory=list)
+    stride: int = 1
+    dense: list[int] = field(default_factory=list)
+    dense_hidden: Potential = field(default_factory=RePU)
+    centred: bool = True
+    normalised: bool = True
+    positive: bool = False
+    padding: Padding = Padding.REFLECT
+    radius: float = 25.0
+    norm: float = 2.0
+    bias: bool = False
+    temperature: float = 1.0
+    output: Potential = field(default_factory=Identity)
+
+    def __post_init__(self) -> None:
+        count = len(self.channels)
+        require(all(width >= 1 for width in (*self.channels, *self.dense)), self, "channels", "widths >= 1")
+        require(bool(self.channels or self.dense), self, "channels", "not empty where dense is empty too")
+        require(all(kernel >= 1 for kernel in self.kernels), self, "kernels", "sides >= 1")
+        require(all(0 < power < math.inf for power in self.powers), self, "powers", "above 0")
+        for name in ("kernels", "powers", "pools"):
+            require(len(getattr(self, name)) == count, self, name, f"{count} entries, one a convolution")
+        for name in ("groups", "rectified"):
+            require(len(getattr(self, name)) in {0, count}, self, name, f"empty or {count} entries")
+        require(all(one >= 1 for one in self.groups), self, "groups", "numbers >= 1")
+        require(self.centred or not any(self.rectified), self, "rectified", "0 unless centred")
+        require(self.stride >= 1, self, "stride", "at least 1")
+        require(0 < self.radius < math.inf, self, "radius", "above 0")
+        require(1 < self.norm < math.inf, self, "norm", "above 1")
+        require(0 < self.temperature < math.inf, self, "temperature", "above 0")
+        for text in self.pools:
+            pooling(text)
+
+    def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
+        network, below, fan_in = Network(shape), list[nn.Module](), shape[0]
+        count = len(self.channels)
+        for k in range(count):
+            prepare = [*below, *self._normalised(fan_in), *self._padded(self.kernels[k])]
+            network.add(self._block(k, fan_in, prepare), RePU(power=self.powers[k]), name=f"conv{k + 1}")
+            below, fan_in = pooling(self.pools[k]), self.channels[k]
+        for k, size in enumerate(self.dense):
+            below.append(nn.Flatten())
+            fan_in = seen(network, below)
+            below += [nn.BatchNorm1d(fan_in, affine=False)] if self.normalised else []
+            coupling = Block(Dense(fan_in, size, bias=self.bias), *below, centred=self.centred)
+            network.add(coupling, self.dense_hidden, name=f"dense{k + 1}")
+            below = []
+        below.append(nn.Flatten())
+        network.add(Block(Dense(seen(network, below), classes), *below), self.output, name="output")
+        self._start(network, seed)
+        return network
+
+    def _block(self, k: int, fan_in: int, prepare: list[nn.Module]) -> Block:
+        groups = self.groups[k] if self.groups else 1
+        if fan_in % groups or self.channels[k] % groups:
+            raise ConfigurationError(f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]}")
+        filters = Convolution(
+            fan_in, self.channels[k], self.kernels[k], stride=self.stride, groups=groups, bias=self.bias
+        )
+        return Block(filters, *prepare, centred=self.centred, rectified=bool(self.rectified and self.rectified[k]))
+
+    def _normalised(self, channels: int) -> list[nn.Module]:
+        return [nn.BatchNorm2d(channels, affine=False)] if self.normalised else []
+
+    def _padded(self, kernel: int) -> list[nn.Module]:
+        sides = (kernel - 1) // 2
+        if self.padding is Padding.NONE or not sides:
+            return []
+        return [nn.ReflectionPad2d(sides) if self.padding is Padding.REFLECT else nn.ZeroPad2d(sides)]
+
+    @torch.no_grad()
+    def _start(self, network: Network, seed: int) -> None:
+        for name, weight in network.named_parameters():
+            generator, neuron = stream(seed, f"init/{name}"), weight[0].numel()
+            if name.endswith("bias"):
+                weight.fill_(-self.temperature * math.log(len(weight)))
+            elif not self.positive or weight.ndim == 4:
+                weight.normal_(0, scale(self.radius, self.norm, neuron), generator=generator)
+            else:
+                weight.uniform_(0, bound(self.radius, self.norm, neuron), generator=generator)
+        output = network.edges[-1].coupling
+        size = output.get_parameter("filters.weight")[0].numel() ** -0.5
+        for name in ("weight", "bias"):
+            generator = stream(seed, f"init/output.{name}")
+            output.get_parameter(f"filters.{name}").uniform_(-size, size, generator=generator)
+
+
+def seen(network: Network, prepare: list[nn.Module]) -> int:
+    """How many numbers a neuron above the last layer sees through `prepare`."""
+    below = network.shape(len(network.layers))
+    return nn.Sequential(*prepare)(torch.zeros(1, *below)).numel()
+
+
+def pooling(text: str) -> list[nn.Module]:
+    """The modules that `max_4_2_1` or `avg_2_2_0` (kind, window, stride, padding) or `none` stand for.
+
+    Raises ConfigurationError for any other text.
+    """
+    if text == "none":
+        return []
+    kind, *numbers = text.split("_")
+    kinds = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+    if kind not in kinds or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        raise ConfigurationError(
+            f"pools: {text!r}: must be none, or kind, window, stride and padding such as max_4_2_1"
+        )
+    return [kinds[kind](*map(int, numbers))]
+
+
+def scale(radius: float, norm: float, size: int) -> float:
+    """The s.d. of normal weights whose ‖w‖_p is about R: (R^p/(n·E|z|^p))^{1/p}."""
+    moment = 2 ** (norm / 2) * math.gamma((norm + 1) / 2) / math.pi**0.5
+    return (radius**norm / (size * moment)) ** (1 / norm)
+
+
+def bound(radius: float, norm: float, size: int) -> float:
+    """The bound of weights uniform on [0, bound] whose ‖w‖_p is about R: ((p+1) R^p/n)^{1/p}."""
+    return ((norm + 1) * radius**norm / size) ** (1 / norm)
