@@ -134,9 +134,9 @@ def test_padding(padding: Padding, side: int) -> None:
 
 
 def test_learnt_with_feedback_it_has_autograds_gradient() -> None:
-    """Through mirror, pooling and Triangle: dual propagation that of the network at rest, up to β²; back-propagation that
-    of the network as it learns, through the statistics of the batch, exactly.
-    """
+    """Through mirror, pooling and Triangle: dual propagation that of the network at rest, up to β².
+
+    Back-propagation that of the network as it learns, through the statistics of the batch, exactly."""
     model = SoftHebbNet(
         channels=[6, 8],
         kernels=[3, 3],
