@@ -2,9 +2,10 @@
 
     A(m) = C u      u = W·prepare(m) + b      C u = u − mean of u over the neurons of a place
 
-`prepare` is any chain of modules without weights: pooling of the layer below, normalisation, padding. C is a projection,
-so above this coupling a `RePU` of power p is the Triangle activation max(u − ū, 0)^p (Coates, Ng & Lee 2011), and the
-pair has an energy. With `rectified` the neurons are centred and rectified once before: v = max(Cu, 0), A(m) = C v.
+`prepare` is any chain of modules without weights: pooling of the layer below, normalisation, padding. C is a
+projection, so above this coupling a `RePU` of power p is the Triangle activation max(u − ū, 0)^p (Coates, Ng & Lee
+2011), and the pair has an energy. With `rectified` the neurons are centred and rectified once before: v = max(Cu, 0),
+A(m) = C v.
 
 Source: Journé et al., ICLR 2023 (arXiv:2209.11883), whose blocks normalise, convolve, activate and pool."""
 
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from energy.couplings import Coupling, Convolution, Dense, Filtered, Gradients, Shape, Spread
+from energy.couplings import Convolution, Coupling, Dense, Filtered, Gradients, Shape, Spread
 
 
 class Opening(NamedTuple):
@@ -48,6 +49,14 @@ class Block(Coupling):
         self.prepare, self.filters = nn.Sequential(*prepare), filters
         self.centred, self.rectified = centred, rectified
 
+    @property
+    def weight(self) -> nn.Parameter:
+        """That of the filters."""
+        return self.filters.weight
+
+    def rewired(self, point: Opening, weight: Tensor) -> Opening:
+        return point._replace(inner=self.filters.rewired(point.inner, weight))
+
     def shape(self, pre: Shape) -> Shape:
         return self.filters.shape(self._seen(pre))
 
@@ -76,7 +85,7 @@ class Block(Coupling):
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Opening | Tensor) -> Filtered:
         point = self._opened(point)
-        return Filtered(self.filters, point.seen, point.drive, not self.rectified)
+        return self.filters.filtered(point.seen, point.drive, point.inner)._replace(linear=not self.rectified)
 
     def _opened(self, point: Opening | Tensor) -> Opening:
         return point if isinstance(point, Opening) else self.linearise(point)[1]

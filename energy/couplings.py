@@ -15,20 +15,19 @@ product share one set of them."""
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from energy.component import ConfigurationError
 from energy.pooling import Pool
 from energy.potentials import per_sample
 
 Gradients = tuple[Tensor, ...]
 Shape = tuple[int, ...]
-
-WIDE: Final = 32  # channels from which a CPU multiplies patches faster than it runs the kernel for weight gradients
 
 
 class Coupling(nn.Module):
@@ -64,8 +63,13 @@ class Coupling(nn.Module):
         return counter.get_total_flops() // 2
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
-        """What a rule without feedback needs of a coupling that has been linearised at `pre`."""
-        raise TypeError(f"{type(self).__name__} has no weights of neurons: local rules need Dense, Convolution or Block")
+        """What a rule without feedback needs of a coupling that has been linearised at `pre`.
+
+        Raises ConfigurationError where that is no population of neurons.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__}: no weights of neurons; local rules and read-outs need Dense, Convolution or Block"
+        )
 
     def _zeros(self, shape: Shape) -> Tensor:
         like = next(self.parameters(), torch.zeros(()))
@@ -79,6 +83,12 @@ class Coupling(nn.Module):
     def spread(self, post: Tensor, point: Any) -> Any:
         """`post` in a form that `adjoint` and `hebbian` take too: what both would do to it first, done once."""
         return post
+
+    def rewired(self, point: Any, weight: Tensor) -> Any:
+        """`point` with other wires of the same shape in the weight's place, for `adjoint` alone. To be defined by a
+        coupling that can tell its weight from its map.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define rewired(point, weight)")
 
     def adjoint(self, post: Tensor, point: Any) -> Tensor:
         """A′(point)ᵀ post."""
@@ -184,6 +194,9 @@ class Affine(Coupling):
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
         """Σ post·seenᵀ over batch and places, of the shape of the weight: ∂W⟨post, W·seen⟩, without pooling."""
         raise NotImplementedError(f"{type(self).__name__} has no weights")
+
+    def rewired(self, point: Point, weight: Tensor) -> Point:
+        return point._replace(weight=weight.to(point.weight.dtype))
 
     def curvature(self, direction: Tensor, post: Tensor, point: Any) -> None:
         return None
@@ -337,7 +350,7 @@ class Convolution(Affine):
         return self._convolve(seen, weight.to(seen.dtype), None)
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        if self.groups == 1 and seen.device.type == "cpu" and len(seen[0]) >= WIDE:
+        if self.groups == 1 and seen.device.type == "cpu":  # its kernel for weight gradients is the slower one there
             return self._patched(seen, post).to(self.weight.dtype)
         return self._backward(post, seen, self.weight, [False, True, False])[1].to(self.weight.dtype)
 
@@ -352,7 +365,7 @@ class Convolution(Affine):
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
         if self.pool is not None:
-            raise TypeError("Convolution with a pooling: neurons compete before it, so pool in the Block above")
+            raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
         return Filtered(self, pre, drive)
 
     def _point(self, point: Point | Tensor) -> Point:

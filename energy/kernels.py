@@ -37,23 +37,26 @@ class Kernel:
     """A plain function of tensors, `plain(*tensors, *constants)`, and its compiled forms, one a set of constants.
 
     elementwise: every output element depends on the input elements at its own place alone, and each output has the
-    shape of the inputs. Tensors of any rank then pass as vectors, in the order in which they lie in memory."""
+    shape of the inputs. Tensors of any rank then pass as vectors, in the order in which they lie in memory.
+    scan: the tensors are (rows, columns), no column hears of another, and the rows are gone through one by one."""
 
-    def __init__(self, plain: Callable[..., Any], *, elementwise: bool = False) -> None:
-        self.plain, self.elementwise = plain, elementwise
+    def __init__(self, plain: Callable[..., Any], *, elementwise: bool = False, scan: bool = False) -> None:
+        self.plain, self.elementwise, self.scan = plain, elementwise, scan
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._broken = False
 
     def ready(self, tensor: Tensor) -> bool:
         """Whether a call with `tensor` in front would run compiled."""
         smallest = _smallest.get()
-        return smallest is not None and tensor.numel() >= smallest and not self._broken
+        if smallest is None or self._broken:
+            return False
+        return tensor.numel() >= (smallest // 4 if self.scan else smallest)  # a scan saves passes in every row
 
     def __call__(self, tensors: Sequence[Tensor], *constants: Any) -> Any:
         """plain(*tensors, *constants)."""
         if not self.ready(tensors[0]) or (self.elementwise and not _alike(tensors)):
             return self.plain(*tensors, *constants)
-        key = (tensors[0].dtype, *map(_key, constants))
+        key = (tensors[0].dtype, *(len(t) for t in tensors if self.scan), *map(_key, constants))
         given = [_flat(tensor) for tensor in tensors] if self.elementwise else tensors
         try:
             with torch.no_grad():
@@ -72,13 +75,15 @@ class Kernel:
         return tuple(_shaped(one, tensors[0]) for one in found) if self.elementwise else found
 
     def _compile(self, tensors: Sequence[Tensor], constants: tuple[Any, ...]) -> Callable[..., Any]:
-        if not self.elementwise:
+        if not (self.elementwise or self.scan):
             return torch.compile(self.plain, dynamic=True, fullgraph=True)
         # Traced first: torch.compile takes a float argument for a variable, and what it then makes of a second value of
-        # it was wrong (torch 2.13). Eight elements do, since none knows of the others.
+        # it was wrong (torch 2.13). Eight elements, or columns, do, since none knows of the others.
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        traced = make_fx(lambda *given: self.plain(*given, *constants))(*(tensor[:8].clone() for tensor in tensors))
+        traced = make_fx(lambda *given: self.plain(*given, *constants))(
+            *(tensor[..., :8].clone() for tensor in tensors)
+        )
         return torch.compile(traced, dynamic=True, fullgraph=True)
 
 

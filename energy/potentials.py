@@ -200,6 +200,8 @@ class RePU(Potential, name="repu"):
         return per_sample(state.pow(1 + 1 / self.power)) * (self.power / (self.power + 1))
 
     def response(self, drive: Tensor) -> Tensor:
+        if self.power != 1 and drive.requires_grad:  # keeps autograd from 0·∞ at and below 0
+            return torch.where(drive > 0, drive, 1).pow(self.power) * (drive > 0)
         above = drive.clamp_min(0)
         return above if self.power == 1 else above.pow_(self.power)
 

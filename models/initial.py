@@ -22,6 +22,13 @@ def normal(network: Network, seed: int, gains: Sequence[float]) -> None:
 
 
 @torch.no_grad()
+def gaussian(network: Network, seed: int, gain: float) -> None:
+    """W ~ N(0, gain²/fan-in), not cut off; biases stay."""
+    for name, weight in _weights(network):
+        weight.normal_(0.0, gain / weight[0].numel() ** 0.5, generator=stream(seed, f"init/{name}"))
+
+
+@torch.no_grad()
 def uniform(network: Network, seed: int, gains: Sequence[float], bias: float) -> None:
     """W ~ U(±gain/√fan-in), b ~ U(±bias/√fan-in): as the deep Hopfield networks start. One gain an edge."""
     for (name, weight), gain in zip(_weights(network), gains, strict=True):

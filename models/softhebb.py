@@ -27,14 +27,14 @@ class Padding(enum.Enum):
 
 
 class SoftHebbNet(Model, name="softhebb"):
-    """Blocks of batch norm without scale or shift, convolution, Triangle^p, pooling; then dense layers; then the output.
+    """Blocks of batch norm without scale or shift, convolution, Triangle^p, pooling; dense layers; the output.
 
     The default is the three-layer network for CIFAR-10 of Journé et al. (2023). One entry a convolution: `channels`,
     `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, 1 where
     neurons compete with their rectified, centred drives. `dense` lists the widths of dense hidden layers. `centred`
     takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers. Weights are
-    drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] for dense layers that read what is not
-    normalised. `bias` starts at −T ln K, of `temperature` T."""
+    drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] in dense layers with `positive`. `bias`
+    starts at −T ln K, of `temperature` T."""
 
     channels: list[int] = field(default_factory=lambda: [96, 384, 1536])
     kernels: list[int] = field(default_factory=lambda: [5, 3, 3])
@@ -47,6 +47,7 @@ class SoftHebbNet(Model, name="softhebb"):
     dense_hidden: Potential = field(default_factory=RePU)
     centred: bool = True
     normalised: bool = True
+    positive: bool = False
     padding: Padding = Padding.REFLECT
     radius: float = 25.0
     norm: float = 2.0
@@ -64,6 +65,8 @@ class SoftHebbNet(Model, name="softhebb"):
             require(len(getattr(self, name)) == count, self, name, f"{count} entries, one a convolution")
         for name in ("groups", "rectified"):
             require(len(getattr(self, name)) in {0, count}, self, name, f"empty or {count} entries")
+        require(all(one >= 1 for one in self.groups), self, "groups", "numbers >= 1")
+        require(self.centred or not any(self.rectified), self, "rectified", "0 unless centred")
         require(self.stride >= 1, self, "stride", "at least 1")
         require(0 < self.radius < math.inf, self, "radius", "above 0")
         require(1 < self.norm < math.inf, self, "norm", "above 1")
@@ -93,7 +96,7 @@ class SoftHebbNet(Model, name="softhebb"):
     def _block(self, k: int, fan_in: int, prepare: list[nn.Module]) -> Block:
         groups = self.groups[k] if self.groups else 1
         if fan_in % groups or self.channels[k] % groups:
-            raise ConfigurationError(f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]} channels")
+            raise ConfigurationError(f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]}")
         filters = Convolution(
             fan_in, self.channels[k], self.kernels[k], stride=self.stride, groups=groups, bias=self.bias
         )
@@ -114,15 +117,15 @@ class SoftHebbNet(Model, name="softhebb"):
             generator, neuron = stream(seed, f"init/{name}"), weight[0].numel()
             if name.endswith("bias"):
                 weight.fill_(-self.temperature * math.log(len(weight)))
-            elif self.normalised or weight.ndim == 4:
+            elif not self.positive or weight.ndim == 4:
                 weight.normal_(0, scale(self.radius, self.norm, neuron), generator=generator)
             else:
                 weight.uniform_(0, bound(self.radius, self.norm, neuron), generator=generator)
         output = network.edges[-1].coupling
-        size = output.filters.weight.shape[1] ** -0.5
+        size = output.get_parameter("filters.weight")[0].numel() ** -0.5
         for name in ("weight", "bias"):
             generator = stream(seed, f"init/output.{name}")
-            output.filters.get_parameter(name).uniform_(-size, size, generator=generator)
+            output.get_parameter(f"filters.{name}").uniform_(-size, size, generator=generator)
 
 
 def seen(network: Network, prepare: list[nn.Module]) -> int:
@@ -141,7 +144,9 @@ def pooling(text: str) -> list[nn.Module]:
     kind, *numbers = text.split("_")
     kinds = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
     if kind not in kinds or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
-        raise ConfigurationError(f"pools: {text!r}: must be none, or max or avg with window, stride and padding: max_4_2_1")
+        raise ConfigurationError(
+            f"pools: {text!r}: must be none, or kind, window, stride and padding such as max_4_2_1"
+        )
     return [kinds[kind](*map(int, numbers))]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from energy.component import ConfigurationError
-from energy.train.record import FINAL, RECORD, read_json
+from energy.train.record import FINAL, OBSERVED, RECORD, read_json
 
 
 def draw(folder: Path) -> Iterator[Path]:
@@ -26,7 +26,7 @@ def draw(folder: Path) -> Iterator[Path]:
         return
     if (folder / RECORD).is_file():
         yield draw_curves({folder.name: folder}, folder / "curves.png")
-        yield from _learnt(folder)
+        yield from _spikes(folder) if (folder / OBSERVED).is_file() else _learnt(folder)
         return
     runs = sorted(record.parent for record in folder.glob(f"*/{RECORD}"))
     if not runs and (records := _benchmarks(folder)):
@@ -50,6 +50,13 @@ def _learnt(folder: Path) -> Iterator[Path]:
 
         measure(folder)
     yield from draw_pictures(*read_album(folder / ALBUM), folder)
+
+
+def _spikes(folder: Path) -> Iterator[Path]:
+    """What a run observed of its spikes."""
+    from energy.plots.spikes import draw_spikes
+
+    yield draw_spikes(read_json(folder / OBSERVED), folder / "spikes.png")
 
 
 def _benchmarks(folder: Path) -> dict[str, dict[str, Any]]:

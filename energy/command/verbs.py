@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from energy.command import pages
 from energy.command.catalogue import load
 from energy.command.line import OPTIONS, Line
-from energy.component import Component, ConfigurationError, choices, describe, nearest
+from energy.component import Component, ConfigurationError, build, choices, describe, nearest
 
 
 class Verb(NamedTuple):
@@ -69,19 +69,25 @@ def compare(line: Line) -> int:
 
 def evaluate(line: Line) -> int:
     """Score finished runs again, on the test split unless ``split=`` says otherwise."""
-    options = {"split": "test", "device": ""}
+    options, fields = {"split": "test", "device": "", "readout": ""}, dict[str, Any]()
     for word in [word for word in line.rest if "=" in word]:
         name, _, value = word.partition("=")
-        if name not in options:
+        if name in options:
+            options[name] = value
+        elif name.startswith("readout."):
+            fields[name.removeprefix("readout.")] = value
+        else:
             raise ConfigurationError(f"evaluate {name}: unknown; did you mean {nearest(name, options)!r}?")
-        options[name] = value
         line.rest.remove(word)
     paths = _paths("evaluate", line)
     load(line.plugins)
     from energy.train.evaluate import evaluate as score
+    from energy.train.readout import Readout
 
+    asked = {"name": options["readout"], **fields} if options["readout"] or fields else None
+    readout = asked and build(Readout, asked)
     for path in paths:
-        print(json.dumps(score(path, options["split"], options["device"]), indent=2, allow_nan=False))
+        print(json.dumps(score(path, options["split"], options["device"], readout), indent=2, allow_nan=False))
     return 0
 
 
@@ -132,7 +138,9 @@ def explain(line: Line) -> int:
 
 VERBS: Final = {
     "train": Verb("[name=value ...]", "train a network, test it once", train),
-    "evaluate": Verb("RUN_FOLDER ... [split=test] [device=cpu]", "score a trained network again", evaluate),
+    "evaluate": Verb(
+        "RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]", "score a trained network again", evaluate
+    ),
     "compare": Verb("[name=value ...]", "one network, several settlers, one table", compare),
     "data": Verb("list | check NAME ... | fetch NAME ...", "the data sets under $ENERGY_DATA", data),
     "table": Verb("FOLDER [RUN_FOLDER ...]", "published against measured, from results.csv and expected.json", table),

@@ -8,7 +8,7 @@ With m = α s⁺ + (1 − α) s⁻ and δ = (s⁺ − s⁻)/β the replicas resp
 
 the stationary point of F = (1/β)[G(s⁺) − G(s⁻)] − ⟨δ, J(m)⟩ + αC(s⁺_L) + (1 − α)C(s⁻_L) for the saddle split (r₊, r₋) =
 (α, 1 − α). The adjoint split (1 − α, α) lets feedback reach the mean only at O(β²). β = 0 is the limit: δ is then the
-exact adjoint.
+exact adjoint. Other wires than A_{k+1}ᵀ may carry δ down (`energy.feedback`); then none of this is stationary.
 
 Source: Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2024 (adjoint); Scellier & Bengio 2017 (γ =
 1, α = ½)."""
@@ -21,6 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from energy.component import ConfigurationError
+from energy.feedback import Wiring
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
@@ -56,8 +57,10 @@ class Dyad(Problem):
         alpha: float = 0.5,
         form: Form = Form.ADJOINT,
         frozen: Tensor | None = None,
+        wiring: Wiring | None = None,
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)
+        self.wiring, self.top = wiring, x.new_empty(0)
         self.objective, self.target, self.frozen = objective, target, frozen
         self.beta, self.alpha, self.plus = beta, alpha, form.plus(alpha)
         self.delta_below: list[Tensor | None] = [None] * len(network.edges)
@@ -136,12 +139,21 @@ class Dyad(Problem):
         delta = self.delta(state, edge.target)
         if self.closing and self.rest is not None:
             delta = self.spreads[edge.index] = edge.coupling.spread(delta, point)
-        said = edge.coupling.adjoint(delta, point)
+        said = self._pulled(state, edge, delta, point)
         if gain := self.gains[edge.index]:
             bent = edge.coupling.curvature(self.delta(state, edge.source), self.mean(state, edge.target), point)
-            said = said if bent is None else said + gain * bent
+            said = said if bent is None else _total([said, gain * bent])
         self.delta_above[edge.index] = said
-        self.count(edge)
+
+    def _pulled(self, state: State, edge: Edge, delta: Any, point: Any) -> Tensor | None:
+        """A′(m)ᵀδ, by the weight or by the wires that stand in for it."""
+        if self.wiring is None:
+            self.count(edge)
+            return edge.coupling.adjoint(delta, point)
+        top = self.delta(state, self.depth)
+        self.top = top if top.numel() else self.top  # a closing step has let go of it
+        self.ledger.apply(self.phase, self.wiring.multiply_adds(edge), len(self.x))
+        return self.wiring.adjoint(edge, delta, self.top, point)
 
 
 class HeldDyad(Dyad):

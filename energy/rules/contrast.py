@@ -3,6 +3,7 @@
 dyad    ∂θ⟨δ, J(m)⟩  =  δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ,   δ_k for a bias
 phases  −Σ_phases weight · ∂E/∂θ,   −∂E/∂W_k = s_k s_{k−1}ᵀ
 tape    back-propagation, by autograd
+spikes  Σ_t δ_k[t] x_{k−1}[t]ᵀ, in one product over time and batch
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from energy.objectives import Objective
 from energy.rules.rule import Rule
 from energy.settle.backprop import SettledTape
 from energy.settle.settler import Settled, SettledDyad, SettledPhases, Settler
+from energy.settle.spiking import SettledSpikes, SettledTrial
 
 
 class Contrast(Rule, name="contrast"):
@@ -139,11 +141,30 @@ def _(settled: SettledPhases, network: Network, scale: float) -> list[Tensor]:
 @contrast.register
 def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
     for edge in network.edges:
-        settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
+        settled.ledger.apply("products", edge.multiply_adds, len(settled.x) * settled.times)
     parameters = list(network.parameters())
     learnt, seed = [p for p in parameters if p.requires_grad], torch.full_like(settled.merit, scale)
     found = iter(torch.autograd.grad(settled.merit, learnt, seed, materialize_grads=True))
     return [next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters]
+
+
+@contrast.register
+def _(settled: SettledSpikes, network: Network, scale: float) -> list[Tensor]:
+    activity, update = settled.activity, []
+    for edge in network.edges:
+        pre, delta = activity.source(edge.source), settled.delta[edge.target - 1]
+        if len(pre) < len(delta):  # the same at every step
+            delta = activity.unfold(delta).sum(0)
+        settled.ledger.apply("products", edge.multiply_adds, len(pre))
+        products = edge.coupling.hebbian(pre, delta, settled.points[edge.index])
+        foreach.multiply_(products, scale)
+        update += products
+    return update
+
+
+@contrast.register
+def _(settled: SettledTrial, network: Network, scale: float) -> list[Tensor]:
+    return foreach.multiply(settled.products, scale)
 
 
 def _zeros(edge: Edge) -> Gradients:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from energy.component import require
 from energy.rules.local import Plasticity
-from energy.rules.softhebb import ranked
+from energy.rules.softhebb import margin, ranked
 
 
 class KrotovHopfield(Plasticity, name="krotov_hopfield"):
@@ -30,8 +30,7 @@ class KrotovHopfield(Plasticity, name="krotov_hopfield"):
         require(0 <= self.push < math.inf, self, "push", "at least 0 and finite")
 
     def energy(self, drive: Tensor) -> Tensor:
-        top = drive.topk(self.rank, -1).values
-        return self.push * top[..., -1] - top[..., 0]
+        return margin(drive, self.rank, self.push)
 
     def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
         return ranked(drive, self.rank, self.push)

@@ -1,4 +1,4 @@
-"""Rules without feedback: what a neuron learns depends on its drive, its rivals' and what it sees, and on nothing above.
+"""Rules without feedback: what a neuron learns depends on its drive, its rivals' and what it sees; on nothing above.
 
     Δw_k = Σ_{samples, places} y_k (R^p x − u_k w_k) = R^p·yx_k − yu_k·w_k        u_k = ⟨sign(w_k)|w_k|^(p−1), x⟩ + b_k
 
@@ -15,10 +15,11 @@ Source: Krotov & Hopfield, PNAS 116 (2019) 7723 (scaled update, p, R); Journé e
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -116,7 +117,8 @@ class Local(Rule):
                 continue
             drive = _drive(network, settled, states, edge.target)
             opened = edge.coupling.filtered(states[edge.source], drive, settled.points[edge.index])
-            settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
+            for _ in range(1 if rule.norm == 2 else 2):  # any other norm measures the drives anew
+                settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
             yield Learnt(edge, rule, opened)
 
     def _learns(self, network: Network, edge: Edge) -> bool:
@@ -127,21 +129,14 @@ class Local(Rule):
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
         """Δw and Δb of every parameter; zero for the edges that do not learn."""
         found = {edge.index: rule.change(open, settled) for edge, rule, open in self.learnt(network, settled)}
-        return [
-            change if change is not None else torch.zeros_like(parameter)
-            for edge in network.edges
-            for parameter, change in zip(
-                edge.coupling.parameters(), found.get(edge.index, (None, None)), strict=False
-            )
-        ]
+        return [torch.zeros_like(p) if change is None else change for p, change in _paired(network, found)]
 
     @torch.no_grad()
     def apply(self, network: Network, settled: Settled) -> None:
         """Write minus the step into `.grad`; None for what does not learn."""
         steps = {edge.index: rule.step(open, settled) for edge, rule, open in self.learnt(network, settled)}
-        for edge in network.edges:
-            for parameter, step in zip(edge.coupling.parameters(), steps.get(edge.index, (None, None)), strict=False):
-                parameter.grad = step if parameter.requires_grad else None
+        for parameter, step in _paired(network, steps):
+            parameter.grad = step if parameter.requires_grad else None
 
 
 class Plasticity(Local):
@@ -179,8 +174,17 @@ class Plasticity(Local):
         raise NotImplementedError(f"{type(self).__name__} must define plastic(drive, target)")
 
     def offset(self, drive: Tensor, bias: Tensor) -> Tensor:
-        """Δb of biases (K,) at drives (…, K); a rule without a law for them leaves them."""
+        """Δb of biases (K,) at drives (…, groups, K/groups); a rule without a law for them leaves them."""
         return torch.zeros_like(bias)
+
+    @property
+    def unit(self) -> float:
+        """What a bias is measured in."""
+        return 1.0
+
+    def competing(self, u: Tensor, opened: Filtered) -> Tensor:
+        """What the neurons compete with, (B, places…, groups, K/groups), of their drives u (B, K, places…)."""
+        return u.movedim(1, -1).unflatten(-1, (groups(opened), -1))
 
     def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
         """Δw and Δb."""
@@ -219,7 +223,7 @@ class Plasticity(Local):
         change, offset = self.change(opened, settled)
         rates, count = self.rates(filters.weight), len(settled.x)
         step = self._scaled(change, rates, count, opened)
-        return step, None if offset is None else self._scaled(offset, rates, count, opened)
+        return step, None if offset is None else self._scaled(offset, rates * self.unit, count, opened)
 
     def _fits(self, opened: Filtered) -> bool:
         """Whether this is the plain case that the fused step is written for."""
@@ -238,14 +242,22 @@ class Plasticity(Local):
 
     def _activities(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor, Tensor | None]:
         """u and y, neurons on axis 1, and Δb."""
-        filters, u = opened.filters, opened.drive
-        if self.norm != 2:
-            u = filters.filter(opened.seen, self.dual(filters.weight))
-        last = u.movedim(1, -1).unflatten(-1, (groups(opened), -1))
-        target = getattr(settled, "target", None)
-        y = self.plastic(last, target).flatten(-2).movedim(-1, 1)
-        offset = None if filters.bias is None else self.offset(last.flatten(-2), filters.bias)
-        return u, y, offset
+        u, bias = self.drive(opened), opened.filters.bias
+        last = self.competing(u, opened)
+        y = self.plastic(last, getattr(settled, "target", None)).flatten(-2).movedim(-1, 1)
+        return u, y, None if bias is None else self.offset(last, bias)
+
+    def drive(self, opened: Filtered) -> Tensor:
+        """u, neurons on axis 1, measured with this rule's norm.
+
+        Raises ConfigurationError for another norm than 2 where neurons compete with rectified drives.
+        """
+        if self.norm == 2:
+            return opened.drive
+        require(opened.linear, self, "norm", "2 where neurons compete with rectified drives")
+        filters = opened.filters
+        u = filters.filter(opened.seen, self.dual(filters.weight))
+        return u if filters.bias is None else u + filters.bias.to(u.dtype).view(-1, *[1] * (u.ndim - 2))
 
 
 class PerLayer(Local, name="per_layer"):
@@ -265,6 +277,13 @@ class PerLayer(Local, name="per_layer"):
 def groups(opened: Filtered) -> int:
     """Into how many sets of neurons that see different inputs a population falls; each competes by itself."""
     return getattr(opened.filters, "groups", 1)
+
+
+def _paired(network: Network, found: dict[int, tuple[Tensor, Tensor | None]]) -> Iterator[tuple[Any, Tensor | None]]:
+    """Every parameter with what was found for it; None for those of edges that do not learn."""
+    for edge in network.edges:
+        given = itertools.chain(found.get(edge.index, ()), itertools.repeat(None))
+        yield from zip(edge.coupling.parameters(), given, strict=False)
 
 
 def _drive(network: Network, settled: SettledFree | SettledDyad, states: tuple[Tensor, ...], layer: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Rules without competition: Hebb's, and those of Oja and Sanger, which find principal components.
 
     Hebb     Δw_k = u_k x                              descends −½‖u‖², without bound
-    Oja      Δw_k = u_k (x − u_k w_k)                  descends −½u_k² on the sphere: every neuron finds the first component
+    Oja      Δw_k = u_k (x − u_k w_k)                  descends −½u_k² on the sphere: all find the first component
     Sanger   Δw_k = u_k (x − Σ_{j≤k} u_j w_j)          neuron k finds the k-th; the gradient of no energy
 
 Source: Oja, J. Math. Biol. 15 (1982) 267; Sanger, Neural Networks 2 (1989) 459."""
@@ -13,7 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from energy.rules.local import Plasticity
+from energy.component import ConfigurationError, require
+from energy.couplings import Filtered
+from energy.rules.local import Plasticity, groups
+from energy.settle.settler import Settled
 
 
 class Linear(Plasticity):
@@ -39,7 +42,12 @@ class Oja(Linear, name="oja"):
 
 
 class Sanger(Linear, name="sanger"):
-    """Δw_k = Σ u_k (x − Σ_{j≤k} u_j w_j), the generalised Hebbian algorithm."""
+    """Δw_k = Σ u_k (R² x − Σ_{j≤k} u_j w_j), the generalised Hebbian algorithm. Not for neurons in groups, which see
+    different inputs: ConfigurationError."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.norm == 2, self, "norm", "2")
 
     def energy(self, drive: Tensor) -> Tensor:
         return Plasticity.energy(self, drive)
@@ -47,4 +55,9 @@ class Sanger(Linear, name="sanger"):
     def decay(self, weight: Tensor, product: Tensor, y: Tensor, u: Tensor | None, bias: Tensor | None) -> Tensor:
         flat = y.movedim(1, -1).flatten(0, -2).to(weight.dtype)
         mixed = torch.tril(flat.T @ flat) @ weight.flatten(1)
-        return product - mixed.view_as(weight)
+        return product * self.radius**2 - mixed.view_as(weight)
+
+    def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
+        if groups(opened) > 1:
+            raise ConfigurationError(f"rule={self.label}: not for the {groups(opened)} groups of this layer")
+        return super().change(opened, settled)

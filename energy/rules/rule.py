@@ -9,6 +9,7 @@ from torch import Tensor
 
 from energy import foreach
 from energy.component import Component
+from energy.feedback import followers
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -59,6 +60,10 @@ class Rule(Component):
         return settled
 
     def write(self, network: Network, gradients: list[Tensor]) -> None:
-        """Put gradients into `.grad`, in the order of `network.parameters()`; None for a frozen parameter."""
+        """Put gradients into `.grad`, in the order of `network.parameters()`; None for a frozen parameter. Wires that
+        follow a weight get a copy of its own.
+        """
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             parameter.grad = gradient if parameter.requires_grad else None
+        for weight, wires in followers(network):
+            wires.grad = None if weight.grad is None else weight.grad.clone()  # an optimiser may write to either

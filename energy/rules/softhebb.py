@@ -2,11 +2,12 @@
 
 Neurons of a place hold s = softmax(u/T), the minimiser of the energy T Σ s ln s − ⟨s, u⟩ on the simplex, whose minimum
 is E*(u) = −T·logsumexp(u/T). Since −∂E*/∂W = s xᵀ exactly, `soft` descends E* on the sphere ‖w_k‖ = 1. `hard` is T → 0,
-E* = −max u: spherical k-means. `self_contrast` descends T·logsumexp(u/T) − max u ≥ 0, the free state against the layer's
-own winner. `softkrotov`, which the published deep networks learn by, turns the sign of every loser; its y is the gradient
-of no function of the drives: y = (onehot − s) + (2 s_winner − 1)·onehot, of which the first part is `self_contrast`.
+E* = −max u: spherical k-means. `self_contrast` descends T·logsumexp(u/T) − max u ≥ 0, the free state against the
+layer's own winner. `softkrotov`, which the published deep networks learn by, turns the sign of every loser; its y is
+the gradient of no function of the drives: y = (onehot − s) + (2 s_winner − 1)·onehot, of which the first part is
+`self_contrast`.
 
-With a bias b_k = T·ln of a prior, ΔB follows the share of the data a neuron takes. Source: Moraitis et al., Neuromorph.
+With a bias b_k = T·ln of a prior, Δb follows the share of the data a neuron takes. Source: Moraitis et al., Neuromorph.
 Comput. Eng. 2 (2022) 044017; Journé et al., ICLR 2023 (arXiv:2209.11883)."""
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from energy.component import require
-from energy.rules.local import Plasticity
+from energy.couplings import Filtered
+from energy.rules.local import TINY, Plasticity
 
 
 class Variant(enum.Enum):
@@ -35,8 +37,8 @@ class Variant(enum.Enum):
 class SoftHebb(Plasticity, name="softhebb"):
     """Δw_k = Σ y_k (x − u_k w_k), y by `variant`, η_k = η (|‖w_k‖ − 1| + 1e-10)^q.
 
-    temperature is T; normalised lets neurons compete with u_k/‖w_k‖, so that T means the same at every norm; rank and
-    push belong to `hardkrotov`."""
+    temperature is T; normalised lets neurons compete with u_k/‖w_k‖ (with norm p, ⟨…, x⟩/‖w_k‖_p^(p−1)), biases as
+    they are, so that T means the same at every norm; rank and push belong to `hardkrotov`."""
 
     variant: Variant = Variant.SOFTKROTOV
     temperature: float = 1.0
@@ -60,8 +62,7 @@ class SoftHebb(Plasticity, name="softhebb"):
         if self.variant is Variant.SELF_CONTRAST:
             return self._free(drive) - drive.amax(-1)
         if self.variant is Variant.HARDKROTOV:
-            top = drive.topk(self.rank, -1).values
-            return self.push * top[..., -1] - top[..., 0]
+            return margin(drive, self.rank, self.push)
         return super().energy(drive)
 
     def _free(self, drive: Tensor) -> Tensor:
@@ -89,10 +90,29 @@ class SoftHebb(Plasticity, name="softhebb"):
             raised = 1 - raised
         return share.neg_().scatter_(-1, winner, raised).to(drive.dtype)
 
+    def competing(self, u: Tensor, opened: Filtered) -> Tensor:
+        if self.normalised:
+            weight, bias = opened.filters.weight, opened.filters.bias
+            norms = torch.linalg.vector_norm(weight.flatten(1), self.norm, dim=1).clamp_min(TINY).pow(self.norm - 1)
+            prior = torch.zeros_like(norms) if bias is None else bias
+            prior, norms = (one.to(u.dtype).view(-1, *[1] * (u.ndim - 2)) for one in (prior, norms))
+            u = (u - prior) / norms + prior
+        return super().competing(u, opened)
+
+    @property
+    def unit(self) -> float:
+        return self.temperature
+
     def offset(self, drive: Tensor, bias: Tensor) -> Tensor:
-        """Δb_k = Σ s_k e^{−b_k/T} − N over the N samples and places, in steps of T: at rest Σ s_k/N = e^{b_k/T}."""
-        share = self.share(drive.to(bias.dtype)).flatten(0, -2)
-        return self.temperature * (share.sum(0) * torch.exp(-bias / self.temperature) - len(share))
+        """Δb_k = Σ s_k e^{−b_k/T} − N over the N samples and places, in units of T: at rest Σ s_k/N = e^{b_k/T}."""
+        share = self.share(drive.to(bias.dtype)).flatten(-2).flatten(0, -2)
+        return share.sum(0) * torch.exp(-bias / self.temperature) - len(share)
+
+
+def margin(drive: Tensor, rank: int, push: float) -> Tensor:
+    """E* = push·u₍rank₎ − u₍₁₎ over the last axis, whose negative gradient is `ranked`."""
+    top = drive.topk(_enough(rank, drive), -1).values
+    return push * top[..., -1] - top[..., 0]
 
 
 def ranked(drive: Tensor, rank: int, push: float) -> Tensor:
@@ -100,11 +120,15 @@ def ranked(drive: Tensor, rank: int, push: float) -> Tensor:
 
     Raises ValueError where there are fewer neurons than that.
     """
-    if rank > drive.shape[-1]:
-        raise ValueError(f"rank={rank}: there are {drive.shape[-1]} neurons that compete")
-    order = drive.topk(rank, -1).indices
+    order = drive.topk(_enough(rank, drive), -1).indices
     y = torch.zeros_like(drive).scatter_(-1, order[..., :1], 1)
     return y.scatter_(-1, order[..., -1:], -push)
+
+
+def _enough(rank: int, drive: Tensor) -> int:
+    if rank > drive.shape[-1]:
+        raise ValueError(f"rank={rank}: there are {drive.shape[-1]} neurons that compete")
+    return rank
 
 
 def labelled(drive: Tensor, target: Tensor | None) -> Tensor:

@@ -4,12 +4,15 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Prediction, Settled, Settler
+from energy.settle.spiking import Credit, Spiking
+from energy.settle.surrogate import SurrogateBackprop
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
 
 __all__ = [
     "Backprop",
     "ContrastiveHebbian",
     "CoupledLearning",
+    "Credit",
     "DualPropagation",
     "Dyadic",
     "EquilibriumPropagation",
@@ -19,6 +22,8 @@ __all__ = [
     "Prediction",
     "Settled",
     "Settler",
+    "Spiking",
+    "SurrogateBackprop",
     "TwoPhase",
     "TwoPhaseContrastiveHebbian",
 ]

@@ -17,13 +17,16 @@ from energy.state import State
 
 @dataclass(kw_only=True)
 class SettledTape(Settled):
-    """Minus the summed objective, with its tape."""
+    """Minus the summed objective, with its tape. `times` is how often each sample went through the couplings."""
 
     merit: Tensor
+    times: int = 1
 
 
 class Backprop(Settler, name="backprop"):
-    """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0."""
+    """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0.
+
+    Alone among the settlers it learns through the statistics of the batch where a coupling normalises by them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,7 +42,7 @@ class Backprop(Settler, name="backprop"):
     ) -> Settled:
         checked(network, x, target, objective)
         ledger = ledger or Ledger()
-        with torch.enable_grad():
+        with torch.enable_grad(), network.learning():
             output = network(x)
             merit = -objective.value(output, target).sum()
         for edge in network.edges:

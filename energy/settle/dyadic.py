@@ -11,7 +11,8 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor
 
-from energy.component import require
+from energy.component import ConfigurationError, require
+from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
@@ -30,7 +31,8 @@ class Dyadic(Settler):
     """Settle the mean (`relax`, where γ > 0), then mean and difference together (`nudged`).
 
     alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample; hold keeps the
-    mean where it has settled freely while the difference is settled. See `energy.relax.dyad`."""
+    mean where it has settled freely while the difference is settled. See `energy.relax.dyad`. feedback says which wires
+    carry the difference down (`energy.feedback`); the mean hears the weights in any case."""
 
     replicas: ClassVar[type[Dyad]] = Dyad
     alpha: float = 0.5
@@ -38,11 +40,15 @@ class Dyadic(Settler):
     form: Form = Form.ADJOINT
     hold: bool = False
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2))
+    feedback: Feedback = field(default_factory=Tied)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.alpha <= 1, self, "alpha", "in [0, 1]")
         require(abs(self.beta) < float("inf"), self, "beta", "finite")
+
+    def wire(self, network: Network, *, seed: int = 0) -> None:
+        self.feedback.wire(network, seed=seed)
 
     def admit(self, objective: Objective) -> None:
         plus = self.form.plus(self.alpha)
@@ -119,6 +125,7 @@ class Dyadic(Settler):
             alpha=self.alpha,
             form=self.form,
             frozen=frozen,
+            wiring=self.feedback.wiring(free.network),
         )
 
 
@@ -189,3 +196,7 @@ class Implicit(Dyadic, name="implicit"):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta == 0, self, "beta", "0")
+        if not isinstance(self.feedback, Tied):
+            raise ConfigurationError(
+                f"{self.label}.feedback={self.feedback.label}: must be tied: the gradient is exact"
+            )

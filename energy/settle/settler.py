@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -92,6 +93,7 @@ class Settler(Component):
     """
 
     group: ClassVar[str] = "settler"
+    rates: ClassVar[bool] = True  # whether activity is the potentials' response; at γ = 0 then the bottom-up pass
     gamma: float = 0.0
     relax: Relaxation = field(default_factory=lambda: Sweep(max_steps=60, tolerance=1e-3))
 
@@ -129,12 +131,32 @@ class Settler(Component):
         """
         return self.settle(network, x, target, objective, ledger)
 
+    def wire(self, network: Network, *, seed: int = 0) -> None:
+        """Lay what this method needs in `network` beside its weights, once they are initialised; `Run.network` does."""
+
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
         """The output without a nudge: one bottom-up pass, then the free equilibrium where γ > 0."""
         network.check(x)
         _, state, solution = self.free(network, x, ledger or Ledger())
         return Prediction(state[-1], solution)
+
+    def value(self, objective: Objective, found: Settled | Prediction, target: Tensor) -> Tensor:
+        """What is descended, of each sample: (B,). The objective, unless the method has an error of its own."""
+        return objective.value(found.output, target)
+
+    def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
+        """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
+        from energy.settle.dyadic import Implicit  # which stands on this module
+
+        tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
+        budget, tolerance = max(300, 5 * self.relax.max_steps), min(tight, self.relax.tolerance or tight)
+        onward = dataclasses.replace(self.relax, max_steps=budget, tolerance=tolerance)
+        return Implicit(gamma=self.gamma, relax=onward, nudged=onward)
+
+    def observe(self, network: Network, x: Tensor) -> dict[str, Any] | None:
+        """What a figure of this method shows of its activity on `x`, as plain values; None for nothing."""
+        return None
 
     def admit(self, objective: Objective) -> None:
         """Raise ConfigurationError if the nudges of this settler are not possible with `objective`."""

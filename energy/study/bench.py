@@ -16,6 +16,8 @@ from torch import Tensor
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
+from energy.rules.contrast import Contrast
+from energy.rules.rule import Rule
 from energy.settle.backprop import Backprop
 from energy.settle.settler import Settler
 from energy.study.memory import peak_bytes
@@ -58,11 +60,11 @@ class Bench:
         images = first.data.load(self.device, first.seed, first.precision.activity).train
         batch = next(images.batches(first.train.batch_size, seed=first.seed, epoch=0, train=True))
         for label, run in candidates.items():
-            self.workers[label] = Worker(run, run.settler, batch)
-        own = [label for label, run in candidates.items() if run.settler == Backprop()]
+            self.workers[label] = Worker(run, run.settler, run.rule, batch)
+        own = [label for label, run in candidates.items() if (run.settler, run.rule) == (Backprop(), Contrast())]
         self.reference = own[0] if own else REFERENCE
         if not own:
-            self.workers[REFERENCE] = Worker(first, Backprop(), batch)
+            self.workers[REFERENCE] = Worker(first, Backprop(), Contrast(), batch)
 
     def prices(self) -> dict[str, Price]:
         """Time, multiply-adds and memory of every candidate."""
@@ -103,10 +105,10 @@ class Bench:
 
 
 class Worker:
-    """One network with one settler, able to take the same training step again and again."""
+    """One network with one settler and rule, able to take the same training step again and again."""
 
-    def __init__(self, run: Run, settler: Settler, batch: tuple[Tensor, Tensor]) -> None:
-        self.run, self.settler = run, settler
+    def __init__(self, run: Run, settler: Settler, rule: Rule, batch: tuple[Tensor, Tensor]) -> None:
+        self.run, self.settler, self.rule = run, settler, rule
         self.network: Network = load(run.folder)[1]
         self.optimizer = run.optimizer.create(self.network)
         for group in self.optimizer.param_groups:
@@ -118,7 +120,7 @@ class Worker:
     def step(self) -> None:
         """Settle, learn, step."""
         self.ledger = Ledger()
-        self.run.rule.learn(self.network, self.settler, self.x, self.target, self.run.objective, self.ledger)
+        self.rule.learn(self.network, self.settler, self.x, self.target, self.run.objective, self.ledger)
         self.optimizer.step()
 
     def peak_bytes(self, device: torch.device) -> int:

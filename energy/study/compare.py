@@ -153,7 +153,7 @@ def _parse(text: str, comparison: Comparison) -> Entrant:
     changes: dict[str, Any] = {}
     for word in words[1:]:
         path, _, value = word.partition("=")
-        names = path.split(".")
+        names = path.removeprefix("settler.").split(".")
         _put(changes if names[0] in annotations(Setting) else settler, names, value)
     kinds, where = annotations(Setting), f"comparison.settlers[{label.strip() or words[0]}]"
     built = {}

@@ -11,20 +11,26 @@ global random numbers, and take a fraction of a second. `device` moves the whole
 
 from energy.testing.component import check_component
 from energy.testing.coupling import check_coupling
+from energy.testing.feedback import check_feedback
 from energy.testing.model import check_model
 from energy.testing.objective import check_objective
 from energy.testing.potential import check_potential
 from energy.testing.relaxation import check_relaxation
-from energy.testing.rule import check_rule
+from energy.testing.rule import check_plasticity, check_rule
 from energy.testing.settler import check_settler
+from energy.testing.spiking import check_spike_error, check_surrogate
 
 __all__ = [
     "check_component",
     "check_coupling",
+    "check_feedback",
     "check_model",
     "check_objective",
+    "check_plasticity",
     "check_potential",
     "check_relaxation",
     "check_rule",
     "check_settler",
+    "check_spike_error",
+    "check_surrogate",
 ]

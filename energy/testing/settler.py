@@ -22,10 +22,11 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
 
     On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when
     settled again and for a permuted batch; weights, `.grad`, x and target stay as they were; `predict` gives the free
-    output that `settle` reports (the bottom-up pass at γ = 0); the ledger that is passed is the one that counts;
-    wrong shapes raise ValueError; float32 works."""
+    output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is passed is the
+    one that counts; wrong shapes raise ValueError; float32 works."""
     rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
     objective = SquaredError()
+    settler.wire(network)
     before = [p.detach().clone() for p in network.parameters()]
     settled, gradients = _gradients(settler, rule, network, x, target, objective)
     _untouched(settler, network, before)
@@ -92,7 +93,7 @@ def _prediction(settler: Settler, network: Network, x: Tensor, settled: Settled)
     prediction = settler.predict(network, x)
     agree(settler, "output of predict against the free output of settle", prediction.output, settled.output, 1e-10)
     claim(not prediction.output.requires_grad, settler, "predict returns an output with an autograd tape")
-    if settler.gamma == 0:
+    if settler.gamma == 0 and settler.rates:
         agree(settler, "predict at gamma=0 against the bottom-up pass", prediction.output, network(x), 1e-12)
 
 

@@ -1,18 +1,24 @@
 """Scoring: settle the free phase as training did, compare with the labels, change nothing."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from energy.component import build
+from energy.component import build, describe
+from energy.data.dataset import Splits
 from energy.data.images import Images
+from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.train import checkpoint
+from energy.train.features import features
 from energy.train.known import know
 from energy.train.meter import Tally
+from energy.train.readout import Readout, Report, accuracy
 from energy.train.record import FINAL
 from energy.train.run import Run
 
@@ -32,7 +38,7 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         prediction = run.settler.predict(network, x.to(dtype), tally.ledger)
         target = one_hot(labels, classes, prediction.output.dtype)
         solutions = {} if prediction.solution is None else {"free": prediction.solution}
-        objective = run.objective.value(prediction.output, target)
+        objective = run.settler.value(run.objective, prediction, target)
         tally.add(objective, run.objective.predict(prediction.output), labels, solutions)
     objective_mean, accuracy = tally.quality()
     return {
@@ -41,6 +47,7 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         "examples": tally.examples,
         "settle": tally.settling(),
         "multiply_adds": tally.ledger.multiply_adds,
+        **tally.fired(),
         "seconds": time.perf_counter() - start,
     }
 
@@ -69,8 +76,26 @@ def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
     return run, network, facts
 
 
-def evaluate(folder: str | Path, split: str = "test", device: str = "") -> dict[str, Any]:
+def decoder(
+    run: Run, network: Network, splits: Splits, readout: Readout, ledger: Ledger, report: Report
+) -> Callable[[Tensor], Tensor]:
+    """A decoder fitted to the features of the training split, scored on the validation split where there is one."""
+    train = features(network, run.settler, splits.train, run.train.evaluate_batch, ledger)
+    beside = splits.validation if len(splits.validation) else None
+    validation = beside and features(network, run.settler, beside, run.train.evaluate_batch, ledger)
+    return readout.fit(train, validation, splits.train.classes, run.seed, report)
+
+
+def evaluate(
+    folder: str | Path, split: str = "test", device: str = "", readout: Readout | None = None
+) -> dict[str, Any]:
     """Score a finished run folder on one split, with the settler and gamma stored beside the weights.
+
+    Args:
+        folder: the run folder.
+        split: train, validation or test.
+        device: where to do it; empty for what the run said.
+        readout: fitted to the features of the training split, in place of the output layer of the run.
 
     Raises:
         ValueError: when there is no such split, or it is empty.
@@ -79,7 +104,15 @@ def evaluate(folder: str | Path, split: str = "test", device: str = "") -> dict[
         raise ValueError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
     run, network, facts = load(Path(folder), device)
     place = run.place()
-    images: Images = getattr(run.data.load(place, run.seed), split)
+    splits = run.data.load(place, run.seed, run.precision.activity)
+    images: Images = getattr(splits, split)
     if not len(images):
         raise ValueError(f"split={split!r}: is empty in this run (data.validation={run.data.validation:g})")
-    return {"split": split, "step": facts["step"], "weights": facts["weights"], **score(run, network, images)}
+    head = {"split": split, "step": facts["step"], "weights": facts["weights"]}
+    if readout is None:
+        return {**head, **score(run, network, images)}
+    start, ledger, lines = time.perf_counter(), Ledger(), list[dict[str, Any]]()
+    decode = decoder(run, network, splits, readout, ledger, lines.append)
+    held = features(network, run.settler, images, run.train.evaluate_batch, ledger)
+    found = {"accuracy": accuracy(decode, held), "examples": len(held), "readout": describe(readout), "fit": lines}
+    return {**head, **found, "multiply_adds": ledger.multiply_adds, "seconds": time.perf_counter() - start}

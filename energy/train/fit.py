@@ -5,36 +5,43 @@ and reads everything else once per epoch.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from energy.component import describe
-from energy.data.dataset import Splits
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.rules.local import Local
 from energy.train import checkpoint
 from energy.train.board import Board, require_board
-from energy.train.evaluate import score
-from energy.train.features import features
+from energy.train.evaluate import decoder, score
 from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
-from energy.train.meter import spread
-from energy.train.probe import probe_run
+from energy.train.meter import ACTIVITY, spread
+from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
-from energy.train.readout import install, words
-from energy.train.record import CHECKPOINTS, FINAL, READOUT, RECORD, RESULT, alone, append_line, read_lines, write_json
+from energy.train.readout import install, kept, words
+from energy.train.record import (
+    CHECKPOINTS,
+    FINAL,
+    OBSERVED,
+    READOUT,
+    RECORD,
+    RESULT,
+    alone,
+    append_line,
+    read_lines,
+    write_json,
+)
 from energy.train.run import Run, digest, identity
 from energy.train.session import Session
 from energy.train.settings import settings
 from energy.train.units import populations
-
-NOTHING_MEASURED = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     with session.clock.time("learn"):
         settled = session.learn(x, target)
-    objective = run.objective.value(settled.output, target) if session.scored else None
+    objective = run.settler.value(run.objective, settled, target) if session.scored else None
     session.guard.watch(objective, session.step)
     if session.guard.immediate:
         session.check()
@@ -142,11 +149,9 @@ def finish_epoch(session: Session) -> None:
     objective, accuracy = session.tally.quality()
     held = validate(session)
     asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
-    angle, units = NOTHING_MEASURED, {}
-    if asked and isinstance(run.rule, Local):
-        units = {"units": populations(run, session.network, session.splits.train)}
-    elif asked:
-        angle = probe_run(run, session.network, session.splits.train)
+    angle = probe_run(run, session.network, session.splits.train) if asked else NOTHING_MEASURED
+    local = asked and isinstance(run.rule, Local)
+    units = {"units": populations(run, session.network, session.splits.train)} if local else {}
     session.clock.seconds["total"] += time.perf_counter() - start
     line = {
         "epoch": session.epoch,
@@ -160,8 +165,10 @@ def finish_epoch(session: Session) -> None:
         "validation_settle": {} if held is None else held.get("settle", {}),
         "diverged_layer": session.tally.diverged or None,
         **session.tally.spent(session.network),
+        **session.tally.fired(),
         **angle,
         **units,
+        **alignment(session.network),
         "seconds": session.clock.read(),
     }
     session.close_epoch(line, None if held is None else held["accuracy"])
@@ -184,20 +191,8 @@ def validate(session: Session) -> dict[str, Any] | None:
     if not run.readout.every or (session.epoch + 1) % run.readout.every:
         return None
     lines: list[dict[str, Any]] = []
-    fit_readout(run, session.network, session.splits, Ledger(), lines.append)
-    return {"objective": None, "accuracy": max(line["validation_accuracy"] for line in lines)}
-
-
-def fit_readout(
-    run: Run, network: Network, splits: Splits, ledger: Ledger, report: Callable[[dict[str, Any]], None]
-) -> Any:
-    """A decoder fitted to the features of the training split, with the validation split beside it where there is one."""
-    train, validation = (
-        features(network, run.settler, images, run.train.evaluate_batch, ledger) if len(images) else None
-        for images in (splits.train, splits.validation)
-    )
-    assert train is not None  # a training split is never empty
-    return run.readout.fit(train, validation, splits.train.classes, run.seed, report)
+    decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
+    return {"objective": None, "accuracy": kept(lines)["validation_accuracy"]}
 
 
 def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
@@ -215,14 +210,14 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         if interrupt.asked:
             leave_if_asked(session, interrupt)
 
-    decoder = fit_readout(run, network, session.splits, ledger, report)
-    install(network, decoder)
-    say(run.train.progress, f"{run.title}: read-out, {words(lines[-1])}, {time.perf_counter() - start:.1f} s")
+    install(network, decoder(run, network, session.splits, run.readout, ledger, report))
+    line = kept(lines)
+    say(run.train.progress, f"{run.title}: read-out, {words(line)}, {time.perf_counter() - start:.1f} s")
     return {
         "readout": describe(run.readout),
         "readout_epochs": len(lines),
-        "readout_train_accuracy": lines[-1]["train_accuracy"],
-        "readout_validation_accuracy": lines[-1].get("validation_accuracy"),
+        "readout_train_accuracy": line["train_accuracy"],
+        "readout_validation_accuracy": line.get("validation_accuracy"),
         "readout_feature_multiply_adds": ledger.multiply_adds,
         "readout_seconds": time.perf_counter() - start,
     }
@@ -250,6 +245,9 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
     tested = score(run, session.network, session.splits.test)
     result = {**summary(session, tested), **read, "weights": which}
+    observed = run.settler.observe(session.network, session.splits.test.take(slice(0, 1))[0])
+    if observed is not None:
+        write_json(folder / OBSERVED, observed)
     write_json(folder / RESULT, result)
     if session.board:
         session.board.end(result)
@@ -262,7 +260,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
     """Everything a table needs to know about a finished run."""
     run, totals = session.run, session.totals
     plain = identity(run)
-    last = read_lines(session.folder / RECORD)[-1]
+    last = next(reversed(read_lines(session.folder / RECORD)), {})
     trained = session.step * run.train.batch_size
     return {
         "title": run.title,
@@ -278,7 +276,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "sweeps": spread(totals["sweeps"]),
         "outcomes": totals["outcomes"],
         "multiply_adds": totals["multiply_adds"],
-        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * trained),
+        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
         "seconds": {**totals["seconds"], "test": tested["seconds"]},
         "parameters": parameters(session.network),
         "evaluation": evaluation(run, tested),
@@ -293,7 +291,7 @@ def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
     """Validation accuracy of the weights the run ends with."""
     if session.best_weights and session.best is not None:
         return session.best["accuracy"]
-    return last["validation_accuracy"]
+    return last.get("validation_accuracy")
 
 
 def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
@@ -306,6 +304,7 @@ def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
         "relaxation": plain.get("relax") if run.settler.gamma else "one bottom-up pass",
         "settle": tested["settle"],
         "multiply_adds": tested["multiply_adds"],
+        **{name: tested[name] for name in ACTIVITY if name in tested},
     }
 
 

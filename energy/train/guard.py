@@ -60,6 +60,7 @@ class Guard:
         self.parameters = list(named.values())
         device = self.parameters[0].device
         self.immediate = not getattr(optimizer, "_step_supports_amp_scaling", False)
+        self._nothing = torch.zeros(1, device=device)  # the gradient of what does not learn
         self._found = torch.zeros((), dtype=torch.float32, device=device)
         self._step = torch.full((), -1, dtype=torch.int64, device=device)
         self._sound = torch.ones(1 + len(named), dtype=torch.bool, device=device)
@@ -69,7 +70,7 @@ class Guard:
     @torch.no_grad()
     def watch(self, objective: Tensor | None, step: int) -> None:
         """Look at the objective of the batch, (B,), where there is one, and at every gradient. Nothing is read back."""
-        gradients = [parameter if parameter.grad is None else parameter.grad for parameter in self.parameters]
+        gradients = [self._nothing if parameter.grad is None else parameter.grad for parameter in self.parameters]
         peaks = foreach.peaks(gradients)
         first = peaks[0].new_zeros(()) if objective is None else objective.sum()
         sound = torch.stack([number.isfinite() for number in (first, *peaks)])

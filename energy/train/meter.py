@@ -13,6 +13,7 @@ from energy.network import Network
 from energy.relax.solver import Solution
 
 SAMPLES = ("steps", "residual", "converged")
+ACTIVITY = ("spikes", "synaptic_operations", "spikes_by_layer")
 
 
 class Tally:
@@ -80,6 +81,17 @@ class Tally:
         unit = backprop_multiply_adds(network) * self.examples
         return {"multiply_adds": total, "backprop_steps": total / unit if unit else None}
 
+    def fired(self) -> dict[str, Any]:
+        """Spikes and synaptic operations a sample, and spikes by layer; nothing where no unit spikes. Reads the
+        device.
+        """
+        counts = self.ledger.read()
+        if not counts["spikes"] or not self.examples:
+            return {}
+        by_layer = {layer: spikes / self.examples for layer, spikes in counts["spikes"].items()}
+        total, operations = (counts[name].total() / self.examples for name in ("spikes", "synaptic"))
+        return dict(zip(ACTIVITY, (total, operations, by_layer), strict=True))
+
     def _phase(self, phase: str) -> dict[str, Any]:
         steps, residual, converged = (torch.cat(self.samples[f"{what}/{phase}"]) for what in SAMPLES)
         asked = residual[~residual.isnan()].double()
@@ -100,7 +112,7 @@ class Tally:
 
     def facts(self) -> dict[str, Any]:
         """The part of this tally that a checkpoint keeps as facts."""
-        ledger = {name: dict(getattr(self.ledger, name)) for name in ("applications", "spent", "sweeps")}
+        ledger = {name: dict(counts) for name, counts in self.ledger.read().items()}
         outcomes = {phase: dict(counts) for phase, counts in self.outcomes.items()}
         counts = {"examples": self.examples, "scored": self.scored, "batches": self.batches, "diverged": self.diverged}
         return {**counts, "ledger": ledger, "outcomes": outcomes}

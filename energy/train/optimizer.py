@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from energy.component import Component, ConfigurationError, require
+from energy.feedback import followers
 from energy.network import Network
 
 FUSED = frozenset({"cpu", "cuda"})
@@ -33,12 +34,18 @@ class Optimizer(Component):
         require(all(0 <= lr < math.inf for lr in self.layer_lr), self, "layer_lr", "learning rates of at least 0")
 
     def create(self, network: Network) -> torch.optim.Optimizer:
-        """The optimiser of the network's parameters; each group remembers its own peak rate under ``peak``.
+        """The optimiser of the network's parameters, and of wires that take their steps, each in the group of its
+        weight; a group remembers its own peak rate under ``peak``.
 
         Raises:
             ConfigurationError: when ``layer_lr`` has not one entry per layer.
         """
-        groups = [{"params": parameters, "lr": lr, "peak": lr} for parameters, lr in self._rates(network)]
+        wires = [(id(weight), tensor) for weight, tensor in followers(network)]
+        groups = []
+        for parameters, lr in self._rates(network):
+            own = {id(parameter) for parameter in parameters}
+            led = [tensor for weight, tensor in wires if weight in own]
+            groups.append({"params": [*parameters, *led], "lr": lr, "peak": lr})
         return self.algorithm(groups, fused=next(network.parameters()).device.type in FUSED)
 
     @abstractmethod

@@ -1,25 +1,29 @@
 """The angle between the gradient that a settler and a rule give and the exact one, layer by layer.
 
-Exact means: through the equilibrium, by the settler ``implicit`` at the same gamma, taken at the equilibrium that the
-same relaxation reaches when it runs on. At gamma = 0 that is back-propagation.
+Exact means what the settler's own ``reference`` gives: through the equilibrium, by the settler ``implicit`` at the same
+gamma, taken at the equilibrium that the same relaxation reaches when it runs on. At gamma = 0 that is back-propagation;
+for spiking networks it is back-propagation through time with the surrogate's slope.
 """
 
-import dataclasses
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from energy.data.images import Images
+from energy.feedback import wiring
 from energy.network import Network
 from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
+from energy.rules.local import Local
 from energy.rules.rule import Rule
-from energy.settle.dyadic import Implicit
 from energy.settle.settler import Settler
 from energy.train.optimizer import layer_of
 from energy.train.run import Run
+
+NOTHING_MEASURED: Final = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
 
 
 def probe(
@@ -33,24 +37,41 @@ def probe(
     """
     given = rule.gradients(network, settler.settle(network, x, target, objective))
     wide = next(network.parameters()).dtype if settler.gamma == 0 else x.dtype
-    settled = reference(settler, wide).settle(network, x.to(wide), target.to(wide), objective)
+    settled = settler.reference(wide).settle(network, x.to(wide), target.to(wide), objective)
     return angles(network, given, Contrast().gradients(network, settled))
 
 
 def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented."""
+    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
+
+    A local rule has another aim than the objective, so no angle.
+    """
+    if isinstance(run.rule, Local):
+        return NOTHING_MEASURED
     x, labels = images.take(slice(0, run.train.probe_batch))
     target = one_hot(labels, network.output.shape[-1], x.dtype)
     return probe(network, run.settler, run.rule, run.objective, x, target)
 
 
-def reference(settler: Settler, dtype: torch.dtype = torch.float32) -> Implicit:
-    """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
-    tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
-    budget = max(300, 5 * settler.relax.max_steps)
-    tolerance = min(tight, settler.relax.tolerance or tight)
-    onward = dataclasses.replace(settler.relax, max_steps=budget, tolerance=tolerance)
-    return Implicit(gamma=settler.gamma, relax=onward, nudged=onward)
+def alignment(network: Network) -> dict[str, dict[str, float | None]]:
+    """How the wires that carry the difference down stand to the weights W they replace, by the layer that W drives.
+
+    Returns:
+        ``feedback_angle``: of B and W taken as vectors, in degrees, None where one of them is zero;
+        ``feedback_agreement``: percent of the entries with equal signs. Both empty where the weights serve.
+    """
+    found: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
+    wires = wiring(network)
+    for layer, weight, other in () if wires is None else wires.matrices(network):
+        pair = found.setdefault(layer, ([], []))
+        pair[0].append(weight)
+        pair[1].append(other)
+    cosines = {layer: cosine(*pair) for layer, pair in found.items()}
+    signs = {layer: (torch.cat([t.flatten().sign() for t in side]) for side in pair) for layer, pair in found.items()}
+    return {
+        "feedback_angle": {k: None if c is None else math.degrees(math.acos(c)) for k, c in cosines.items()},
+        "feedback_agreement": {k: 100 * (a == b).double().mean().item() for k, (a, b) in signs.items()},
+    }
 
 
 def angles(network: Network, given: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -71,7 +71,8 @@ class Linear(Readout, name="linear"):
     The rate is halved at 20, 35, 50, 60, 70, 80 and 90 % of 50 epochs or more, at 50 and 75 % of 20 to 49, never of
     fewer, unless `steady`. With `patience` > 0 it stops after so many epochs in which the validation accuracy did not
     rise by `least` percent points, and keeps the best weights; without, those of the last epoch. dropout is the share
-    of features that a step does not see, rounded to 1/256. rise is the scale of the first weights, U(±rise/√D)."""
+    of features that a step does not see, rounded to 1/256. rise is the scale of the first weights, U(±rise/√D). With
+    `scaled` it learns from features over their root mean square, which the weights then take in."""
 
     epochs: int = 50
     batch_size: int = 64
@@ -82,6 +83,7 @@ class Linear(Readout, name="linear"):
     patience: int = 0
     least: float = 0.01
     rise: float = 1.0
+    scaled: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,12 +105,12 @@ class Linear(Readout, name="linear"):
 
     def rate(self, epoch: int) -> float:
         """The learning rate in an epoch, counted from 0."""
-        shares: tuple[float, ...] = ()
+        percents: tuple[int, ...] = ()
         if self.epochs >= 50:
-            shares = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
+            percents = (20, 35, 50, 60, 70, 80, 90)
         elif self.epochs >= 20:
-            shares = (0.5, 0.75)
-        passed = sum(epoch >= int(share * self.epochs) for share in shares)
+            percents = (50, 75)
+        passed = sum(epoch >= percent * self.epochs // 100 for percent in percents)
         return self.lr if self.steady else self.lr / 2**passed
 
     @torch.no_grad()
@@ -122,12 +124,13 @@ class Linear(Readout, name="linear"):
             line = course.epoch(epoch)
             if validation:
                 line["validation_accuracy"] = accuracy(course.decoder, validation)
-            report(line)
             if not self.patience:
+                report(line)
                 continue
-            better = line["validation_accuracy"] > best[0] + self.least
+            better = line["kept"] = line["validation_accuracy"] > best[0] + self.least
+            report(line)
             waited = 0 if better else waited + 1
-            best = (line["validation_accuracy"], course.copy()) if better else best
+            best = (line["validation_accuracy"], course.decoder) if better else best
             if waited >= self.patience:
                 break
         return best[1] if self.patience else course.decoder
@@ -137,8 +140,9 @@ class Power(Linear, name="power"):
     """A linear layer under Σ|tanh(β o) − t|^m with t = ±1 (Krotov & Hopfield 2019, in which m is tuned)."""
 
     exponent: float = 6.0
-    beta: float = 0.1
+    beta: float = 1.0
     dropout: float = 0.0
+    scaled: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,7 +159,9 @@ class Power(Linear, name="power"):
 
 
 class Ridge(Readout, name="ridge"):
-    """The closed form W = Yᵀ X (XᵀX + λ n I)⁻¹ on centred features, targets ±1; the smaller of D and n is inverted."""
+    """The closed form W = Yᵀ X (XᵀX + λ n σ² I)⁻¹ on centred features of mean square σ², targets ±1; `strength` is λ.
+
+    Of D and n the smaller is inverted."""
 
     strength: float = 1e-3
 
@@ -220,15 +226,17 @@ class Course:
         weight, bias = torch.empty(classes, size, dtype=wide), torch.empty(classes, dtype=wide)
         weight.uniform_(-bound, bound, generator=stream(seed, "init/readout"))
         bias.uniform_(-bound, bound, generator=stream(seed, "init/readout.bias"))
-        self.decoder = Decoder(weight.to(device), bias.to(device))
-        parameters = [torch.nn.Parameter(self.decoder.weight), torch.nn.Parameter(self.decoder.bias)]
+        self.weight, self.bias = torch.nn.Parameter(weight.to(device)), torch.nn.Parameter(bias.to(device))
+        self.unit = root_mean_square(train.values).to(wide) if readout.scaled else torch.ones((), dtype=wide)
+        self.unit = self.unit.to(device)
         fused = device.type in {"cpu", "cuda"}
-        self.optimizer = torch.optim.Adam(
-            parameters, lr=readout.lr, weight_decay=readout.weight_decay, fused=fused
-        )
+        parameters = [self.weight, self.bias]
+        self.optimizer = torch.optim.Adam(parameters, lr=readout.lr, weight_decay=readout.weight_decay, fused=fused)
 
-    def copy(self) -> Decoder:
-        return Decoder(self.decoder.weight.clone(), self.decoder.bias.clone())
+    @property
+    def decoder(self) -> Decoder:
+        """A copy of the weights as they are now, for the features as they are."""
+        return Decoder(self.weight.detach() / self.unit, self.bias.detach().clone())
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """One pass over the features in the order of (seed, epoch); its line of facts."""
@@ -247,14 +255,14 @@ class Course:
         return {"epoch": epoch, "learning_rate": readout.rate(epoch), **found}
 
     def _step(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        weight, bias = self.optimizer.param_groups[0]["params"]
-        labels = self.train.labels[rows]
+        weight, labels = self.weight.detach(), self.train.labels[rows]
         values, kept = dropped(self.train.values, rows, self.readout.dropout, generator)
-        scores = (values @ weight.detach().to(values.dtype).T).to(weight.dtype) / kept + bias.detach()
+        unit = kept * self.unit
+        scores = (values @ weight.to(values.dtype).T).to(weight.dtype) / unit + self.bias.detach()
         loss, error = self.readout.error(scores, labels)
         error = error / len(rows)
-        weight.grad = ((error / kept).to(values.dtype).T @ values).to(weight.dtype)
-        bias.grad = error.sum(0)
+        self.weight.grad = ((error / unit).to(values.dtype).T @ values).to(weight.dtype)
+        self.bias.grad = error.sum(0)
         self.optimizer.step()
         return loss, (scores.argmax(1) == labels).sum()
 
@@ -279,6 +287,13 @@ def _drop(values: Tensor, rows: Tensor, drawn: Tensor, limit: Tensor) -> Tensor:
 _DROP = Kernel(_drop)
 
 
+def root_mean_square(values: Tensor) -> Tensor:
+    """Over all features of all samples; 1 where they are all zero."""
+    squares = torch.stack([part.float().square().mean(dtype=torch.float64) * len(part) for part in values.split(1000)])
+    root = (squares.sum() / len(values)).sqrt()
+    return torch.where(root > 0, root, 1.0)
+
+
 @torch.no_grad()
 def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int = 1000) -> float:
     """Percent of the features whose greatest score is their label's."""
@@ -288,19 +303,34 @@ def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int
     return 100 * float(right) / max(len(features), 1)
 
 
-def install(network: Network, decoder: Decoder) -> None:
-    """Put a linear decoder into the output layer.
+def seat(network: Network) -> Dense:
+    """The dense coupling into the output layer, where a linear decoder goes.
 
     Raises:
-        ConfigurationError: when the coupling into it is not a dense one with bias.
+        ConfigurationError: when it is not the only one, not dense, without bias, or reads the input.
     """
-    (edge,) = network.into(len(network.layers))
-    dense = getattr(edge.coupling, "filters", edge.coupling)
-    if not isinstance(dense, Dense) or dense.bias is None or dense.weight.shape != decoder.weight.shape:
-        raise ConfigurationError("readout: the coupling into the output layer must be dense, with bias")
+    edges = network.into(len(network.layers))
+    dense = getattr(edges[0].coupling, "filters", edges[0].coupling)
+    if len(edges) > 1 or not edges[0].source or not isinstance(dense, Dense) or dense.bias is None:
+        raise ConfigurationError("readout: needs one dense coupling with bias into the output layer, from a hidden one")
+    return dense
+
+
+def install(network: Network, decoder: Decoder) -> None:
+    """Put a linear decoder into the output layer; ConfigurationError as in :func:`seat`."""
+    dense = seat(network)
+    if dense.weight.shape != decoder.weight.shape:
+        shapes = f"{tuple(dense.weight.shape)}, the decoder's {tuple(decoder.weight.shape)}"
+        raise ConfigurationError(f"readout: the weight of the output layer has shape {shapes}")
+    assert dense.bias is not None
     with torch.no_grad():
         dense.weight.copy_(decoder.weight)
         dense.bias.copy_(decoder.bias)
+
+
+def kept(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The line of the epoch whose weights a fit gave back."""
+    return next(line for line in reversed(lines) if line.get("kept", True))
 
 
 def words(facts: Mapping[str, Any]) -> str:

@@ -139,7 +139,9 @@ class Setting(Component):
     def __post_init__(self) -> None:
         require(bool(re.fullmatch(r"[\w.+-]+", self.title)), self, "title", "a word of letters, digits, _ . + and -")
         require(_is_device(self.device), self, "device", "auto, cpu, cuda or cuda:<number>")
-        require(not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; `evaluate` takes nearest")
+        require(
+            not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; evaluate takes nearest"
+        )
 
     @property
     def folder(self) -> Path:
@@ -179,13 +181,15 @@ class Run(Setting):
             raise ConfigurationError(f"train.order=greedy: rule={self.rule.label} needs all layers at once")
 
     def network(self) -> Network:
-        """The network at its initial weights, on the device, laid out as the convolution kernels like it.
+        """The network at its initial weights, with the wires of its settler, on the device, laid out as the convolution
+        kernels like it.
 
         Raises:
-            ConfigurationError: when the objective does not fit its output.
+            ConfigurationError: when the objective does not fit its output, or the settler's wires its couplings.
         """
         network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
         self.objective.check(network.output.potential)
+        self.settler.wire(network, seed=self.seed)
         network.to(self.place(), self.precision.weight)
         return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import ConfigurationError, describe, nearest
+from energy.feedback import renew
 from energy.network import Network
 from energy.rules.local import Local
 from energy.settle.settler import Settled
@@ -20,6 +21,7 @@ from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
 from energy.train.provenance import provenance
+from energy.train.readout import seat
 from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.train.run import Order, Run, Weights
 from energy.train.transfer import carry_over
@@ -42,8 +44,10 @@ class Session:
         self.device = run.place()
         self.network: Network = run.network()
         self.stages = stages(run, self.network)
-        self.scored = not isinstance(run.rule, Local) or run.rule.of(self.network, len(self.network.layers)) is not None
-        if not self.scored and not run.readout.fitted:
+        self.scored = self.scores(set().union(*self.stages))
+        if run.readout.fitted:
+            seat(self.network)
+        elif not self.scored and not run.train.start:
             raise ConfigurationError(
                 f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
             )
@@ -66,11 +70,16 @@ class Session:
         """Epochs of the whole run: those of every stage."""
         return self.run.train.epochs * len(self.stages)
 
+    def scores(self, learnt: set[str]) -> bool:
+        """Whether steps in which these layers learn have an objective: under a local rule, when the output is one."""
+        return not isinstance(self.run.rule, Local) or self.network.output.name in learnt
+
     def enter(self) -> None:
         """Let the layers learn whose turn it is."""
         learnt = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
         for edge in self.network.edges:
             edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learnt)
+        self.scored = self.scores(learnt)
 
     def set_rate(self) -> float:
         """Give every parameter group its learning rate for this step; the greatest of them. Each stage has the whole
@@ -86,6 +95,7 @@ class Session:
         that is not.
         """
         run, ledger = self.run, self.tally.ledger
+        renew(self.network, self.step)
         try:
             return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except ValueError as error:
@@ -149,7 +159,7 @@ class Session:
         """The weights the run ends with, and which they are."""
         if self.best is not None and self.best_weights:
             return self.best_weights, f"best validation, epoch {self.best['epoch']}"
-        return self.network.state_dict(), f"last, epoch {self.epoch - 1}"
+        return self.network.state_dict(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
 
     def _add_up(self) -> None:
         self.totals["multiply_adds"] += self.tally.ledger.multiply_adds
@@ -205,10 +215,10 @@ class Session:
 
 
 def stages(run: Run, network: Network) -> list[set[str]]:
-    """Which layers learn in each part of a run, by name.
+    """Which layers learn in each part of a run, by name; no part where all are frozen and a read-out is fitted to them.
 
     Raises:
-        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when no layer learns.
+        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when nothing learns.
     """
     names = [layer.name for layer in network.layers]
     for pattern in run.train.freeze:
@@ -220,6 +230,8 @@ def stages(run: Run, network: Network) -> list[set[str]]:
     rule = run.rule
     if isinstance(rule, Local):
         awake = [name for name in awake if rule.of(network, names.index(name) + 1) is not None]
+    if not awake and run.readout.fitted:
+        return []
     if not awake:
         raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={rule.label} trains")
     return [{name} for name in awake] if run.train.order is Order.GREEDY else [set(awake)]

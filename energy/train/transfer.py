@@ -50,8 +50,10 @@ def _copy(source: Network, there: int, network: Network, here: int, theirs: str,
     for one, other in zip(given, wanted, strict=True):
         state, target = one.coupling.state_dict(), other.coupling.state_dict()
         shapes, needed = ({k: tuple(t.shape) for k, t in d.items()} for d in (state, target))
-        if shapes != needed:
-            raise ConfigurationError(f"train.start: {theirs} holds {shapes}, {ours} needs {needed}")
+        odd = [name for name in shapes | needed if shapes.get(name) != needed.get(name)]
+        if odd:
+            held, asked = ({name: d.get(name) for name in odd} for d in (shapes, needed))
+            raise ConfigurationError(f"train.start: {theirs} holds {held}, {ours} needs {asked}")
         with torch.no_grad():
             for name, tensor in target.items():
                 tensor.copy_(state[name])

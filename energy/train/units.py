@@ -11,7 +11,7 @@ from torch import Tensor
 from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Network
-from energy.rules.local import Local, Plasticity, groups
+from energy.rules.local import Local, Plasticity
 from energy.rules.softhebb import SoftHebb
 from energy.settle.settler import Settler
 from energy.train.run import Run
@@ -40,8 +40,9 @@ def units(network: Network, rule: Local, settler: Settler, x: Tensor, labels: Te
         law = rule.of(network, edge.target)
         if law is None:
             continue
-        opened = edge.coupling.filtered(states[edge.source], settled.drives[edge.target - 1], settled.points[edge.index])
-        drive = opened.drive.movedim(1, -1).unflatten(-1, (groups(opened), -1))
+        drive, point = settled.drives[edge.target - 1], settled.points[edge.index]
+        opened = edge.coupling.filtered(states[edge.source], drive, point)
+        drive = law.competing(law.drive(opened), opened)
         found[network.layers[edge.target - 1].name] = {
             **_norms(law, opened.filters.weight),
             **_winners(law, drive, labels),

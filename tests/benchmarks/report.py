@@ -117,6 +117,27 @@ TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
         lambda row: True,
         {"network": text("group"), "candidate": text("name"), "µs a step": number("microseconds")},
     ),
+    "spiking": (
+        lambda row: True,
+        {
+            "network": text("group"),
+            "candidate": text("name"),
+            "ms a step": number("seconds", 1e-3),
+            "over snnTorch": spread("ratio"),
+            "multiply-adds": number("backprop_steps"),
+        },
+    ),
+    "softhebb": (
+        lambda row: True,
+        {
+            "what": text("group"),
+            "candidate": text("name"),
+            "ms a step": number("seconds", 1e-3),
+            "over the reference": spread("ratio"),
+            "s per 1,000 images": number("seconds_1000"),
+            "times faster": number("times_less"),
+        },
+    ),
     "data": (
         lambda row: True,
         {"network": text("group"), "what": text("name"), "images a second": number("images_per_second", digits=4)},

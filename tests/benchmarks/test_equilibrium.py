@@ -27,12 +27,12 @@ from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
 from energy.rules.contrast import Contrast
-from energy.settle.dyadic import MOMENTUM, ContrastiveHebbian, EquilibriumPropagation, Implicit
+from energy.settle.dyadic import MOMENTUM, ContrastiveHebbian, EquilibriumPropagation
 from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.stream import stream
 from energy.train.evaluate import load
-from energy.train.probe import angles, reference
+from energy.train.probe import angles
 from models import Hopfield
 from tests.benchmarks.tasks import CLASSES, EAGER, Task, backprop, backprop_steps, channels_last, settled
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
@@ -177,7 +177,7 @@ def _angles(group: str, tasks: list[Task], tested: dict[str, Settler]) -> Iterat
     for label, settler in tested.items():
         cosines, spent, left = [], [], []
         for number, given in enumerate(tasks):
-            onward = reference(settler)
+            onward = settler.reference()
             key = (number, repr(onward.relax))
             exact[key] = exact.get(key) or _exact(given, onward)
             ledger = Ledger()
@@ -195,7 +195,7 @@ def _gradients(given: Task, settler: Settler, ledger: Ledger | None = None) -> l
     return Contrast().gradients(given.network, settled)
 
 
-def _exact(given: Task, onward: Implicit) -> tuple[list[torch.Tensor], float]:
+def _exact(given: Task, onward: Settler) -> tuple[list[torch.Tensor], float]:
     """The exact gradient, and the largest residual of a sample with which its two solves ended."""
     settled = onward.settle(given.network, given.x, given.target, given.objective)
     residual = max(float(one.residual.max()) for one in settled.solutions.values())

@@ -7,23 +7,43 @@ import pytest
 
 from energy.component import Component
 from energy.model import Model
+from energy.potentials import RePU, Softmax
+from energy.rules import KrotovHopfield, Oja, PerLayer, SoftHebb, Variant
+from energy.settle.dyadic import ContrastiveHebbian, Dyadic, EquilibriumPropagation
 from energy.testing import (
     check_component,
+    check_feedback,
     check_model,
     check_objective,
+    check_plasticity,
     check_potential,
     check_relaxation,
     check_rule,
     check_settler,
+    check_spike_error,
+    check_surrogate,
 )
 
-GROUPS = ("potential", "relax", "settler", "objective", "rule", "model")
+SPIKING = ("neuron", "surrogate", "encoder", "spike_error")
+GROUPS = ("potential", "relax", "settler", "objective", "rule", "model", "feedback", *SPIKING)
 SMALL: dict[str, dict[str, Any]] = {  # the same code at a size that a test can afford
     "mlp": {"sizes": [16, 16]},
     "vgg16": {"plan": [8, 0, 8, 8, 0], "dense": [16]},
     "hopfield": {"channels": [4, 4, 4, 4]},
     "hopfield_laborieux": {"channels": [4, 4, 4, 4]},
+    "softhebb": {
+        "channels": [6, 8],
+        "kernels": [5, 3],
+        "powers": [0.7, 1.4],
+        "pools": ["max_4_2_1", "avg_2_2_0"],
+        "dense": [12],
+    },
 }
+
+
+def example(cls: type[Component]) -> Component:
+    """An instance with the defaults, and with one entry where a list must not be empty."""
+    return PerLayer(rules=[SoftHebb(), Oja()]) if cls is PerLayer else cls()
 
 
 def entries(*groups: str) -> list[Any]:
@@ -39,7 +59,7 @@ def test_every_group_has_entries() -> None:
 
 @pytest.mark.parametrize("cls", entries(*GROUPS))
 def test_a_component_is_its_configuration(cls: type[Component]) -> None:
-    assert check_component(cls()) == []
+    assert check_component(example(cls)) == []
 
 
 @pytest.mark.parametrize("cls", entries("potential"))
@@ -52,6 +72,16 @@ def test_leaky_relu_at_other_slopes(slope: float) -> None:
     from energy.potentials import LeakyReLU
 
     assert check_potential(LeakyReLU(slope=slope)) == []
+
+
+@pytest.mark.parametrize("power", [0.7, 1.4, 4.5])
+def test_repu_at_other_powers(power: float, device: str) -> None:
+    assert check_potential(RePU(power=power), device=device) == []
+
+
+@pytest.mark.parametrize("temperature", [0.2, 3.0])
+def test_softmax_at_other_temperatures(temperature: float, device: str) -> None:
+    assert check_potential(Softmax(temperature=temperature), device=device) == []
 
 
 @pytest.mark.parametrize("cls", entries("relax"))
@@ -76,6 +106,18 @@ def test_settlers_at_other_gains(cls: Any, device: str) -> None:
         assert check_settler(settler, device=device) == []
 
 
+@pytest.mark.parametrize("cls", entries("feedback"))
+def test_feedback(cls: Any, device: str) -> None:
+    assert check_feedback(cls(), device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("feedback"))
+@pytest.mark.parametrize("settler", [EquilibriumPropagation, ContrastiveHebbian])
+def test_settlers_with_feedback_inside(cls: Any, settler: type[Dyadic], device: str) -> None:
+    """At γ > 0 the wires carry δ, and the mean hears the weights."""
+    assert check_settler(settler(feedback=cls()), device=device) == []
+
+
 @pytest.mark.parametrize("cls", entries("objective"))
 def test_objectives(cls: Any, device: str) -> None:
     skipped = check_objective(cls(), device=device)
@@ -84,12 +126,34 @@ def test_objectives(cls: Any, device: str) -> None:
 
 @pytest.mark.parametrize("cls", entries("rule"))
 def test_rules(cls: Any, device: str) -> None:
-    assert check_rule(cls(), device=device) == []
+    assert check_rule(example(cls), device=device) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variant", Variant)
+@pytest.mark.parametrize("normalised", [False, True])
+def test_variants_of_softhebb(variant: Variant, normalised: bool, device: str) -> None:
+    rule = SoftHebb(variant=variant, temperature=0.6, normalised=normalised, radius=1.3, exponent=0.7)
+    assert check_plasticity(rule, device=device) == []
+
+
+@pytest.mark.parametrize("norm", [1.4, 3.0])
+def test_krotov_hopfield_at_other_norms(norm: float, device: str) -> None:
+    assert check_plasticity(KrotovHopfield(norm=norm, rank=4, radius=0.7), device=device) == []
 
 
 @pytest.mark.parametrize("cls", entries("model"))
 def test_models(cls: type[Model], device: str) -> None:
     assert check_model(dataclasses.replace(cls(), **SMALL.get(cls.label, {})), device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("surrogate"))
+def test_surrogates(cls: Any, device: str) -> None:
+    assert check_surrogate(cls(), device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("spike_error"))
+def test_spike_errors(cls: Any, device: str) -> None:
+    assert check_spike_error(cls(), device=device) == []
 
 
 def test_a_parameter_that_requires_no_gradient_gets_none() -> None:

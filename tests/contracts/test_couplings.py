@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from energy.block import Block
 from energy.couplings import Convolution, Coupling, Dense, Module, Skip
 from energy.pooling import AveragePool, MaxPool
 from energy.testing import check_coupling
@@ -34,6 +35,44 @@ MODULES = {
         (6,),
     ),
 }
+
+
+def seasoned(*modules: nn.Module) -> list[nn.Module]:
+    """The modules, normalisation having seen something."""
+    for module in modules:
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.copy_(torch.linspace(-0.5, 1, module.num_features))
+            module.running_var.copy_(torch.linspace(0.3, 3, module.num_features))
+    return list(modules)
+
+
+BLOCKS: dict[str, tuple[Block, tuple[int, ...]]] = {
+    "bare": (Block(Dense(6, 4)), (6,)),
+    "dense, centred": (
+        Block(Dense(6, 4), *seasoned(nn.Flatten(), nn.BatchNorm1d(6, affine=False)), centred=True),
+        (2, 3),
+    ),
+    "dense behind pooling": (Block(Dense(16, 5, bias=False), nn.AvgPool2d(2), nn.Flatten()), (4, 4, 5)),
+    "convolution": (
+        Block(Convolution(4, 6, 3), *seasoned(nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1)), centred=True),
+        (4, 5, 6),
+    ),
+    "pooling below, rectified": (
+        Block(
+            Convolution(4, 6, 3, groups=2, bias=False),
+            *seasoned(nn.MaxPool2d(4, 2, 1), nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1)),
+            centred=True,
+            rectified=True,
+        ),
+        (4, 9, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize(("block", "shape"), [pytest.param(*case, id=name) for name, case in BLOCKS.items()])
+def test_blocks(block: Block, shape: tuple[int, ...], device: str) -> None:
+    assert check_coupling(block.eval(), shape, device=device) == []
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 2, 3)])

@@ -6,17 +6,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.couplings import Dense, Skip
+from energy.couplings import Dense, Filtered, Skip
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective, SquaredError
 from energy.potentials import Potential, Tanh, per_sample
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
+from energy.rules import Local, Oja, PerLayer, SoftHebb, Variant
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settled
 from energy.state import State
-from energy.testing import check_coupling, check_objective, check_potential, check_relaxation, check_settler
+from energy.testing import (
+    check_coupling,
+    check_objective,
+    check_potential,
+    check_relaxation,
+    check_rule,
+    check_settler,
+)
 
 
 class WrongValue(Tanh):
@@ -179,3 +187,43 @@ class Halved(SquaredError):
 def test_objectives() -> None:
     with pytest.raises(AssertionError, match="gradient against autograd of value"):
         check_objective(Halved())
+
+
+class Turning(SoftHebb):
+    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
+        return -super().plastic(drive, target)
+
+
+class Shouting(Oja):
+    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
+        return drive / drive.abs().max()
+
+
+class Straying(Oja):
+    def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
+        change, bias = super().change(opened, settled)
+        return change + opened.filters.weight * len(settled.x), bias
+
+
+class Adding(Oja):
+    def apply(self, network: Network, settled: Settled) -> None:
+        held = [parameter.grad for parameter in network.parameters()]
+        super().apply(network, settled)
+        for parameter, old in zip(network.parameters(), held, strict=True):
+            if parameter.grad is not None and old is not None:
+                parameter.grad += old
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (Turning(variant=Variant.SOFT), "plastic against −∂E"),
+        (Shouting(), "plastic against −∂E|sum over its samples"),
+        (Straying(), "on the sphere"),
+        (Adding(), "apply adds"),
+        (PerLayer(rules=[Turning(variant=Variant.HARD)]), "plastic against −∂E"),
+    ],
+)
+def test_rules_without_feedback(rule: Local, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_rule(rule)

@@ -36,7 +36,9 @@ def written(function: Callable[..., Any]) -> str:
     for name, parameter in inspect.signature(function).parameters.items():
         if name == "self":
             continue
-        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            name, keyword_only = f"*{name}", True
+        elif parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
             shown.append("*")
             keyword_only = True
         shown.append(name if parameter.default is parameter.empty else f"{name}={_value(parameter.default)}")

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from energy.component import ConfigurationError, build, describe
+from energy.feedback import KolenPollack, Sign
 from energy.plots.comparison import draw_comparison
 from energy.plots.curves import draw_curves
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
-from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
+from energy.settle.dyadic import DualPropagation, Dyadic, EquilibriumPropagation
 from energy.settle.two_phase import Kind, TwoPhase
 from energy.study.compare import Comparison, compare, entrants, runs
 from energy.train.known import know
@@ -70,6 +71,18 @@ def test_entries_are_settlers_with_fields(tmp_path: Path) -> None:
     assert found[2].changes["optimizer"].lr == 0.5
 
 
+def test_entries_may_choose_the_wires_that_carry_the_difference(tmp_path: Path) -> None:
+    settlers = [
+        "sign: dual_propagation feedback=sign",
+        "half: dual_propagation settler.feedback=sign settler.feedback.agreement=.75",
+        "kp: equilibrium_propagation feedback.name=kolen_pollack optimizer.weight_decay=0.1",
+    ]
+    found = entrants(_comparison(tmp_path, settlers=settlers))
+    wires = [entrant.settler.feedback for entrant in found if isinstance(entrant.settler, Dyadic)]
+    assert wires == [Sign(), Sign(agreement=0.75), KolenPollack()]
+    assert found[2].changes["optimizer"].weight_decay == 0.1
+
+
 def test_runs_differ_in_settler_and_seed_alone(tmp_path: Path) -> None:
     comparison = _comparison(tmp_path)
     plain = [describe(run) for entrant in entrants(comparison) for run in runs(comparison, entrant)]
@@ -87,6 +100,9 @@ def test_runs_differ_in_settler_and_seed_alone(tmp_path: Path) -> None:
         (["dual_propagatoin"], "did you mean 'dual_propagation'"),
         (["dual_propagation beta=nan"], "beta"),
         (["backprop", "backprop"], "called 'backprop'"),
+        (["dual_propagation feedback=sing"], r"feedback=sing: unknown; did you mean 'sign'"),
+        (["dual_propagation feedback=random feedback.agreement=1"], "feedback.agreement: unknown field"),
+        (["backprop feedback=sign"], "feedback: unknown field"),
         (["backprop fast"], "must read"),
         ([""], "must read"),
         (["backprop seed=3"], "seed: unknown field"),

@@ -272,9 +272,9 @@ def test_a_signal_during_the_final_test_still_ends_the_process(
     """The run is finished by then, but a sweep must not go on to the next one."""
     real = page.conclude
 
-    def conclude(session: Any) -> dict[str, Any]:
+    def conclude(session: Any, interrupt: Any) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGTERM)
-        return real(session)
+        return real(session, interrupt)
 
     monkeypatch.setattr(page, "conclude", conclude)
     run = make_run(train={"epochs": 1})

@@ -67,6 +67,11 @@ VARIANTS: list[dict[str, Any]] = [
         "settler": {"name": "two_phase", "kind": "random_sign", "relax": {"max_steps": 8}},
         "objective": {"name": "squared_error"},
     },
+    {"settler": {"name": "dual_propagation", "feedback": "kolen_pollack"}, "optimizer": {"weight_decay": 1e-2}},
+    {
+        "settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "agreement": 0.8}},
+        "train": {"weights": "best"},
+    },
     {"schedule": {"name": "cosine", "warmup": 0.5}, "optimizer": {"layer_lr": [0.2, 0.1], "weight_decay": 1e-3}},
 ]
 

@@ -1,0 +1,266 @@
+"""Which wires carry the difference down: A′(m)ᵀδ with the weight W, or with other wires B in W's place.
+
+    h_k = A′_{k+1}(m; B)ᵀ δ_{k+1} + γ A_k δ_{k−1}      B has the shape of W; pooling, switches and flattening stay exact
+
+Only the path of δ from above reads B: drives, means and weight products keep W, so β → 0 gives back-propagation whose
+backward pass reads B. With B ≠ W this is no longer the stationarity of F, and no energy decreases.
+
+    random          B = R                                   feedback alignment (Lillicrap et al. 2016)
+    direct          h_k = D_kᵀ δ_L                          direct feedback alignment (Nøkland 2016)
+    sign            B = sign(W)∘|R|                         sign-concordant (Liao, Leibo & Poggio 2016: frSF)
+    sign_batch      the same, R drawn for every step        brSF
+    sign_unit       B = sign(W)·σ√(2/π)                     uSF, at the mean magnitude of a Gaussian
+    kolen_pollack   B = R, which takes W's steps            Kolen & Pollack 1994; Akrout et al. 2019
+
+R ~ N(0, σ²) with σ the root mean square of W when the wires are laid; D_k ~ N(0, 1/outputs)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from energy.component import Component, ConfigurationError, require
+from energy.couplings import Coupling, Shape
+from energy.network import Edge, Network
+from energy.stream import stream
+
+
+@dataclass(frozen=True)
+class Site:
+    """Wires to be laid: the name that they draw by, their shape, and σ."""
+
+    name: str
+    shape: Shape
+    scale: float
+
+    def noise(self, seed: int, step: int, like: Tensor) -> Tensor:
+        """N(0, σ²) of the stream (seed, feedback/<name>, step)."""
+        generator = stream(seed, f"feedback/{self.name}", step=step, device=like.device)
+        return torch.randn(self.shape, generator=generator, device=like.device, dtype=like.dtype) * self.scale
+
+
+class Feedback(Component):
+    """A kind of wires. `wire` lays them in a network, beside the weights; `Run.network` does it for every run.
+
+    A kind of your own defines `draw`, and `matrix` where B is not what was drawn."""
+
+    group: ClassVar[str] = "feedback"
+    follows: ClassVar[bool] = False  # the wires take the steps of the weights
+    renews: ClassVar[bool] = False  # they are drawn again for every step
+
+    def wire(self, network: Network, *, seed: int = 0) -> None:
+        """Lay the wires of `network`, in place of any it has: buffers under `wiring`, hence in its `state_dict`.
+
+        Call it once the weights are initialised: σ is taken from them.
+
+        Raises:
+            ConfigurationError: where a coupling with parameters has no weight that wires could stand in for, or its
+                weight is zero.
+        """
+        network.add_module("wiring", Wiring(self, network, seed))
+
+    def wiring(self, network: Network) -> Wiring | None:
+        """The wires that a settler needs; None where the weights serve.
+
+        Raises:
+            ConfigurationError: where the network has no wires, or those of another kind.
+        """
+        found = wiring(network)
+        if found is None or found.feedback != self:
+            has = "no wires" if found is None else f"those of {found.feedback}"
+            raise ConfigurationError(
+                f"feedback={self}: the network has {has}; call wire(network, seed=...) of it first"
+            )
+        return found
+
+    def site(self, network: Network, edge: Edge) -> Site | None:
+        """The wires that an edge needs, None where it has no weight and stays exact."""
+        if next(edge.coupling.parameters(), None) is None:
+            return None
+        name, kind = f"couplings.{edge.index}", type(edge.coupling)
+        weight = getattr(edge.coupling, "weight", None)
+        if kind.rewired is Coupling.rewired or not isinstance(weight, Tensor):
+            raise ConfigurationError(
+                f"feedback={self}: must be tied or direct: {name} is a {kind.__name__}, which has no weight "
+                "that others could replace"
+            )
+        scale = float(weight.detach().double().square().mean().sqrt())
+        if not scale > 0:
+            raise ConfigurationError(
+                f"feedback={self}: {name}.weight is zero: must be initialised before wires are laid"
+            )
+        return Site(f"{name}.weight", tuple(weight.shape), scale)
+
+    def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
+        """What is kept for B: a tensor of `site.shape`, of the dtype and on the device of `like`."""
+        return site.noise(seed, step, like)
+
+    def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
+        """B, of the shape of `weight`."""
+        return wires
+
+    def adjoint(self, edge: Edge, delta: Any, top: Tensor, point: Any, wires: Tensor | None) -> Tensor | None:
+        """What `edge` says down about the difference `delta` of its target (which may be `spread`), `top` being that of
+        the output: (B, *source shape), or None for nothing.
+        """
+        if wires is None:
+            return edge.coupling.adjoint(delta, point)
+        weight: Any = edge.coupling.weight
+        return edge.coupling.adjoint(delta, edge.coupling.rewired(point, self.matrix(weight.detach(), wires)))
+
+    def multiply_adds(self, edge: Edge, wires: Tensor | None) -> int:
+        """Of one `adjoint` of one sample."""
+        return edge.multiply_adds
+
+
+class Tied(Feedback, name="tied"):
+    """B = W: the adjoint itself, and nothing to lay."""
+
+    def wire(self, network: Network, *, seed: int = 0) -> None:
+        if wiring(network) is not None:
+            del network.wiring
+
+    def wiring(self, network: Network) -> None:
+        return None
+
+
+class Random(Feedback, name="random"):
+    """B = R, fixed: feedback alignment (Lillicrap et al. 2016)."""
+
+
+class Direct(Feedback, name="direct"):
+    """h_k = D_kᵀ δ_L, D_k fixed of shape (outputs, *shape of layer k): direct feedback alignment (Nøkland 2016). A
+    layer hears the output alone, whatever couplings lie between, for outputs × units multiply-adds.
+    """
+
+    def site(self, network: Network, edge: Edge) -> Site | None:
+        if edge is not network.out_of(edge.source)[0]:
+            return None
+        outputs = math.prod(network.output.shape)
+        return Site(network.layers[edge.source - 1].name, (outputs, *network.shape(edge.source)), outputs**-0.5)
+
+    def adjoint(self, edge: Edge, delta: Any, top: Tensor, point: Any, wires: Tensor | None) -> Tensor | None:
+        if wires is None:
+            return None
+        return (top.flatten(1) @ wires.flatten(1).to(top.dtype)).view(len(top), *wires.shape[1:])
+
+    def multiply_adds(self, edge: Edge, wires: Tensor | None) -> int:
+        return 0 if wires is None else wires.numel()
+
+
+class Sign(Feedback, name="sign"):
+    """B = sign(W)∘|R|, R fixed: the signs of the weights, magnitudes of their own; sign(0) = 0. Source: Liao, Leibo &
+    Poggio 2016 (arXiv 1510.05067), fixed random magnitudes.
+
+    agreement: the share of the entries that have the sign of their weight; the rest, drawn once, has the other one."""
+
+    agreement: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.agreement <= 1, self, "agreement", "in [0, 1]")
+
+    def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
+        magnitude, size = self.magnitude(site, seed, step, like), math.prod(site.shape)
+        if self.agreement == 1:
+            return magnitude
+        generator = stream(seed, f"feedback/{site.name}/agreement", device=like.device)
+        flipped = torch.randperm(size, generator=generator, device=like.device)[round(self.agreement * size) :]
+        signs = torch.ones(size, dtype=like.dtype, device=like.device).index_fill_(0, flipped, -1.0)
+        return magnitude * signs.view(site.shape)
+
+    def magnitude(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
+        return site.noise(seed, step, like).abs()
+
+    def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
+        return weight.sign() * wires
+
+
+class SignUnit(Sign, name="sign_unit"):
+    """B = sign(W)·σ√(2/π): nothing but the signs, at the mean magnitude that |R| has (the uniform form of the same
+    source).
+    """
+
+    def magnitude(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
+        return torch.full(site.shape, site.scale * math.sqrt(2 / math.pi), dtype=like.dtype, device=like.device)
+
+
+class SignBatch(Sign, name="sign_batch"):
+    """`sign` with R drawn again for every optimiser step (`renew`) and used throughout it (the batch form of the same
+    source); which entries disagree stays.
+    """
+
+    renews: ClassVar[bool] = True
+
+
+class KolenPollack(Random, name="kolen_pollack"):
+    """B = R, which receives the increments and the decay of W: W − R shrinks by Π(1 − ηλ) whatever the data are, under
+    SGD and AdamW; with momentum by the same linear recursion as W. Without decay it stays. Adam with the decay in its
+    gradient divides it by each tensor's own scale, and knows no such law. Source: Kolen & Pollack 1994; Akrout et al.
+    2019 (arXiv 1904.05391).
+    """
+
+    follows: ClassVar[bool] = True
+
+
+class Wiring(nn.Module):
+    """The wires of one network: one buffer an edge that has any, `wires<edge>`."""
+
+    def __init__(self, feedback: Feedback, network: Network, seed: int) -> None:
+        super().__init__()
+        self.feedback, self.seed = feedback, seed
+        like = next(network.parameters()).detach()
+        found = {edge.index: feedback.site(network, edge) for edge in network.edges if edge.source}
+        self.sites = {index: site for index, site in found.items() if site is not None}
+        for index, site in self.sites.items():
+            self.register_buffer(f"wires{index}", feedback.draw(site, seed, 0, like))
+
+    def wires(self, edge: Edge) -> Tensor | None:
+        return self.get_buffer(f"wires{edge.index}") if edge.index in self.sites else None
+
+    def adjoint(self, edge: Edge, delta: Any, top: Tensor, point: Any) -> Tensor | None:
+        """What `edge` says down about `delta`: see `Feedback.adjoint`."""
+        return self.feedback.adjoint(edge, delta, top, point, self.wires(edge))
+
+    def multiply_adds(self, edge: Edge) -> int:
+        """Of one `adjoint` of one sample."""
+        return self.feedback.multiply_adds(edge, self.wires(edge))
+
+    def matrices(self, network: Network) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """(layer whose drive it belongs to, W, B) of every edge whose wires stand in for a weight; of direct ones only
+        those below a dense output, which do.
+        """
+        for edge in network.edges:
+            wires, weight = self.wires(edge), getattr(edge.coupling, "weight", None)
+            direct = isinstance(self.feedback, Direct) and edge.target < len(network.layers)
+            if wires is not None and isinstance(weight, Tensor) and wires.shape == weight.shape and not direct:
+                name, weight = network.layers[edge.target - 1].name, weight.detach()
+                yield name, weight, self.feedback.matrix(weight, wires)
+
+
+def wiring(network: Network) -> Wiring | None:
+    """The wires of a network; None where the weights serve."""
+    found = getattr(network, "wiring", None)
+    return found if isinstance(found, Wiring) else None
+
+
+@torch.no_grad()
+def renew(network: Network, step: int) -> None:
+    """Draw anew what is drawn for every optimiser step; a function of seed and step."""
+    found = wiring(network)
+    if found is not None and found.feedback.renews:
+        for index, site in found.sites.items():
+            wires = found.get_buffer(f"wires{index}")
+            wires.copy_(site.noise(found.seed, step, wires).copysign(wires))
+
+
+def followers(network: Network) -> list[tuple[nn.Parameter, Tensor]]:
+    """(weight, wires) of all wires that take the steps of a weight: an optimiser of one must have the other."""
+    found = wiring(network)
+    if found is None or not found.feedback.follows:
+        return []
+    return [(network.get_parameter(site.name), found.get_buffer(f"wires{i}")) for i, site in found.sites.items()]

@@ -1,0 +1,44 @@
+"""What a spiking network did with one sample: rasters and membranes, from a run's observation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energy.plots.style import PALETTE, canvas, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_spikes(observed: Mapping[str, Any], path: Path) -> Path:
+    """Draw an ``observed.json``, a column a layer: spikes above, membranes with the threshold below; return ``path``.
+
+    Raises:
+        PlotsMissing: when matplotlib is not installed.
+    """
+    layers, steps = list(observed["layers"]), int(observed["steps"])
+    with canvas(len(layers), 3.0 * len(layers) + 1.0, 5.2, rows=2) as (figure, axes):
+        for column, layer in enumerate(layers):
+            _raster(axes[column], layer, steps)
+            _membranes(axes[len(layers) + column], layer, observed["threshold"])
+        figure.suptitle("one test sample", fontsize=10)
+        return save(figure, path)
+
+
+def _raster(axes: "Axes", layer: Mapping[str, Any], steps: int) -> None:
+    """One row a unit, one mark a spike."""
+    if layer["spikes"]:
+        times, units = zip(*layer["spikes"], strict=True)
+        axes.plot(times, units, "|", color=PALETTE[0], markersize=5)
+    axes.set_xlim(-0.5, steps - 0.5)
+    axes.set_ylim(-1, layer["shown"])
+    axes.set_title(f"{layer['layer']}: {layer['rate']:.3f} spikes a step")
+    axes.set_ylabel(f"unit, {layer['shown']} of {layer['units']}")
+
+
+def _membranes(axes: "Axes", layer: Mapping[str, Any], threshold: float) -> None:
+    for index, membrane in enumerate(layer["membranes"]):
+        axes.plot(range(len(membrane)), membrane, ".-", color=PALETTE[index % len(PALETTE)], linewidth=1.0)
+    axes.axhline(threshold, color="#999999", linewidth=0.8)
+    axes.set_xlabel("step")
+    axes.set_ylabel("membrane")

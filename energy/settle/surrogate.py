@@ -1,0 +1,107 @@
+"""Back-propagation through time with a surrogate gradient, by autograd: the reference of the spiking settlers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from energy.ledger import Ledger
+from energy.network import Network, laid_out
+from energy.objectives import Objective
+from energy.settle.backprop import SettledTape
+from energy.settle.settler import Settled, Settler, checked, require_finite
+from energy.settle.spiking import SpikingSettler
+from energy.spiking.activity import TIE
+from energy.spiking.cost import synaptic
+from energy.spiking.errors import Train
+from energy.spiking.neurons import Reset
+from energy.spiking.surrogates import Surrogate
+from energy.state import State
+
+
+@dataclass(kw_only=True)
+class SettledSpikeTape(SettledTape):
+    """Minus the summed error and its tape; `error` is that of each sample, (B,)."""
+
+    error: Tensor
+
+
+class Spike(torch.autograd.Function):
+    """s = 1 where v > 0, with the slope of a surrogate on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(v)
+        ctx.surrogate = surrogate
+        return (v > 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None]:
+        (v,) = ctx.saved_tensors
+        return ctx.surrogate.slope(v) * above[0], None
+
+
+class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
+    """The same trial with autograd's tape, which `contrast` walks back: the gradient of the error with Φ′ for the
+    derivative of a spike (Neftci, Mostafa & Zenke 2019). Memory grows with T.
+    """
+
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        checked(network, x, target, objective)
+        ledger = ledger or Ledger()
+        with torch.no_grad():
+            sequence = self.sequence(network, laid_out(x), ledger)
+        with torch.enable_grad():
+            membrane, train, penalty = self.unrolled(network, sequence, ledger)
+            error = self.error.value(train, target)
+            merit = -(error.sum() + penalty)
+        score = (train.spikes.sum(0) + TIE * membrane.sum(0)).detach()
+        require_finite(network, x, State([score]))
+        error = error.detach()
+        return SettledSpikeTape(x=x, output=score, ledger=ledger, merit=merit, times=self.steps, error=error)
+
+    def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
+        return self
+
+    def unrolled(self, network: Network, sequence: Tensor, ledger: Ledger) -> tuple[Tensor, Train, Tensor]:
+        """Membranes (T, B, …) and train of the output, and the rates' penalty summed over the batch; differentiable."""
+        heard = [sequence.expand(self.steps, *sequence.shape[1:])]
+        spikes = membrane = heard[0]
+        penalty = sequence.new_zeros(())
+        for k, layer in enumerate(network.layers, start=1):
+            current = torch.zeros(())
+            for edge in network.into(k):
+                pre = heard[edge.source].flatten(0, 1)
+                current = current + edge.coupling.drive(laid_out(pre)).unflatten(0, (self.steps, -1))
+                ledger.apply("free", edge.multiply_adds, len(pre))
+                if edge.source:
+                    ledger.apply("nudged", edge.multiply_adds, len(pre))
+            membrane, spikes, trace = self._population(current)
+            heard.append(trace)
+            ledger.fire(layer.name, *synaptic(network, k, spikes.detach().flatten(0, 1) > 0))
+            if self.rate_strength and k < len(network.layers):
+                excess = spikes.mean(0) - self.rate
+                penalty = penalty + self.rate_strength / 2 * excess.square().sum()
+        return membrane, Train(spikes, heard[-1], self.neuron.decay), penalty
+
+    def _population(self, current: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """u, s and x of a layer from its currents, all (T, B, …), one operation after the other."""
+        neuron, kept = self.neuron, torch.zeros_like(current[0])
+        trace, rows = torch.zeros_like(kept), []
+        for now in current:
+            u = kept + now
+            s = Spike.apply(u - neuron.threshold, self.surrogate)
+            trace = neuron.decay * trace + (1 - neuron.decay) * s
+            rows.append((u, s, trace))
+            held = s.detach() if neuron.detach_reset else s
+            kept = neuron.leak * u
+            if neuron.reset is Reset.ZERO:
+                kept = kept * (1 - held)
+            elif neuron.reset is Reset.SUBTRACT:
+                kept = kept - neuron.threshold * held
+        return tuple(map(torch.stack, zip(*rows, strict=True)))  # type: ignore[return-value]

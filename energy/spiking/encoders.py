@@ -1,0 +1,84 @@
+"""How a real-valued input becomes a sequence in time.
+
+An encoding is (T, B, …), or (1, B, …) for an input that is the same at every step, whose drive is then made once."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from energy.component import Component, require
+from energy.stream import stream
+
+
+class Encoder(Component):
+    """From x (B, …) to what the first couplings hear; a subclass gives `encode`.
+
+    Attributes:
+        filtered: whether the sequence goes through the synaptic trace first, x ← κx + (1 − κ)·input.
+    """
+
+    group: ClassVar[str] = "encoder"
+    spikes: ClassVar[bool] = False  # whether what is heard are spikes, which cost synaptic operations
+    filtered: bool = False
+
+    def encode(self, x: Tensor, steps: int) -> Tensor:
+        """(B, …) → (T, B, …) or (1, B, …)."""
+        raise NotImplementedError(f"{type(self).__name__} must define encode(x, steps)")
+
+    def sequence(self, x: Tensor, steps: int, decay: float) -> Tensor:
+        """`encode`, and then the trace if there is to be one."""
+        given = self.encode(x, steps)
+        if not self.filtered:
+            return given
+        trace, out = torch.zeros_like(given[0]), []
+        for t in range(steps):
+            trace = trace * decay + (1 - decay) * given[t if len(given) > 1 else 0]
+            out.append(trace)
+        return torch.stack(out)
+
+
+class Direct(Encoder, name="direct"):
+    """The input as a constant current."""
+
+    def encode(self, x: Tensor, steps: int) -> Tensor:
+        return x.unsqueeze(0)
+
+
+class Rate(Encoder, name="rate"):
+    """A spike at each step with probability gain·x, cut off at 0 and 1, independently: a Poisson train on a grid.
+
+    The noise is a function of `seed` and of the batch's own numbers, so that a continued run, and scoring twice, see
+    the same spikes, and another batch sees others.
+    """
+
+    spikes: ClassVar[bool] = True
+    gain: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(0 < self.gain < math.inf, self, "gain", "above 0")
+
+    def encode(self, x: Tensor, steps: int) -> Tensor:
+        bits = int(x.float().contiguous().view(torch.int32).sum(dtype=torch.int64))  # exact, in whatever order
+        noise = torch.rand((steps, *x.shape), generator=stream(self.seed, f"noise/{bits}")).to(x.device)
+        return (noise < x * self.gain).to(x.dtype)
+
+
+class Latency(Encoder, name="latency"):
+    """One spike a unit, the earlier the stronger: at step round((T − 1)(1 − x)), x cut off at 0 and 1; none at or below
+    `silent`."""
+
+    spikes: ClassVar[bool] = True
+    silent: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.silent < 1, self, "silent", "in [0, 1)")
+
+    def encode(self, x: Tensor, steps: int) -> Tensor:
+        at = ((steps - 1) * (1 - x.clamp(0, 1))).round()
+        times = torch.arange(steps, dtype=x.dtype, device=x.device).view(-1, *[1] * x.ndim)
+        return ((times == at) & (x > self.silent)).to(x.dtype)

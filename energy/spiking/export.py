@@ -1,0 +1,102 @@
+"""A trained spiking network in NIR, the exchange format of neuromorphic tools (Pedersen et al. 2024, neuroir.org).
+
+NIR's units are differential equations; the units here are their forward-Euler steps of dt:
+
+    LIF       τ v̇ = −v + R I                       τ = τ_m dt, R = τ_m, so that one step adds I itself
+    CubaLIF   τ_syn İ = −I + S, and the same        τ_syn = τ_s dt: the trace of the cells below, filtered where it
+                                                   arrives, which is the same for a linear coupling
+
+The first layer hears the input unfiltered and is a LIF. Resets other than to zero, max-pooling, several edges into a
+layer, and biases above the first layer have no counterpart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from energy.component import ConfigurationError
+from energy.couplings import Convolution, Coupling, Dense
+from energy.network import Network
+from energy.pooling import AveragePool
+from energy.spiking.neurons import LIF, Reset
+
+if TYPE_CHECKING:
+    import nir
+
+
+def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
+    """The graph of `network` with units `neuron`; `dt` is the length of a step in seconds. `nir.write` stores it.
+
+    Raises:
+        ImportError: when nir is not installed (`pip install energy-toolkit[nir]`).
+        ConfigurationError: naming what NIR has no node for.
+    """
+    import nir
+
+    if neuron.reset is not Reset.ZERO:
+        raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
+    nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}
+    links, last = [], "input"
+    for k, layer in enumerate(network.layers, start=1):
+        (edge,) = _single(network, k)
+        shape = network.shape(edge.source)
+        for name, node in _coupling(edge.coupling, shape, k == 1, layer.name):
+            nodes[name] = node
+            links.append((last, name))
+            last = name
+        nodes[layer.name] = _unit(neuron, layer.shape, dt, filtered=k > 1)
+        links.append((last, layer.name))
+        last = layer.name
+    nodes["end"] = nir.Output({"output": np.array(network.output.shape)})
+    return nir.NIRGraph(nodes, [*links, (last, "end")])
+
+
+def _single(network: Network, layer: int) -> Any:
+    edges = network.into(layer)
+    if len(edges) != 1 or edges[0].source != layer - 1:
+        raise ConfigurationError(f"{network.layers[layer - 1].name}: must hear the layer below alone, to be exported")
+    return edges
+
+
+def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str) -> list[tuple[str, Any]]:
+    """The nodes of one coupling, with their names."""
+    import nir
+
+    if not isinstance(coupling, Dense | Convolution):
+        raise ConfigurationError(f"{name}: a {type(coupling).__name__} has no counterpart in NIR")
+    if coupling.bias is not None and not first and bool(coupling.bias.any()):
+        raise ConfigurationError(f"{name}.bias: must be zero: NIR filters it like a spike")
+    weight = coupling.weight.detach().double().cpu().numpy()
+    bias = np.zeros(len(weight)) if coupling.bias is None else coupling.bias.detach().double().cpu().numpy()
+    if isinstance(coupling, Dense):
+        flat = [(f"{name}_flat", nir.Flatten({"input": np.array(shape)}, start_dim=0))] if len(shape) > 1 else []
+        return [*flat, (f"{name}_weight", nir.Affine(weight, bias))]
+    nodes: list[tuple[str, Any]] = [
+        (
+            f"{name}_weight",
+            nir.Conv2d((shape[1], shape[2]), weight, coupling.stride, coupling.padding, 1, coupling.groups, bias),
+        )
+    ]
+    if coupling.pool is not None:
+        if not isinstance(coupling.pool, AveragePool):
+            raise ConfigurationError(
+                f"{name}: {type(coupling.pool).__name__} has no counterpart in NIR; average pooling has"
+            )
+        size, step = np.array([coupling.pool.size] * 2), np.array([coupling.pool.stride] * 2)
+        nodes.append((f"{name}_pool", nir.AvgPool2d(size, step, np.array([0, 0]))))
+    return nodes
+
+
+def _unit(neuron: LIF, shape: tuple[int, ...], dt: float, *, filtered: bool) -> Any:
+    import nir
+
+    def all_units(value: float) -> np.ndarray[Any, Any]:
+        return np.full(shape, value)
+
+    r, rest, threshold = all_units(neuron.tau_m), all_units(0.0), all_units(neuron.threshold)
+    tau_m, tau_s = all_units(neuron.tau_m * dt), all_units(neuron.tau_s * dt)
+    if not filtered:
+        return nir.LIF(tau=tau_m, r=r, v_leak=rest, v_threshold=threshold, v_reset=rest)
+    w_in = all_units(1.0)
+    return nir.CubaLIF(tau_syn=tau_s, tau_mem=tau_m, r=r, v_leak=rest, v_threshold=threshold, v_reset=rest, w_in=w_in)

@@ -1,0 +1,150 @@
+"""The circuit cell by cell, to be read beside the fast settler that computes the same: a reconstruction inspired by the
+cortical microcircuit of Yang & Li (arXiv 2205.07292), from its abstract; names of cells and equations are ours.
+
+Three types of cells in every layer
+
+    pyramidal   excitatory. Basal dendrite: u, the drive from below. Apical dendrite: c, the error from above. Its soma
+                fires with Φ(v + β/2 c), v = u − θ; without an error it emits the spikes s and the trace x.
+    twin        inhibitory. Hears the same basal drive and the opposite apical one: Φ(v − β/2 c). In the apical dendrite
+                below it cancels what the pyramidal cell would say without an error, so that δ = (z⁺ − z⁻)/β is heard.
+    relay       inhibitory. Repeats what a cell of another layer says, with the other sign.
+
+and two kinds of connectivity: direct, excitatory; relayed, inhibitory. A net weight W is W⁺ − W⁻ with W± ≥ 0, one of
+the two zero: no cell excites and inhibits (Dale's law). Each pair of cells is joined back by the kind that joins it
+forth, so that feedback has the signs of the weights, sign(B) = sign(W), and magnitudes of its own: nothing is ever
+copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from energy.feedback import wiring
+from energy.network import Network
+from energy.spiking.neurons import LIF
+from energy.spiking.surrogates import Surrogate
+
+
+class Pathways(NamedTuple):
+    """The two kinds of synapses behind a net weight: `direct` and `relayed`, both ≥ 0; net = direct − relayed."""
+
+    direct: Tensor
+    relayed: Tensor
+
+    @property
+    def net(self) -> Tensor:
+        return self.direct - self.relayed
+
+    def carry(self, said: Tensor) -> Tensor:
+        """(B, below) → (B, above): excitation by the cells that speak, less inhibition by their relays."""
+        return said @ self.direct.T - said @ self.relayed.T
+
+    def return_(self, said: Tensor) -> Tensor:
+        """(B, above) → (B, below), through synapses that have the places of these."""
+        return said @ self.direct - said @ self.relayed
+
+
+def pathways(weight: Tensor) -> Pathways:
+    """W⁺ and W⁻ of a net weight of any shape."""
+    return Pathways(weight.clamp(min=0), (-weight).clamp(min=0))
+
+
+def reciprocity(network: Network) -> dict[str, float]:
+    """The share of the synapses of each layer that are joined back by the kind that joins them forth, by the names of
+    the layers that have wires of their own; 1 where Dale's law holds both ways. Tied layers are reciprocal.
+    """
+    laid = wiring(network)
+    found = {layer.name: 1.0 for layer in network.layers[1:]}
+    for name, weight, back in () if laid is None else laid.matrices(network):
+        forth, back = pathways(weight), pathways(back)
+        same = (forth.direct > 0) & (back.direct > 0) | (forth.relayed > 0) & (back.relayed > 0)
+        joined = (weight != 0) & (back.net != 0)
+        found[name] = (same.sum() / joined.sum().clamp(min=1)).item()
+    return found
+
+
+def dale(network: Network) -> list[str]:
+    """What breaks Dale's law, in words; empty where it holds: pathways that are negative, overlap or do not make up the
+    net weight, and synapses that are joined back by the other kind.
+    """
+    faults = []
+    for edge in network.edges:
+        weight = getattr(edge.coupling, "weight", None)
+        if not isinstance(weight, Tensor):
+            continue
+        name, split = network.layers[edge.target - 1].name, pathways(weight.detach())
+        if min(float(part.min()) for part in split) < 0 or not torch.equal(split.net, weight.detach()):
+            faults.append(f"{name}: its pathways do not make up its weights")
+        if bool(((split.direct > 0) & (split.relayed > 0)).any()):
+            faults.append(f"{name}: a cell both excites and inhibits another")
+    shares = reciprocity(network).items()
+    return faults + [
+        f"{name}: {1 - share:.1%} of its pairs change kind on the way back" for name, share in shares if share < 1
+    ]
+
+
+@dataclass
+class Population:
+    """The cells of one layer, batch by batch: (B, N) each, and their synapses."""
+
+    neuron: LIF
+    surrogate: Surrogate
+    beta: float
+    below: Pathways  # synapses on the basal dendrites, of the shape (N, below)
+    tonic: Tensor  # a current that always flows, (N,)
+    basal: Tensor | None = None
+    trace: Tensor | None = None
+    pyramidal: Tensor | None = None
+    twin: Tensor | None = None
+
+    def feel(self, heard: Tensor) -> Tensor:
+        """One step of the basal dendrites on what the layer below emits, (B, below); the trace that is emitted."""
+        drive = self.below.carry(heard) + self.tonic
+        self.basal = drive if self.basal is None else self.neuron.carried(self.basal) + drive
+        spikes = self.neuron.fires(self.basal)
+        before = torch.zeros_like(drive) if self.trace is None else self.trace
+        self.trace = self.neuron.filtered(before, spikes)
+        return self.trace
+
+    def compare(self, apical: Tensor) -> Tensor:
+        """The somata of both cells of every dyad under an apical current (B, N); their difference δ, as it is heard."""
+        assert self.basal is not None
+        v = self.basal - self.neuron.threshold
+        self.pyramidal = self.surrogate.value(v + self.beta / 2 * apical)
+        self.twin = self.surrogate.value(v - self.beta / 2 * apical)
+        return (self.pyramidal - self.twin) / self.beta
+
+
+class Microcircuit:
+    """A chain of dense layers as populations of cells, its feedback synapses those of the network's wires.
+
+    network: dense couplings in a chain. beta: total nudge of a dyad, above 0. A step takes what is shown and an error,
+    and returns the Hebbian products δ xᵀ summed over the batch: plasticity without a look into the past, which is
+    `credit=instant` of the settler."""
+
+    def __init__(self, network: Network, neuron: LIF, surrogate: Surrogate, beta: float) -> None:
+        if not beta > 0:
+            raise ValueError(f"beta={beta}: must be above 0, since two cells are compared")
+        back = {name: matrix for name, _, matrix in laid.matrices(network)} if (laid := wiring(network)) else {}
+        self.populations, self.back = [], []
+        for edge, layer in zip(network.edges, network.layers, strict=True):
+            weight, bias = edge.coupling.get_parameter("weight").detach(), getattr(edge.coupling, "bias", None)
+            tonic = weight.new_zeros(len(weight)) if bias is None else bias.detach()
+            self.populations.append(Population(neuron, surrogate, beta, pathways(weight), tonic))
+            self.back.append(pathways(back.get(layer.name, weight)))
+
+    def step(self, shown: Tensor, error: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """One step: activity up, errors down, products. `error` turns the output's trace (B, N) into −∂C/∂x."""
+        heard = [shown]
+        for population in self.populations:
+            heard.append(population.feel(heard[-1]))
+        apical, products = error(heard[-1]), []
+        for population, pre, back in zip(self.populations[::-1], heard[-2::-1], self.back[::-1], strict=True):
+            delta = population.compare(apical)
+            products.append(delta.T @ pre)
+            apical = back.return_(delta)
+        return products[::-1]

@@ -1,0 +1,77 @@
+"""What a kind of feedback promises: wires that are a function of the seed, beside weights that stay as they are."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from energy.feedback import Feedback, renew
+from energy.network import Network
+from energy.objectives import SquaredError
+from energy.rules.contrast import Contrast
+from energy.settle.dyadic import DualPropagation
+from energy.settle.settler import Settler
+from energy.testing.claim import agree, claim
+from energy.testing.settler import check_settler
+from energy.testing.small import batch, contracting
+
+
+def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
+    """Check a kind of feedback; `draw` or `matrix` is all it must define.
+
+    Laying wires draws from (seed, purpose, step) alone and leaves weights and parameters as they are; the wires are in
+    the `state_dict`, have the shape of what they replace and are of its dtype; an error that is zero updates nothing;
+    the output layer learns as with the weights; and dual propagation with them keeps the contract of a settler."""
+    network, settler = contracting(device), DualPropagation(beta=0.0, feedback=feedback)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    held = torch.get_rng_state()
+    feedback.wire(network, seed=1)
+    renew(network, 2)
+    claim(torch.equal(held, torch.get_rng_state()), feedback, "draws from the global generator: use energy.stream")
+    now = dict(network.named_parameters())
+    claim(list(now) == list(before), feedback, f"adds parameters: {sorted(set(now) - set(before))}; use buffers")
+    claim(all((now[name] == old).all() for name, old in before.items()), feedback, "laying wires changes a weight")
+    _laid(feedback, network)
+    _again(feedback, settler, network, device)
+    _nothing(feedback, settler, network, device)
+    return check_settler(DualPropagation(feedback=feedback), device=device)
+
+
+def _laid(feedback: Feedback, network: Network) -> None:
+    found = feedback.wiring(network)
+    for layer, weight, wires in found.matrices(network) if found is not None else ():
+        claim(wires.shape == weight.shape, feedback, f"B of {layer} has shape {tuple(wires.shape)}, W {weight.shape}")
+        claim(wires.dtype == weight.dtype, feedback, f"B of {layer} is {wires.dtype}: the dtype must be the weight's")
+        claim(torch.isfinite(wires).all(), feedback, f"B of {layer} is not finite")
+
+
+def _again(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
+    same, loaded = contracting(device), contracting(device)
+    feedback.wire(same, seed=1)
+    renew(same, 2)
+    feedback.wire(loaded, seed=5)
+    loaded.load_state_dict(network.state_dict())
+    expected = _gradients(settler, network, device)
+    for name, other in (("the same seed", same), ("a loaded state_dict", loaded), ("a copy", copy.deepcopy(network))):
+        for found, wanted in zip(_gradients(settler, other, device), expected, strict=True):
+            agree(feedback, f"gradient with wires of {name}", found, wanted, 0.0)
+    tied = _gradients(DualPropagation(beta=0.0), network, device)
+    top = [name.startswith(("couplings.2.", "couplings.3.")) for name, _ in network.named_parameters()]
+    for found, wanted, output in zip(expected, tied, top, strict=True):
+        if output:
+            agree(feedback, "gradient of the output layer, which hears no wires", found, wanted, 1e-12)
+
+
+def _nothing(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
+    x, _ = batch(device)
+    with torch.no_grad():
+        target = network(x)
+    for gradient in Contrast().gradients(network, settler.settle(network, x, target, SquaredError())):
+        claim(float(gradient.abs().max()) < 1e-12, feedback, "an error of zero gives an update")
+
+
+def _gradients(settler: Settler, network: Network, device: str) -> list[Tensor]:
+    x, target = batch(device)
+    return Contrast().gradients(network, settler.settle(network, x, target, SquaredError()))

@@ -1,0 +1,59 @@
+"""What the parts of spiking networks promise: a slope that is a derivative, a gradient that is that of the value."""
+
+from __future__ import annotations
+
+import torch
+
+from energy.spiking.errors import SpikeError, Train
+from energy.spiking.surrogates import Surrogate
+from energy.testing.claim import agree, claim, noise
+
+
+def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
+    """Check a surrogate; `slope` is all it must define.
+
+    The slope is finite, not negative and of the shape and dtype of v; where there is a value it is the value's
+    derivative, the value lies in [0, 1] and rises, and a dyad is the difference of two values over β."""
+    v = torch.linspace(-2, 2, 401, dtype=torch.float64, device=device)
+    slope = surrogate.slope(v)
+    claim(slope.shape == v.shape and torch.isfinite(slope).all(), surrogate, "slope is not a finite number a unit")
+    claim((slope >= 0).all(), surrogate, "slope is negative somewhere")
+    claim(surrogate.slope(v.float()).dtype == torch.float32, surrogate, "dtype must follow the input")
+    if not surrogate.paired:
+        return [f"{surrogate.label or type(surrogate).__name__}: value is not defined, so beta > 0 was not checked"]
+    with torch.enable_grad():
+        leaf = v.clone().requires_grad_()
+        (wanted,) = torch.autograd.grad(surrogate.value(leaf).sum(), leaf)
+    agree(surrogate, "slope against autograd of value", slope, wanted, 1e-9)
+    value = surrogate.value(v)
+    claim((value >= 0).all() and (value <= 1).all() and (value.diff() >= 0).all(), surrogate, "value is no probability")
+    h, beta = noise("h", len(v), device=device), 0.3
+    ends = (surrogate.value(v + beta / 2 * h) - surrogate.value(v - beta / 2 * h)) / beta
+    agree(surrogate, "secant against two values", surrogate.secant(v, h, beta), ends, 1e-8)
+    return []
+
+
+def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
+    """Check a spike-train error; `value` and `gradient` (for a local error `cost` and `at`) are all it must define.
+
+    On random trains, spikes being what their trace says they are: one finite value a sample, of samples alone; the
+    gradient with respect to the trace is autograd's."""
+    decay, steps, samples, classes = 0.6, 6, 5, 4
+    spikes = (noise("spikes", steps, samples, classes, device=device) > 0.3).double()
+    target = torch.eye(classes, dtype=torch.float64, device=device)[torch.arange(samples) % classes]
+    trace, rows = torch.zeros_like(spikes[0]), []
+    for now in spikes:
+        trace = decay * trace + (1 - decay) * now
+        rows.append(trace)
+    with torch.enable_grad():
+        traces = torch.stack(rows).requires_grad_()
+        before = torch.cat([torch.zeros_like(traces[:1]), traces[:-1]])
+        value = error.value(Train((traces - decay * before) / (1 - decay), traces, decay), target)
+        (wanted,) = torch.autograd.grad(value.sum(), traces)
+    claim(value.shape == (samples,) and torch.isfinite(value).all(), error, "value is not one finite number a sample")
+    train = Train(spikes, traces.detach(), decay)
+    found = error.gradient(train, target)
+    agree(error, "gradient against autograd of value", found, wanted, 1e-9)
+    alone = Train(spikes[:, 1:2], traces.detach()[:, 1:2], decay)
+    agree(error, "value of one sample alone", error.value(alone, target[1:2]), value.detach()[1:2], 1e-12)
+    return []

@@ -1,0 +1,71 @@
+"""Networks of the shapes that spiking networks have: convolutions with some pooling, dense layers, no biases."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import field
+
+from energy.component import require
+from energy.couplings import Convolution, Dense
+from energy.model import Model
+from energy.network import Network
+from energy.pooling import AveragePool, MaxPool
+from energy.potentials import Identity, Potential, ReLU
+from models.initial import gaussian
+
+
+class Pooling(enum.Enum):
+    """What stands where the plan says 0."""
+
+    AVERAGE = "the mean of 2×2 currents"
+    MAX = "the greatest of 2×2 currents"
+
+
+class SpikingNet(Model, name="spiking"):
+    """`plan` lists channels from the input up, 0 standing for a 2×2 pooling of the convolution before it; `dense` the
+    widths above. Without a plan it is a multilayer perceptron, 300-300 by default.
+
+    W ~ N(0, gain²/fan-in), no biases. Under `settler=spiking` each layer is a population of spiking units, its currents
+    pooled before they reach the membrane, and the potentials are not used; with other settlers they make the rate-based
+    network of the same weights."""
+
+    plan: list[int] = field(default_factory=list)
+    dense: list[int] = field(default_factory=lambda: [300, 300])
+    kernel: int = 3
+    pool: Pooling = Pooling.AVERAGE
+    hidden: Potential = field(default_factory=ReLU)
+    output: Potential = field(default_factory=Identity)
+    gain: float = math.sqrt(2)
+
+    def __post_init__(self) -> None:
+        doubled = any(a == b == 0 for a, b in zip([0, *self.plan], self.plan, strict=False))
+        require(all(size >= 0 for size in self.plan), self, "plan", "channels, with 0 for a pooling after one")
+        require(not doubled, self, "plan", "channels with at most one 0 after each")
+        require(all(size >= 1 for size in self.dense), self, "dense", "widths >= 1")
+        require(self.kernel >= 1 and self.kernel % 2 == 1, self, "kernel", "an odd number >= 1")
+        require(self.gain > 0, self, "gain", "> 0")
+
+    def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
+        network, fan_in = Network(shape), shape[0]
+        pool = MaxPool(2) if self.pool is Pooling.MAX else AveragePool(2)
+        for channels, after in zip(self.plan, [*self.plan, 1][1:], strict=True):
+            if channels:
+                coupling = Convolution(
+                    fan_in,
+                    channels,
+                    self.kernel,
+                    padding=self.kernel // 2,
+                    bias=False,
+                    pool=pool if after == 0 else None,
+                )
+                network.add(coupling, self.hidden, name=f"conv{len(network.layers) + 1}")
+                fan_in = channels
+        for k, size in enumerate(self.dense, start=1):
+            below = math.prod(network.shape(len(network.layers)))
+            network.add(Dense(below, size, bias=False), self.hidden, name=f"dense{k}")
+        network.add(
+            Dense(math.prod(network.shape(len(network.layers))), classes, bias=False), self.output, name="output"
+        )
+        gaussian(network, seed, self.gain)
+        return network

@@ -1,0 +1,158 @@
+"""Blocks and the products of their filters against plain torch and autograd; float64."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from energy.block import Block
+from energy.component import ConfigurationError
+from energy.couplings import Affine, Convolution, Coupling, Dense, Module, Skip
+from energy.network import Network
+from energy.pooling import MaxPool
+from energy.potentials import RePU
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def drawn(coupling: Coupling, seed: int = 1) -> Coupling:
+    coupling.double()
+    with torch.no_grad():
+        for k, parameter in enumerate(coupling.parameters()):
+            parameter.copy_(normal(*parameter.shape, seed=seed + k))
+    return coupling.eval()
+
+
+CASES = [
+    (channels, stride, padding, groups)
+    for channels, stride, padding, groups in itertools.product((4, 32), (1, 2), (0, 1), (1, 2))
+]
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["rows", "channels_last"])
+@pytest.mark.parametrize(("channels", "stride", "padding", "groups"), CASES)
+def test_the_product_is_the_gradient_of_what_the_filters_say(
+    channels: int, stride: int, padding: int, groups: int, last: bool
+) -> None:
+    """∂W⟨y, W ∗ x⟩ by autograd of `conv2d`, by patches (one group, on a CPU) and by the kernel."""
+    one = drawn(Convolution(channels, 6, 3, stride=stride, padding=padding, groups=groups))
+    assert isinstance(one, Convolution)
+    x = normal(3, channels, 7, 6)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+    weight = one.weight.detach().clone().requires_grad_()
+    said = F.conv2d(x, weight, None, stride, padding, groups=groups)
+    y = normal(*said.shape, seed=5)
+    (wanted,) = torch.autograd.grad((said * y).sum(), weight)
+    torch.testing.assert_close(one.filter(x, one.weight), said, rtol=0, atol=1e-12)
+    torch.testing.assert_close(one.product(x, y), wanted, rtol=0, atol=1e-11)
+
+
+def test_products_of_dense_layers_and_of_low_precision() -> None:
+    one, x, y = drawn(Dense(12, 5)), normal(4, 3, 4), normal(4, 5, seed=5)
+    assert isinstance(one, Dense)
+    torch.testing.assert_close(one.product(x, y), y.T @ x.flatten(1), rtol=0, atol=1e-13)
+    torch.testing.assert_close(one.filter(x, one.weight), x.flatten(1) @ one.weight.T, rtol=0, atol=1e-13)
+    wide = Convolution(32, 6, 3)
+    for coupling, low, post in ((Dense(12, 5), x, y), (wide, normal(2, 32, 5, 5), normal(2, 6, 3, 3, seed=5))):
+        exact = drawn(coupling).product(low.bfloat16().double(), post.bfloat16().double())  # type: ignore[operator]
+        found = coupling.float().product(low.bfloat16(), post.bfloat16())
+        assert found.dtype == torch.float32  # of the weights, as their gradient
+        torch.testing.assert_close(found.double(), exact, rtol=2**-6, atol=0.05)
+
+
+def test_what_has_no_neurons_says_so() -> None:
+    x = normal(2, 3)
+    for coupling in (Module(nn.Linear(3, 2)), Skip()):
+        with pytest.raises(ConfigurationError, match="no weights of neurons; local rules and read-outs need Dense"):
+            coupling.filtered(x, x, x)
+    pooled = Convolution(2, 3, 3, pool=MaxPool(2))
+    couplings: tuple[Any, ...] = (pooled, Block(pooled))
+    for coupling in couplings:
+        drive, point = coupling.linearise(torch.zeros(1, 2, 6, 6))
+        with pytest.raises(ConfigurationError, match="neurons compete before it; pool in the Block above"):
+            coupling.filtered(torch.zeros(1, 2, 6, 6), drive, point)
+    with pytest.raises(ValueError, match=r"Block\(rectified=True\): must be centred"):
+        Block(Dense(2, 3), rectified=True)
+
+
+@pytest.mark.parametrize(("centred", "rectified"), [(False, False), (True, False), (True, True)])
+def test_a_block_is_pool_normalise_pad_convolve_centre(centred: bool, rectified: bool) -> None:
+    norm = nn.BatchNorm2d(4, affine=False)
+    prepare = (nn.MaxPool2d(3, 2, 1), norm, nn.ReflectionPad2d(1))
+    block = drawn(Block(Convolution(4, 6, 3), *prepare, centred=centred, rectified=rectified))
+    assert isinstance(block, Block) and norm.running_mean is not None and norm.running_var is not None
+    norm.running_mean.copy_(normal(4, seed=8))
+    norm.running_var.copy_(normal(4, seed=9).square() + 0.5)
+    x = normal(3, 4, 8, 8)
+    seen = F.max_pool2d(x, 3, 2, 1)
+    seen = (seen - norm.running_mean.view(-1, 1, 1)) / (norm.running_var.view(-1, 1, 1) + norm.eps).sqrt()
+    seen = F.pad(seen, [1] * 4, mode="reflect")
+    u = F.conv2d(seen, block.filters.weight, block.filters.bias)
+    heard = u - u.mean(1, keepdim=True)
+    if rectified:
+        heard = heard.clamp_min(0)
+        v = heard
+        heard = heard - heard.mean(1, keepdim=True)
+    else:
+        v = u
+    torch.testing.assert_close(block.drive(x), heard if centred else u, rtol=0, atol=1e-12)
+    drive, point = block.linearise(x)
+    opened = block.filtered(x, drive, point)
+    torch.testing.assert_close(opened.drive, v.detach(), rtol=0, atol=1e-12)  # before its mean is taken away
+    torch.testing.assert_close(opened.seen, seen, rtol=0, atol=1e-12)
+    assert opened.linear is not rectified and opened.filters is block.filters
+    assert block.shape((4, 8, 8)) == (6, 4, 4) and block.multiply_adds((4, 8, 8)) == 6 * 4 * 9 * 16
+
+
+def test_a_block_in_low_precision_stays_in_it() -> None:
+    block = Block(Convolution(4, 6, 3), nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1), centred=True).eval()
+    drawn(block).float()
+    x = normal(2, 4, 5, 5)
+    found = block.drive(x.bfloat16())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), block.double().drive(x), rtol=0, atol=0.15)
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 1.4, 2.0])
+def test_the_triangle_is_the_minimum_of_an_energy(power: float) -> None:
+    """Neuron by neuron no r ≥ 0 of a fine grid has a lower p/(p+1) r^(1+1/p) − r (u − ū); and r = max(u − ū, 0)^p."""
+    network = Network((5,))
+    network.add(Block(Dense(5, 6), centred=True), RePU(power=power))
+    drawn(network.edges[0].coupling)
+    x = normal(3, 5)
+    found = network.activity(x)[0].detach()
+    filters = network.edges[0].coupling.filters
+    assert isinstance(filters, Affine) and filters.bias is not None
+    u = x @ filters.weight.T + filters.bias
+    above = (u - u.mean(1, keepdim=True)).detach()
+    torch.testing.assert_close(found, above.clamp_min(0) ** power, rtol=0, atol=1e-13)
+    grid = torch.linspace(0, float(found.max()) * 1.5, 20001, dtype=torch.float64)
+    value = power / (power + 1) * grid ** (1 + 1 / power) - grid * above[..., None]
+    torch.testing.assert_close(grid[value.argmin(-1)], found, rtol=0, atol=2 * float(grid[1]))
+    lowest = network.energy(x, network.activity(x)).detach()
+    assert (lowest <= value.amin(-1).sum(1) + 1e-12).all()
+    torch.testing.assert_close(lowest, value.amin(-1).sum(1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 1.4, 4.5])
+def test_autograd_and_the_tangent_agree_below_and_at_zero(power: float) -> None:
+    """Both say 0 where nothing is sent, though the slope is infinite just above for p < 1."""
+    drive = torch.tensor([[-1.0, -1e-300, 0.0, 1e-3, 0.5, 2.0]], dtype=torch.float64)
+    leaf = drive.clone().requires_grad_()
+    response = RePU(power=power).response(leaf)
+    assert torch.equal(response.detach(), RePU(power=power).response(drive))
+    (slope,) = torch.autograd.grad(response.sum(), leaf)
+    wanted = [0.0, 0.0, 0.0, *(power * a ** (power - 1) for a in (1e-3, 0.5, 2.0))]
+    if power == 1:
+        wanted[2] = float(slope[0, 2])  # torch's own choice at the kink of ReLU
+    torch.testing.assert_close(slope, torch.tensor([wanted], dtype=torch.float64), rtol=1e-12, atol=0)
+    tangent = RePU(power=power).tangent(drive, torch.ones_like(drive))
+    torch.testing.assert_close(tangent[:, 3:], slope[:, 3:], rtol=1e-12, atol=0)
+    assert not tangent[:, :3].any()
