@@ -135,6 +135,7 @@ TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
             "ms a step": number("seconds", 1e-3),
             "over the reference": spread("ratio"),
             "s per 1,000 images": number("seconds_1000"),
+            "s in all": number("seconds_all", digits=4),
             "times faster": number("times_less"),
         },
     ),
