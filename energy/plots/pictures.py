@@ -55,10 +55,10 @@ def draw_receptive(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path
             shown = arrays[f"receptive/{name}"]
             _grid(figure, panel, shown, bar=panel is axes[len(layers) - 1])
             panel.set_title(f"{name}, {_size(shown)}")
-            panel.set_xlabel(f"neurons 0 to {len(shown) - 1}", fontsize=8)
+            panel.set_xlabel(f"neurons 0 to {len(shown) - 1}; less the mean, over its peak", fontsize=8)
         for panel in axes[len(layers) :]:
             panel.set_visible(False)
-        figure.suptitle(f"{facts['title']}: input that drives a neuron most, less the mean, over its greatest value")
+        figure.suptitle(f"{facts['title']}: input that drives a neuron most", fontsize=10)
         return save(figure, path)
 
 
@@ -79,7 +79,9 @@ def draw_units(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
                     panel.set_title(_TITLES[kind])
                 if column == 0:
                     panel.set_ylabel(f"{name}\n{panel.get_ylabel()}")
-        figure.suptitle(f"{facts['title']}: neurons of the hidden layers; {facts['images']} {facts['split']} images")
+        figure.suptitle(
+            f"{facts['title']}: neurons of the hidden layers; {facts['images']} {facts['split']} images", fontsize=10
+        )
         return save(figure, path)
 
 
@@ -98,7 +100,9 @@ def draw_features(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
         for panel in axes[1:]:
             panel.set_title("t-SNE of the first 50 principal axes")
             panel.set_xlabel("neighbours are near; far distances mean nothing", fontsize=8)
-        figure.suptitle(f"{facts['title']}: features of {facts['images']} {facts['split']} images, by class")
+        figure.suptitle(
+            f"{facts['title']}: features of {facts['images']} {facts['split']} images, by class", fontsize=10
+        )
         figure.legend(loc="outside right center", handletextpad=0.2)
         return save(figure, path)
 

@@ -11,7 +11,7 @@ from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.relax.problem import Single
-from energy.rules.local import Local, Plasticity, groups
+from energy.rules.local import Local, Plasticity
 from energy.rules.rule import Rule
 from energy.settle.settler import Settler
 from energy.state import State
@@ -98,11 +98,11 @@ def _law(network: Network, rule: Rule, layer: int) -> Plasticity | None:
 def _competing(problem: Single, state: State, rule: Rule, layer: int) -> Tensor:
     """The drives that neurons compete with, (B, places…, groups, K/groups)."""
     (edge, *more) = problem.network.into(layer)
-    drive, sets = problem.drive(layer), 1
-    if not more and _law(problem.network, rule, layer):
-        opened = edge.coupling.filtered((problem.x, *state)[edge.source], drive, problem.points[edge.index])
-        drive, sets = opened.drive, groups(opened)
-    return drive.movedim(1, -1).unflatten(-1, (sets, -1))
+    drive, law = problem.drive(layer), _law(problem.network, rule, layer)
+    if more or law is None:
+        return drive.movedim(1, -1).unsqueeze(-2)
+    opened = edge.coupling.filtered((problem.x, *state)[edge.source], drive, problem.points[edge.index])
+    return law.competing(law.drive(opened), opened)
 
 
 def _seen(problem: Single, state: State, edge: Edge) -> Tensor:
