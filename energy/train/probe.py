@@ -33,9 +33,13 @@ def probe(
 
     Returns:
         ``cosine_worst`` and ``cosine_worst_layer``, ``cosine_whole``, ``cosines`` by layer; None where a gradient is
-        zero or not finite, so that there is no angle. No weight and no ``.grad`` changes.
+        zero or not finite, so that there is no angle. No weight, no ``.grad`` and no statistic of a normalisation
+        changes.
     """
+    held = [statistic.clone() for statistic in network.couplings.buffers()]
     given = rule.gradients(network, settler.settle(network, x, target, objective))
+    for statistic, before in zip(network.couplings.buffers(), held, strict=True):
+        statistic.copy_(before)  # back-propagation learns through them, and they remember
     wide = next(network.parameters()).dtype if settler.gamma == 0 else x.dtype
     settled = settler.reference(wide).settle(network, x.to(wide), target.to(wide), objective)
     return angles(network, given, Contrast().gradients(network, settled))

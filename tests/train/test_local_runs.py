@@ -349,6 +349,20 @@ def test_a_read_out_may_follow_learning_with_feedback(make_run: Maker) -> None:
     assert result["readout"]["name"] == "ridge" and lines(run)[0]["train_accuracy"] is not None
 
 
+def test_measuring_the_angle_leaves_the_statistics_of_a_normalisation(
+    make_run: Maker, final_tensors: Callable[[Run], bytes]
+) -> None:
+    """Back-propagation learns through them, and the probe asks it for a gradient: with or without, one run."""
+    runs = [
+        make_run(f"probe{every}", model=NET, settler={"name": "backprop"}, train={"epochs": 2, "probe_every": every})
+        for every in (0, 1)
+    ]
+    for run in runs:
+        fit(run)
+    assert final_tensors(runs[0]) == final_tensors(runs[1])
+    assert lines(runs[1])[0]["cosine_whole"] is not None
+
+
 # accidents
 
 
