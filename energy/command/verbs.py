@@ -85,7 +85,7 @@ def evaluate(line: Line) -> int:
     from energy.train.readout import Readout
 
     asked = {"name": options["readout"], **fields} if options["readout"] or fields else None
-    readout = asked and build(Readout, asked)
+    readout = build(Readout, asked) if asked else None
     for path in paths:
         print(json.dumps(score(path, options["split"], options["device"], readout), indent=2, allow_nan=False))
     return 0

@@ -22,7 +22,7 @@ from energy.pooling import AveragePool
 from energy.spiking.neurons import LIF, Reset
 
 if TYPE_CHECKING:
-    import nir
+    import nir  # pyright: ignore[reportMissingImports] (an extra)
 
 
 def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
@@ -32,7 +32,7 @@ def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
         ImportError: when nir is not installed (`pip install energy-toolkit[nir]`).
         ConfigurationError: naming what NIR has no node for.
     """
-    import nir
+    import nir  # pyright: ignore[reportMissingImports] (an extra)
 
     if neuron.reset is not Reset.ZERO:
         raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
@@ -61,7 +61,7 @@ def _single(network: Network, layer: int) -> Any:
 
 def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str) -> list[tuple[str, Any]]:
     """The nodes of one coupling, with their names."""
-    import nir
+    import nir  # pyright: ignore[reportMissingImports] (an extra)
 
     if not isinstance(coupling, Dense | Convolution):
         raise ConfigurationError(f"{name}: a {type(coupling).__name__} has no counterpart in NIR")
@@ -89,7 +89,7 @@ def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str
 
 
 def _unit(neuron: LIF, shape: tuple[int, ...], dt: float, *, filtered: bool) -> Any:
-    import nir
+    import nir  # pyright: ignore[reportMissingImports] (an extra)
 
     def all_units(value: float) -> np.ndarray[Any, Any]:
         return np.full(shape, value)

@@ -22,7 +22,8 @@ def write_album(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str
     temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
         with open(temporary, "wb") as file:
-            np.savez_compressed(file, **{**arrays, FACTS: np.array(text)})
+            named: dict[str, Any] = {**arrays, FACTS: np.array(text)}
+            np.savez_compressed(file, **named)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

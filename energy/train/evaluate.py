@@ -81,8 +81,9 @@ def decoder(
 ) -> Callable[[Tensor], Tensor]:
     """A decoder fitted to the features of the training split, scored on the validation split where there is one."""
     train = features(network, run.settler, splits.train, run.train.evaluate_batch, ledger)
-    beside = splits.validation if len(splits.validation) else None
-    validation = beside and features(network, run.settler, beside, run.train.evaluate_batch, ledger)
+    validation = None
+    if len(splits.validation):
+        validation = features(network, run.settler, splits.validation, run.train.evaluate_batch, ledger)
     return readout.fit(train, validation, splits.train.classes, run.seed, report)
 
 

@@ -25,7 +25,7 @@ from energy.train.meter import ACTIVITY, spread
 from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import Bar, bar, epoch_line, say
 from energy.train.provenance import provenance
-from energy.train.readout import install, kept, words
+from energy.train.readout import Decoder, install, kept, words
 from energy.train.record import (
     CHECKPOINTS,
     FINAL,
@@ -210,7 +210,9 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         if interrupt.asked:
             leave_if_asked(session, interrupt)
 
-    install(network, decoder(run, network, session.splits, run.readout, ledger, report))
+    fitted = decoder(run, network, session.splits, run.readout, ledger, report)
+    assert isinstance(fitted, Decoder)  # a run admits no read-out without weights
+    install(network, fitted)
     line = kept(lines)
     say(run.train.progress, f"{run.title}: read-out, {words(line)}, {time.perf_counter() - start:.1f} s")
     return {

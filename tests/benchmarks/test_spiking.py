@@ -34,8 +34,8 @@ class Theirs(nn.Module):
 
     def __init__(self, network: Network, hoisted: bool) -> None:
         super().__init__()
-        import snntorch
-        from snntorch import surrogate
+        import snntorch  # pyright: ignore[reportMissingImports]
+        from snntorch import surrogate  # pyright: ignore[reportMissingImports]
 
         self.hoisted, self.steps = hoisted, SETTLER.steps
         self.drives = nn.ModuleList(self.drive(edge.coupling) for edge in network.edges)

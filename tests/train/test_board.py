@@ -15,7 +15,7 @@ from tests.train.conftest import Maker
 
 def _events(run: Run) -> Any:
     pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # pyright: ignore[reportMissingImports]
 
     return EventAccumulator(
         str(run.folder / BOARD), size_guidance={"images": 0, "histograms": 0, "scalars": 0}
@@ -60,7 +60,7 @@ def test_weights_and_norms_are_histograms_and_filters_are_shown_at_probes(shown:
 
 
 def test_the_configuration_stands_beside_the_result(shown: tuple[Run, Any]) -> None:
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportMissingImports]
 
     _, events = shown
     data = HParamsPluginData.FromString(events.summary_metadata["_hparams_/session_start_info"].plugin_data.content)
