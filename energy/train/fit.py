@@ -7,7 +7,7 @@ and reads everything else once per epoch.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -42,6 +42,8 @@ from energy.train.run import Run, digest, identity
 from energy.train.session import Session
 from energy.train.settings import settings
 from energy.train.units import populations
+
+NO_SECONDS: Final = {"learn": 0.0, "step": 0.0, "total": 0.0}  # of a run in which only a read-out learns
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -279,7 +281,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "outcomes": totals["outcomes"],
         "multiply_adds": totals["multiply_adds"],
         "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
-        "seconds": {**totals["seconds"], "test": tested["seconds"]},
+        "seconds": {**NO_SECONDS, **totals["seconds"], "test": tested["seconds"]},
         "parameters": parameters(session.network),
         "evaluation": evaluation(run, tested),
         "configuration": describe(run),
