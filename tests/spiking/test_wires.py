@@ -74,6 +74,4 @@ def test_convolutions_with_running_traces_point_downhill(credit: Credit) -> None
         exact = gradients(Spiking(steps=8), network, x / 2, target)
         found = gradients(Spiking(steps=8, credit=credit), network, x / 2, target)
         for a, b in zip(found[::2], exact[::2], strict=True):
-            assert float((a * b).sum() / a.norm() / b.norm()) > math.cos(
-                math.radians(80 if credit is Credit.ONLINE else 60)
-            )
+            assert float((a * b).sum() / a.norm() / b.norm()) > least
