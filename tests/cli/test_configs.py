@@ -21,6 +21,19 @@ def test_experiments_compose(energy: Callable[[Sequence[str]], Any], path: Path)
     assert json.loads(answer.out)["title"].startswith(path.stem), "tables call it by the name of the file"
 
 
+WITHOUT_LABELS = [path for path in EXPERIMENTS if path.parent.name in {"softhebb", "krotov_hopfield"}]
+
+
+@pytest.mark.parametrize("path", WITHOUT_LABELS, ids=lambda path: path.stem)
+def test_layers_without_labels_learn_from_images_as_they_are(
+    energy: Callable[[Sequence[str]], Any], path: Path
+) -> None:
+    """As published; some data sets shift and mirror by default."""
+    answer = energy(["train", "--dry-run", f"experiment={path.parent.name}/{path.stem}"])
+    data = json.loads(answer.out)["data"]
+    assert (data["crop"], data["flip"], data["cutout"]) == (0, False, 0)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_files_begin_with_what_they_are_for(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
