@@ -48,6 +48,7 @@ class Block(Coupling):
             raise ValueError("Block(rectified=True): must be centred too")
         self.prepare, self.filters = nn.Sequential(*prepare), filters
         self.centred, self.rectified = centred, rectified
+        self.eval()
 
     @property
     def weight(self) -> nn.Parameter:
@@ -65,7 +66,7 @@ class Block(Coupling):
 
     def _seen(self, pre: Shape) -> Shape:
         with torch.no_grad():
-            return tuple(self.prepare.eval()(self._zeros(pre)).shape[1:])
+            return tuple(self.prepare(self._zeros(pre)).shape[1:])
 
     def drive(self, pre: Tensor) -> Tensor:
         return self._said(self._competing(self.filters.drive(self.prepare(pre))))

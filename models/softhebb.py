@@ -30,18 +30,18 @@ class SoftHebbNet(Model, name="softhebb"):
     """Blocks of batch norm without scale or shift, convolution, Triangle^p, pooling; dense layers; the output.
 
     The default is the three-layer network for CIFAR-10 of Journé et al. (2023). One entry a convolution: `channels`,
-    `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, 1 where
-    neurons compete with their rectified, centred drives. `dense` lists the widths of dense hidden layers. `centred`
-    takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers. Weights are
-    drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] in dense layers with `positive`. `bias`
-    starts at −T ln K, of `temperature` T."""
+    `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, true
+    where neurons compete with their rectified, centred drives. `dense` lists the widths of dense hidden layers.
+    `centred` takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers.
+    Weights are drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] in dense layers with
+    `positive`. `bias` starts at −T ln K, of `temperature` T."""
 
     channels: list[int] = field(default_factory=lambda: [96, 384, 1536])
     kernels: list[int] = field(default_factory=lambda: [5, 3, 3])
     powers: list[float] = field(default_factory=lambda: [0.7, 1.4, 1.0])
     pools: list[str] = field(default_factory=lambda: ["max_4_2_1", "max_4_2_1", "avg_2_2_0"])
     groups: list[int] = field(default_factory=list)
-    rectified: list[int] = field(default_factory=list)
+    rectified: list[bool] = field(default_factory=list)
     stride: int = 1
     dense: list[int] = field(default_factory=list)
     dense_hidden: Potential = field(default_factory=RePU)
@@ -66,7 +66,7 @@ class SoftHebbNet(Model, name="softhebb"):
         for name in ("groups", "rectified"):
             require(len(getattr(self, name)) in {0, count}, self, name, f"empty or {count} entries")
         require(all(one >= 1 for one in self.groups), self, "groups", "numbers >= 1")
-        require(self.centred or not any(self.rectified), self, "rectified", "0 unless centred")
+        require(self.centred or not any(self.rectified), self, "rectified", "false unless centred")
         require(self.stride >= 1, self, "stride", "at least 1")
         require(0 < self.radius < math.inf, self, "radius", "above 0")
         require(1 < self.norm < math.inf, self, "norm", "above 1")
@@ -100,7 +100,7 @@ class SoftHebbNet(Model, name="softhebb"):
         filters = Convolution(
             fan_in, self.channels[k], self.kernels[k], stride=self.stride, groups=groups, bias=self.bias
         )
-        return Block(filters, *prepare, centred=self.centred, rectified=bool(self.rectified and self.rectified[k]))
+        return Block(filters, *prepare, centred=self.centred, rectified=k < len(self.rectified) and self.rectified[k])
 
     def _normalised(self, channels: int) -> list[nn.Module]:
         return [nn.BatchNorm2d(channels, affine=False)] if self.normalised else []

@@ -47,7 +47,7 @@ class SettledFree(Settled):
 
 
 class Learnt(NamedTuple):
-    """An edge that learns: by which rule, what its neurons see and hear."""
+    """An edge with a rule: which one, and what its neurons see and hear."""
 
     edge: Edge
     rule: Plasticity
@@ -106,20 +106,28 @@ class Local(Rule):
             raise ConfigurationError(f"rule={self.label}: no layer of this network learns; are all of them frozen?")
         return max(layers)
 
-    def learnt(self, network: Network, settled: Settled) -> Iterator[Learnt]:
-        """The edges that learn, opened, from the bottom up."""
+    def opened(self, network: Network, settled: Settled) -> Iterator[Learnt]:
+        """The edges that have a rule, opened, from the bottom up.
+
+        Raises TypeError for a settling that did not keep the activity of every layer.
+        """
         if not isinstance(settled, SettledFree | SettledDyad):
             raise TypeError(f"rule={self.label} needs the activity of every layer: {type(settled).__name__} has none")
         states = (settled.x, *settled.mean)
         for edge in network.edges[: len(settled.points)]:
             rule = self.of(network, edge.target)
-            if rule is None or not self._learns(network, edge):
-                continue
-            drive = _drive(network, settled, states, edge.target)
-            opened = edge.coupling.filtered(states[edge.source], drive, settled.points[edge.index])
-            for _ in range(1 if rule.norm == 2 else 2):  # any other norm measures the drives anew
-                settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
-            yield Learnt(edge, rule, opened)
+            if rule is not None:
+                drive = _drive(network, settled, states, edge.target)
+                point = settled.points[edge.index]
+                yield Learnt(edge, rule, edge.coupling.filtered(states[edge.source], drive, point))
+
+    def learnt(self, network: Network, settled: Settled) -> Iterator[Learnt]:
+        """Those of them that learn, entered into the ledger."""
+        for one in self.opened(network, settled):
+            if self._learns(network, one.edge):
+                for _ in range(1 if one.rule.norm == 2 else 2):  # any other norm measures the drives anew
+                    settled.ledger.apply("products", one.edge.multiply_adds, len(settled.x))
+                yield one
 
     def _learns(self, network: Network, edge: Edge) -> bool:
         learnt = any(parameter.requires_grad for parameter in edge.coupling.parameters())

@@ -9,6 +9,7 @@ Targets are one-hot, (B, C). Errors are summed over the batch."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import field
 from typing import ClassVar, NamedTuple
 
@@ -74,14 +75,9 @@ class VanRossum(LocalError, name="van_rossum"):
     def __post_init__(self) -> None:
         require(set(self.pattern) <= {0, 1}, self, "pattern", "zeros and ones")
 
-    def wanted(self, steps: int, decay: float) -> list[float]:
+    def wanted(self, steps: int, decay: float) -> tuple[float, ...]:
         """x* of the class's unit."""
-        pattern = self.pattern or ([0, 1] if steps >= 10 else [0, 1, 1, 1, 1])
-        trace, found = 0.0, []
-        for t in range(steps):
-            trace = decay * trace + (1 - decay) * pattern[t % len(pattern)]
-            found.append(trace)
-        return found
+        return traced(tuple(self.pattern) or ((0, 1) if steps >= 10 else (0, 1, 1, 1, 1)), steps, decay)
 
     def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
         return self.at(trace, target, t, steps, decay).square().sum(1) / 2
@@ -172,6 +168,16 @@ class FirstSpike(Counted, name="first_spike"):
             others[i] = 0  # the factor of i is left out
             slopes.append(-(1 - others).cumprod(0)[i:].sum(0))
         return self.scale * (target - share) * torch.stack(slopes)
+
+
+@functools.lru_cache(maxsize=64)
+def traced(pattern: tuple[int, ...], steps: int, decay: float) -> tuple[float, ...]:
+    """The trace of a train that repeats `pattern` over `steps`."""
+    trace, found = 0.0, []
+    for t in range(steps):
+        trace = decay * trace + (1 - decay) * pattern[t % len(pattern)]
+        found.append(trace)
+    return tuple(found)
 
 
 def onto_traces(gradient: Tensor, decay: float) -> Tensor:

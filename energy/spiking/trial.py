@@ -45,12 +45,16 @@ class Trial:
     wiring: Wiring | None
     eligible: bool  # whether products are with eligibility traces, or with what is heard at present
     delayed: bool  # whether an error takes a step to go down one layer
-    u: list[Tensor] = field(default_factory=list)
-    x: list[Tensor] = field(default_factory=list)  # traces; the input first
-    e: list[Tensor] = field(default_factory=list)  # eligibilities; the input first
-    delta: list[Tensor | None] = field(default_factory=list)
-    products: list[Gradients] = field(default_factory=list)
-    charges: dict[int, Tensor] = field(default_factory=dict)  # Σ_t of δ and the growing eligibility of a constant input
+    u: list[Tensor] = field(init=False)
+    x: list[Tensor] = field(init=False)  # traces; the input first
+    e: list[Tensor] = field(init=False)  # eligibilities; the input first
+    delta: list[Tensor | None] = field(init=False)
+    points: list[Any] = field(init=False)
+    said: dict[int, Tensor] = field(init=False)  # what a constant input says
+    products: list[Gradients] = field(init=False)
+    charges: dict[int, Tensor] = field(init=False)  # Σ_t of δ and the growing eligibility of a constant input
+    cost: Tensor = field(init=False)
+    score: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         depth, edges = len(self.network.layers), self.network.edges
@@ -62,15 +66,11 @@ class Trial:
                 )
         nothing = self.sequence.new_empty(0)
         self.u, self.x, self.e = [nothing] * depth, [nothing] * (depth + 1), [nothing] * (depth + 1)
-        self.delta, self.points, self.said = [None] * depth, [None] * len(edges), {}
+        self.delta, self.points = [None] * depth, [None] * len(edges)
+        self.said, self.charges = {}, {}
         self.products = [tuple(torch.zeros_like(p) for p in edge.coupling.parameters()) for edge in edges]
         self.cost = self.sequence.new_zeros(self.sequence.shape[1])
         self.score = self.sequence.new_zeros((self.sequence.shape[1], *self.network.output.shape))
-
-    points: list[Any] = field(init=False)
-    said: dict[int, Tensor] = field(init=False)  # what a constant input says
-    cost: Tensor = field(init=False)
-    score: Tensor = field(init=False)
 
     @property
     def update(self) -> list[Tensor]:

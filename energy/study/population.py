@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from energy.component import ConfigurationError
 from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Edge, Network
@@ -109,5 +110,5 @@ def _seen(problem: Single, state: State, edge: Edge) -> Tensor:
     below = state[edge.source - 1]
     try:
         return edge.coupling.filtered(below, problem.drive(edge.target), problem.points[edge.index]).seen
-    except TypeError:  # a coupling without neurons' weights: what it reads, then
+    except ConfigurationError:  # a coupling without neurons' weights: what it reads, then
         return below

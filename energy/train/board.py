@@ -13,6 +13,7 @@ from typing import Any, Final
 from energy.component import ConfigurationError, describe
 from energy.network import Network
 from energy.train.filters import filters, tiled, weight_of
+from energy.train.record import leaves
 from energy.train.run import Run
 
 BOARD: Final = "tensorboard"
@@ -72,7 +73,7 @@ class Board:
 
         names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
         reached = {f"result/{name}": result[name] for name in names if result[name] is not None}
-        chosen = {name: value for name, value in leaves(describe(self.run)) if name != "out"}
+        chosen = {name: _plain(value) for name, value in leaves(describe(self.run), "/") if name != "out"}
         for summary in hparams(chosen, reached):
             self.writer.file_writer.add_summary(summary)
         for name, value in reached.items():
@@ -93,15 +94,11 @@ class Board:
 
 def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The numbers in a line of a record, named by the path to them; what is no finite number is left out."""
-    for name, value in leaves(line):
+    for name, value in leaves(line, "/"):
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and name != "epoch":
             yield name, value
 
 
-def leaves(plain: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """What is at the ends of nested dictionaries, named by the path to it; lists and None as text."""
-    if isinstance(plain, Mapping):
-        for name, value in plain.items():
-            yield from leaves(value, f"{path}/{name}" if path else name)
-    else:
-        yield path, plain if isinstance(plain, bool | int | float | str) else str(plain)
+def _plain(value: Any) -> bool | int | float | str:
+    """A value as the writer takes it: lists and None as text."""
+    return value if isinstance(value, bool | int | float | str) else str(value)

@@ -23,9 +23,9 @@ from energy.train.folder import UNITS, claim, held
 from energy.train.interrupt import Interrupt
 from energy.train.meter import ACTIVITY, spread
 from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
-from energy.train.progress import Bar, bar, epoch_line, say
+from energy.train.progress import Bar, bar, epoch_line, readout_line, say
 from energy.train.provenance import provenance
-from energy.train.readout import Decoder, install, kept, words
+from energy.train.readout import Decoder, install, kept
 from energy.train.record import (
     CHECKPOINTS,
     FINAL,
@@ -216,7 +216,7 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     assert isinstance(fitted, Decoder)  # a run admits no read-out without weights
     install(network, fitted)
     line = kept(lines)
-    say(run.train.progress, f"{run.title}: read-out, {words(line)}, {time.perf_counter() - start:.1f} s")
+    say(run.train.progress, readout_line(run.title, line))
     return {
         "readout": describe(run.readout),
         "readout_epochs": len(lines),

@@ -1,11 +1,11 @@
 """The run folder: whose it is, whether it is finished, and what the numbers in it are measured in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from energy.component import ConfigurationError, describe
-from energy.train.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, read_json, write_json
+from energy.train.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, leaves, read_json, write_json
 from energy.train.run import Run, digest, identity
 
 UNITS: Final = {
@@ -63,17 +63,9 @@ def claim(run: Run, folder: Path) -> dict[str, Any] | None:
 
 def _difference(held: Any, wanted: Mapping[str, Any]) -> str:
     """The first field in which two descriptions differ, in words; empty when they are equal."""
-    before, after = dict(_leaves(held)), dict(_leaves(wanted))
+    before, after = dict(leaves(held, ".")), dict(leaves(wanted, "."))
     for name in [*after, *before]:
         one, other = before.get(name, "nothing"), after.get(name, "nothing")
         if one != other:
             return f"there {name}={one!r}, here {other!r}"
     return ""
-
-
-def _leaves(plain: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(plain, Mapping):
-        yield path, plain
-        return
-    for name, value in plain.items():
-        yield from _leaves(value, f"{path}.{name}" if path else name)

@@ -61,5 +61,13 @@ def epoch_line(title: str, line: Mapping[str, Any], epochs: int) -> str:
     return ", ".join(parts)
 
 
+def readout_line(title: str, line: Mapping[str, Any]) -> str:
+    """The line of a fitted read-out: of the epoch whose weights are kept."""
+    parts = [f"{title}: read-out, epoch {line['epoch'] + 1}, accuracy {line['train_accuracy']:.2f} %"]
+    if "validation_accuracy" in line:
+        parts.append(f"validation {line['validation_accuracy']:.2f} %")
+    return ", ".join([*parts, f"{line['seconds']:.1f} s"])
+
+
 def _number(value: float | None, digits: int) -> str:
     return "not finite" if value is None else f"{value:.{digits}f}"

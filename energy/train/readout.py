@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -303,7 +303,7 @@ def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int
     return 100 * float(right) / max(len(features), 1)
 
 
-def seat(network: Network) -> Dense:
+def dense_output(network: Network) -> Dense:
     """The dense coupling into the output layer, where a linear decoder goes.
 
     Raises:
@@ -317,8 +317,8 @@ def seat(network: Network) -> Dense:
 
 
 def install(network: Network, decoder: Decoder) -> None:
-    """Put a linear decoder into the output layer; ConfigurationError as in :func:`seat`."""
-    dense = seat(network)
+    """Put a linear decoder into the output layer; ConfigurationError as in :func:`dense_output`."""
+    dense = dense_output(network)
     if dense.weight.shape != decoder.weight.shape:
         shapes = f"{tuple(dense.weight.shape)}, the decoder's {tuple(decoder.weight.shape)}"
         raise ConfigurationError(f"readout: the weight of the output layer has shape {shapes}")
@@ -331,11 +331,3 @@ def install(network: Network, decoder: Decoder) -> None:
 def kept(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The line of the epoch whose weights a fit gave back."""
     return next(line for line in reversed(lines) if line.get("kept", True))
-
-
-def words(facts: Mapping[str, Any]) -> str:
-    """A line of facts in words."""
-    shown = [f"epoch {facts['epoch'] + 1}", f"accuracy {facts['train_accuracy']:.2f} %"]
-    if "validation_accuracy" in facts:
-        shown.append(f"validation {facts['validation_accuracy']:.2f} %")
-    return ", ".join(shown)

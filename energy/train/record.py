@@ -73,6 +73,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return parsed
 
 
+def leaves(plain: Any, between: str, path: str = "") -> Iterator[tuple[str, Any]]:
+    """What is at the ends of nested dictionaries, named by the path to it, its steps joined by `between`."""
+    if not isinstance(plain, Mapping):
+        yield path, plain
+        return
+    for name, value in plain.items():
+        yield from leaves(value, between, f"{path}{between}{name}" if path else name)
+
+
 def cut(path: Path, epochs: int) -> None:
     """Keep only the lines of the first ``epochs`` epochs: what came after them is about to be computed again."""
     kept = [line for line in read_lines(path) if line["epoch"] < epochs]

@@ -21,7 +21,7 @@ from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
 from energy.train.provenance import provenance
-from energy.train.readout import seat
+from energy.train.readout import dense_output
 from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.train.run import Order, Run, Weights
 from energy.train.transfer import carry_over
@@ -46,7 +46,7 @@ class Session:
         self.stages = stages(run, self.network)
         self.scored = self.scores(set().union(*self.stages))
         if run.readout.fitted:
-            seat(self.network)
+            dense_output(self.network)
         elif not self.scored and not run.train.start:
             raise ConfigurationError(
                 f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"

@@ -35,18 +35,12 @@ def units(network: Network, rule: Local, settler: Settler, x: Tensor, labels: Te
     part = network.up_to(top)
     settled = rule.settle(part, settler, x, labels, Ledger())
     found: dict[str, dict[str, Any]] = {}
-    states = (settled.x, *settled.mean)
-    for edge in part.edges:
-        law = rule.of(network, edge.target)
-        if law is None:
-            continue
-        drive, point = settled.drives[edge.target - 1], settled.points[edge.index]
-        opened = edge.coupling.filtered(states[edge.source], drive, point)
+    for edge, law, opened in rule.opened(network, settled):
         drive = law.competing(law.drive(opened), opened)
         found[network.layers[edge.target - 1].name] = {
             **_norms(law, opened.filters.weight),
             **_winners(law, drive, labels),
-            "silent": _percent((states[edge.target].movedim(1, 0).flatten(1) == 0).all(1)),
+            "silent": _percent((settled.mean[edge.target - 1].movedim(1, 0).flatten(1) == 0).all(1)),
         }
     return found
 

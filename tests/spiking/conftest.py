@@ -1,11 +1,10 @@
 """Runs of a fraction of a second, as the tests of training have them, with spiking units."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from energy.component import build
 from energy.train.known import know
@@ -13,11 +12,8 @@ from energy.train.run import Run
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def alone(one_thread: None) -> None:
+    """Every test of this folder has one thread."""
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
 from energy.train.record import FINAL, OBSERVED, read_json, read_lines
 from energy.train.run import Run
-from tests.train.test_resume import Impatient
+from tests.train.impatient import Impatient
 
 Maker = Callable[..., Run]
 CASES: dict[str, dict[str, Any]] = {

@@ -1,7 +1,6 @@
 """The comparison: same network, same data, same order; its table against the records it stands on."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ from energy.study.compare import Comparison, compare, entrants, runs
 from energy.train.known import know
 from energy.train.record import FINAL
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _comparison(folder: Path, **changes: Any) -> Comparison:

@@ -10,6 +10,7 @@ from energy.couplings import Convolution, Dense
 from energy.data.augment import Augment
 from energy.data.images import Images
 from energy.network import Network
+from energy.pooling import MaxPool
 from energy.potentials import Identity, ReLU
 from energy.rules import Contrast
 from energy.rules.softhebb import SoftHebb
@@ -113,3 +114,14 @@ def test_neighbours_stay_neighbours() -> None:
     for count in (3, 1001):
         with pytest.raises(ValueError, match=f"t-SNE of {count} points: must be 4 to 1000"):
             neighbourhoods(torch.zeros(count, 2))
+
+
+def test_features_above_a_coupling_without_filters_are_what_it_reads() -> None:
+    """The convolution pools what it says, so that its neurons are no population; what it sees is the layer below."""
+    network = Network((1, 2, 2))
+    network.add(Convolution(1, 2, 1), ReLU(), name="maps")
+    network.add(Convolution(2, 3, 1, pool=MaxPool(2)), Identity(), name="output")
+    pixels = torch.arange(5 * 4, dtype=torch.uint8).view(5, 1, 2, 2)
+    found = survey(network, Feedforward(), Contrast(), _images(pixels))
+    expected = network.edges[0].coupling.drive(pixels.float()).relu().flatten(1)
+    torch.testing.assert_close(torch.cat(found.features), expected)

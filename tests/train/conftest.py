@@ -1,12 +1,11 @@
 """A run small enough to be trained in a fraction of a second, on the digits that come with scikit-learn."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from energy.component import build
 from energy.train.known import know
@@ -17,12 +16,8 @@ Maker = Callable[..., Run]
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors, and equal sums on every machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def alone(one_thread: None) -> None:
+    """Every test of this folder has one thread."""
 
 
 @pytest.fixture

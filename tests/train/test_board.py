@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from energy.component import ConfigurationError
-from energy.train.board import BOARD, Board, leaves, numbers
+from energy.train.board import BOARD, Board, numbers
 from energy.train.fit import fit
 from energy.train.record import read_lines
 from energy.train.run import Run, identity
@@ -126,4 +126,3 @@ def test_without_the_package_it_is_one_line_and_nothing_is_written(
 def test_numbers_are_finite_and_named_by_their_path() -> None:
     line = {"epoch": 3, "a": {"b": 1, "c": None, "d": float("nan")}, "e": 2.5, "f": "text", "g": True, "h": [1, 2]}
     assert dict(numbers(line)) == {"a/b": 1, "e": 2.5}
-    assert dict(leaves({"x": {"y": [1]}, "z": None})) == {"x/y": "[1]", "z": "None"}

@@ -20,12 +20,13 @@ from energy.train.evaluate import evaluate, load
 from energy.train.features import features
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
-from energy.train.interrupt import Interrupt, Stopped
+from energy.train.interrupt import Stopped
 from energy.train.readout import Linear, accuracy
 from energy.train.record import FAILED, READOUT, RECORD
 from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.transfer import carry_over
+from tests.train.impatient import Impatient
 
 Maker = Callable[..., Run]
 NET: dict[str, Any] = {
@@ -150,21 +151,6 @@ def test_what_is_said_of_a_read_out_that_stopped_early_is_true_of_its_weights(ma
 
 
 # broken and continued
-
-
-class Impatient(Interrupt):
-    """Asks to leave after a given number of looks."""
-
-    patience = 0
-
-    def __init__(self, time_limit: float = 0.0) -> None:
-        super().__init__(time_limit)
-        self.left = type(self).patience
-
-    @property
-    def asked(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 @pytest.mark.parametrize("order", ["joint", "greedy"])

@@ -30,10 +30,10 @@ from energy.train.readout import (
     Readout,
     Ridge,
     accuracy,
+    dense_output,
     dropped,
     install,
     kept,
-    seat,
 )
 from energy.train.run import Run
 from models import SoftHebbNet
@@ -322,6 +322,6 @@ def chain(*couplings: torch.nn.Module) -> Network:
 )
 def test_an_output_layer_that_takes_no_decoder_is_refused(network: Network) -> None:
     with pytest.raises(ConfigurationError, match="readout: needs one dense coupling with bias into the output layer"):
-        seat(network)
+        dense_output(network)
     with pytest.raises(ConfigurationError, match="readout: needs one dense coupling with bias into the output layer"):
         install(network, Decoder(torch.zeros(3, 4), torch.zeros(3)))

@@ -13,27 +13,12 @@ from energy.train import fit as page
 from energy.train.checkpoint import DamagedCheckpoint
 from energy.train.evaluate import evaluate
 from energy.train.fit import fit
-from energy.train.interrupt import Interrupt, Stopped
+from energy.train.interrupt import Stopped
 from energy.train.record import CHECKPOINTS, RECORD
 from energy.train.run import Run
+from tests.train.impatient import Impatient
 
 Maker = Callable[..., Run]
-
-
-class Impatient(Interrupt):
-    """Asks to leave after a given number of looks."""
-
-    patience = 0
-
-    def __init__(self, time_limit: float = 0.0) -> None:
-        super().__init__(time_limit)
-        self.left = type(self).patience
-
-    @property
-    def asked(self) -> bool:
-        """True from the ``patience``-th look on."""
-        self.left -= 1
-        return self.left < 0
 
 
 @pytest.fixture
