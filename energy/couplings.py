@@ -192,7 +192,9 @@ class Affine(Coupling):
         raise NotImplementedError(f"{type(self).__name__} has no weights")
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        """Σ post·seenᵀ over batch and places, of the shape of the weight: ∂W⟨post, W·seen⟩, without pooling."""
+        """Σ post·seenᵀ over batch and places, in their precision and of the shape of the weight: ∂W⟨post, W·seen⟩,
+        without pooling.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no weights")
 
     def rewired(self, point: Point, weight: Tensor) -> Point:
@@ -271,7 +273,7 @@ class Dense(Affine):
         return F.linear(seen.flatten(1), weight.to(seen.dtype))
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        return (post.T @ seen.flatten(1)).to(self.weight.dtype)
+        return post.T @ seen.flatten(1)
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
         return Filtered(self, pre, drive)
@@ -287,7 +289,7 @@ class Dense(Affine):
 
     @torch.no_grad()
     def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
-        product = self.product(pre, post)
+        product = self.product(pre, post).to(self.weight.dtype)
         return (product,) if self.bias is None else (product, post.sum(0, dtype=self.bias.dtype))
 
 
@@ -351,8 +353,8 @@ class Convolution(Affine):
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
         if self.groups == 1 and seen.device.type == "cpu":  # its kernel for weight gradients is the slower one there
-            return self._patched(seen, post).to(self.weight.dtype)
-        return self._backward(post, seen, self.weight, [False, True, False])[1].to(self.weight.dtype)
+            return self._patched(seen, post)
+        return self._backward(post, seen, self.weight, [False, True, False])[1]
 
     def _patched(self, seen: Tensor, post: Tensor) -> Tensor:
         """The same by one matrix product over patches, (batch·places, fan-in), whose columns lie like the weight's."""

@@ -198,7 +198,7 @@ class Plasticity(Local):
         """Δw and Δb."""
         u, y, bias = self._activities(opened, settled)
         filters = opened.filters
-        change = filters.product(opened.seen, y)
+        change = filters.product(opened.seen, y).to(filters.weight.dtype)
         if self.decayed:
             change = self.decay(filters.weight, change, y, None if opened.linear else u, filters.bias)
         return change, bias
@@ -227,7 +227,8 @@ class Plasticity(Local):
         if self._fits(opened):
             _, y, _ = self._activities(opened, settled)
             product = filters.product(opened.seen, y)
-            return _STEP((filters.weight.detach(), product, self._numbers(product))), None
+            numbers = constants((self.rate, self.exponent, self.radius), filters.weight)
+            return _STEP((filters.weight.detach(), product, numbers)), None
         change, offset = self.change(opened, settled)
         rates, count = self.rates(filters.weight), len(settled.x)
         step = self._scaled(change, rates, count, opened)
@@ -237,9 +238,6 @@ class Plasticity(Local):
         """Whether this is the plain case that the fused step is written for."""
         plain = self.scaled and self.norm == 2 and opened.linear and opened.filters.bias is None
         return plain and groups(opened) == 1 and type(self).decay is Plasticity.decay and self.decayed
-
-    def _numbers(self, like: Tensor) -> Tensor:
-        return _constants((self.rate, self.exponent, self.radius), like.device, like.dtype)
 
     def _scaled(self, change: Tensor, rates: Tensor, count: int, opened: Filtered) -> Tensor:
         if not self.scaled:
@@ -311,19 +309,25 @@ def _over_places(y: Tensor) -> Tensor:
     return y.movedim(1, 0).flatten(1).sum(1)
 
 
+def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """Numbers as a tensor on the device of `like`, in its precision or float32, whichever is wider."""
+    return _constants(values, like.device, torch.promote_types(like.dtype, torch.float32))
+
+
 @functools.lru_cache(maxsize=64)
 def _constants(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, device=device, dtype=dtype)
 
 
 def _step(weight: Tensor, product: Tensor, numbers: Tensor) -> Tensor:
-    """−η_k (R² yx_k − ⟨w_k, yx_k⟩ w_k)/max, in three passes over the weights once compiled."""
+    """−η_k (R² yx_k − ⟨w_k, yx_k⟩ w_k)/max, in two passes over the weights once compiled."""
     rate, exponent, radius = numbers.unbind()
-    w, yx = (t.movedim(1, -1).flatten(1) for t in (weight, product))
+    w, yx = (t.movedim(1, -1).flatten(1) for t in (weight, product.to(weight.dtype)))
     change = yx * radius**2 - (w * yx).sum(1, keepdim=True) * w
     norms = w.square().sum(1, keepdim=True).sqrt() / radius
     rates = ((norms - 1).abs() + 1e-10).pow(exponent) * rate
-    step = change * (rates / (change.abs().amax() + TINY)).neg()
+    peak = change.abs().amax(1, keepdim=True).amax()  # row by row, so that a row is read once for all of this
+    step = change * (rates / (peak + TINY)).neg()
     return step.view(len(w), *weight.movedim(1, -1).shape[1:]).movedim(-1, 1)
 
 

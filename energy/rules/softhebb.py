@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from energy.component import require
 from energy.couplings import Filtered
-from energy.rules.local import TINY, Plasticity
+from energy.kernels import Kernel
+from energy.rules.local import TINY, Plasticity, constants
 
 
 class Variant(enum.Enum):
@@ -32,6 +34,10 @@ class Variant(enum.Enum):
     HARDKROTOV = "1 for the winner, −push for the one ranked `rank`"
     SELF_CONTRAST = "1 − s for the winner, −s for every other"
     LABELLED = "1 for the neuron of the label, 0 for every other: a Hebbian output layer"
+
+
+# what the winner and the others learn with: a + b·s and c·s
+SOFT: Final = {Variant.SOFT: (0, 1, 1), Variant.SOFTKROTOV: (0, 1, -1), Variant.SELF_CONTRAST: (1, -1, -1)}
 
 
 class SoftHebb(Plasticity, name="softhebb"):
@@ -71,7 +77,7 @@ class SoftHebb(Plasticity, name="softhebb"):
     def share(self, drive: Tensor) -> Tensor:
         """s = softmax(u/T) over the last axis, float32 or wider."""
         wide = drive.to(torch.promote_types(drive.dtype, torch.float32))
-        return torch.softmax(wide / self.temperature, -1)
+        return shares(wide, self.temperature)
 
     def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
         variant = self.variant
@@ -81,14 +87,7 @@ class SoftHebb(Plasticity, name="softhebb"):
             return ranked(drive, self.rank, self.push)
         if variant is Variant.HARD:
             return torch.zeros_like(drive).scatter_(-1, drive.max(-1, keepdim=True).indices, 1)
-        share = self.share(drive)
-        if variant is Variant.SOFT:
-            return share.to(drive.dtype)
-        winner = drive.max(-1, keepdim=True).indices
-        raised = share.gather(-1, winner)
-        if variant is Variant.SELF_CONTRAST:
-            raised = 1 - raised
-        return share.neg_().scatter_(-1, winner, raised).to(drive.dtype)
+        return _SOFT((drive, constants((self.temperature, *SOFT[variant]), drive)))
 
     def competing(self, u: Tensor, opened: Filtered) -> Tensor:
         if self.normalised:
@@ -107,6 +106,24 @@ class SoftHebb(Plasticity, name="softhebb"):
         """Δb_k = Σ s_k e^{−b_k/T} − N over the N samples and places, in units of T: at rest Σ s_k/N = e^{b_k/T}."""
         share = self.share(drive.to(bias.dtype)).flatten(-2).flatten(0, -2)
         return share.sum(0) * torch.exp(-bias / self.temperature) - len(share)
+
+
+def shares(drive: Tensor, temperature: float | Tensor) -> Tensor:
+    """softmax(u/T) over the last axis."""
+    return torch.softmax(drive / temperature, -1)
+
+
+def _soft(drive: Tensor, numbers: Tensor) -> Tensor:
+    """a + b·s for the winner, the first of equals, and c·s for every other; numbers are T, a, b, c."""
+    temperature, start, rise, others = numbers.unbind()
+    wide = drive.to(numbers.dtype)
+    share = shares(wide, temperature)
+    places = torch.arange(drive.shape[-1], dtype=wide.dtype, device=drive.device)
+    winner = torch.where(wide == wide.amax(-1, keepdim=True), places, math.inf).amin(-1, keepdim=True)
+    return torch.where(places == winner, start + rise * share, others * share).to(drive.dtype)
+
+
+_SOFT = Kernel(_soft)
 
 
 def margin(drive: Tensor, rank: int, push: float) -> Tensor:

@@ -179,7 +179,7 @@ def require_finite(network: Network, x: Tensor, state: State) -> None:
     """Name what is not finite: the input, a parameter, or a layer. Looks only on the CPU; elsewhere it would wait for
     the device.
     """
-    if x.device.type != "cpu" or bool(torch.isfinite(state[-1]).all()):
+    if x.device.type != "cpu" or bool(state[-1].sum().isfinite()):
         return
     if not bool(torch.isfinite(x).all()):
         raise ValueError("x: not finite (NaN or infinity among the inputs)")

@@ -14,11 +14,12 @@ from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
+from energy.settle.settler import Prediction
 from energy.train import checkpoint
-from energy.train.features import features
+from energy.train.features import features, seen
 from energy.train.known import know
 from energy.train.meter import Tally
-from energy.train.readout import Readout, Report, accuracy
+from energy.train.readout import Decoder, Readout, Report, accuracy, dense_output
 from energy.train.record import FINAL
 from energy.train.run import Run
 
@@ -35,7 +36,7 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
     start = time.perf_counter()
     classes, dtype = network.output.shape[-1], run.precision.activity
     for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
-        prediction = run.settler.predict(network, x.to(dtype), tally.ledger)
+        prediction = predict(run, network, x.to(dtype), tally.ledger)
         target = one_hot(labels, classes, prediction.output.dtype)
         solutions = {} if prediction.solution is None else {"free": prediction.solution}
         objective = run.settler.value(run.objective, prediction, target)
@@ -50,6 +51,16 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         **tally.fired(),
         "seconds": time.perf_counter() - start,
     }
+
+
+def predict(run: Run, network: Network, x: Tensor, ledger: Ledger) -> Prediction:
+    """The free output; of a layer that was fitted to features, its scores of them in the precision of its weights."""
+    if not run.readout.fitted:
+        return run.settler.predict(network, x, ledger)
+    values, dense = seen(network, run.settler, x, ledger), dense_output(network)
+    assert dense.bias is not None
+    ledger.apply("free", network.into(len(network.layers))[0].multiply_adds, len(x))
+    return Prediction(network.output.potential.response(Decoder(dense.weight, dense.bias)(values)))
 
 
 def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:

@@ -25,8 +25,8 @@ class Features(NamedTuple):
 
 
 @torch.no_grad()
-def features(network: Network, settler: Settler, images: Images, batch: int, ledger: Ledger) -> Features:
-    """The features of all of `images`, in their order and without augmentation, settled freely.
+def seen(network: Network, settler: Settler, x: Tensor, ledger: Ledger) -> Tensor:
+    """What the output layer sees of `x`, settled freely below it: (B, D).
 
     Raises:
         ConfigurationError: when more than one coupling, or none with weights, enters the output layer.
@@ -34,17 +34,26 @@ def features(network: Network, settler: Settler, images: Images, batch: int, led
     edges = network.into(len(network.layers))
     if len(edges) != 1 or not edges[0].source:
         raise ConfigurationError("readout: needs one coupling into the output layer, from a hidden layer")
-    below, coupling = network.up_to(edges[0].source), edges[0].coupling
+    coupling = edges[0].coupling
+    state = settler.predict(network.up_to(edges[0].source), x, ledger).output
+    return coupling.filtered(state, *coupling.linearise(state)).seen.flatten(1)
+
+
+@torch.no_grad()
+def features(network: Network, settler: Settler, images: Images, batch: int, ledger: Ledger) -> Features:
+    """The features of all of `images`, in their order and without augmentation, settled freely.
+
+    Raises:
+        ConfigurationError: when more than one coupling, or none with weights, enters the output layer.
+    """
     dtype = torch.float64 if images.dtype == torch.float64 else torch.bfloat16
     kept: Tensor | None = None
     start = 0
     for x, _ in images.batches(batch, seed=0, epoch=0, train=False):
-        state = settler.predict(below, x, ledger).output
-        drive, point = coupling.linearise(state)
-        seen = coupling.filtered(state, drive, point).seen.flatten(1)
+        values = seen(network, settler, x, ledger)
         if kept is None:
-            kept = torch.empty(len(images), seen.shape[1], dtype=dtype, device=seen.device)
-        kept[start : start + len(x)] = seen
+            kept = torch.empty(len(images), values.shape[1], dtype=dtype, device=values.device)
+        kept[start : start + len(x)] = values
         start += len(x)
     if kept is None:
         raise ConfigurationError("readout: there are no images to take features of")

@@ -137,7 +137,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
         settled = session.learn(x, target)
     objective = run.settler.value(run.objective, settled, target) if session.scored else None
     session.guard.watch(objective, session.step)
-    if session.guard.immediate:
+    if session.guard.immediate and session.guard.tripped:
         session.check()
     session.optimizer.step()
     predicted = run.objective.predict(settled.output) if session.scored else None

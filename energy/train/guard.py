@@ -71,19 +71,22 @@ class Guard:
     def watch(self, objective: Tensor | None, step: int) -> None:
         """Look at the objective of the batch, (B,), where there is one, and at every gradient. Nothing is read back."""
         gradients = [self._nothing if parameter.grad is None else parameter.grad for parameter in self.parameters]
-        peaks = foreach.peaks(gradients)
-        first = peaks[0].new_zeros(()) if objective is None else objective.sum()
-        sound = torch.stack([number.isfinite() for number in (first, *peaks)])
+        objectives = self._nothing if objective is None else objective
+        sound = foreach.finite([objectives, *gradients])
         first = (self._found == 0) & ~sound.all()
         self._sound = torch.where(first, sound, self._sound)
         self._step = torch.where(first, step, self._step)
         self._found.add_(first)
 
+    @property
+    def tripped(self) -> bool:
+        """Whether the watch has seen an accident; reads the device."""
+        return bool(self._found)
+
     @torch.no_grad()
     def accident(self, step: int) -> Accident | None:
         """What the watch has seen so far, with a look at the weights; reads the device. ``step`` is the next one."""
-        peaks = foreach.peaks(self.parameters)
-        weights = torch.stack([peak.isfinite() for peak in peaks]).tolist()
+        weights = foreach.finite(self.parameters).tolist()
         sound = self._sound.tolist()
         if all(weights) and all(sound):
             return None

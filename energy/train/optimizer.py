@@ -84,6 +84,9 @@ class SGD(Optimizer, name="sgd"):
         require(not self.nesterov or self.momentum > 0, self, "nesterov", "false without momentum")
 
     def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        tensors = [tensor for group in groups for tensor in group["params"]]
+        # on the CPU torch's fused step copies what lies channel by channel there and back
+        fused = fused and (tensors[0].device.type != "cpu" or all(tensor.is_contiguous() for tensor in tensors))
         return torch.optim.SGD(
             groups,
             lr=self.lr,

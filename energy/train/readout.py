@@ -27,14 +27,15 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Decoder:
-    """Scores (N, classes) of features (N, D): weight·features + bias, (classes, D) and (classes,)."""
+    """Scores (N, classes) of features (N, D): weight·features + bias, (classes, D) and (classes,).
+
+    Made in the precision of the weights: scores rounded to bfloat16 cost accuracy."""
 
     weight: Tensor
     bias: Tensor
 
     def __call__(self, values: Tensor) -> Tensor:
-        weight = self.weight.to(values.dtype)
-        return (values @ weight.T).to(self.bias.dtype) + self.bias
+        return values.to(self.weight.dtype) @ self.weight.T + self.bias
 
 
 class Readout(Component):
@@ -71,8 +72,9 @@ class Linear(Readout, name="linear"):
     The rate is halved at 20, 35, 50, 60, 70, 80 and 90 % of 50 epochs or more, at 50 and 75 % of 20 to 49, never of
     fewer, unless `steady`. With `patience` > 0 it stops after so many epochs in which the validation accuracy did not
     rise by `least` percent points, and keeps the best weights; without, those of the last epoch. dropout is the share
-    of features that a step does not see, rounded to 1/256. rise is the scale of the first weights, U(±rise/√D). With
-    `scaled` it learns from features over their root mean square, which the weights then take in."""
+    of features that a step does not see, rounded to 1/256. rise is the scale of the first weights, U(±rise/√D), or
+    U(0, rise/√D) with `positive`. With `scaled` it learns from features over their root mean square, which the weights
+    then take in."""
 
     epochs: int = 50
     batch_size: int = 64
@@ -83,6 +85,7 @@ class Linear(Readout, name="linear"):
     patience: int = 0
     least: float = 0.01
     rise: float = 1.0
+    positive: bool = False
     scaled: bool = False
 
     def __post_init__(self) -> None:
@@ -224,7 +227,7 @@ class Course:
         device = train.values.device
         bound = readout.rise / size**0.5
         weight, bias = torch.empty(classes, size, dtype=wide), torch.empty(classes, dtype=wide)
-        weight.uniform_(-bound, bound, generator=stream(seed, "init/readout"))
+        weight.uniform_(0 if readout.positive else -bound, bound, generator=stream(seed, "init/readout"))
         bias.uniform_(-bound, bound, generator=stream(seed, "init/readout.bias"))
         self.weight, self.bias = torch.nn.Parameter(weight.to(device)), torch.nn.Parameter(bias.to(device))
         self.unit = root_mean_square(train.values).to(wide) if readout.scaled else torch.ones((), dtype=wide)
@@ -258,20 +261,22 @@ class Course:
         weight, labels = self.weight.detach(), self.train.labels[rows]
         values, kept = dropped(self.train.values, rows, self.readout.dropout, generator)
         unit = kept * self.unit
-        scores = (values @ weight.to(values.dtype).T).to(weight.dtype) / unit + self.bias.detach()
+        scores = values @ weight.T / unit + self.bias.detach()
         loss, error = self.readout.error(scores, labels)
         error = error / len(rows)
-        self.weight.grad = ((error / unit).to(values.dtype).T @ values).to(weight.dtype)
+        self.weight.grad = (error / unit).T @ values
         self.bias.grad = error.sum(0)
         self.optimizer.step()
         return loss, (scores.argmax(1) == labels).sum()
 
 
 def dropped(values: Tensor, rows: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
-    """The chosen rows with about `share` of their entries set to zero, and the share that is kept, in 256ths."""
+    """The chosen rows, float32 or wider, about `share` of their entries set to zero, and the share that is kept, in
+    256ths.
+    """
     threshold = round(share * 256)
     if not threshold:
-        return values[rows], 1.0
+        return widened(values[rows]), 1.0
     count = len(rows) * values.shape[1]
     words = torch.empty(-(-count // 8), dtype=torch.int64, device=values.device)
     words.random_(-(2**63), None, generator=generator)  # eight bytes a draw
@@ -281,10 +286,15 @@ def dropped(values: Tensor, rows: Tensor, share: float, generator: torch.Generat
 
 
 def _drop(values: Tensor, rows: Tensor, drawn: Tensor, limit: Tensor) -> Tensor:
-    return torch.where(drawn.float() < limit, 0.0, values[rows])
+    return torch.where(drawn.float() < limit, 0.0, widened(values[rows]))
 
 
 _DROP = Kernel(_drop)
+
+
+def widened(values: Tensor) -> Tensor:
+    """In float32, or in float64 where that is what they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def root_mean_square(values: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from energy.rules import PerLayer, SoftHebb
 from energy.settle import Feedforward
 from energy.stream import stream
 from energy.train.features import Features
+from energy.train.optimizer import SGD
 from energy.train.readout import Course, Linear
 from models import SoftHebbNet
 from tests.benchmarks.tasks import channels_last
@@ -52,7 +53,7 @@ def network() -> Network:
 
 def ours(net: Network, x: Tensor, law: Any) -> Step:
     """One step without labels; the rates are as published, so weights move as they would."""
-    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, fused=True)
+    optimizer = SGD(lr=1.0, momentum=0.0).create(net)
     target = one_hot(torch.zeros(len(x), dtype=torch.long), 10, x.dtype)
 
     def step() -> None:

@@ -63,7 +63,7 @@ def test_products_of_dense_layers_and_of_low_precision() -> None:
     for coupling, low, post in ((Dense(12, 5), x, y), (wide, normal(2, 32, 5, 5), normal(2, 6, 3, 3, seed=5))):
         exact = drawn(coupling).product(low.bfloat16().double(), post.bfloat16().double())  # type: ignore[operator]
         found = coupling.float().product(low.bfloat16(), post.bfloat16())
-        assert found.dtype == torch.float32  # of the weights, as their gradient
+        assert found.dtype == torch.bfloat16  # of the activities; a gradient has that of the weights
         torch.testing.assert_close(found.double(), exact, rtol=2**-6, atol=0.05)
 
 

@@ -1,5 +1,6 @@
 """Optimisers against their update equations, worked out by hand in float64."""
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError
-from energy.couplings import Dense
+from energy.couplings import Convolution, Dense
 from energy.network import Network
 from energy.potentials import Identity, ReLU
 from energy.train.optimizer import SGD, Adam, AdamW, Optimizer, layer_of
@@ -97,6 +98,25 @@ def test_each_layer_can_have_its_rate(network: Network) -> None:
         torch.testing.assert_close(
             before[name] - parameter.detach(), torch.full_like(parameter, rates[layer_of(network)[name]])
         )
+
+
+def test_weights_that_lie_channel_by_channel_take_the_same_steps() -> None:
+    """By another algorithm of torch on the CPU, where its fused one copies them."""
+    network = Network((2, 4, 4))
+    network.add(Convolution(2, 3, 3), ReLU())
+    network.add(Dense(12, 2), Identity())
+    there = copy.deepcopy(network).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    assert not next(there.parameters()).is_contiguous()
+    for net, fused in ((network, True), (there, False)):
+        built = SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1).create(net)
+        assert built.defaults["fused"] == fused
+        for step in range(3):
+            for parameter in net.parameters():
+                start = torch.linspace(-1, 1, parameter.numel()).view(parameter.shape)
+                parameter.grad = start + step + parameter.data
+            built.step()
+    for one, other in zip(network.parameters(), there.parameters(), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-6)
 
 
 def test_layer_rates_must_be_as_many_as_layers(network: Network) -> None:

@@ -60,7 +60,8 @@ def by_hand(
     bound = readout.rise / train.values.shape[1] ** 0.5
     weight = torch.empty(4, train.values.shape[1], dtype=torch.float64)
     bias = torch.empty(4, dtype=torch.float64)
-    weight.uniform_(-bound, bound, generator=stream(seed, "init/readout")).requires_grad_()
+    low = 0.0 if readout.positive else -bound
+    weight.uniform_(low, bound, generator=stream(seed, "init/readout")).requires_grad_()
     bias.uniform_(-bound, bound, generator=stream(seed, "init/readout.bias")).requires_grad_()
     optimizer = torch.optim.Adam([weight, bias], lr=readout.lr, weight_decay=readout.weight_decay, foreach=False)
     for epoch in range(readout.epochs):
@@ -85,9 +86,10 @@ def power_loss(scores: Tensor, labels: Tensor) -> Tensor:
     [
         (Linear(epochs=3, batch_size=10, lr=0.01, dropout=0.0), F.cross_entropy),
         (Linear(epochs=3, batch_size=10, lr=0.01, dropout=0.5, weight_decay=0.1, rise=3.0), F.cross_entropy),
+        (Linear(epochs=1, batch_size=10, lr=0.01, rise=2.0, positive=True), F.cross_entropy),
         (Power(epochs=3, batch_size=10, lr=0.01, exponent=4.5, beta=0.3, dropout=0.25, scaled=False), power_loss),
     ],
-    ids=["plain", "dropout", "power"],
+    ids=["plain", "dropout", "positive", "power"],
 )
 def test_a_linear_read_out_is_the_plain_torch_loop(readout: Linear, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
     train, lines = sample(), list[dict[str, Any]]()
@@ -95,7 +97,7 @@ def test_a_linear_read_out_is_the_plain_torch_loop(readout: Linear, loss: Callab
     weight, bias = by_hand(readout, train, 7, loss)
     torch.testing.assert_close(found.weight, weight, rtol=0, atol=1e-10)
     torch.testing.assert_close(found.bias, bias, rtol=0, atol=1e-10)
-    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    assert [line["epoch"] for line in lines] == [*range(readout.epochs)]
     assert all(0 <= line["train_accuracy"] <= 100 and line["learning_rate"] == 0.01 for line in lines)
 
 
@@ -325,3 +327,14 @@ def test_an_output_layer_that_takes_no_decoder_is_refused(network: Network) -> N
         dense_output(network)
     with pytest.raises(ConfigurationError, match="readout: needs one dense coupling with bias into the output layer"):
         install(network, Decoder(torch.zeros(3, 4), torch.zeros(3)))
+
+
+def test_scores_of_rounded_features_are_not_rounded() -> None:
+    """Features are kept in bfloat16; a fit to them and its scores are those of the same numbers in float32."""
+    train = sample()
+    rounded = Features(train.values.bfloat16(), train.labels)
+    wide = Features(rounded.values.float(), train.labels)
+    options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "rise": 30.0, "positive": True}
+    found, expected = (Linear(**options).fit(one, None, 4, 7, lambda line: None) for one in (rounded, wide))
+    assert torch.equal(found.weight, expected.weight)
+    assert torch.equal(found(rounded.values), expected(wide.values))
