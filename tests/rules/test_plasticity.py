@@ -120,6 +120,19 @@ def test_softkrotov_is_self_contrast_and_something_for_the_winner() -> None:
     close(SoftHebb(variant=Variant.SOFTKROTOV, temperature=0.6).plastic(u, None), contrast + surplus)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_the_first_of_equals_wins_alone(dtype: torch.dtype) -> None:
+    u = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]], dtype=dtype)
+    share = (u.double() / 0.6).softmax(-1)
+    for variant, won in ((Variant.SOFTKROTOV, share), (Variant.SELF_CONTRAST, 1 - share)):
+        expected = -share
+        for row, place in ((0, 1), (1, 0)):
+            expected[row, place] = won[row, place]
+        y = SoftHebb(variant=variant, temperature=0.6).plastic(u, None)
+        assert y.dtype == dtype
+        torch.testing.assert_close(y.double(), expected, rtol=0, atol=4 * torch.finfo(dtype).eps)
+
+
 def test_ranks_by_hand() -> None:
     u = torch.tensor([[0.3, -1.0, 2.0, 0.9], [4.0, 3.0, 2.0, 1.0]], dtype=torch.float64)
     assert ranked(u, 2, 0.4).tolist() == [[0, 0, 1, -0.4], [1, -0.4, 0, 0]]
