@@ -103,7 +103,8 @@ def theirs(names: dict[str, Any]) -> tuple[Any, Callable[[Tensor], None]]:
 def test_six_steps_and_the_features_after_them_are_theirs(demo: dict[str, Any]) -> None:
     """From the same weights, on the same images, in float32."""
     model, step = theirs(demo)
-    net, x = network(), images(6 * BATCH)
+    net: Any = network()
+    x = images(6 * BATCH)
     kernels = [(getattr(model, f"conv{k + 1}").weight, net.edges[k].coupling.weight) for k in range(3)]
     for published, own in kernels:
         own.data.copy_(published.data)

@@ -60,10 +60,11 @@ def test_weights_and_norms_are_histograms_and_filters_are_shown_at_probes(shown:
 
 
 def test_the_configuration_stands_beside_the_result(shown: tuple[Run, Any]) -> None:
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportMissingImports]
+    from tensorboard.plugins.hparams import plugin_data_pb2
 
     _, events = shown
-    data = HParamsPluginData.FromString(events.summary_metadata["_hparams_/session_start_info"].plugin_data.content)
+    kind = plugin_data_pb2.HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue] (a generated module)
+    data = kind.FromString(events.summary_metadata["_hparams_/session_start_info"].plugin_data.content)
     chosen = data.session_start_info.hparams
     assert chosen["optimizer/lr"].number_value == 0.1 and chosen["settler/name"].string_value == "dual_propagation"
     assert chosen["model/sizes"].string_value == "[12]" and "out" not in chosen
