@@ -42,10 +42,10 @@ def test_van_rossum_by_hand() -> None:
 
 
 def test_the_desired_train_is_that_of_the_lab() -> None:
-    assert VanRossum().wanted(3, 0.0) == [0, 1, 1]
-    assert VanRossum().wanted(7, 0.0) == [0, 1, 1, 1, 1, 0, 1]
-    assert VanRossum().wanted(10, 0.0) == [0, 1] * 5
-    assert VanRossum(pattern=[1, 0, 0]).wanted(4, 0.0) == [1, 0, 0, 1]
+    assert VanRossum().wanted(3, 0.0) == (0, 1, 1)
+    assert VanRossum().wanted(7, 0.0) == (0, 1, 1, 1, 1, 0, 1)
+    assert VanRossum().wanted(10, 0.0) == (0, 1) * 5
+    assert VanRossum(pattern=[1, 0, 0]).wanted(4, 0.0) == (1, 0, 0, 1)
 
 
 def test_a_dead_zone_leaves_alone_what_is_on_the_right_side() -> None:
