@@ -174,7 +174,7 @@ class Ridge(Readout, name="ridge"):
 
     @torch.no_grad()
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
-        x = train.values.to(torch.promote_types(train.values.dtype, torch.float32))
+        x = widened(train.values)
         mean = x.mean(0)
         x = x - mean
         y = 2 * F.one_hot(train.labels, classes).to(x.dtype) - 1

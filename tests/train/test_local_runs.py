@@ -16,8 +16,8 @@ from energy.objectives import CrossEntropy, one_hot
 from energy.rules.local import Local
 from energy.train import checkpoint
 from energy.train import fit as page
-from energy.train.evaluate import evaluate, load
-from energy.train.features import features
+from energy.train.evaluate import evaluate, load, predict
+from energy.train.features import features, seen
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
@@ -386,3 +386,16 @@ def test_precisions(make: Maker, precision: str) -> None:
     fit(run)
     assert all(t.isfinite().all() for t in weights(run).values())
     assert weights(run)["couplings.0.filters.weight"].dtype == run.precision.weight
+
+
+def test_the_scores_of_a_read_out_are_not_rounded_with_the_activities(make: Maker) -> None:
+    """In bfloat16, what is tested is the fitted weights on the features in float32."""
+    run = make(precision="bfloat16")
+    fit(run)
+    _, network, _ = load(run.folder)
+    x, _ = run.data.load("cpu", run.seed, torch.bfloat16).test.take(slice(0, 8))
+    found = predict(run, network, x, Ledger()).output
+    dense = network.edges[-1].coupling.filters
+    expected = seen(network, run.settler, x, Ledger()).float() @ dense.weight.T + dense.bias
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
