@@ -21,7 +21,7 @@ from energy.train.features import features, seen
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
-from energy.train.readout import Linear, accuracy
+from energy.train.readout import Linear, accuracy, dense_output
 from energy.train.record import FAILED, READOUT, RECORD
 from energy.train.run import Run
 from energy.train.session import Session
@@ -395,7 +395,8 @@ def test_the_scores_of_a_read_out_are_not_rounded_with_the_activities(make: Make
     _, network, _ = load(run.folder)
     x, _ = run.data.load("cpu", run.seed, torch.bfloat16).test.take(slice(0, 8))
     found = predict(run, network, x, Ledger()).output
-    dense = network.edges[-1].coupling.filters
+    dense = dense_output(network)
+    assert dense.bias is not None
     expected = seen(network, run.settler, x, Ledger()).float() @ dense.weight.T + dense.bias
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
