@@ -77,7 +77,7 @@ class SoftHebb(Plasticity, name="softhebb"):
     def share(self, drive: Tensor) -> Tensor:
         """s = softmax(u/T) over the last axis, float32 or wider."""
         wide = drive.to(torch.promote_types(drive.dtype, torch.float32))
-        return shares(wide, self.temperature)
+        return torch.softmax(wide / self.temperature, -1)
 
     def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
         variant = self.variant
@@ -108,18 +108,15 @@ class SoftHebb(Plasticity, name="softhebb"):
         return share.sum(0) * torch.exp(-bias / self.temperature) - len(share)
 
 
-def shares(drive: Tensor, temperature: float | Tensor) -> Tensor:
-    """softmax(u/T) over the last axis."""
-    return torch.softmax(drive / temperature, -1)
-
-
 def _soft(drive: Tensor, numbers: Tensor) -> Tensor:
     """a + b·s for the winner, the first of equals, and c·s for every other; numbers are T, a, b, c."""
     temperature, start, rise, others = numbers.unbind()
     wide = drive.to(numbers.dtype)
-    share = shares(wide, temperature)
+    top = wide.amax(-1, keepdim=True)
     places = torch.arange(drive.shape[-1], dtype=wide.dtype, device=drive.device)
-    winner = torch.where(wide == wide.amax(-1, keepdim=True), places, math.inf).amin(-1, keepdim=True)
+    winner = torch.where(wide == top, places, math.inf).amin(-1, keepdim=True)
+    weights = torch.exp((wide - top) / temperature)  # softmax by hand: it and the winner share the search for the top
+    share = weights / weights.sum(-1, keepdim=True)
     return torch.where(places == winner, start + rise * share, others * share).to(drive.dtype)
 
 
