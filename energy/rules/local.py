@@ -106,8 +106,8 @@ class Local(Rule):
             raise ConfigurationError(f"rule={self.label}: no layer of this network learns; are all of them frozen?")
         return max(layers)
 
-    def opened(self, network: Network, settled: Settled) -> Iterator[Learnt]:
-        """The edges that have a rule, opened, from the bottom up.
+    def opened(self, network: Network, settled: Settled, *, learning: bool = False) -> Iterator[Learnt]:
+        """The edges that have a rule, or of them those that learn, opened, from the bottom up.
 
         Raises TypeError for a settling that did not keep the activity of every layer.
         """
@@ -116,18 +116,17 @@ class Local(Rule):
         states = (settled.x, *settled.mean)
         for edge in network.edges[: len(settled.points)]:
             rule = self.of(network, edge.target)
-            if rule is not None:
+            if rule is not None and (self._learns(network, edge) or not learning):
                 drive = _drive(network, settled, states, edge.target)
                 point = settled.points[edge.index]
                 yield Learnt(edge, rule, edge.coupling.filtered(states[edge.source], drive, point))
 
     def learnt(self, network: Network, settled: Settled) -> Iterator[Learnt]:
-        """Those of them that learn, entered into the ledger."""
-        for one in self.opened(network, settled):
-            if self._learns(network, one.edge):
-                for _ in range(1 if one.rule.norm == 2 else 2):  # any other norm measures the drives anew
-                    settled.ledger.apply("products", one.edge.multiply_adds, len(settled.x))
-                yield one
+        """Those that learn, entered into the ledger."""
+        for one in self.opened(network, settled, learning=True):
+            for _ in range(1 if one.rule.norm == 2 else 2):  # any other norm measures the drives anew
+                settled.ledger.apply("products", one.edge.multiply_adds, len(settled.x))
+            yield one
 
     def _learns(self, network: Network, edge: Edge) -> bool:
         learnt = any(parameter.requires_grad for parameter in edge.coupling.parameters())

@@ -1,11 +1,11 @@
 """SoftHebb: soft competition for the right to learn.
 
 Neurons of a place hold s = softmax(u/T), the minimiser of the energy T Σ s ln s − ⟨s, u⟩ on the simplex, whose minimum
-is E*(u) = −T·logsumexp(u/T). Since −∂E*/∂W = s xᵀ exactly, `soft` descends E* on the sphere ‖w_k‖ = 1. `hard` is T → 0,
-E* = −max u: spherical k-means. `self_contrast` descends T·logsumexp(u/T) − max u ≥ 0, the free state against the
-layer's own winner. `softkrotov`, which the published deep networks learn by, turns the sign of every loser; its y is
-the gradient of no function of the drives: y = (onehot − s) + (2 s_winner − 1)·onehot, of which the first part is
-`self_contrast`.
+is E*(u) = −T·logsumexp(u/T). Since −∂E*/∂W = s xᵀ exactly, `soft` descends E* on the sphere ‖w_k‖ = 1. `sparse` holds
+the minimiser of T/2 Σ s² − ⟨s, u⟩ instead. `hard` is T → 0, E* = −max u: spherical k-means. `self_contrast` descends
+T·logsumexp(u/T) − max u ≥ 0, the free state against the layer's own winner. `softkrotov`, which the published deep
+networks learn by, turns the sign of every loser; its y is the gradient of no function of the drives:
+y = (onehot − s) + (2 s_winner − 1)·onehot, of which the first part is `self_contrast`.
 
 With a bias b_k = T·ln of a prior, Δb follows the share of the data a neuron takes. Source: Moraitis et al., Neuromorph.
 Comput. Eng. 2 (2022) 044017; Journé et al., ICLR 2023 (arXiv:2209.11883)."""
@@ -29,6 +29,7 @@ class Variant(enum.Enum):
     """What a neuron learns with, s being its share of the competition."""
 
     SOFT = "s"
+    SPARSE = "the sparsemax of u/T, which is zero for most"
     SOFTKROTOV = "s for the winner, −s for every other"
     HARD = "1 for the winner, 0 for every other"
     HARDKROTOV = "1 for the winner, −push for the one ranked `rank`"
@@ -37,7 +38,7 @@ class Variant(enum.Enum):
 
 
 # what the winner and the others learn with: a + b·s and c·s
-SOFT: Final = {Variant.SOFT: (0, 1, 1), Variant.SOFTKROTOV: (0, 1, -1), Variant.SELF_CONTRAST: (1, -1, -1)}
+SIGNED: Final = {Variant.SOFTKROTOV: (0, 1, -1), Variant.SELF_CONTRAST: (1, -1, -1)}
 
 
 class SoftHebb(Plasticity, name="softhebb"):
@@ -63,6 +64,9 @@ class SoftHebb(Plasticity, name="softhebb"):
     def energy(self, drive: Tensor) -> Tensor:
         if self.variant is Variant.SOFT:
             return -self._free(drive)
+        if self.variant is Variant.SPARSE:
+            s = sparsemax(drive / self.temperature)
+            return self.temperature / 2 * s.square().sum(-1) - (s * drive).sum(-1)
         if self.variant is Variant.HARD:
             return -drive.amax(-1)
         if self.variant is Variant.SELF_CONTRAST:
@@ -75,9 +79,9 @@ class SoftHebb(Plasticity, name="softhebb"):
         return self.temperature * torch.logsumexp(drive / self.temperature, -1)
 
     def share(self, drive: Tensor) -> Tensor:
-        """s = softmax(u/T) over the last axis, float32 or wider."""
-        wide = drive.to(torch.promote_types(drive.dtype, torch.float32))
-        return torch.softmax(wide / self.temperature, -1)
+        """s = softmax(u/T) over the last axis, or its sparsemax for `sparse`; float32 or wider."""
+        wide = drive.to(torch.promote_types(drive.dtype, torch.float32)) / self.temperature
+        return sparsemax(wide) if self.variant is Variant.SPARSE else torch.softmax(wide, -1)
 
     def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
         variant = self.variant
@@ -87,7 +91,9 @@ class SoftHebb(Plasticity, name="softhebb"):
             return ranked(drive, self.rank, self.push)
         if variant is Variant.HARD:
             return torch.zeros_like(drive).scatter_(-1, drive.max(-1, keepdim=True).indices, 1)
-        return _SOFT((drive, constants((self.temperature, *SOFT[variant]), drive)))
+        if variant in SIGNED:
+            return _SIGNED((drive, constants((self.temperature, *SIGNED[variant]), drive)))
+        return self.share(drive).to(drive.dtype)
 
     def competing(self, u: Tensor, opened: Filtered) -> Tensor:
         if self.normalised:
@@ -108,7 +114,7 @@ class SoftHebb(Plasticity, name="softhebb"):
         return share.sum(0) * torch.exp(-bias / self.temperature) - len(share)
 
 
-def _soft(drive: Tensor, numbers: Tensor) -> Tensor:
+def _signed(drive: Tensor, numbers: Tensor) -> Tensor:
     """a + b·s for the winner, the first of equals, and c·s for every other; numbers are T, a, b, c."""
     temperature, start, rise, others = numbers.unbind()
     wide = drive.to(numbers.dtype)
@@ -120,7 +126,20 @@ def _soft(drive: Tensor, numbers: Tensor) -> Tensor:
     return torch.where(places == winner, start + rise * share, others * share).to(drive.dtype)
 
 
-_SOFT = Kernel(_soft)
+_SIGNED = Kernel(_signed)
+
+
+def sparsemax(z: Tensor) -> Tensor:
+    """The nearest point of the simplex to z over the last axis, max(z − τ, 0) with τ such that it sums to 1.
+
+    Source: Martins & Astudillo, ICML 2016 (arXiv:1602.02068), section 2.
+    """
+    z = z - z.amax(-1, keepdim=True)
+    falling = z.sort(-1, descending=True).values
+    above = falling.cumsum(-1) - 1
+    counts = torch.arange(1, z.shape[-1] + 1, dtype=z.dtype, device=z.device)
+    last = (counts * falling > above).sum(-1, keepdim=True) - 1  # those above τ come first; the greatest always is
+    return (z - above.gather(-1, last) / (last + 1)).clamp_min(0)
 
 
 def margin(drive: Tensor, rank: int, push: float) -> Tensor:

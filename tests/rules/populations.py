@@ -111,11 +111,22 @@ def plastic(rule: SoftHebb, u: Tensor) -> Tensor:
     won = (rank == 0).double()
     return {
         Variant.SOFT: share,
+        Variant.SPARSE: projected(u / rule.temperature),
         Variant.SOFTKROTOV: share * (2 * won - 1),
         Variant.HARD: won,
         Variant.HARDKROTOV: won - rule.push * (rank == rule.rank - 1).double(),
         Variant.SELF_CONTRAST: won - share,
     }[rule.variant]
+
+
+def projected(z: Tensor) -> Tensor:
+    """The nearest point of the simplex: τ of max(z − τ, 0) by bisection."""
+    low, high = z.amin(-1, keepdim=True) - 1, z.amax(-1, keepdim=True)
+    for _ in range(200):
+        middle = (low + high) / 2
+        over = (z - middle).clamp_min(0).sum(-1, keepdim=True) > 1
+        low, high = torch.where(over, middle, low), torch.where(over, high, middle)
+    return (z - high).clamp_min(0)
 
 
 def dual(weight: Tensor, norm: float) -> Tensor:
