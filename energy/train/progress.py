@@ -45,9 +45,9 @@ def say(show: bool, text: str) -> None:
 def epoch_line(title: str, line: Mapping[str, Any], epochs: int) -> str:
     """The line of a finished epoch."""
     parts = [f"{title}: epoch {line['epoch'] + 1}/{epochs}"]
-    if "units" not in line or line["train_accuracy"] is not None:
+    if line["train_accuracy"] is not None:  # nothing is scored where the output does not learn
         parts.append(f"objective {_number(line['train_objective'], 4)}")
-        parts.append(f"accuracy {_number(line['train_accuracy'], 2)} %")
+        parts.append(f"accuracy {line['train_accuracy']:.2f} %")
     for layer, found in line.get("units", {}).items():
         parts.append(f"{layer} norm {found['norm']:.2f}")
     if line["validation_accuracy"] is not None:

@@ -127,6 +127,15 @@ def test_the_record_speaks_of_populations_and_not_of_an_output_that_does_not_lea
     assert "conv1 norm" in said and "read-out, epoch 3" in said and "accuracy not finite" not in said
 
 
+def test_an_epoch_without_a_probe_says_nothing_of_what_was_not_measured(
+    make: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(make(train={"epochs": 2, "progress": True, "probe_every": 2}))
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert "conv1 norm" in first
+    assert "epoch 2/2" in second and not {"objective", "accuracy", "norm"} & set(second.split())
+
+
 def test_a_read_out_in_between_scores_the_layers_on_the_validation_split(make: Maker) -> None:
     run = make(train={"epochs": 3, "weights": "best"}, readout={"every": 2})
     result = fit(run)
