@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from energy.study.bench import Price
+from energy.study.results import validated
 from energy.study.statistics import markdown, plus_minus, summary
 
 HEAD: Final = (
@@ -41,7 +42,7 @@ def row(label: str, found: Mapping[str, Any], price: Price) -> dict[str, Any]:
         "label": label,
         "settler": found["settler"],
         "test_accuracy": _over([result["test_accuracy"] for result in results]),
-        "validation_accuracy": _over([result["validation_accuracy"] for result in results]),
+        "validation_accuracy": _over([validated(result) for result in results]),
         **{
             f"cosine_{what}_{when}": _over([angle[f"cosine_{what}"] for angle in found[when]])
             for what in ("worst", "whole")

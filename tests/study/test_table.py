@@ -72,6 +72,17 @@ def test_the_row_of_a_cell(paper: Path, runs: Path) -> None:
     assert cells[8:] == ["a" * 10, "A processor", "2.13.0"]
 
 
+def test_what_was_validated_is_what_the_run_ends_with(tmp_path: Path) -> None:
+    """Of a read-out where one was fitted, and of the network otherwise."""
+    lines = []
+    for name, of_read_out in (("plain", {}), ("read", {"readout_validation_accuracy": 93.25})):
+        (tmp_path / name).mkdir()
+        result = {**_result(0, 90.0, title=name), **of_read_out}
+        (tmp_path / name / "result.json").write_text(json.dumps(result))
+        lines = collect(tmp_path / "results.csv", [tmp_path / name])
+    assert [line["validation_accuracy_percent"] for line in lines] == ["91.0000", "93.2500"]
+
+
 def test_where_nothing_was_run_or_published_nothing_is_claimed(paper: Path) -> None:
     text = table(paper)
     assert "not run" in next(line for line in text.splitlines() if line.startswith("| mnist_dp"))
