@@ -65,7 +65,7 @@ class SoftHebb(Plasticity, name="softhebb"):
         if self.variant is Variant.SOFT:
             return -self._free(drive)
         if self.variant is Variant.SPARSE:
-            s = sparsemax(drive / self.temperature)
+            s = self.share(drive)
             return self.temperature / 2 * s.square().sum(-1) - (s * drive).sum(-1)
         if self.variant is Variant.HARD:
             return -drive.amax(-1)
