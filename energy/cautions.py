@@ -1,0 +1,36 @@
+"""Cautions: warnings of what would otherwise go wrong in silence, each with its cure.
+
+    with strict():
+        rule.learn(network, settler, x, target, objective)      # the first caution is raised
+
+A caution is one line that names the field or layer, the value, and what to do. It never changes a result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_strict: ContextVar[bool] = ContextVar("strict", default=False)
+
+
+class Caution(UserWarning):
+    """A result that stands, and that its user should look at; raised in place of warned within `strict`."""
+
+
+@contextmanager
+def strict(on: bool = True) -> Iterator[None]:
+    """Raise every caution while the context lasts; with `on` false, warn of it."""
+    token = _strict.set(on)
+    try:
+        yield
+    finally:
+        _strict.reset(token)
+
+
+def caution(text: str, *, stacklevel: int = 2) -> None:
+    """Warn with one line of `text`, as said by the caller `stacklevel` frames up; raise `Caution` within `strict`."""
+    if _strict.get():
+        raise Caution(text)
+    warnings.warn(text, Caution, stacklevel=stacklevel + 1)
