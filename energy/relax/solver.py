@@ -27,8 +27,10 @@ class Outcome(enum.Enum):
 @dataclass(frozen=True)
 class Solution:
     """Where a solve ended. `steps` and `residual` are per sample: (B,); the residual is the largest relative change
-    that a response would still make to a layer, NaN where convergence was not asked for. `layer` names the first layer
-    that diverged.
+    that a response would still make to a layer, NaN where convergence was not asked for, and then no sample counts as
+    converged. `layer` names the first layer that diverged; `lost` says of each tensor whether it did, (tensors,), where
+    the device has not been asked. `output` is the activity of the output layer, each sample's from the check at which
+    it first reached the tolerance: it does not depend on which samples settle beside it.
     """
 
     state: State
@@ -37,10 +39,15 @@ class Solution:
     residual: Tensor
     converged: Tensor
     layer: str = ""
+    output: Tensor | None = None
+    lost: Tensor | None = None
 
     def __str__(self) -> str:
         at = f" ({self.layer})" if self.layer else ""
-        share = f"{int(self.converged.sum())} of {len(self.converged)} samples converged"
+        if bool(self.residual.isnan().all()) and not self.layer:
+            share = "residual not measured"
+        else:
+            share = f"{int(self.converged.sum())} of {len(self.converged)} samples converged"
         return f"{self.outcome.name.lower()}{at}: {self.outcome.value}; {int(self.steps.max())} steps, {share}"
 
 
@@ -54,11 +61,11 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, keep: bool = Tru
 
 
 def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Solution:
-    batch = len(problem.x)
+    batch, top = len(problem.x), problem.depth - 1
     steps = torch.full((batch,), relax.max_steps, device=problem.x.device)
     residual = torch.full((batch,), torch.nan, device=problem.x.device)
-    converged = torch.zeros(batch, dtype=torch.bool, device=problem.x.device)
-    outcome, layer, memory, taken = Outcome.FIXED, "", None, 0
+    converged = reached = torch.zeros(batch, dtype=torch.bool, device=problem.x.device)
+    outcome, layer, memory, taken, output, lost = Outcome.FIXED, "", None, 0, None, None
     problem.closing = not keep and relax.max_steps == 1 and not relax.tolerance
     for taken in range(1, relax.max_steps + 1):
         before = state
@@ -67,16 +74,25 @@ def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Sol
             residual, blown = _look(relax.residual(problem, before, state), state)
             steps = torch.where((residual <= relax.tolerance) & ~converged, taken, steps)
             converged = residual <= relax.tolerance
-            outcome, layer = _verdict(problem, converged, blown)
+            output = _kept(output, state[top], reached)
+            reached = reached | converged
+            outcome, layer = _verdict(problem, converged, blown.any(1))
             if outcome is not Outcome.BUDGET:
                 break
-    if outcome is Outcome.FIXED and relax.max_steps > 1 and problem.x.device.type == "cpu":
-        # on another device the look would wait for it, and a fixed number of steps is how one asks not to
-        ended, layer = _verdict(problem, converged, ~(state.norms() < BLOWN_UP))
-        outcome = ended if ended is Outcome.DIVERGED else outcome
+    if outcome is Outcome.FIXED and relax.max_steps > 1:
+        lost = ~(state.norms() < BLOWN_UP).all(1)
+        if lost.device.type == "cpu":  # elsewhere the look would wait, and a fixed number of steps is how one asks not to
+            ended, layer = _verdict(problem, converged, lost)
+            outcome, lost = ended if ended is Outcome.DIVERGED else outcome, None
     problem.closing = False
     problem.ledger.sweeps[problem.phase] += taken
-    return Solution(state, outcome, steps.clamp(max=taken), residual, converged, layer)
+    output = state[top] if output is None else output
+    return Solution(state, outcome, steps.clamp(max=taken), residual, converged, layer, output, lost)
+
+
+def _kept(held: Tensor | None, now: Tensor, reached: Tensor) -> Tensor:
+    """The output as it is now, and as it was held of the samples that had reached the tolerance before."""
+    return now if held is None else torch.where(reached.view(-1, *[1] * (now.ndim - 1)), held, now)
 
 
 def _look(change: State, state: State) -> tuple[Tensor, Tensor]:
@@ -88,8 +104,8 @@ def _look(change: State, state: State) -> tuple[Tensor, Tensor]:
 
 
 def _verdict(problem: Problem, converged: Tensor, blown: Tensor) -> tuple[Outcome, str]:
-    """How things stand, and the first layer that has blown up in any sample; one read of the device."""
-    done, *lost = torch.cat((converged.all()[None], blown.any(1))).tolist()
+    """How things stand, and the first layer that has `blown` up, (tensors,); one read of the device."""
+    done, *lost = torch.cat((converged.all()[None], blown)).tolist()
     if any(lost):
         return Outcome.DIVERGED, problem.name(lost.index(True))
     return Outcome.CONVERGED if done else Outcome.BUDGET, ""

@@ -46,7 +46,7 @@ class Contrast(Rule, name="contrast"):
     ) -> Settled:
         network.zero_grad()
         x, ledger = laid_out(x), ledger or Ledger()
-        harvest = Products(network, x, settler.gamma, ledger, -1 / max(len(x), 1))
+        harvest = Products(network, x, ledger, -1 / max(len(x), 1))
         settled = settler.deliver(network, x, target, objective, ledger, to=harvest)
         if harvest.complete:
             self.write(network, harvest.update)
@@ -60,8 +60,8 @@ class Products:
     edge needs them any more.
     """
 
-    def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, scale: float) -> None:
-        self.network, self.x, self.gamma, self.ledger, self.scale = network, x, gamma, ledger, scale
+    def __init__(self, network: Network, x: Tensor, ledger: Ledger, scale: float, gamma: float = 0.0) -> None:
+        self.network, self.x, self.ledger, self.scale, self.gamma = network, x, ledger, scale, gamma
         self.means: dict[int, Tensor] = {}
         self.deltas: dict[int, Tensor | None] = {}
         self.edges: dict[int, Gradients] = {}
@@ -116,7 +116,7 @@ def contrast(settled: Settled, network: Network, scale: float) -> list[Tensor]:
 
 @contrast.register
 def _(settled: SettledDyad, network: Network, scale: float) -> list[Tensor]:
-    products = Products(network, settled.x, settled.gamma, settled.ledger, scale)
+    products = Products(network, settled.x, settled.ledger, scale, settled.gamma)
     settled.give(products)
     return products.update
 

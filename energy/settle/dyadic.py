@@ -16,6 +16,7 @@ from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
+from energy.relax.contraction import hold
 from energy.relax.dyad import ClampedDyad, Dyad, Form, HeldDyad
 from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
@@ -39,6 +40,7 @@ class Dyadic(Settler):
     beta: float = 0.1
     form: Form = Form.ADJOINT
     hold: bool = False
+    keep_contracting: float = 0.0
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2))
     feedback: Feedback = field(default_factory=Tied)
 
@@ -46,9 +48,12 @@ class Dyadic(Settler):
         super().__post_init__()
         require(0 <= self.alpha <= 1, self, "alpha", "in [0, 1]")
         require(abs(self.beta) < float("inf"), self, "beta", "finite")
+        require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
 
     def wire(self, network: Network, *, seed: int = 0) -> None:
         self.feedback.wire(network, seed=seed)
+        if self.keep_contracting:
+            hold(network)
 
     def admit(self, objective: Objective) -> None:
         plus = self.form.plus(self.alpha)
@@ -77,9 +82,12 @@ class Dyadic(Settler):
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, to: Harvest | None
     ) -> Settled:
         checked(network, x, target, objective)
+        if self.keep_contracting and self.gamma:
+            hold(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
         dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
         handed: list[int] = []
         if to is not None:
+            to.gamma = dyad.gamma
 
             def hand(state: State, layer: int) -> None:
                 to.take(layer, dyad.mean(state, layer), dyad.delta(state, layer), dyad.points, dyad.spreads)
@@ -98,7 +106,7 @@ class Dyadic(Settler):
             points=dyad.points,
             mean=State(states[: dyad.depth]),
             delta=list(states[dyad.depth :]),
-            gamma=self.gamma,
+            gamma=dyad.gamma,
         )
 
     def nudge(
@@ -117,7 +125,7 @@ class Dyadic(Settler):
         return (HeldDyad if self.hold else self.replicas)(
             free.network,
             free.x,
-            self.gamma,
+            free.gamma,
             free.ledger,
             objective=objective,
             target=target,

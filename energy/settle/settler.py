@@ -13,6 +13,7 @@ from energy.component import Component, require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
+from energy.relax.contraction import contraction
 from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
@@ -35,7 +36,9 @@ class Settled:
 
 
 class Harvest(Protocol):
-    """Who takes the layers of a dyad as they come to rest, from the output down."""
+    """Who takes the layers of a dyad as they come to rest, from the output down; `gamma` is set before the first."""
+
+    gamma: float
 
     def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any], spreads: dict[int, Any]) -> None:
         """(m, δ) of a layer that will not change any more; of the edges their `points`, and δ of the target where it
@@ -85,6 +88,11 @@ class Prediction:
 
     output: Tensor
     solution: Solution | None = None
+
+    @property
+    def alone(self) -> Tensor:
+        """The output that each sample has where its own solve ends, whichever samples settle beside it."""
+        return self.output if self.solution is None or self.solution.output is None else self.solution.output
 
 
 class Settler(Component):
@@ -141,6 +149,11 @@ class Settler(Component):
         _, state, solution = self.free(network, x, ledger or Ledger())
         return Prediction(state[-1], solution)
 
+    def gain(self, network: Network) -> float:
+        """The feedback gain at which `network` is settled: γ, or less where its contraction is held."""
+        held = contraction(network)
+        return self.gamma if held is None or not self.gamma else self.gamma * float(held.scale)
+
     def value(self, objective: Objective, found: Settled | Prediction, target: Tensor) -> Tensor:
         """What is descended, of each sample: (B,). The objective, unless the method has an error of its own."""
         return objective.value(found.output, target)
@@ -166,7 +179,7 @@ class Settler(Component):
         """The free problem, its state, and how its solve ended (None at γ = 0, where the bottom-up pass is the
         equilibrium).
         """
-        problem = Single(network, x, self.gamma, ledger, "free")
+        problem = Single(network, x, self.gain(network), ledger, "free")
         state = problem.start()
         if self.gamma == 0:
             require_finite(network, x, state)

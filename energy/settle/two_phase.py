@@ -17,6 +17,7 @@ from energy.component import ConfigurationError, require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
+from energy.relax.contraction import hold
 from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
@@ -38,11 +39,17 @@ class Phases(Settler):
     """Settle freely, then once for each perturbed phase, always restarting from the free state."""
 
     gamma: float = 1.0
+    keep_contracting: float = 0.0
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-3))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.gamma > 0, self, "gamma", "in (0, 1]: without feedback a nudge moves no layer but the output")
+        require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
+
+    def wire(self, network: Network, *, seed: int = 0) -> None:
+        if self.keep_contracting:
+            hold(network)
 
     @torch.no_grad()
     def settle(
@@ -50,6 +57,8 @@ class Phases(Settler):
     ) -> Settled:
         checked(network, x, target, objective)
         ledger = ledger or Ledger()
+        if self.keep_contracting:
+            hold(network).scale_weights(network, x, self.gamma, self.keep_contracting)
         free, state, solution = self.free(network, x, ledger)
         assert solution is not None
         solutions: dict[str, Solution] = {"free": solution}
@@ -66,7 +75,7 @@ class Phases(Settler):
             solutions=solutions,
             points=free.points,
             phases=phases,
-            factors=self.factors(network),
+            factors=self.factors(network, free.gamma),
         )
 
     def problems(
@@ -79,12 +88,12 @@ class Phases(Settler):
         error = objective.gradient(state[-1], target) if problem.network.readout(problem.depth) else None
         return Phase(state=state, weight=weight, points=problem.points, error=error)
 
-    def factors(self, network: Network) -> list[float]:
+    def factors(self, network: Network, gamma: float) -> list[float]:
         """E_γ weighs layer k by γ^(k−1), so the contrast of an edge into it does too, and the output's error arrives so
         weighted.
         """
         top = network.output.depth
-        return [self.gamma ** (network.depth(edge.target) - top) for edge in network.edges]
+        return [gamma ** (network.depth(edge.target) - top) for edge in network.edges]
 
 
 class TwoPhase(Phases, name="two_phase"):
@@ -114,7 +123,7 @@ class TwoPhase(Phases, name="two_phase"):
             return Single(
                 free.network,
                 free.x,
-                self.gamma,
+                free.gamma,
                 free.ledger,
                 name,
                 beta=beta,
@@ -143,7 +152,7 @@ class Clamping(Phases):
     def hold(self, free: Single, value: Tensor, name: str) -> Single:
         if free.network.readout(free.depth):
             raise ConfigurationError(f"{self.label}: an output outside the dynamics (feedback=False) cannot be clamped")
-        return Single(free.network, free.x, self.gamma, free.ledger, name, clamp=value.to(free.x.dtype))
+        return Single(free.network, free.x, free.gamma, free.ledger, name, clamp=value.to(free.x.dtype))
 
 
 class TwoPhaseContrastiveHebbian(Clamping, name="two_phase_contrastive_hebbian"):

@@ -1,5 +1,6 @@
 """Scoring: settle the free phase as training did, compare with the labels, change nothing."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +38,11 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
     classes, dtype = network.output.shape[-1], run.precision.activity
     for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
         prediction = predict(run, network, x.to(dtype), tally.ledger)
-        target = one_hot(labels, classes, prediction.output.dtype)
+        output = prediction.alone  # a score must not depend on how the images are batched
+        target = one_hot(labels, classes, output.dtype)
         solutions = {} if prediction.solution is None else {"free": prediction.solution}
-        objective = run.settler.value(run.objective, prediction, target)
-        tally.add(objective, run.objective.predict(prediction.output), labels, solutions)
+        objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
+        tally.add(objective, run.objective.predict(output), labels, solutions)
     objective_mean, accuracy = tally.quality()
     return {
         "objective": objective_mean,

@@ -1,0 +1,119 @@
+"""The loop gain: what is left of a disturbance after one trip up and down while no unit is at a bound.
+
+With ρ the spectral radius of the linearised response of all layers at once, s ← f(J(s)) at feedback gain γ, every f′
+taken at its greatest value, the loop gain is ρ². On a chain ρ² = γρ₀², ρ₀ being that at γ = 1 (Young's theorem). Below
+1 there is one equilibrium for every input, and a Gauss–Seidel sweep contracts by ρ² or faster. Above 1 activity can
+feed itself until units stand at their bounds, where no gradient passes.
+
+J at feedback gain γ is similar to the symmetric S with γ^(span/2) on either direction of an edge, so ‖Sv‖²/‖v‖² rises to
+ρ² under v ← Sv. One sample is enough, since weights do not depend on the sample, and pooling and curved couplings are
+linearised at the activity of that sample.
+
+Source: Young 1971 (consistently ordered matrices); Liu & Chen 2026 (feedback scaled to lower the spectral radius)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from energy.network import Network
+from energy.state import State
+from energy.stream import stream
+
+FIRST: Final = 20  # steps of an iteration that begins anywhere
+TINY: Final = 1e-30
+
+class Contraction(nn.Module):
+    """A running estimate of a network's loop gain, by which its feedback or its weights are held back.
+
+    `scale`, which multiplies γ, and the vector of the iteration are buffers: they go with the weights, and evaluation
+    settles at the gain that training ended with."""
+
+    scale: Tensor
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        for k, tensor in enumerate(start(network)):
+            self.register_buffer(f"vector{k}", tensor)
+
+    @torch.no_grad()
+    def gain(self, network: Network, x: Tensor, gamma: float) -> Tensor:
+        """ρ² at weights that have moved a little since the last call: one step of the iteration, and 20 at first."""
+        states, gain = (x[:1], *network.activity(x[:1])), self.scale
+        vector = [self.get_buffer(f"vector{k}") for k in range(len(network.layers))]
+        for _ in range(1 if int(self.steps) else FIRST):
+            gain, vector = trip(network, states, vector, gamma)
+        for k, tensor in enumerate(vector):
+            self.get_buffer(f"vector{k}").copy_(tensor)
+        self.steps += 1
+        return gain
+
+    def scale_feedback(self, network: Network, x: Tensor, gamma: float, bound: float) -> None:
+        """Hold ρ² ≤ `bound` by γ ← γ·min(1, bound/ρ²): exact on a chain, where ρ² is proportional to γ."""
+        self.scale.copy_((bound / self.gain(network, x, gamma).clamp_min(TINY)).clamp_max(1.0))
+
+    @torch.no_grad()
+    def scale_weights(self, network: Network, x: Tensor, gamma: float, bound: float) -> None:
+        """Hold ρ² ≤ `bound` by W ← W·min(1, √(bound/ρ²)) on the edges that carry feedback."""
+        factor = (bound / self.gain(network, x, gamma).clamp_min(TINY)).clamp_max(1.0).sqrt()
+        for edge in network.edges:
+            weight = getattr(edge.coupling, "weight", None)
+            if edge.gain(gamma) and isinstance(weight, Tensor):
+                weight.mul_(factor.to(weight.dtype))
+
+
+def start(network: Network) -> list[Tensor]:
+    """A vector for every layer, of one sample, drawn from a stream of its own; positive, as the slowest mode mostly is
+    where activity is."""
+    like = next(network.parameters()).detach()
+    generator = stream(0, "contraction")
+    drawn = [torch.rand((1, *layer.shape), generator=generator, dtype=torch.float64) for layer in network.layers]
+    return [tensor.to(like.device, like.dtype) for tensor in drawn]
+
+
+@torch.no_grad()
+def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps: int = FIRST) -> Tensor:
+    """ρ² at the first sample of `x` (B, *input shape) and of its activity `state`: a tensor of one number, approached
+    from below in `steps` applications of every coupling up and down to one sample."""
+    gain, vector = x.new_zeros(()), start(network)
+    for _ in range(steps):
+        gain, vector = trip(network, (x[:1], *(t[:1] for t in state)), vector, gamma)
+    return gain
+
+
+def trip(network: Network, states: Sequence[Tensor], vector: list[Tensor], gamma: float) -> tuple[Tensor, list[Tensor]]:
+    """‖Sv‖²/‖v‖² and Sv/‖Sv‖ of a vector with one tensor a layer; zero where no edge carries feedback."""
+    onward = [torch.zeros_like(tensor) for tensor in vector]
+    for edge in network.edges:
+        gain = edge.gain(gamma) * _slope(network, edge.source) * _slope(network, edge.target)
+        if gain:
+            below, above = edge.source - 1, edge.target - 1
+            point = edge.coupling.linearise(states[edge.source].to(vector[below].dtype))[1]
+            onward[above] += edge.coupling.tangent(vector[below], point) * gain**0.5
+            onward[below] += edge.coupling.adjoint(vector[above], point) * gain**0.5
+    size, before = (sum(t.double().square().sum() for t in some) for some in (onward, vector))
+    root = size.sqrt().clamp_min(TINY)
+    return size / before, [(tensor / root).to(tensor.dtype) for tensor in onward]
+
+
+def _slope(network: Network, layer: int) -> float:
+    """The greatest f′ of a layer's units."""
+    return getattr(network.layers[layer - 1].potential, "lipschitz", 1.0)
+
+
+def contraction(network: Network) -> Contraction | None:
+    """The one that holds the feedback gain of `network`; None where nothing does."""
+    found = getattr(network, "contraction", None)
+    return found if isinstance(found, Contraction) else None
+
+
+def hold(network: Network) -> Contraction:
+    """The same, put there where there is none yet."""
+    if (found := contraction(network)) is None:
+        network.add_module("contraction", found := Contraction(network))
+    return found
