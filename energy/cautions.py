@@ -8,11 +8,12 @@ A caution is one line that names the field or layer, the value, and what to do. 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 _strict: ContextVar[bool] = ContextVar("strict", default=False)
+_told: ContextVar[Callable[[str], object] | None] = ContextVar("told", default=None)
 
 
 class Caution(UserWarning):
@@ -29,8 +30,21 @@ def strict(on: bool = True) -> Iterator[None]:
         _strict.reset(token)
 
 
+@contextmanager
+def told(to: Callable[[str], object]) -> Iterator[None]:
+    """Give the text of every caution `to` a function, in place of warning, while the context lasts."""
+    token = _told.set(to)
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
 def caution(text: str, *, stacklevel: int = 2) -> None:
     """Warn with one line of `text`, as said by the caller `stacklevel` frames up; raise `Caution` within `strict`."""
     if _strict.get():
         raise Caution(text)
-    warnings.warn(text, Caution, stacklevel=stacklevel + 1)
+    if (listener := _told.get()) is not None:
+        listener(text)
+    else:
+        warnings.warn(text, Caution, stacklevel=stacklevel + 1)

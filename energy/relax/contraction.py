@@ -5,9 +5,9 @@ taken at its greatest value, the loop gain is ρ². On a chain ρ² = γρ₀²,
 1 there is one equilibrium for every input, and a Gauss–Seidel sweep contracts by ρ² or faster. Above 1 activity can
 feed itself until units stand at their bounds, where no gradient passes.
 
-J at feedback gain γ is similar to the symmetric S with γ^(span/2) on either direction of an edge, so ‖Sv‖²/‖v‖² rises to
-ρ² under v ← Sv. One sample is enough, since weights do not depend on the sample, and pooling and curved couplings are
-linearised at the activity of that sample.
+J at feedback gain γ is similar to the symmetric S with γ^(span/2) on either direction of an edge, so ‖Sv‖²/‖v‖² rises
+to ρ² under v ← Sv. One sample is enough, since weights do not depend on the sample; pooling and curved couplings are
+linearised at its activity.
 
 Source: Young 1971 (consistently ordered matrices); Liu & Chen 2026 (feedback scaled to lower the spectral radius)."""
 
@@ -25,6 +25,7 @@ from energy.stream import stream
 
 FIRST: Final = 20  # steps of an iteration that begins anywhere
 TINY: Final = 1e-30
+
 
 class Contraction(nn.Module):
     """A running estimate of a network's loop gain, by which its feedback or its weights are held back.
@@ -77,13 +78,14 @@ def start(network: Network) -> list[Tensor]:
 
 
 @torch.no_grad()
-def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps: int = FIRST) -> Tensor:
-    """ρ² at the first sample of `x` (B, *input shape) and of its activity `state`: a tensor of one number, approached
-    from below in `steps` applications of every coupling up and down to one sample."""
+def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps: int = FIRST) -> tuple[float, str]:
+    """ρ² at the first sample of `x` (B, *input shape) and of its activity `state`, and the layer where most of the
+    slowest mode lies. Approached from below in `steps` applications of every coupling up and down to one sample."""
     gain, vector = x.new_zeros(()), start(network)
     for _ in range(steps):
         gain, vector = trip(network, (x[:1], *(t[:1] for t in state)), vector, gamma)
-    return gain
+    sizes = [float(tensor.double().square().sum()) for tensor in vector]
+    return float(gain), network.layers[sizes.index(max(sizes))].name
 
 
 def trip(network: Network, states: Sequence[Tensor], vector: list[Tensor], gamma: float) -> tuple[Tensor, list[Tensor]]:
@@ -96,7 +98,7 @@ def trip(network: Network, states: Sequence[Tensor], vector: list[Tensor], gamma
             point = edge.coupling.linearise(states[edge.source].to(vector[below].dtype))[1]
             onward[above] += edge.coupling.tangent(vector[below], point) * gain**0.5
             onward[below] += edge.coupling.adjoint(vector[above], point) * gain**0.5
-    size, before = (sum(t.double().square().sum() for t in some) for some in (onward, vector))
+    size, before = (torch.stack([t.double().square().sum() for t in some]).sum() for some in (onward, vector))
     root = size.sqrt().clamp_min(TINY)
     return size / before, [(tensor / root).to(tensor.dtype) for tensor in onward]
 

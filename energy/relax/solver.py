@@ -81,7 +81,9 @@ def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Sol
                 break
     if outcome is Outcome.FIXED and relax.max_steps > 1:
         lost = ~(state.norms() < BLOWN_UP).all(1)
-        if lost.device.type == "cpu":  # elsewhere the look would wait, and a fixed number of steps is how one asks not to
+        if (
+            lost.device.type == "cpu"
+        ):  # elsewhere the look would wait, and a fixed number of steps is how one asks not to
             ended, layer = _verdict(problem, converged, lost)
             outcome, lost = ended if ended is Outcome.DIVERGED else outcome, None
     problem.closing = False

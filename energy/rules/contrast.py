@@ -35,17 +35,11 @@ class Contrast(Rule, name="contrast"):
     def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
         return contrast(settled, network, scale)
 
-    def learn(
-        self,
-        network: Network,
-        settler: Settler,
-        x: Tensor,
-        target: Tensor,
-        objective: Objective,
-        ledger: Ledger | None = None,
+    def batch(
+        self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
     ) -> Settled:
         network.zero_grad()
-        x, ledger = laid_out(x), ledger or Ledger()
+        x = laid_out(x)
         harvest = Products(network, x, ledger, -1 / max(len(x), 1))
         settled = settler.deliver(network, x, target, objective, ledger, to=harvest)
         if harvest.complete:

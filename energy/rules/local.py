@@ -57,18 +57,14 @@ class Learnt(NamedTuple):
 class Local(Rule):
     """What all rules without feedback share. A subclass says which rule an edge learns by."""
 
+    descends: ClassVar[bool] = False
+
     def of(self, network: Network, layer: int) -> Plasticity | None:
         """The rule by which the edges into `layer` learn."""
         raise NotImplementedError(f"{type(self).__name__} must define of(network, layer)")
 
-    def learn(
-        self,
-        network: Network,
-        settler: Settler,
-        x: Tensor,
-        target: Tensor,
-        objective: Objective,
-        ledger: Ledger | None = None,
+    def batch(
+        self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
     ) -> Settled:
         """Settle freely up to the highest layer that learns, and write the step. The target matters only to a rule that
         asks for it; the objective to none.
@@ -76,7 +72,7 @@ class Local(Rule):
         network.zero_grad()
         part = network.up_to(self.top(network))
         with network.learning():
-            settled = self.settle(part, settler, x, target, ledger or Ledger())
+            settled = self.settle(part, settler, x, target, ledger)
         self.apply(network, settled)
         return settled
 
@@ -142,8 +138,7 @@ class Local(Rule):
     def apply(self, network: Network, settled: Settled) -> None:
         """Write minus the step into `.grad`; None for what does not learn."""
         steps = {edge.index: rule.step(open, settled) for edge, rule, open in self.learnt(network, settled)}
-        for parameter, step in _paired(network, steps):
-            parameter.grad = step if parameter.requires_grad else None
+        self.write(network, [step for _, step in _paired(network, steps)])
 
 
 class Plasticity(Local):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from energy import foreach
+from energy.cautions import strict as strictly
 from energy.component import Component
 from energy.feedback import followers
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
+from energy.rules.health import add_up, health
 from energy.settle.settler import Settled, Settler
 
 
@@ -20,6 +25,7 @@ class Rule(Component):
     """A local learning rule. Subclasses define `update`; any `torch.optim` optimiser descends what `apply` writes."""
 
     group: ClassVar[str] = "rule"
+    descends: ClassVar[bool] = True  # whether an objective is what its steps descend
 
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
         """The direction in which each of `network.parameters()` should move, summed over the batch; new tensors."""
@@ -39,7 +45,11 @@ class Rule(Component):
         """Write minus the mean update over the batch into `.grad`, replacing what was there; None for a frozen one.
 
         Like `Tensor.backward` this may use up what it reads: the states in `settled` are then no longer there. `update`
-        and `gradients` leave them."""
+        and `gradients` leave them.
+
+        Raises:
+            NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, where looking is free;
+                elsewhere `learn` looks now and then)."""
         self.write(network, self.spend(network, settled, -1 / len(settled.x)))
 
     def learn(
@@ -50,20 +60,62 @@ class Rule(Component):
         target: Tensor,
         objective: Objective,
         ledger: Ledger | None = None,
+        *,
+        accumulate: bool = False,
+        strict: bool = False,
     ) -> Settled:
-        """`settler.settle`, then `apply`: one batch from its inputs to `.grad`. A rule may learn from each layer as it
-        comes to rest, and free it: in what is returned the states are used up.
-        """
+        """One batch from its inputs to `.grad`: `settler.settle`, then `apply`. In what is returned the states are used
+        up: a rule may learn from each layer as it comes to rest, and free it.
+
+        What looks wrong is said once, as a `Caution` (`energy.rules.health`).
+
+        Args:
+            x, target, objective, ledger: as for `settler.settle`.
+            accumulate: add to `.grad`, as `Tensor.backward` does, in place of replacing it.
+            strict: raise every caution.
+
+        Raises:
+            NonFiniteError: as `apply`.
+            Caution: within `strict`."""
+        watch, held = health(network), []
+        with strictly() if strict else nullcontext():
+            watch.calls += 1
+            if accumulate:
+                held = [(tensor, tensor.grad) for tensor in (*network.parameters(), *_led(network))]
+            else:
+                watch.fresh(network, x)
+            settled = self.batch(network, settler, x, target, objective, ledger or Ledger())
+            add_up(held)
+            value = settler.value(objective, settled, target) if self.descends and watch.due else None
+            watch.look(network, settler, settled, x, value)
+        return settled
+
+    def batch(
+        self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
+    ) -> Settled:
+        """What `learn` does, without a look at how it goes; for a rule that can do better than settle and apply."""
         network.zero_grad()  # the memory of the last gradients serves this batch
         settled = settler.settle(network, x, target, objective, ledger)
         self.apply(network, settled)
         return settled
 
-    def write(self, network: Network, gradients: list[Tensor]) -> None:
-        """Put gradients into `.grad`, in the order of `network.parameters()`; None for a frozen parameter. Wires that
-        follow a weight get a copy of its own.
+    def write(self, network: Network, gradients: Sequence[Tensor | None]) -> None:
+        """Put gradients into `.grad`, in the order of `network.parameters()`, each lying in memory as its parameter
+        does, as autograd's do; None for a frozen parameter. Wires that follow a weight get a copy of its own.
         """
+        health(network).check(network, gradients)
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
-            parameter.grad = gradient if parameter.requires_grad else None
+            parameter.grad = _alike(gradient, parameter) if parameter.requires_grad else None
         for weight, wires in followers(network):
             wires.grad = None if weight.grad is None else weight.grad.clone()  # an optimiser may write to either
+
+
+def _alike(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """The gradient with the strides of its parameter: fused optimisers walk both in the order of memory."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter, requires_grad=False).copy_(gradient)
+
+
+def _led(network: Network) -> list[Tensor]:
+    return [wires for _, wires in followers(network)]

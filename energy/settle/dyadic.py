@@ -5,6 +5,7 @@ limits.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import field
 from typing import ClassVar, Final
 
@@ -22,7 +23,7 @@ from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
-from energy.settle.settler import Harvest, Settled, SettledDyad, Settler, checked
+from energy.settle.settler import FEEDBACK, Harvest, Settled, SettledDyad, Settler, checked
 from energy.state import State
 
 MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
@@ -49,6 +50,9 @@ class Dyadic(Settler):
         require(0 <= self.alpha <= 1, self, "alpha", "in [0, 1]")
         require(abs(self.beta) < float("inf"), self, "beta", "finite")
         require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
+
+    def needs(self) -> Mapping[str, str | float]:
+        return FEEDBACK if self.gamma else {}
 
     def wire(self, network: Network, *, seed: int = 0) -> None:
         self.feedback.wire(network, seed=seed)

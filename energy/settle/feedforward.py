@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,8 @@ class Feedforward(Settler, name="feedforward"):
     the delta rule on random features, which is the floor that every method with feedback must beat; local rules learn
     from the states themselves.
     """
+
+    reaches: ClassVar[bool] = False
 
     @torch.no_grad()
     def settle(

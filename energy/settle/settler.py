@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import torch
 from torch import Tensor
 
 from energy.component import Component, require
+from energy.errors import NonFiniteError
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -95,6 +97,13 @@ class Prediction:
         return self.output if self.solution is None or self.solution.output is None else self.solution.output
 
 
+FEEDBACK: Final[Mapping[str, str | float]] = {
+    "model.hidden": "hard_sigmoid",  # bounded units have an equilibrium whatever the weights are
+    "objective": "squared_error",  # whose outputs stay near the targets, where logits grow
+    "settler.keep_contracting": 0.9,
+}  # what methods need whose activity comes back down
+
+
 class Settler(Component):
     """The inference phase of a learning method. `gamma`, the feedback gain, belongs to the trained weights and is used
     at evaluation.
@@ -102,6 +111,7 @@ class Settler(Component):
 
     group: ClassVar[str] = "settler"
     rates: ClassVar[bool] = True  # whether activity is the potentials' response; at γ = 0 then the bottom-up pass
+    reaches: ClassVar[bool] = True  # whether an error reaches the layers below the output
     gamma: float = 0.0
     relax: Relaxation = field(default_factory=lambda: Sweep(max_steps=60, tolerance=1e-3))
 
@@ -119,7 +129,8 @@ class Settler(Component):
             ledger: where to count; a new one unless given.
 
         Raises:
-            ValueError: for wrong shapes, or (on the CPU, where looking is free) an output that is not finite at γ = 0.
+            ValueError: for wrong shapes.
+            NonFiniteError: (on the CPU, where looking is free) for an output that is not finite at γ = 0.
             ConfigurationError: for an objective that the output layer or β does not admit.
         """
         raise NotImplementedError(f"{type(self).__name__} must define settle(network, x, target, objective, ledger)")
@@ -138,6 +149,11 @@ class Settler(Component):
         what is returned; here nothing is.
         """
         return self.settle(network, x, target, objective, ledger)
+
+    def needs(self) -> Mapping[str, str | float]:
+        """What a run with this method does better with than with the defaults, as overrides of it (`model.hidden`,
+        `optimizer`, …): what the command line takes where the user says nothing."""
+        return {}
 
     def wire(self, network: Network, *, seed: int = 0) -> None:
         """Lay what this method needs in `network` beside its weights, once they are initialised; `Run.network` does."""
@@ -162,10 +178,8 @@ class Settler(Component):
         """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
         from energy.settle.dyadic import Implicit  # which stands on this module
 
-        tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
-        budget, tolerance = max(300, 5 * self.relax.max_steps), min(tight, self.relax.tolerance or tight)
-        onward = dataclasses.replace(self.relax, max_steps=budget, tolerance=tolerance)
-        return Implicit(gamma=self.gamma, relax=onward, nudged=onward)
+        further = onward(self.relax, dtype)
+        return Implicit(gamma=self.gamma, relax=further, nudged=further)
 
     def observe(self, network: Network, x: Tensor) -> dict[str, Any] | None:
         """What a figure of this method shows of its activity on `x`, as plain values; None for nothing."""
@@ -188,6 +202,13 @@ class Settler(Component):
         return problem, solution.state, solution
 
 
+def onward(relax: Relaxation, dtype: torch.dtype) -> Relaxation:
+    """The same relaxation with a budget to run on until states of `dtype` stand still."""
+    tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
+    budget, tolerance = max(300, 5 * relax.max_steps), min(tight, relax.tolerance or tight)
+    return dataclasses.replace(relax, max_steps=budget, tolerance=tolerance)
+
+
 def require_finite(network: Network, x: Tensor, state: State) -> None:
     """Name what is not finite: the input, a parameter, or a layer. Looks only on the CPU; elsewhere it would wait for
     the device.
@@ -195,13 +216,13 @@ def require_finite(network: Network, x: Tensor, state: State) -> None:
     if x.device.type != "cpu" or bool(state[-1].sum().isfinite()):
         return
     if not bool(torch.isfinite(x).all()):
-        raise ValueError("x: not finite (NaN or infinity among the inputs)")
+        raise NonFiniteError("x: not finite (NaN or infinity among the inputs)")
     for name, parameter in network.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
-            raise ValueError(f"{name}: not finite (NaN or infinity among the weights)")
+            raise NonFiniteError(f"{name}: not finite (NaN or infinity among the weights)")
     for layer, tensor in zip(network.layers[-len(state) :], state, strict=True):
         if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{layer.name}: its activity is not finite")
+            raise NonFiniteError(f"{layer.name}: its activity is not finite")
 
 
 def checked(network: Network, x: Tensor, target: Tensor, objective: Objective) -> None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -113,6 +114,9 @@ class SpikingSettler(Settler):
         require(self.steps >= 1, self, "steps", "at least 1")
         require(0 <= self.rate_strength < math.inf, self, "rate_strength", "at least 0")
         require(0 <= self.rate <= 1, self, "rate", "in [0, 1] spikes a step")
+
+    def needs(self) -> Mapping[str, str | float]:
+        return {"model.gain": math.sqrt(2), "optimizer": "adam"}  # currents that reach the threshold of every layer
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> SpikePrediction:

@@ -7,10 +7,12 @@ and reads everything else once per epoch.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import torch
 
+from energy.cautions import strict, told
 from energy.component import describe
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
@@ -63,7 +65,7 @@ def fit(run: Run) -> dict[str, Any]:
     if result is None:
         if run.train.tensorboard:
             require_board()
-        with settings(run.train.deterministic, run.fused):
+        with settings(run.train.deterministic, run.fused), told(partial(warn, run)), strict(run.train.strict):
             session = Session(
                 run, folder
             )  # missing data, or parts that do not fit, are found before anything is written
@@ -75,6 +77,11 @@ def fit(run: Run) -> dict[str, Any]:
                         return train(session, interrupt)
     say(run.train.progress, f"{run.title}: finished already, {folder / RESULT} is kept as it is")
     return result
+
+
+def warn(run: Run, text: str) -> None:
+    """The line of a caution."""
+    say(True, f"{run.title}: warning: {text}")
 
 
 @contextmanager

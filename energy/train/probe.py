@@ -7,6 +7,7 @@ for spiking networks it is back-propagation through time with the surrogate's sl
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -17,13 +18,26 @@ from energy.feedback import wiring
 from energy.network import Network
 from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
+from energy.rules.health import health
 from energy.rules.local import Local
 from energy.rules.rule import Rule
+from energy.settle.dyadic import Dyadic
 from energy.settle.settler import Settler
+from energy.settle.two_phase import Phases
+from energy.train.diagnosis import CURES, binds
 from energy.train.optimizer import layer_of
 from energy.train.run import Run
 
-NOTHING_MEASURED: Final = {"cosine_worst": None, "cosine_worst_layer": None, "cosine_whole": None, "cosines": {}}
+NOTHING_MEASURED: Final = {
+    "cosine_worst": None,
+    "cosine_worst_layer": None,
+    "cosine_whole": None,
+    "cosines": {},
+    "cosine_binds": None,
+    "reference": {},
+}
+LOW: Final = 0.5
+GOOD: Final = 0.9  # a worst cosine above which nothing is asked to explain it
 
 
 def probe(
@@ -33,16 +47,55 @@ def probe(
 
     Returns:
         ``cosine_worst`` and ``cosine_worst_layer``, ``cosine_whole``, ``cosines`` by layer; None where a gradient is
-        zero or not finite, so that there is no angle. No weight, no ``.grad`` and no statistic of a normalisation
-        changes.
+        zero or not finite, so that there is no angle. ``cosine_binds``: below 0.9, what binds
+        (:mod:`energy.train.diagnosis`). ``reference``: how the solves of the exact gradient ended, by phase. No weight,
+        no ``.grad`` and no buffer changes.
     """
-    held = [statistic.clone() for statistic in network.couplings.buffers()]
-    given = rule.gradients(network, settler.settle(network, x, target, objective))
-    for statistic, before in zip(network.couplings.buffers(), held, strict=True):
-        statistic.copy_(before)  # back-propagation learns through them, and they remember
+    held = [buffer.clone() for buffer in network.buffers()]
+    settler = at_rest(settler)
     wide = next(network.parameters()).dtype if settler.gamma == 0 else x.dtype
+    given = rule.gradients(network, settler.settle(network, x, target, objective))
+    for buffer, before in zip(network.buffers(), held, strict=True):
+        buffer.copy_(before)  # back-propagation learns through statistics, and they remember
     settled = settler.reference(wide).settle(network, x.to(wide), target.to(wide), objective)
-    return angles(network, given, Contrast().gradients(network, settled))
+    outcomes = {phase: solution.outcome.name.lower() for phase, solution in settled.solutions.items()}
+    wanted = Contrast().gradients(network, settled)
+    found = {**angles(network, given, wanted), "cosine_binds": None, "reference": outcomes}
+    if settler.reaches and found["cosine_worst"] is not None and found["cosine_worst"] < GOOD:
+
+        def worst(other: Settler, where: Network, x: Tensor, target: Tensor) -> float | None:
+            return angles(where, rule.gradients(where, other.settle(where, x, target, objective)), wanted)[
+                "cosine_worst"
+            ]
+
+        unsettled = {"budget", "diverged"} & set(outcomes.values())
+        found["cosine_binds"] = (
+            "reference" if unsettled else binds(settler, network, x, target, found["cosine_worst"], worst)
+        )
+    explain(network, settler, found)
+    return found
+
+
+def at_rest(settler: Settler) -> Settler:
+    """The same settler without its hand on the network's contraction, which stays as it is."""
+    return replace(settler, keep_contracting=0.0) if isinstance(settler, Dyadic | Phases) else settler
+
+
+def explain(network: Network, settler: Settler, found: dict[str, Any]) -> None:
+    """Say once what a low cosine comes from, and that a reference is none where it has not settled."""
+    unsettled = [phase for phase, outcome in found["reference"].items() if outcome in ("budget", "diverged")]
+    if unsettled:
+        health(network).say(
+            "reference",
+            f"the exact gradient is not settled ({unsettled[0]} phase: {found['reference'][unsettled[0]]}), so cosines "
+            "say little: the network contracts too slowly for it; keep_contracting=0.9 or smaller weights",
+        )
+    elif found["cosine_worst"] is not None and found["cosine_worst"] < LOW and found["cosine_binds"] in CURES:
+        health(network).say(
+            "cosine",
+            f"worst cosine {found['cosine_worst']:.2f} at layer {found['cosine_worst_layer']}: "
+            f"{CURES[found['cosine_binds']]}",
+        )
 
 
 def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class Training(Component):
         order: whether the layers learn together or one after the other; only a local rule can do the latter.
         freeze: names of layers, or patterns such as ``conv*``, that do not learn: no update, no drift of what they
             normalise by.
+        strict: whether a caution, of what would go wrong in silence, ends the run.
         start: a finished run folder whose weights this one starts from, in the layers that have the same name.
         renamed: ``there=here`` for layers that are called otherwise here; with it, only these are taken over.
     """
@@ -96,6 +97,7 @@ class Training(Component):
     deterministic: bool = False
     progress: bool = True
     tensorboard: bool = False
+    strict: bool = False
     order: Order = Order.JOINT
     freeze: list[str] = field(default_factory=list)
     start: str = ""
@@ -199,7 +201,7 @@ def identity(run: Setting) -> dict[str, Any]:
     plain = describe(run)
     for name in ("title", "out", "device"):
         del plain[name]
-    for name in ("time_limit", "checkpoint_every", "keep", "progress", "tensorboard"):
+    for name in ("time_limit", "checkpoint_every", "keep", "progress", "tensorboard", "strict"):
         del plain["train"][name]
     return plain
 

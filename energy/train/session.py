@@ -11,8 +11,10 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import ConfigurationError, describe, nearest
+from energy.errors import NonFiniteError
 from energy.feedback import renew
 from energy.network import Network
+from energy.rules.health import guarded
 from energy.rules.local import Local
 from energy.settle.settler import Settled
 from energy.train import checkpoint
@@ -97,10 +99,9 @@ class Session:
         run, ledger = self.run, self.tally.ledger
         renew(self.network, self.step)
         try:
-            return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
-        except ValueError as error:
-            if "not finite" not in str(error):
-                raise
+            with guarded():
+                return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
+        except NonFiniteError as error:
             self.check()
             self.fail(f"step {self.step}: {error}")
 

@@ -1,0 +1,219 @@
+"""The health of a network that learns: what `Rule.learn` notices from one batch to the next, each thing said once.
+
+Looks are at calls 1, 2, 4, … 64 and at every 64th after that; between them nothing is computed and no device is read,
+but on the CPU that every gradient is finite. A caution names the layer, the number and the cure, and changes nothing.
+
+    diverged     a solve whose activity left every bound
+    loop gain    above 2 at γ > 0: activity feeds itself (`energy.relax.contraction`)
+    bounds       three quarters of a hidden layer at a bound for every sample: no gradient passes
+    zero         a hidden layer without any gradient at two looks
+    objective    a hundred times what it was at the first two looks
+    replaced     gradients that no optimiser has used"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+from torch import Tensor
+
+from energy import foreach
+from energy.cautions import caution
+from energy.errors import NonFiniteError
+from energy.network import Layer, Network
+from energy.relax.contraction import contraction, loop_gain
+from energy.relax.solver import Outcome
+from energy.settle.settler import Settled, Settler
+from energy.state import State
+
+OFTEN: Final = 64
+LOOP_GAIN: Final = 2.0
+STUCK: Final = 0.75
+SAMPLES: Final = 8  # below which a unit at its bound for all of them says little
+HUNDREDFOLD: Final = 100.0
+CURE: Final = (
+    "keep_contracting=0.9 holds it; so do bounded units (hard_sigmoid), smaller weights (model.gain), a smaller "
+    "learning rate or gamma, or an output outside the dynamics (feedback=False)"
+)
+
+_healths: WeakKeyDictionary[Network, Health] = WeakKeyDictionary()
+_guarded: ContextVar[bool] = ContextVar("guarded", default=False)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Leave the look for non-finite gradients to the caller, who has one of his own."""
+    token = _guarded.set(True)
+    try:
+        yield
+    finally:
+        _guarded.reset(token)
+
+
+def health(network: Network) -> Health:
+    """That of `network`, kept as long as the network is."""
+    return _healths.setdefault(network, Health())
+
+
+class Written(NamedTuple):
+    """What tells whether a gradient was used: it, its parameter's version and sum, and the batch it came from. (torch's
+    fused optimisers leave the version as it is.)"""
+
+    gradient: int
+    version: int
+    sum: float
+    batch: ref[Tensor]
+
+
+class Health:
+    """What is known of one network, and what has been said."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.said: set[str] = set()
+        self.first = 0.0
+        self.zero: set[str] = set()
+        self.unsound: Tensor | None = None
+        self.written: Written | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether this call is one at which to look."""
+        return self.calls % OFTEN == 0 or (self.calls < OFTEN and self.calls & (self.calls - 1) == 0)
+
+    def say(self, kind: str, text: str) -> None:
+        """A caution of one kind, the first time."""
+        if kind not in self.said:
+            self.said.add(kind)
+            caution(text, stacklevel=4)
+
+    def check(self, network: Network, gradients: Sequence[Tensor | None]) -> None:
+        """Raise NonFiniteError for gradients that are not finite: at once on the CPU, at the next look elsewhere."""
+        there = [gradient for gradient in gradients if gradient is not None]
+        if _guarded.get() or not there:
+            return
+        sound = foreach.finite(there)
+        if there[0].device.type == "cpu":
+            if not bool(sound.all()):
+                names = [
+                    name for (name, _), g in zip(network.named_parameters(), gradients, strict=True) if g is not None
+                ]
+                bad = [name for name, good in zip(names, sound.tolist(), strict=True) if not good]
+                raise NonFiniteError(f"gradient of {_some(bad)}: not finite; nothing was written to .grad")
+        else:
+            self.unsound = ~sound.all() if self.unsound is None else self.unsound | ~sound.all()
+
+    def fresh(self, network: Network, x: Tensor) -> None:
+        """Before gradients are replaced by those of another batch: whether an optimiser has used them."""
+        last, written = _last(network), self.written
+        if written is None or last is None or last.grad is None or written.batch() is x:
+            return
+        if written[:3] == (id(last.grad), last._version, _sum(last)):
+            self.say(
+                "replaced",
+                "Rule.learn replaces .grad, and no optimiser has used the gradients of the batch before: pass "
+                "accumulate=True to add to them, or call zero_grad() first if they are not wanted",
+            )
+
+    def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
+        """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""
+        self._solves(settler, settled)
+        if self.calls < 3 and (last := _last(network)) is not None:
+            self.written = Written(id(last.grad), last._version, _sum(last), ref(x))
+        if not self.due:
+            return
+        if self.unsound is not None and bool(self.unsound):
+            raise NonFiniteError("a gradient was not finite since the last look, and may have reached the weights")
+        if settler.gamma and "free" in settled.solutions:
+            self._settled(network, settler, settled.x, settled.solutions["free"].state)
+        if descended is not None:
+            self._objective(float(descended.double().mean()))
+            self._gradients(network, settler)
+
+    def _solves(self, settler: Settler, settled: Settled) -> None:
+        for phase, solution in settled.solutions.items():
+            lost = solution.outcome is Outcome.DIVERGED
+            lost = lost or (self.due and solution.lost is not None and bool(solution.lost.any()))
+            if lost:
+                at = f" at layer {solution.layer}" if solution.layer else ""
+                self.say("diverged", f"settler={settler.label}: the {phase} solve diverged{at}; {CURE}")
+
+    def _settled(self, network: Network, settler: Settler, x: Tensor, state: State) -> None:
+        if len(state) != len(network.layers):
+            return
+        if contraction(network) is None and "loop gain" not in self.said:
+            gain, layer = loop_gain(network, x, state, settler.gamma)
+            if gain > LOOP_GAIN:
+                self.say(
+                    "loop gain",
+                    f"loop gain {gain:.3g} at gamma={settler.gamma:g}, most of it at layer {layer}: above 1 an "
+                    f"equilibrium is not sure, above {LOOP_GAIN:g} units tend to lock at their bounds; {CURE}",
+                )
+        if len(x) >= SAMPLES and "bounds" not in self.said:
+            for layer, tensor in zip(network.layers[:-1], state, strict=False):
+                share = float(stuck(layer, tensor))
+                if share > STUCK:
+                    self.say(
+                        "bounds",
+                        f"layer {layer.name}: {100 * share:.0f} % of its units stand at a bound for every sample of a "
+                        f"batch, and no gradient passes them; {CURE}",
+                    )
+
+    def _objective(self, now: float) -> None:
+        if self.calls <= 2:
+            self.first = max(self.first, now)
+        elif now > HUNDREDFOLD * self.first > 0 or math.isnan(now):
+            self.say(
+                "objective",
+                f"the objective rose from {self.first:.3g} to {now:.3g}: lower the learning rate (optimizer.lr), or "
+                "warm it up (schedule.warmup)",
+            )
+
+    def _gradients(self, network: Network, settler: Settler) -> None:
+        if not settler.reaches or "zero" in self.said:
+            return
+        zero, top = set[str](), len(network.layers)
+        for edge in network.edges:
+            given = [p.grad for p in edge.coupling.parameters() if p.grad is not None]
+            if edge.target < top and given and not any(bool(gradient.any()) for gradient in given):
+                zero.add(network.layers[edge.target - 1].name)
+        lasting = [layer.name for layer in network.layers if layer.name in zero & self.zero]
+        self.zero = zero
+        if lasting:
+            self.say(
+                "zero",
+                f"layer {_some(lasting)}: every gradient is zero, so nothing is learnt there: its units or those above "
+                "are dead or at their bounds (smaller learning rate, leaky_relu), or weights above are zero",
+            )
+
+
+def stuck(layer: Layer, state: Tensor) -> Tensor:
+    """The share of a layer's units that stand at one bound for every sample of `state` (B, …)."""
+    low, high = layer.potential.lower, layer.potential.upper
+    room = 1e-3 * (high - low) if math.isfinite(high - low) else 0.0
+    at_low, at_high = (state <= low + room).all(0), (state >= high - room).all(0)
+    return (at_low | at_high).double().mean()
+
+
+def _last(network: Network) -> Tensor | None:
+    """The last parameter that learns."""
+    return next((p for p in reversed(list(network.parameters())) if p.requires_grad), None)
+
+
+def _sum(parameter: Tensor) -> float:
+    return float(parameter.detach().double().sum())
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def add_up(held: list[tuple[Any, Tensor | None]]) -> None:
+    """Add what was in `.grad` before to what is there now."""
+    for parameter, before in held:
+        if before is not None:
+            parameter.grad = before if parameter.grad is None else parameter.grad.add_(before)

@@ -1,0 +1,87 @@
+"""What binds a gradient: which single thing, put right, brings its worst cosine with the exact one back.
+
+Every suspect is a settler (or a precision) in which one thing is as good as can be and all else as it was:
+
+    nudge        β → 0
+    mean         the free phase settled until it stands still
+    difference   the nudged phase settled until it stands still
+    switches     two phases that share the pooling switches, as a dyad's replicas do
+    wires        the weights carry the difference down
+    rounding     weights, inputs and states in float64
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from energy.feedback import Tied
+from energy.network import Network
+from energy.settle.dyadic import Dyadic, EquilibriumPropagation
+from energy.settle.settler import Settler, onward
+from energy.settle.two_phase import Phases, TwoPhase
+
+GAIN: Final = 0.02  # of a worst cosine, below which a suspect is not what binds
+CURES: Final = {
+    "nudge": "beta is too large: lower settler.beta",
+    "mean": "the mean is not settled: lower settler.relax.tolerance or raise settler.relax.max_steps",
+    "difference": "the difference is not settled: lower settler.nudged.tolerance or raise settler.nudged.max_steps",
+    "switches": "the phases pool by different switches: one dyad (equilibrium_propagation) shares them",
+    "wires": "the feedback wires are not the weights (settler.feedback)",
+    "rounding": "digits are lost: use float64, a larger settler.beta, or a dyad in place of stored phases",
+}
+
+Worst = Callable[[Settler, Network, Tensor, Tensor], float | None]
+
+
+def binds(settler: Settler, network: Network, x: Tensor, target: Tensor, before: float, worst: Worst) -> str | None:
+    """The suspect that raises the worst cosine most, by name; "several" where none does alone.
+
+    Args:
+        before: the worst cosine as it is.
+        worst: that of a settler on a network and a batch.
+    """
+    found = {name: worst(*trial) for name, trial in suspects(settler, network, x, target)}
+    known = {name: value for name, value in found.items() if value is not None}
+    best = max(known, key=lambda name: known[name], default=None)
+    if best is None:
+        return None
+    return best if known[best] > before + GAIN else "several"
+
+
+def suspects(
+    settler: Settler, network: Network, x: Tensor, target: Tensor
+) -> Iterator[tuple[str, tuple[Settler, Network, Tensor, Tensor]]]:
+    """Every suspect that the settler has, by name, as what to settle and where."""
+    wide = copy.deepcopy(network).double()
+    here, there = (network, x, target), (wide, x.double(), target.double())
+    if isinstance(settler, TwoPhase):  # its small β needs the digits
+        yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *there)
+        dyad = EquilibriumPropagation(
+            gamma=settler.gamma, beta=2 * settler.beta, hold=False, relax=settler.relax, nudged=settler.nudged
+        )
+        yield "switches", (dyad, *here)
+    elif isinstance(settler, Dyadic) and _nudged(settler):
+        yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *here)
+    if settler.gamma:
+        yield "mean", (dataclasses.replace(settler, relax=onward(settler.relax, x.dtype)), *here)
+    if settler.gamma and isinstance(settler, Dyadic | Phases):
+        yield "difference", (dataclasses.replace(settler, nudged=onward(settler.nudged, x.dtype)), *here)
+    if isinstance(settler, Dyadic) and not isinstance(settler.feedback, Tied):
+        yield "wires", (dataclasses.replace(settler, feedback=Tied()), *here)
+    if x.dtype != torch.float64:
+        yield "rounding", (settler, *there)
+
+
+def _nudged(settler: Dyadic) -> bool:
+    """Whether β may be another."""
+    try:
+        dataclasses.replace(settler, beta=settler.beta / 100)
+    except ValueError:
+        return False
+    return True
