@@ -60,6 +60,14 @@ class SoftHebb(Plasticity, name="softhebb"):
         require(0 < self.temperature < math.inf, self, "temperature", "above 0 and finite")
         require(self.rank >= 2, self, "rank", "at least 2")
         require(0 <= self.push < math.inf, self, "push", "at least 0 and finite")
+        ranks = self.variant is Variant.HARDKROTOV
+        for name in ("rank", "push"):
+            default = getattr(SoftHebb, name)
+            require(ranks or getattr(self, name) == default, self, name, f"{default:g} unless variant is hardkrotov")
+        labelled = self.variant is Variant.LABELLED
+        require(
+            not (labelled and self.normalised), self, "normalised", "false where variant is labelled: none competes"
+        )
 
     def energy(self, drive: Tensor) -> Tensor:
         if self.variant is Variant.SOFT:
@@ -149,13 +157,16 @@ def margin(drive: Tensor, rank: int, push: float) -> Tensor:
 
 
 def ranked(drive: Tensor, rank: int, push: float) -> Tensor:
-    """1 for the greatest drive, −push for the one ranked `rank`, 0 otherwise, over the last axis.
+    """1 for the greatest drive, −push for the one ranked `rank`, 0 otherwise, over the last axis; the first of equals
+    comes first.
 
     Raises ValueError where there are fewer neurons than that.
     """
-    order = drive.topk(_enough(rank, drive), -1).indices
-    y = torch.zeros_like(drive).scatter_(-1, order[..., :1], 1)
-    return y.scatter_(-1, order[..., -1:], -push)
+    first = at = drive.argmax(-1, keepdim=True)  # which of equals topk and sort begin with depends on the device
+    for _ in range(_enough(rank, drive) - 1):
+        drive = drive.scatter(-1, at, -math.inf)
+        at = drive.argmax(-1, keepdim=True)
+    return torch.zeros_like(drive).scatter_(-1, at, -push).scatter_(-1, first, 1)
 
 
 def _enough(rank: int, drive: Tensor) -> int:
