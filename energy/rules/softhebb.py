@@ -60,14 +60,8 @@ class SoftHebb(Plasticity, name="softhebb"):
         require(0 < self.temperature < math.inf, self, "temperature", "above 0 and finite")
         require(self.rank >= 2, self, "rank", "at least 2")
         require(0 <= self.push < math.inf, self, "push", "at least 0 and finite")
-        ranks = self.variant is Variant.HARDKROTOV
-        for name in ("rank", "push"):
-            default = getattr(SoftHebb, name)
-            require(ranks or getattr(self, name) == default, self, name, f"{default:g} unless variant is hardkrotov")
-        labelled = self.variant is Variant.LABELLED
-        require(
-            not (labelled and self.normalised), self, "normalised", "false where variant is labelled: none competes"
-        )
+        competing = self.variant is not Variant.LABELLED
+        require(competing or not self.normalised, self, "normalised", "false where variant is labelled: none competes")
 
     def energy(self, drive: Tensor) -> Tensor:
         if self.variant is Variant.SOFT:

@@ -113,10 +113,8 @@ class SpikingSettler(Settler):
         require(self.steps >= 1, self, "steps", "at least 1")
         require(0 <= self.rate_strength < math.inf, self, "rate_strength", "at least 0")
         require(0 <= self.rate <= 1, self, "rate", "in [0, 1] spikes a step")
-        wanted = bool(self.rate_strength) or self.rate == SpikingSettler.rate
-        require(
-            wanted, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0, which asks for no rate"
-        )
+        asked = self.rate_strength > 0 or self.rate == SpikingSettler.rate
+        require(asked, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0: nothing is penalised")
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> SpikePrediction:

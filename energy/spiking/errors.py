@@ -1,11 +1,12 @@
 """Distances of the output's spike trains from what they should be, each with its exact gradient.
 
-Outputs are (T, B, C), or (T, B, C, …) with the classes along that axis: spikes s, and traces x[t] = κ x[t−1] + (1 − κ) s[t]. The gradient is with respect to the traces,
-whatever the error is written in: spikes are a linear function of them, s[t] = (x[t] − κ x[t−1])/(1 − κ), so that
+Outputs are (T, B, C), or (T, B, C, …) with the classes along that axis: spikes s, and traces x[t] = κ x[t−1] + (1 −
+κ) s[t]. The gradient is with respect to the traces, whatever the error is written in: spikes are a linear function of
+them, s[t] = (x[t] − κ x[t−1])/(1 − κ), so that
 
     ∂C/∂x[t] = (g[t] − κ g[t+1])/(1 − κ),     g = ∂C/∂s.
 
-Targets are one-hot, (B, C). Errors are summed over the batch."""
+Targets are one-hot, (B, C) or (B, C, …). Errors are summed over the batch."""
 
 from __future__ import annotations
 
