@@ -22,7 +22,8 @@ from torch import Tensor
 from energy.component import require
 from energy.couplings import Filtered
 from energy.kernels import Kernel
-from energy.rules.local import TINY, Plasticity, constants
+from energy.rules.local import Plasticity
+from energy.rules.step import TINY, constants
 
 
 class Variant(enum.Enum):
@@ -60,8 +61,6 @@ class SoftHebb(Plasticity, name="softhebb"):
         require(0 < self.temperature < math.inf, self, "temperature", "above 0 and finite")
         require(self.rank >= 2, self, "rank", "at least 2")
         require(0 <= self.push < math.inf, self, "push", "at least 0 and finite")
-        competing = self.variant is not Variant.LABELLED
-        require(competing or not self.normalised, self, "normalised", "false where variant is labelled: none competes")
 
     def energy(self, drive: Tensor) -> Tensor:
         if self.variant is Variant.SOFT:

@@ -192,6 +192,7 @@ class Run(Setting):
         network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
         self.objective.check(network.output.potential)
         self.settler.wire(network, seed=self.seed)
+        self.rule.attach(network)
         network.to(self.place(), self.precision.weight)
         return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 
