@@ -19,6 +19,7 @@ from energy.component import Component, ConfigurationError, require
 from energy.couplings import Dense
 from energy.kernels import Kernel
 from energy.network import Network
+from energy.objectives import class_numbers
 from energy.stream import stream
 from energy.train.features import Features
 
@@ -120,7 +121,8 @@ class Linear(Readout, name="linear"):
 
     @torch.no_grad()
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
-        """Raises ConfigurationError where early stopping has no validation split to go by."""
+        """Raises ConfigurationError where early stopping has no validation split, ValueError for what are no labels."""
+        train, validation = numbered(train, classes), validation and numbered(validation, classes)
         if self.patience and not validation:
             raise ConfigurationError(f"{self.label}.patience={self.patience}: needs data.validation above 0")
         course = Course(self, train, classes, seed)
@@ -176,6 +178,7 @@ class Ridge(Readout, name="ridge"):
 
     @torch.no_grad()
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
+        train, validation = numbered(train, classes), validation and numbered(validation, classes)
         x = widened(train.values)
         mean = x.mean(0)
         x = x - mean
@@ -208,6 +211,7 @@ class Nearest(Readout, name="nearest"):
         """Raises ConfigurationError for fewer features than neighbours."""
         if self.neighbours > len(train):
             raise ConfigurationError(f"nearest.neighbours={self.neighbours}: there are {len(train)} features")
+        train = numbered(train, classes)
         directions = F.normalize(train.values.float(), dim=1).to(train.values.dtype)
 
         @torch.no_grad()
@@ -296,6 +300,11 @@ def _drop(values: Tensor, rows: Tensor, drawn: Tensor, limit: Tensor) -> Tensor:
 
 
 _DROP = Kernel(_drop)
+
+
+def numbered(features: Features, classes: int) -> Features:
+    """The features with labels of int64, looked at as by `one_hot`."""
+    return Features(features.values, class_numbers(features.labels, classes))
 
 
 def widened(values: Tensor) -> Tensor:

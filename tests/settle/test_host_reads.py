@@ -30,13 +30,13 @@ FIXED = {"max_steps": 3, "tolerance": 0.0}
 
 
 class Watch(TorchDispatchMode):
-    """Fails where a number is read, or where a tensor of the host comes to be."""
+    """Fails where a number is read, or where a tensor of the host is made or copied."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         assert "_local_scalar_dense" not in str(func)
-        for leaf in tree_leaves(found):
-            assert not isinstance(leaf, torch.Tensor) or leaf.device.type == "meta", f"{func} made a tensor of the host"
+        for leaf in tree_leaves((args, kwargs, found)):
+            assert not isinstance(leaf, torch.Tensor) or leaf.device.type == "meta", f"{func} has a tensor of the host"
         return found
 
 
