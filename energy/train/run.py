@@ -189,7 +189,8 @@ class Run(Setting):
         Raises:
             ConfigurationError: when the objective does not fit its output, or the settler's wires its couplings.
         """
-        network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
+        with torch.device("cpu"):  # whatever torch's default is
+            network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
         self.objective.check(network.output.potential)
         self.settler.wire(network, seed=self.seed)
         self.rule.attach(network)
