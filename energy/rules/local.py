@@ -29,7 +29,7 @@ from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
 from energy.rules.joined import Joined, groups, population
-from energy.rules.memory import attach, recall, remembers
+from energy.rules.memory import lay, recall, remembers
 from energy.rules.rule import Rule
 from energy.rules.step import STEP, TINY, along, constants, over_places
 from energy.settle.settler import Settled, SettledDyad, Settler
@@ -86,17 +86,18 @@ class Local(Rule):
         return settled
 
     def attach(self, network: Network) -> None:
-        attach(network, {k: rule for k in range(1, len(network.layers) + 1) if (rule := self.of(network, k))})
+        lay(network, {k: rule.memory for k in range(1, len(network.layers) + 1) if (rule := self.of(network, k))})
 
     def _recall(self, network: Network, layer: int, rule: Plasticity) -> dict[str, Tensor]:
-        return {} if type(rule).start is Plasticity.start else recall(network, layer, rule.label)
+        return recall(network, layer, rule.label) if rule.memory else {}
 
     @torch.no_grad()
     def _remember(self, network: Network, settled: Settled) -> None:
         if remembers(network):
             for _, rule, open in self.opened(network, settled, learning=True):
                 if open.memory:
-                    rule.remember(rule.competing(rule.drive(open), open), open.memory)
+                    last = rule.competing(rule.drive(open), open)
+                    rule.remember(last, {name: value.view(last.shape[-2:]) for name, value in open.memory.items()})
 
     @torch.no_grad()
     def settle(self, network: Network, settler: Settler, x: Tensor, target: Tensor, ledger: Ledger) -> SettledFree:
@@ -180,6 +181,7 @@ class Plasticity(Local):
     radius: float = 1.0
 
     decayed: ClassVar[bool] = True
+    memory: ClassVar[Mapping[str, float]] = {}  # what a neuron remembers from batch to batch, and what it begins with
 
     def __post_init__(self) -> None:
         require(0 <= self.rate < math.inf, self, "rate", "at least 0 and finite")
@@ -201,12 +203,8 @@ class Plasticity(Local):
         """y of drives (…, K); the neurons compete on the last axis."""
         raise NotImplementedError(f"{type(self).__name__} must define plastic(drive, target)")
 
-    def start(self, neurons: int) -> dict[str, Tensor]:
-        """What a layer remembers from batch to batch, by name, before it has seen anything: see `attach`."""
-        return {}
-
     def recalled(self, drive: Tensor, target: Tensor | None, memory: Mapping[str, Tensor]) -> Tensor:
-        """`plastic`, of a law that remembers."""
+        """`plastic`, of a law that remembers: `memory` by name, (groups, K/groups), which drives end with too."""
         return self.plastic(drive, target)
 
     def remember(self, drive: Tensor, memory: Mapping[str, Tensor]) -> None:
@@ -281,7 +279,8 @@ class Plasticity(Local):
         """u and y, neurons on axis 1, and Δb."""
         u, bias = self.drive(opened), opened.filters.bias
         last = self.competing(u, opened)
-        y = self.recalled(last, getattr(settled, "target", None), opened.memory).flatten(-2).movedim(-1, 1)
+        held = {name: value.view(last.shape[-2:]) for name, value in opened.memory.items()}
+        y = self.recalled(last, getattr(settled, "target", None), held).to(last.dtype).flatten(-2).movedim(-1, 1)
         return u, y, None if bias is None else self.offset(last, bias)
 
     def drive(self, opened: Filtered) -> Tensor:

@@ -4,40 +4,34 @@ every checkpoint."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from energy.component import ConfigurationError
 from energy.network import Network
 
-if TYPE_CHECKING:
-    from energy.rules.local import Plasticity
-
 
 class Memory(nn.Module):
-    """One buffer a layer and name, `<name><layer>`."""
-
-    def __init__(self, layers: Mapping[int, Mapping[str, Tensor]]) -> None:
-        super().__init__()
-        self.names = {layer: tuple(named) for layer, named in layers.items()}
-        for layer, named in layers.items():
-            for name, value in named.items():
-                self.register_buffer(f"{name}{layer}", value)
+    """Numbers of every neuron: one buffer (K,) a layer and name, `<name>_<layer>`."""
 
     def of(self, layer: int) -> dict[str, Tensor]:
         """The buffers of one layer, by name."""
-        return {name: self.get_buffer(f"{name}{layer}") for name in self.names.get(layer, ())}
+        end = f"_{layer}"
+        return {name.removesuffix(end): held for name, held in self.named_buffers() if name.endswith(end)}
 
 
-def attach(network: Network, rules: Mapping[int, Plasticity]) -> None:
-    """Lay what the rules of the layers remember, as `start` gives it, in place of what was remembered before."""
-    like = next(network.parameters())
-    laid = {layer: rule.start(network.shape(layer)[0]) for layer, rule in rules.items()}
+def lay(network: Network, layers: Mapping[int, Mapping[str, float]]) -> None:
+    """Lay what each layer's neurons remember, at what they begin with, in place of what was remembered before."""
     if remembers(network):
         del network.memory
-    if any(laid.values()):
-        network.add_module("memory", Memory(laid).to(like.device, like.dtype))
+    like, memory = next(network.parameters()), Memory()
+    for layer, begins in layers.items():
+        for name, value in begins.items():
+            start = torch.full(network.shape(layer)[:1], value, dtype=like.dtype, device=like.device)
+            memory.register_buffer(f"{name}_{layer}", start)
+    if any(layers.values()):
+        network.add_module("memory", memory)
 
 
 def remembers(network: Network) -> bool:

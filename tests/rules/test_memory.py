@@ -26,16 +26,13 @@ class BCM(Plasticity):
     scaled: bool = False
     rate: float = 1.0
     decayed: ClassVar[bool] = False
-
-    def start(self, neurons: int) -> dict[str, Tensor]:
-        return {"theta": torch.ones(neurons)}
+    memory: ClassVar[Mapping[str, float]] = {"theta": 1.0}
 
     def recalled(self, drive: Tensor, target: Tensor | None, memory: Mapping[str, Tensor]) -> Tensor:
-        return drive * (drive - memory["theta"].to(drive.dtype).view(drive.shape[-2:]))
+        return drive * (drive - memory["theta"])
 
     def remember(self, drive: Tensor, memory: Mapping[str, Tensor]) -> None:
-        mean = drive.square().flatten(-2).flatten(0, -2).mean(0)
-        memory["theta"].lerp_(mean.to(memory["theta"].dtype), self.share)
+        memory["theta"].lerp_(drive.square().flatten(0, -3).mean(0).to(memory["theta"].dtype), self.share)
 
 
 def net(seed: int = 0) -> Network:
@@ -66,7 +63,7 @@ def test_thresholds_follow_the_mean_square_and_bend_the_steps() -> None:
         wanted = (u * (u - theta)).T @ x / -5
         torch.testing.assert_close(step(rule, network, x), wanted)
         theta = theta + 0.25 * (u.square().mean(0) - theta)
-        torch.testing.assert_close(network.state_dict()["memory.theta1"], theta)
+        torch.testing.assert_close(network.state_dict()["memory.theta_1"], theta)
 
 
 def test_what_is_remembered_is_part_of_the_state() -> None:
@@ -78,9 +75,9 @@ def test_what_is_remembered_is_part_of_the_state() -> None:
     other.load_state_dict(network.state_dict())
     assert torch.equal(step(rule, network, x), step(rule, other, x))  # type: ignore[arg-type]
     rule.attach(network)  # anew
-    assert torch.equal(network.state_dict()["memory.theta1"], torch.ones(4).double())
+    assert torch.equal(network.state_dict()["memory.theta_1"], torch.ones(4).double())
     Oja().attach(network)
-    assert "memory.theta1" not in network.state_dict()
+    assert "memory.theta_1" not in network.state_dict()
 
 
 def test_without_a_memory_it_says_what_to_call() -> None:
@@ -92,9 +89,9 @@ def test_of_several_rules_each_has_its_own() -> None:
     network = net()
     rule = PerLayer(rules=[Oja(), BCM()])
     rule.attach(network)
-    assert [name for name, _ in network.named_buffers()] == ["memory.theta2"]
+    assert [name for name, _ in network.named_buffers()] == ["memory.theta_2"]
     step(rule, network, torch.randn(5, 3).double())
-    assert not torch.equal(network.state_dict()["memory.theta2"], torch.ones(2).double())
+    assert not torch.equal(network.state_dict()["memory.theta_2"], torch.ones(2).double())
 
 
 def test_of_groups_and_places() -> None:
@@ -108,7 +105,7 @@ def test_of_groups_and_places() -> None:
     step(rule, network, x)
     u = network.edges[0].coupling.drive(x)
     wanted = 1 + 0.25 * (u.square().mean((0, 2, 3)) - 1)
-    torch.testing.assert_close(network.state_dict()["memory.theta1"], wanted.detach())
+    torch.testing.assert_close(network.state_dict()["memory.theta_1"], wanted.detach())
 
 
 def test_the_exported_check_accepts_it_and_notices_one_that_moves_in_update() -> None:
