@@ -178,7 +178,9 @@ class TestModesThatAreNotThere:
                 pass
 
         class Delegating(Unchecked):
-            def nudged(self, *given: object) -> tuple[Tensor, Tensor]:
+            def nudged(  # pyright: ignore[reportIncompatibleMethodOverride]
+                self, *given: object
+            ) -> tuple[Tensor, Tensor]:
                 return super().nudged(*given)  # type: ignore[arg-type]
 
         for kind in (Unchecked, Delegating):
@@ -188,7 +190,9 @@ class TestModesThatAreNotThere:
 
     def test_one_that_defines_its_step_is_taken(self) -> None:
         class Pulled(OwnAbsolute):
-            def nudged(self, potential: Potential, drive: Tensor, h: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+            def nudged(  # pyright: ignore[reportIncompatibleMethodOverride]
+                self, potential: Potential, drive: Tensor, h: Tensor, *rest: object
+            ) -> tuple[Tensor, Tensor]:
                 return drive, h - drive
 
         Pulled(nudge=Nudge.PROXIMAL).check(Identity())
