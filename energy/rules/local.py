@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -51,6 +51,12 @@ class Learnt(NamedTuple):
     edge: Edge
     rule: Plasticity
     open: Filtered
+
+    @property
+    def edges(self) -> Sequence[Edge]:
+        """Those whose weights these are."""
+        filters: Any = self.open.filters
+        return filters.edges if isinstance(filters, Joined) else [self.edge]
 
     def shares(self, change: tuple[Tensor, Tensor | None]) -> Iterator[tuple[Edge, tuple[Tensor, Tensor | None]]]:
         """What is each edge's own of a change of weights and bias."""
@@ -143,7 +149,7 @@ class Local(Rule):
     def learnt(self, network: Network, settled: Settled) -> Iterator[Learnt]:
         """Those that learn, entered into the ledger."""
         for one in self.opened(network, settled, learning=True):
-            spent = sum(edge.multiply_adds for edge in network.into(one.edge.target))
+            spent = sum(edge.multiply_adds for edge in one.edges)
             for _ in range(1 if one.rule.norm == 2 else 2):  # any other norm measures the drives anew
                 settled.ledger.apply("products", spent, len(settled.x))
             yield one

@@ -26,7 +26,7 @@ from energy.settle.spiking import Credit, Spiking
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.spiking.encoders import Encoder
 
-FIXED = {"max_steps": 3, "tolerance": 0.0}
+FIXED = {"max_steps": 2, "tolerance": 0.0}
 
 
 class Watch(TorchDispatchMode):
@@ -63,8 +63,7 @@ def step(
     net.to("meta")
     x, target = torch.empty(3, 2, 8, 8, device="meta"), torch.empty(3, 5, device="meta")
     rule = rule or Contrast()
-    for _ in range(2):  # what is kept from one step to the next is made in the first
-        rule.learn(net, settler, x, target, objective or SquaredError(nudge=Nudge.FROZEN))
+    rule.learn(net, settler, x, target, objective or SquaredError(nudge=Nudge.FROZEN))  # makes what is kept
     with Watch():
         rule.learn(net, settler, x, target, objective or SquaredError(nudge=Nudge.FROZEN))
         settler.predict(net, x)
@@ -77,7 +76,7 @@ def fixed(kind: str) -> Relaxation:
 @pytest.mark.parametrize(
     "kind", [name for name, one in choices(Relaxation).items() if one.__module__.startswith("energy.")]
 )
-@pytest.mark.parametrize("settler", ["equilibrium_propagation", "implicit", "two_phase", "coupled_learning"])
+@pytest.mark.parametrize("settler", ["equilibrium_propagation", "two_phase"])
 def test_relaxations_of_fixed_length(settler: str, kind: str) -> None:
     step(build(Settler, {"name": settler, "relax": fixed(kind), "nudged": fixed(kind)}))
 
@@ -94,7 +93,7 @@ def test_settlers(name: str) -> None:
 
 @pytest.mark.parametrize("method", Method)
 def test_flows(method: Method) -> None:
-    flow = Flow(method=method, max_steps=3, tolerance=0.0)
+    flow = Flow(method=method, max_steps=2, tolerance=0.0)
     step(TwoPhase(relax=flow, nudged=flow))
 
 

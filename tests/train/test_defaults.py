@@ -20,7 +20,6 @@ from energy.train.run import Run
 
 Maker = Callable[..., Run]
 RUNS: dict[str, dict[str, Any]] = {
-    "dual": {},
     "equilibrium": {"settler": {"name": "equilibrium_propagation", "beta": 0.2}},
     "random sign": {"settler": {"name": "two_phase", "kind": "random_sign"}},
     "wires": {"settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "agreement": 0.8}}},
@@ -107,9 +106,7 @@ GROUPS = (
 )
 
 
-@pytest.mark.parametrize(
-    ("dtype", "device"), [(torch.float64, "cpu"), (torch.bfloat16, "cpu"), (torch.float32, "meta")], ids=str
-)
+@pytest.mark.parametrize(("dtype", "device"), [(torch.bfloat16, "cpu"), (torch.float32, "meta")], ids=str)
 @pytest.mark.parametrize(
     "cls",
     [
