@@ -300,7 +300,7 @@ class Plasticity(Local):
             opened.linear,
             self,
             "norm",
-            "2 where neurons hear more than their weights say: rectified drives, a Skip",
+            "2 where neurons compete with rectified drives, or hear a coupling without weights",
         )
         filters = opened.filters
         u = filters.filter(opened.seen, self.dual(filters.weight))
