@@ -15,6 +15,8 @@ product share one set of them."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -171,12 +173,13 @@ class Filtered(NamedTuple):
     """A layer as a population of neurons: u = W·seen + b, one row of the `filters`' weight a neuron.
 
     `drive` (B, K, …) is what its neurons compete with; `linear` is false where that is not u itself, up to what is
-    common to all neurons of a place."""
+    common to all neurons of a place; `memory` is what a rule remembers of it."""
 
     filters: Affine
     seen: Tensor
     drive: Tensor
     linear: bool = True
+    memory: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Affine(Coupling):

@@ -39,9 +39,13 @@ class Site:
     scale: float
 
     def noise(self, seed: int, step: int, like: Tensor) -> Tensor:
-        """N(0, σ²) of the stream (seed, feedback/<name>, step)."""
-        generator = stream(seed, f"feedback/{self.name}", step=step, device=like.device)
-        return torch.randn(self.shape, generator=generator, device=like.device, dtype=like.dtype) * self.scale
+        """N(0, σ²) of the stream (seed, feedback/<name>, step), on the device of `like`; what a GPU draws is another
+        sample than what the CPU does.
+        """
+        device = like.device if like.is_cuda else torch.device("cpu")
+        generator = stream(seed, f"feedback/{self.name}", step=step, device=device)
+        drawn = torch.randn(self.shape, generator=generator, device=device, dtype=like.dtype) * self.scale
+        return drawn.to(like.device)
 
 
 class Feedback(Component):
@@ -97,7 +101,9 @@ class Feedback(Component):
         return Site(f"{name}.weight", tuple(weight.shape), scale)
 
     def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        """What is kept for B: a tensor of `site.shape`, of the dtype and on the device of `like`."""
+        """What is kept for B: a tensor of `site.shape`, of the dtype and on the device of `like`, which is the CPU
+        wherever the network is, so that the wires are the same.
+        """
         return site.noise(seed, step, like)
 
     def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
@@ -191,7 +197,8 @@ class SignUnit(Sign, name="sign_unit"):
 
 class SignBatch(Sign, name="sign_batch"):
     """`sign` with R drawn again for every optimiser step (`renew`) and used throughout it (the batch form of the same
-    source); which entries disagree stays.
+    source); which entries disagree stays. A step's R is drawn where the network is: a run on a GPU has other magnitudes
+    of the same law than one on the CPU, which would take longer to draw them than the step takes.
     """
 
     renews: ClassVar[bool] = True
@@ -213,11 +220,12 @@ class Wiring(nn.Module):
     def __init__(self, feedback: Feedback, network: Network, seed: int) -> None:
         super().__init__()
         self.feedback, self.seed = feedback, seed
-        like = next(network.parameters()).detach()
+        weight = next(network.parameters()).detach()
+        like = torch.empty(0, dtype=weight.dtype, device="cpu")
         found = {edge.index: feedback.site(network, edge) for edge in network.edges if edge.source}
         self.sites = {index: site for index, site in found.items() if site is not None}
         for index, site in self.sites.items():
-            self.register_buffer(f"wires{index}", feedback.draw(site, seed, 0, like))
+            self.register_buffer(f"wires{index}", feedback.draw(site, seed, 0, like).to(weight.device))
 
     def wires(self, edge: Edge) -> Tensor | None:
         return self.get_buffer(f"wires{edge.index}") if edge.index in self.sites else None

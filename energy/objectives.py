@@ -5,8 +5,11 @@ With the drive a and the difference drive h of the output layer, nudged replicas
     s± = argmin_s  G(s) − ⟨s, a ± β±h⟩ ± β± C(s)        β₊ = r₊β,  β₋ = r₋β
 
 Every nudge here is a change of (a, h): the output then responds like any other layer. Linearised at an error e = ∇C it
-is h − e. The exact (proximal) step of squared error reaches p± = (a ± β±(h + y))/(1 ± β±): the dyad about a − β₊β₋h′
-with the difference drive h′ = (h + y − a)/((1 + β₊)(1 − β₋)). Objectives are summed over the batch, so β is per sample.
+is h − e. The exact (proximal) step of squared error is closed where G = s²/(2σ) on an interval: f(a) = clamp(σa), and
+s± = f(p±) with p± = (a ± β±(h + y))/(1 ± σβ±), which is the dyad about a − σβ₊β₋h′ with the difference drive
+h′ = (h + y − σa)/((1 + σβ₊)(1 − σβ₋)). Objectives are summed over the batch, so β is per sample.
+
+Outputs are (B, C) or, with a class at every place, (B, C, …): as in torch, the classes lie along axis 1.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ class Nudge(enum.Enum):
 
 
 class Objective(Component):
-    """C(s; y) of one output state and its target; subclasses give value and gradient."""
+    """C(s; y) of one output state and its target; subclasses give value and gradient, and `nudged` where they have a
+    proximal step."""
 
     group: ClassVar[str] = "objective"
     nudge: Nudge = Nudge.FROZEN
@@ -45,14 +49,16 @@ class Objective(Component):
         raise NotImplementedError
 
     def predict(self, output: Tensor) -> Tensor:
-        """The class of each sample: (B,)."""
-        return output.flatten(1).argmax(1)
+        """The class with the greatest output, the first of equals: (B, C) → (B,), and (B, C, …) → (B, …)."""
+        return output.argmax(1)
 
     def check(self, potential: Potential) -> None:
         """Raise ConfigurationError if this objective cannot be put on an output layer of `potential`."""
+        if type(self).nudged is Objective.nudged:
+            self._require_linear()
 
-    def admit(self, plus: float, minus: float) -> None:
-        """Raise ConfigurationError if the nudges β₊ and β₋ are not possible."""
+    def admit(self, plus: float, minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+        """Raise ConfigurationError if the nudges β₊ and β₋ are not possible on an output layer of `potential`."""
 
     def nudged(
         self,
@@ -65,36 +71,51 @@ class Objective(Component):
         minus: float,
     ) -> tuple[Tensor, Tensor]:
         """(a, h) of the output layer with the nudge in them; `plus` = β₊, `minus` = β₋, `frozen` the error at the free
-        state.
+        state, without which a frozen nudge is a ValueError. A proximal one must be defined by the subclass:
+        ConfigurationError.
         """
-        if self.nudge is Nudge.FROZEN and frozen is not None:
-            return drive, h - frozen
-        return drive, h - self.gradient(potential.response(drive), target)
+        self._require_linear()
+        if self.nudge is Nudge.LIVE:
+            return drive, h - self.gradient(potential.response(drive), target)
+        if frozen is None:
+            raise ValueError("frozen=None: objective.nudge=frozen needs the gradient at the free output, or take live")
+        return drive, h - frozen
+
+    def _require_linear(self) -> None:
+        if self.nudge is Nudge.PROXIMAL:
+            name = self.label or type(self).__name__
+            raise ConfigurationError(
+                f"objective.nudge=proximal: {name} defines no proximal step; use live or frozen, or define nudged(...)"
+            )
 
 
 class SquaredError(Objective, name="squared_error"):
-    """C = ½‖s − y‖². The proximal nudge is exact and needs β₋ < 1 and β₊ > −1."""
+    """C = ½‖s − y‖². The proximal nudge is exact and needs σβ₋ < 1 and σβ₊ > −1, σ being the slope of the output unit
+    (1 but for `half_hard_sigmoid`, where it is ½)."""
 
     nudge: Nudge = Nudge.PROXIMAL
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
-        return per_sample((output - target).square()) / 2
+        return per_sample((output - matching(target, output)).square()) / 2
 
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
-        return output - target
+        return output - matching(target, output)
 
     def check(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL and not potential.quadratic:
             raise ConfigurationError(
-                f"objective.nudge=proximal: squared error has no closed step on a {type(potential).__name__} output; "
-                "use live or frozen, or an identity, relu, clipped_relu or hard_sigmoid output"
+                f"objective.nudge=proximal: squared error knows no closed step on a {type(potential).__name__} output; "
+                "use live or frozen, or an identity, relu, clipped_relu, hard_sigmoid or half_hard_sigmoid output"
             )
 
-    def admit(self, plus: float, minus: float) -> None:
-        if self.nudge is Nudge.PROXIMAL and not (plus > -1 and minus < 1):
+    def admit(self, plus: float, minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+        if self.nudge is not Nudge.PROXIMAL:
+            return
+        slope = float(potential.quadratic) or 1.0
+        if not (slope * plus > -1 and slope * minus < 1):
             raise ConfigurationError(
                 f"beta: β₊={plus:g} and β₋={minus:g} make the proximal step of squared error singular: "
-                "must be above -1 and below 1"
+                f"must be above {-1 / slope:g} and below {1 / slope:g}"
             )
 
     def nudged(
@@ -109,19 +130,23 @@ class SquaredError(Objective, name="squared_error"):
     ) -> tuple[Tensor, Tensor]:
         if self.nudge is not Nudge.PROXIMAL:
             return super().nudged(potential, drive, h, target, frozen, plus, minus)
-        self.admit(plus, minus)
-        pull = (h + target - drive) / ((1 + plus) * (1 - minus))
-        return drive - plus * minus * pull, pull
+        self.check(potential)
+        self.admit(plus, minus, potential)
+        slope = float(potential.quadratic)
+        own = drive if slope == 1 else drive * slope
+        pull = (h + matching(target, drive) - own) / ((1 + slope * plus) * (1 - slope * minus))
+        return drive - slope * plus * minus * pull, pull
 
 
 class CrossEntropy(Objective, name="cross_entropy"):
-    """C = −⟨y, ln softmax(s)⟩ on linear outputs (logits); ∇C = softmax(s)·Σy − y. There is no closed proximal step."""
+    """C = −⟨y, ln softmax(s)⟩ on linear outputs (logits), the softmax over axis 1; ∇C = softmax(s)·Σy − y. There is no
+    closed proximal step."""
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
-        return -per_sample(target * F.log_softmax(output, dim=-1))
+        return -per_sample(matching(target, output) * F.log_softmax(output, dim=1))
 
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
-        return output.softmax(-1) * target.sum(-1, keepdim=True) - target
+        return output.softmax(1) * matching(target, output).sum(1, keepdim=True) - target
 
     def check(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL:
@@ -136,5 +161,36 @@ class CrossEntropy(Objective, name="cross_entropy"):
 
 
 def one_hot(labels: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Targets of a classifier: (B,) integers in 0 … classes − 1 → (B, classes)."""
-    return torch.zeros(len(labels), classes, dtype=dtype, device=labels.device).scatter_(1, labels.unsqueeze(1), 1)
+    """Targets of a classifier: (B,) whole numbers of any width in 0 … classes − 1 → (B, classes).
+
+    Raises ValueError for other labels; those out of range on the CPU only, where looking is free (a GPU's own kernel
+    stops at them). Labels that count from 1 show only where one reaches `classes`: subtract 1."""
+    numbers = class_numbers(labels, classes)
+    return torch.zeros(len(numbers), classes, dtype=dtype, device=numbers.device).scatter_(1, numbers.unsqueeze(1), 1)
+
+
+def class_numbers(labels: Tensor, classes: int) -> Tensor:
+    """The labels as (B,) int64, looked at as `one_hot` says."""
+    if labels.ndim != 1:
+        cure = "; squeeze(1) makes it so" if labels.ndim == 2 and labels.shape[1] == 1 else ""
+        raise ValueError(f"labels has shape {tuple(labels.shape)}: must be (B,){cure}")
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"labels is {labels.dtype}: must be whole numbers; labels.long() makes them so")
+    if classes < 1:
+        raise ValueError(f"classes={classes}: must be at least 1")
+    labels = labels.to(torch.int64)
+    if len(labels) and labels.device.type == "cpu":
+        low, high = (int(bound) for bound in labels.aminmax())
+        if low < 0 or high >= classes:
+            raise ValueError(f"labels reach from {low} to {high}: must be in 0 … {classes - 1} for {classes} classes")
+    return labels
+
+
+def matching(target: Tensor, output: Tensor) -> Tensor:
+    """The target itself; ValueError unless it has the shape of the output, to which it would be broadcast."""
+    if target.shape != output.shape:
+        raise ValueError(
+            f"target has shape {tuple(target.shape)}: must be that of the output, {tuple(output.shape)}; "
+            "of labels, one_hot(labels, classes) makes it"
+        )
+    return target

@@ -36,9 +36,13 @@ class Potential(Component):
     group: ClassVar[str] = "potential"
     lower: ClassVar[float] = -math.inf  # the least and the greatest activity a unit can have
     upper: ClassVar[float] = math.inf
-    quadratic: ClassVar[bool] = (
-        False  # G = s²/2 on an interval: the only shape for which squared error has a closed proximal step
-    )
+
+    @property
+    def quadratic(self) -> float:
+        """σ where G = s²/(2σ) on [lower, upper], so that squared error has a closed proximal step (True serves for 1);
+        0 for any other shape.
+        """
+        return 0.0
 
     def value(self, state: Tensor) -> Tensor:
         """G(s) summed over a sample's units: (B, …) → (B,). Defined on the range of the response."""
@@ -118,6 +122,10 @@ class Clamp(Gated):
 
     slope: ClassVar[float] = 1.0
 
+    @property
+    def quadratic(self) -> float:
+        return self.slope
+
     def value(self, state: Tensor) -> Tensor:
         return per_sample(state.square()) / (2 * self.slope)
 
@@ -160,8 +168,6 @@ def _fraction(distance: Tensor, width: Tensor, h: Tensor, beta: float, plus: flo
 class Identity(Clamp, name="identity"):
     """G = s²/2, f(a) = a: the linear unit, and the usual output layer."""
 
-    quadratic: ClassVar[bool] = True
-
     def response(self, drive: Tensor) -> Tensor:
         return drive
 
@@ -181,20 +187,26 @@ class ReLU(Clamp, name="relu"):
     """
 
     lower: ClassVar[float] = 0.0
-    quadratic: ClassVar[bool] = True
 
 
 class RePU(Potential, name="repu"):
     """G = p/(p+1)·s^(1+1/p) on s ≥ 0, f(a) = max(a, 0)^p: the rectified power unit, ReLU at p = 1.
 
     Below a coupling that takes the mean over the channels away (`Block`), this is the Triangle activation of the
-    feedback-free networks. For p < 1 the slope is infinite at 0⁺; `tangent` gives 0 at and below it."""
+    feedback-free networks. For p < 1 the slope is infinite at 0⁺; `tangent` gives 0 at and below it.
+
+    With b the greater end of the dyad's interval and w its length, the gate is −b^p·expm1(p·ln(1 − w/b))/w, where the
+    lesser end 1 − w/b counts as 0 below the kink."""
 
     lower: ClassVar[float] = 0.0
     power: float = 1.0
 
     def __post_init__(self) -> None:
         require(0 < self.power < math.inf, self, "power", "above 0")
+
+    @property
+    def quadratic(self) -> float:
+        return float(self.power == 1)
 
     def value(self, state: Tensor) -> Tensor:
         return per_sample(state.pow(1 + 1 / self.power)) * (self.power / (self.power + 1))
@@ -206,8 +218,27 @@ class RePU(Potential, name="repu"):
         return above if self.power == 1 else above.pow_(self.power)
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
-        slope = torch.where(drive > 0, self.power * drive.clamp_min(0).pow(self.power - 1), 0)
-        return slope * direction
+        return self._slope(drive) * direction
+
+    def _slope(self, drive: Tensor) -> Tensor:
+        return torch.where(drive > 0, self.power * drive.clamp_min(0).pow(self.power - 1), 0)
+
+    def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
+        if beta == 0:
+            return self.tangent(drive, h)
+        if self.power == 1:
+            return ReLU().secant(drive, h, beta, plus)
+        return self._gate(drive, h, beta, plus) * h
+
+    def _gate(self, drive: Tensor, h: Tensor, beta: float, plus: float) -> Tensor:
+        ends = drive.add(h, alpha=plus * beta), drive.add(h, alpha=(plus - 1) * beta)
+        high, low, width = torch.maximum(*ends), torch.minimum(*ends), h.abs() * abs(beta)
+        point = width <= high * torch.finfo(drive.dtype).eps
+        top, width = torch.where(high > 0, high, 1), torch.where(point, 1, width)
+        part = (width / top).clamp_max(1)
+        logs = torch.where(part < 0.5, torch.log1p(-part), (low.clamp_min(0) / top).log())
+        rise = top.pow(self.power) * torch.expm1(logs * self.power).neg()
+        return torch.where(point, self._slope(drive), torch.where(high > 0, rise / width, 0))
 
 
 class HardSigmoid(Clamp, name="hard_sigmoid"):
@@ -215,7 +246,6 @@ class HardSigmoid(Clamp, name="hard_sigmoid"):
 
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
-    quadratic: ClassVar[bool] = True
 
 
 class HalfHardSigmoid(Clamp, name="half_hard_sigmoid"):
@@ -232,7 +262,6 @@ class ClippedReLU(Clamp, name="clipped_relu"):
 
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 6.0
-    quadratic: ClassVar[bool] = True
 
 
 class LeakyReLU(Gated, name="leaky_relu"):
@@ -244,7 +273,8 @@ class LeakyReLU(Gated, name="leaky_relu"):
         require(0 < self.slope <= 1, self, "slope", "in (0, 1]")
 
     def value(self, state: Tensor) -> Tensor:
-        return per_sample(state.square() * torch.where(state < 0, 0.5 / self.slope, 0.5))
+        square = state.square()
+        return per_sample(torch.where(state < 0, square * (0.5 / self.slope), square * 0.5))
 
     def response(self, drive: Tensor) -> Tensor:
         return torch.nn.functional.leaky_relu(drive, self.slope)
@@ -328,7 +358,8 @@ class Softplus(Gated, name="softplus"):
 
 
 class Softmax(Potential, name="softmax"):
-    """G = T Σ s ln s on the simplex of the last axis, f(a) = softmax(a/T): one winner shared among a layer's units."""
+    """G = T Σ s ln s on the simplex of axis 1, f(a) = softmax(a/T): one winner shared among a layer's units, or among
+    the channels of each place."""
 
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
@@ -341,20 +372,20 @@ class Softmax(Potential, name="softmax"):
         return per_sample(torch.xlogy(state, state)) * self.temperature
 
     def response(self, drive: Tensor) -> Tensor:
-        return (drive if self.temperature == 1 else drive / self.temperature).softmax(-1)
+        return (drive if self.temperature == 1 else drive / self.temperature).softmax(1)
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
         share = self.response(drive)
-        return share * (direction - (share * direction).sum(-1, keepdim=True)) / self.temperature
+        return share * (direction - (share * direction).sum(1, keepdim=True)) / self.temperature
 
     def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
         """p·expm1(e − c)/β with p = f(a − r₋βh), e = βh/T and c = ln Σ p e^e; two responses once max|e| > 1."""
         if beta == 0:
             return self.tangent(drive, h)
-        error = (h - h.mean(-1, keepdim=True)) * (beta / self.temperature)
+        error = (h - h.mean(1, keepdim=True)) * (beta / self.temperature)
         scaled = drive / self.temperature
-        low = (scaled - (1 - plus) * error).softmax(-1)
-        shift = torch.log1p((low * torch.expm1(error)).sum(-1, keepdim=True))
-        far = (scaled + plus * error).softmax(-1) - low
+        low = (scaled - (1 - plus) * error).softmax(1)
+        shift = torch.log1p((low * torch.expm1(error)).sum(1, keepdim=True))
+        far = (scaled + plus * error).softmax(1) - low
         near = low * torch.expm1(error - shift)
-        return torch.where(error.abs().amax(-1, keepdim=True) > 1, far, near) / beta
+        return torch.where(error.abs().amax(1, keepdim=True) > 1, far, near) / beta

@@ -7,7 +7,7 @@ import math
 from dataclasses import field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from energy.block import Block
 from energy.component import ConfigurationError, require
@@ -15,7 +15,7 @@ from energy.couplings import Convolution, Dense
 from energy.model import Model
 from energy.network import Network
 from energy.potentials import Identity, Potential, RePU
-from energy.stream import stream
+from models.initial import draw
 
 
 class Padding(enum.Enum):
@@ -114,18 +114,17 @@ class SoftHebbNet(Model, name="softhebb"):
     @torch.no_grad()
     def _start(self, network: Network, seed: int) -> None:
         for name, weight in network.named_parameters():
-            generator, neuron = stream(seed, f"init/{name}"), weight[0].numel()
+            neuron = weight[0].numel()
             if name.endswith("bias"):
                 weight.fill_(-self.temperature * math.log(len(weight)))
             elif not self.positive or weight.ndim == 4:
-                weight.normal_(0, scale(self.radius, self.norm, neuron), generator=generator)
+                draw(weight, seed, name, Tensor.normal_, 0.0, scale(self.radius, self.norm, neuron))
             else:
-                weight.uniform_(0, bound(self.radius, self.norm, neuron), generator=generator)
+                draw(weight, seed, name, Tensor.uniform_, 0.0, bound(self.radius, self.norm, neuron))
         output = network.edges[-1].coupling
         size = output.get_parameter("filters.weight")[0].numel() ** -0.5
         for name in ("weight", "bias"):
-            generator = stream(seed, f"init/output.{name}")
-            output.get_parameter(f"filters.{name}").uniform_(-size, size, generator=generator)
+            draw(output.get_parameter(f"filters.{name}"), seed, f"output.{name}", Tensor.uniform_, -size, size)
 
 
 def seen(network: Network, prepare: list[nn.Module]) -> int:

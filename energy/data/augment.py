@@ -16,7 +16,7 @@ from torch.nn.functional import pad as extend
 
 def draw(count: int, generator: torch.Generator) -> Tensor:
     """(count, 5), uniform in [0, 1): where each image is shifted (down, right), whether mirrored, where cut."""
-    return torch.rand(count, 5, generator=generator)
+    return torch.rand(count, 5, generator=generator, dtype=torch.float32, device=generator.device)
 
 
 @dataclass(frozen=True)

@@ -103,12 +103,14 @@ class DataSet(Component):
                 f"{self.label}.limit={self.limit}: with {aside} images set aside, it must leave between 1 and "
                 f"{count - aside} of the {count} training images"
             )
-        order = torch.randperm(count, generator=stream(seed, "split"))
+        order = torch.randperm(count, generator=stream(seed, "split"), device="cpu")
         return order[:used].sort().values, order[count - aside :].sort().values
 
     def _images(self, examples: Examples, augment: Augment, device: str | torch.device, dtype: torch.dtype) -> Images:
         pixels = extend(examples.pixels, (self.pad,) * 4) if self.pad else examples.pixels
-        mean, std = (torch.tensor(value, dtype=torch.float64)[:, None, None] for value in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(value, dtype=torch.float64, device="cpu")[:, None, None] for value in (self.mean, self.std)
+        )
         work = torch.promote_types(dtype, torch.float32)
         scale, shift = (value.to(device, work) for value in (1 / (self.levels * std), mean / std))
         return Images(pixels.to(device), examples.labels.to(device), scale, shift, self.classes, augment, dtype)

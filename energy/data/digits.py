@@ -40,6 +40,6 @@ class Digits(DataSet, name="digits"):
             ) from None
         images, labels = load_digits(return_X_y=True)
         pixels, labels = torch.from_numpy(images).byte().view(-1, *self.image), torch.from_numpy(labels).long()
-        order = torch.randperm(len(labels), generator=stream(0, "split"))
+        order = torch.randperm(len(labels), generator=stream(0, "split"), device="cpu")
         parts = (order[TEST:].sort().values, order[:TEST].sort().values)
         return Raw(*(Examples(pixels[rows], labels[rows]) for rows in parts))

@@ -60,7 +60,7 @@ class Images:
         steps = range(start_step, self.steps(batch_size, train=train))
         if not train:
             return (self.take(slice(step * batch_size, (step + 1) * batch_size)) for step in steps)
-        order = torch.randperm(len(self), generator=stream(seed, "order", epoch)).to(self.pixels.device)
+        order = torch.randperm(len(self), generator=stream(seed, "order", epoch), device="cpu").to(self.pixels.device)
         rows = (order[step * batch_size : (step + 1) * batch_size] for step in steps)
         return (
             self._augmented(row, stream(seed, "augment", epoch, step)) for row, step in zip(rows, steps, strict=True)

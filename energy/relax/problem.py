@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from energy.ledger import Ledger
@@ -167,6 +168,7 @@ class Single(Problem):
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)
         self.beta, self.objective, self.target, self.frozen, self.clamp = beta, objective, target, frozen, clamp
+        self.sign: Tensor | None = None  # +1 or −1 on the device, () of the state's dtype, which multiplies β
 
     def start(self) -> State:
         """One bottom-up pass."""
@@ -199,23 +201,51 @@ class Single(Problem):
             return {layer - 1: self.clamp}
         if self.objective is None or self.target is None or self.network.readout(layer):
             return {layer - 1: potential.response(drive)}
-        nothing = drive.new_zeros(())
-        drive, h = self.objective.nudged(potential, drive, nothing, self.target, self.frozen, self.beta, 0.0)
-        return {layer - 1: potential.response(drive + self.beta * h)}
+        heard = self._nudged(drive, self.beta)
+        if self.sign is not None:
+            heard = torch.where(self.sign > 0, heard, self._nudged(drive, -self.beta))
+        return {layer - 1: potential.response(heard)}
 
-    def error(self, state: State) -> Tensor:
-        """∇C at the output, the frozen one where there is one."""
+    def _nudged(self, drive: Tensor, beta: float) -> Tensor:
+        """The drive of the output that is nudged by `beta`."""
         assert self.objective is not None and self.target is not None
-        return self.frozen if self.frozen is not None else self.objective.gradient(state[-1], self.target)
+        potential, nothing = self.network.output.potential, drive.new_zeros(())
+        drive, h = self.objective.nudged(potential, drive, nothing, self.target, self.frozen, beta, 0.0)
+        return drive + beta * h
+
+    def pulls(self, state: State, error: Tensor) -> dict[int, Tensor]:
+        """∂C/∂a of every layer that leads to the output outside the dynamics: f′(a) times `error`, which is ∇C, at the
+        output, and times what the edges above say down elsewhere. Empty where the output is inside them.
+        """
+        found: dict[int, Tensor] = {}
+        for layer in range(self.depth, 0, -1):
+            if not self.network.readout(layer):
+                continue
+            heard: list[Tensor | None] = [error] if layer == self.depth else []
+            for edge in self.network.out_of(layer):
+                if edge.target in found:
+                    heard.append(edge.coupling.adjoint(found[edge.target], self.point(state, edge)))
+                    self.count(edge)
+            if heard:
+                found[layer] = self.network.layers[layer - 1].potential.tangent(self.drive(layer), _total(heard))
+        return found
 
     def _say_down(self, state: State, edge: Edge) -> None:
-        if edge.feedback or self.beta == 0 or self.objective is None:
+        if edge.feedback or self.beta == 0 or self.objective is None or self.target is None:
             super()._say_down(state, edge)
-            return
-        # a read-out sends down the nudge and nothing else, as a term β γ^(d_L − 1) C of the energy would
-        pushed = self.error(state) * (-self.beta * self.gamma**edge.span)
-        self.above[edge.index] = edge.coupling.adjoint(pushed, self.point(state, edge))
-        self.count(edge)
+        elif self.network.readout(self.depth) and not self.network.readout(edge.source):
+            self._push(state, edge, self.objective, self.target)
+
+    def _push(self, state: State, edge: Edge, objective: Objective, target: Tensor) -> None:
+        """A read-out sends down the nudge and nothing else, as a term β γ^(d_L − 1) C of the energy would."""
+        error = self.frozen if self.frozen is not None else objective.gradient(state[-1], target)
+        pull = self.pulls(state, error).get(edge.target)
+        if pull is not None:
+            spread = self.network.output.depth - self.network.depth(edge.source)
+            pushed = pull * (-self.beta * self.gamma**spread)
+            pushed = pushed if self.sign is None else pushed * self.sign
+            self.above[edge.index] = edge.coupling.adjoint(pushed, self.point(state, edge))
+            self.count(edge)
 
 
 def _colours(network: Network) -> list[list[int]]:

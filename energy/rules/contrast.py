@@ -123,8 +123,12 @@ def _(settled: SettledPhases, network: Network, scale: float) -> list[Tensor]:
         for phase in settled.phases:
             states = (settled.x, *phase.state)
             post, weight = states[edge.target], phase.weight * settled.factors[edge.index]
-            if not edge.feedback and phase.error is not None:
-                post, weight = phase.error, -1 / len(settled.phases)
+            if not edge.feedback:
+                if edge.target not in phase.errors:  # it leads nowhere
+                    continue
+                post, weight = phase.errors[edge.target], -1 / len(settled.phases)
+            elif phase.sign is not None:
+                post = post * phase.sign
             products = edge.coupling.hebbian(states[edge.source], post, phase.points[edge.index])
             settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
             foreach.add_(total, products, weight * scale)

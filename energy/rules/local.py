@@ -14,27 +14,26 @@ Source: Krotov & Hopfield, PNAS 116 (2019) 7723 (scaled update, p, R); Journé e
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError, require
 from energy.couplings import Filtered
-from energy.kernels import Kernel
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
+from energy.rules.joined import Joined, groups, population
+from energy.rules.memory import lay, recall, remembers
 from energy.rules.rule import Rule
+from energy.rules.step import STEP, TINY, along, constants, over_places
 from energy.settle.settler import Settled, SettledDyad, Settler
 from energy.state import State
-
-TINY: Final = 1e-30  # floor of the largest change; a layer that hears nothing does not move
 
 
 @dataclass(kw_only=True)
@@ -47,11 +46,22 @@ class SettledFree(Settled):
 
 
 class Learnt(NamedTuple):
-    """An edge with a rule: which one, and what its neurons see and hear."""
+    """A layer with a rule: the first edge into it, the rule, and what its neurons see and hear by all edges."""
 
     edge: Edge
     rule: Plasticity
     open: Filtered
+
+    @property
+    def edges(self) -> Sequence[Edge]:
+        """Those whose weights these are."""
+        filters: Any = self.open.filters
+        return filters.edges if isinstance(filters, Joined) else [self.edge]
+
+    def shares(self, change: tuple[Tensor, Tensor | None]) -> Iterator[tuple[Edge, tuple[Tensor, Tensor | None]]]:
+        """What is each edge's own of a change of weights and bias."""
+        filters: Any = self.open.filters
+        return filters.shares(*change) if isinstance(filters, Joined) else iter([(self.edge, change)])
 
 
 class Local(Rule):
@@ -74,7 +84,22 @@ class Local(Rule):
         with network.learning():
             settled = self.settle(part, settler, x, target, ledger)
         self.apply(network, settled)
+        self._remember(network, settled)
         return settled
+
+    def attach(self, network: Network) -> None:
+        lay(network, {k: rule.memory for k in range(1, len(network.layers) + 1) if (rule := self.of(network, k))})
+
+    def _recall(self, network: Network, layer: int, rule: Plasticity) -> dict[str, Tensor]:
+        return recall(network, layer, rule.label) if rule.memory else {}
+
+    @torch.no_grad()
+    def _remember(self, network: Network, settled: Settled) -> None:
+        if remembers(network):
+            for _, rule, open in self.opened(network, settled, learning=True):
+                if open.memory:
+                    last = rule.competing(rule.drive(open), open)
+                    rule.remember(last, {name: value.view(last.shape[-2:]) for name, value in open.memory.items()})
 
     @torch.no_grad()
     def settle(self, network: Network, settler: Settler, x: Tensor, target: Tensor, ledger: Ledger) -> SettledFree:
@@ -103,25 +128,26 @@ class Local(Rule):
         return max(layers)
 
     def opened(self, network: Network, settled: Settled, *, learning: bool = False) -> Iterator[Learnt]:
-        """The edges that have a rule, or of them those that learn, opened, from the bottom up.
+        """The layers that have a rule, or of them those that learn, opened, from the bottom up.
 
         Raises TypeError for a settling that did not keep the activity of every layer.
         """
         if not isinstance(settled, SettledFree | SettledDyad):
             raise TypeError(f"rule={self.label} needs the activity of every layer: {type(settled).__name__} has none")
         states = (settled.x, *settled.mean)
-        for edge in network.edges[: len(settled.points)]:
-            rule = self.of(network, edge.target)
-            if rule is not None and (self._learns(network, edge) or not learning):
-                drive = _drive(network, settled, states, edge.target)
-                point = settled.points[edge.index]
-                yield Learnt(edge, rule, edge.coupling.filtered(states[edge.source], drive, point))
+        for layer in range(1, len(states)):
+            rule, edges = self.of(network, layer), network.into(layer)
+            if rule is not None and (not learning or any(self._learns(network, edge) for edge in edges)):
+                drive = _drive(network, settled, states, layer)
+                open = population(edges, states, drive, settled.points, network.layers[layer - 1].name)
+                yield Learnt(edges[0], rule, open._replace(memory=self._recall(network, layer, rule)))
 
     def learnt(self, network: Network, settled: Settled) -> Iterator[Learnt]:
         """Those that learn, entered into the ledger."""
         for one in self.opened(network, settled, learning=True):
+            spent = sum(edge.multiply_adds for edge in one.edges)
             for _ in range(1 if one.rule.norm == 2 else 2):  # any other norm measures the drives anew
-                settled.ledger.apply("products", one.edge.multiply_adds, len(settled.x))
+                settled.ledger.apply("products", spent, len(settled.x))
             yield one
 
     def _learns(self, network: Network, edge: Edge) -> bool:
@@ -131,13 +157,15 @@ class Local(Rule):
     @torch.no_grad()
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
         """Δw and Δb of every parameter; zero for the edges that do not learn."""
-        found = {edge.index: rule.change(open, settled) for edge, rule, open in self.learnt(network, settled)}
+        shares = [one.shares(one.rule.change(one.open, settled)) for one in self.learnt(network, settled)]
+        found = {edge.index: share for edge, share in itertools.chain(*shares) if self._learns(network, edge)}
         return [torch.zeros_like(p) if change is None else change for p, change in _paired(network, found)]
 
     @torch.no_grad()
     def apply(self, network: Network, settled: Settled) -> None:
         """Write minus the step into `.grad`; None for what does not learn."""
-        steps = {edge.index: rule.step(open, settled) for edge, rule, open in self.learnt(network, settled)}
+        shares = [one.shares(one.rule.step(one.open, settled)) for one in self.learnt(network, settled)]
+        steps = {edge.index: share for edge, share in itertools.chain(*shares)}
         self.write(network, [step for _, step in _paired(network, steps)])
 
 
@@ -154,6 +182,7 @@ class Plasticity(Local):
     radius: float = 1.0
 
     decayed: ClassVar[bool] = True
+    memory: ClassVar[Mapping[str, float]] = {}  # what a neuron remembers from batch to batch, and what it begins with
 
     def __post_init__(self) -> None:
         require(0 <= self.rate < math.inf, self, "rate", "at least 0 and finite")
@@ -175,6 +204,13 @@ class Plasticity(Local):
         """y of drives (…, K); the neurons compete on the last axis."""
         raise NotImplementedError(f"{type(self).__name__} must define plastic(drive, target)")
 
+    def recalled(self, drive: Tensor, target: Tensor | None, memory: Mapping[str, Tensor]) -> Tensor:
+        """`plastic`, of a law that remembers: `memory` by name, (groups, K/groups), which drives end with too."""
+        return self.plastic(drive, target)
+
+    def remember(self, drive: Tensor, memory: Mapping[str, Tensor]) -> None:
+        """Take the drives (…, K) of a batch into `memory`, in place; `learn` asks for it once the step is written."""
+
     def offset(self, drive: Tensor, bias: Tensor) -> Tensor:
         """Δb of biases (K,) at drives (…, groups, K/groups); a rule without a law for them leaves them."""
         return torch.zeros_like(bias)
@@ -186,7 +222,7 @@ class Plasticity(Local):
 
     def competing(self, u: Tensor, opened: Filtered) -> Tensor:
         """What the neurons compete with, (B, places…, groups, K/groups), of their drives u (B, K, places…)."""
-        return u.movedim(1, -1).unflatten(-1, (groups(opened), -1))
+        return u.movedim(1, -1).unflatten(-1, (groups(opened.filters), -1))
 
     def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
         """Δw and Δb."""
@@ -201,10 +237,10 @@ class Plasticity(Local):
         """R^p·yx − yu·w; yu from yx where u is linear in what is seen (`u` None), else from the activities."""
         if u is None:
             said = (self.dual(weight) * product).flatten(1).sum(1)
-            said = said if bias is None else said + bias * _over_places(y).to(bias.dtype)
+            said = said if bias is None else said + bias * over_places(y).to(bias.dtype)
         else:
-            said = _over_places(y.to(weight.dtype) * u.to(weight.dtype))
-        return product * self.radius**self.norm - _along(said, weight) * weight
+            said = over_places(y.to(weight.dtype) * u.to(weight.dtype))
+        return product * self.radius**self.norm - along(said, weight) * weight
 
     def dual(self, weight: Tensor) -> Tensor:
         """sign(w)|w|^(p−1), with which a drive is measured."""
@@ -222,7 +258,7 @@ class Plasticity(Local):
             _, y, _ = self._activities(opened, settled)
             product = filters.product(opened.seen, y)
             numbers = constants((self.rate, self.exponent, self.radius), filters.weight)
-            return _STEP((filters.weight.detach(), product, numbers)), None
+            return STEP((filters.weight.detach(), product, numbers)), None
         change, offset = self.change(opened, settled)
         rates, count = self.rates(filters.weight), len(settled.x)
         step = self._scaled(change, rates, count, opened)
@@ -231,30 +267,36 @@ class Plasticity(Local):
     def _fits(self, opened: Filtered) -> bool:
         """Whether this is the plain case that the fused step is written for."""
         plain = self.scaled and self.norm == 2 and opened.linear and opened.filters.bias is None
-        return plain and groups(opened) == 1 and type(self).decay is Plasticity.decay and self.decayed
+        return plain and groups(opened.filters) == 1 and type(self).decay is Plasticity.decay and self.decayed
 
     def _scaled(self, change: Tensor, rates: Tensor, count: int, opened: Filtered) -> Tensor:
         if not self.scaled:
-            return change * _along(rates, change) / -count
-        parts = change.reshape(groups(opened), -1)
+            return change * along(rates, change) / -count
+        parts = change.reshape(groups(opened.filters), -1)
         peaks = parts.abs().amax(1, keepdim=True) + TINY
-        return (parts / peaks).reshape(change.shape) * -_along(rates, change)
+        return (parts / peaks).reshape(change.shape) * -along(rates, change)
 
     def _activities(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor, Tensor | None]:
         """u and y, neurons on axis 1, and Δb."""
         u, bias = self.drive(opened), opened.filters.bias
         last = self.competing(u, opened)
-        y = self.plastic(last, getattr(settled, "target", None)).flatten(-2).movedim(-1, 1)
+        held = {name: value.view(last.shape[-2:]) for name, value in opened.memory.items()}
+        y = self.recalled(last, getattr(settled, "target", None), held).to(last.dtype).flatten(-2).movedim(-1, 1)
         return u, y, None if bias is None else self.offset(last, bias)
 
     def drive(self, opened: Filtered) -> Tensor:
         """u, neurons on axis 1, measured with this rule's norm.
 
-        Raises ConfigurationError for another norm than 2 where neurons compete with rectified drives.
+        Raises ConfigurationError for another norm than 2 where neurons compete with more than their weights say.
         """
         if self.norm == 2:
             return opened.drive
-        require(opened.linear, self, "norm", "2 where neurons compete with rectified drives")
+        require(
+            opened.linear,
+            self,
+            "norm",
+            "2 where neurons compete with rectified drives, or hear a coupling without weights",
+        )
         filters = opened.filters
         u = filters.filter(opened.seen, self.dual(filters.weight))
         return u if filters.bias is None else u + filters.bias.to(u.dtype).view(-1, *[1] * (u.ndim - 2))
@@ -274,11 +316,6 @@ class PerLayer(Local, name="per_layer"):
         return self.rules[layer - 1] if layer <= len(self.rules) else None
 
 
-def groups(opened: Filtered) -> int:
-    """Into how many sets of neurons that see different inputs a population falls; each competes by itself."""
-    return getattr(opened.filters, "groups", 1)
-
-
 def _paired(network: Network, found: dict[int, tuple[Tensor, Tensor | None]]) -> Iterator[tuple[Any, Tensor | None]]:
     """Every parameter with what was found for it; None for those of edges that do not learn."""
     for edge in network.edges:
@@ -291,38 +328,3 @@ def _drive(network: Network, settled: SettledFree | SettledDyad, states: tuple[T
         return settled.drives[layer - 1]
     said = [edge.coupling.drive(states[edge.source]) for edge in network.into(layer)]
     return torch.stack(said).sum(0) if len(said) > 1 else said[0]
-
-
-def _along(neurons: Tensor, weight: Tensor) -> Tensor:
-    """(K,) laid along the first axis of a weight."""
-    return neurons.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
-
-
-def _over_places(y: Tensor) -> Tensor:
-    """Σ over batch and places: (B, K, …) → (K,)."""
-    return y.movedim(1, 0).flatten(1).sum(1)
-
-
-def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
-    """Numbers as a tensor on the device of `like`, in its precision or float32, whichever is wider."""
-    return _constants(values, like.device, torch.promote_types(like.dtype, torch.float32))
-
-
-@functools.lru_cache(maxsize=64)
-def _constants(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.tensor(values, device=device, dtype=dtype)
-
-
-def _step(weight: Tensor, product: Tensor, numbers: Tensor) -> Tensor:
-    """−η_k (R² yx_k − ⟨w_k, yx_k⟩ w_k)/max, in two passes over the weights once compiled."""
-    rate, exponent, radius = numbers.unbind()
-    w, yx = (t.movedim(1, -1).flatten(1) for t in (weight, product.to(weight.dtype)))
-    change = yx * radius**2 - (w * yx).sum(1, keepdim=True) * w
-    norms = w.square().sum(1, keepdim=True).sqrt() / radius
-    rates = ((norms - 1).abs() + 1e-10).pow(exponent) * rate
-    peak = change.abs().amax(1, keepdim=True).amax()  # row by row, so that a row is read once for all of this
-    step = change * (rates / (peak + TINY)).neg()
-    return step.view(len(w), *weight.movedim(1, -1).shape[1:]).movedim(-1, 1)
-
-
-_STEP = Kernel(_step)

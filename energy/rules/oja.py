@@ -15,7 +15,8 @@ from torch import Tensor
 
 from energy.component import ConfigurationError, require
 from energy.couplings import Filtered
-from energy.rules.local import Plasticity, groups
+from energy.rules.joined import groups
+from energy.rules.local import Plasticity
 from energy.settle.settler import Settled
 
 
@@ -58,6 +59,6 @@ class Sanger(Linear, name="sanger"):
         return product * self.radius**2 - mixed.view_as(weight)
 
     def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
-        if groups(opened) > 1:
-            raise ConfigurationError(f"rule={self.label}: not for the {groups(opened)} groups of this layer")
+        if groups(opened.filters) > 1:
+            raise ConfigurationError(f"rule={self.label}: not for the {groups(opened.filters)} groups of this layer")
         return super().change(opened, settled)

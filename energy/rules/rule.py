@@ -27,6 +27,11 @@ class Rule(Component):
     group: ClassVar[str] = "rule"
     descends: ClassVar[bool] = True  # whether an objective is what its steps descend
 
+    def attach(self, network: Network) -> None:
+        """Lay what this rule remembers from batch to batch in `network`, as buffers, once; `Run.network` does it for
+        every run. Nothing unless defined.
+        """
+
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
         """The direction in which each of `network.parameters()` should move, summed over the batch; new tensors."""
         raise NotImplementedError(f"{type(self).__name__} must define update(network, settled)")

@@ -22,7 +22,8 @@ from torch import Tensor
 from energy.component import require
 from energy.couplings import Filtered
 from energy.kernels import Kernel
-from energy.rules.local import TINY, Plasticity, constants
+from energy.rules.local import Plasticity
+from energy.rules.step import TINY, constants
 
 
 class Variant(enum.Enum):
@@ -149,13 +150,16 @@ def margin(drive: Tensor, rank: int, push: float) -> Tensor:
 
 
 def ranked(drive: Tensor, rank: int, push: float) -> Tensor:
-    """1 for the greatest drive, −push for the one ranked `rank`, 0 otherwise, over the last axis.
+    """1 for the greatest drive, −push for the one ranked `rank`, 0 otherwise, over the last axis; the first of equals
+    comes first.
 
     Raises ValueError where there are fewer neurons than that.
     """
-    order = drive.topk(_enough(rank, drive), -1).indices
-    y = torch.zeros_like(drive).scatter_(-1, order[..., :1], 1)
-    return y.scatter_(-1, order[..., -1:], -push)
+    first = at = drive.argmax(-1, keepdim=True)  # which of equals topk and sort begin with depends on the device
+    for _ in range(_enough(rank, drive) - 1):
+        drive = drive.scatter(-1, at, -math.inf)
+        at = drive.argmax(-1, keepdim=True)
+    return torch.zeros_like(drive).scatter_(-1, at, -push).scatter_(-1, first, 1)
 
 
 def _enough(rank: int, drive: Tensor) -> int:

@@ -17,6 +17,7 @@ from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
+from energy.potentials import Identity, Potential
 from energy.relax.contraction import hold
 from energy.relax.dyad import ClampedDyad, Dyad, Form, HeldDyad
 from energy.relax.problem import Single
@@ -59,9 +60,9 @@ class Dyadic(Settler):
         if self.keep_contracting:
             hold(network)
 
-    def admit(self, objective: Objective) -> None:
+    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         plus = self.form.plus(self.alpha)
-        objective.admit(plus * self.beta, (1 - plus) * self.beta)
+        objective.admit(plus * self.beta, (1 - plus) * self.beta, output)
 
     @torch.no_grad()
     def settle(
@@ -190,7 +191,7 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
         )
         require(not self.hold, self, "hold", "false: a clamp moves the mean")
 
-    def admit(self, objective: Objective) -> None:
+    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         """A clamp puts no condition on an objective that takes no part."""
 
 

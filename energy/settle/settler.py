@@ -15,6 +15,7 @@ from energy.errors import NonFiniteError
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
+from energy.potentials import Identity, Potential
 from energy.relax.contraction import contraction
 from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
@@ -73,7 +74,8 @@ class Phase:
     state: State
     weight: float
     points: list[Any]
-    error: Tensor | None = None  # ∇C at its output, for a read-out outside the dynamics
+    errors: dict[int, Tensor] = field(default_factory=dict)  # ∂C/∂a of the layers outside the dynamics
+    sign: Tensor | None = None  # +1 or −1, which multiplies the weight
 
 
 @dataclass(kw_only=True)
@@ -185,8 +187,8 @@ class Settler(Component):
         """What a figure of this method shows of its activity on `x`, as plain values; None for nothing."""
         return None
 
-    def admit(self, objective: Objective) -> None:
-        """Raise ConfigurationError if the nudges of this settler are not possible with `objective`."""
+    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+        """Raise ConfigurationError if the nudges of this settler are not possible with `objective` there."""
 
     @torch.no_grad()
     def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[Single, State, Solution | None]:

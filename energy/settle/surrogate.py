@@ -74,14 +74,14 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
         spikes = membrane = heard[0]
         penalty = sequence.new_zeros(())
         for k, layer in enumerate(network.layers, start=1):
-            current = torch.zeros(())
+            said = []
             for edge in network.into(k):
                 pre = heard[edge.source].flatten(0, 1)
-                current = current + edge.coupling.drive(laid_out(pre)).unflatten(0, (self.steps, -1))
+                said.append(edge.coupling.drive(laid_out(pre)).unflatten(0, (self.steps, -1)))
                 ledger.apply("free", edge.multiply_adds, len(pre))
                 if edge.source:
                     ledger.apply("nudged", edge.multiply_adds, len(pre))
-            membrane, spikes, trace = self._population(current)
+            membrane, spikes, trace = self._population(sum(said[1:], said[0]))
             heard.append(trace)
             ledger.fire(layer.name, *synaptic(network, k, spikes.detach().flatten(0, 1) > 0))
             if self.rate_strength and k < len(network.layers):

@@ -18,6 +18,7 @@ from energy.component import ConfigurationError, require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
+from energy.potentials import Identity, Potential
 from energy.relax.contraction import hold
 from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
@@ -25,6 +26,7 @@ from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
 from energy.settle.settler import FEEDBACK, Phase, Settled, SettledPhases, Settler, checked
 from energy.state import State
+from energy.stream import fingerprint
 
 
 class Kind(enum.Enum):
@@ -60,6 +62,7 @@ class Phases(Settler):
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
         checked(network, x, target, objective)
+        self.check(network)
         ledger = ledger or Ledger()
         if self.keep_contracting:
             hold(network).scale_weights(network, x, self.gamma, self.keep_contracting)
@@ -89,8 +92,21 @@ class Phases(Settler):
         raise NotImplementedError
 
     def phase(self, state: State, weight: float, problem: Single, target: Tensor, objective: Objective) -> Phase:
-        error = objective.gradient(state[-1], target) if problem.network.readout(problem.depth) else None
-        return Phase(state=state, weight=weight, points=problem.points, error=error)
+        outside = problem.network.readout(problem.depth)
+        errors = problem.pulls(state, objective.gradient(state[-1], target)) if outside else {}
+        return Phase(state=state, weight=weight, points=problem.points, errors=errors, sign=problem.sign)
+
+    def check(self, network: Network) -> None:
+        """Raise ConfigurationError where a layer inside the dynamics stands on one outside them: no contrast of phases
+        tells that one its error.
+        """
+        for edge in network.edges:
+            if edge.feedback and edge.source and network.readout(edge.source):
+                below, above = (network.layers[k - 1].name for k in (edge.source, edge.target))
+                raise ConfigurationError(
+                    f"{self.label}: {below} is outside the dynamics (feedback=False) and {above} above it inside them; "
+                    "leave out feedback=False, or take equilibrium_propagation"
+                )
 
     def factors(self, network: Network, gamma: float) -> list[float]:
         """E_γ weighs layer k by γ^(k−1), so the contrast of an edge into it does too, and the output's error arrives so
@@ -114,9 +130,9 @@ class TwoPhase(Phases, name="two_phase"):
         super().__post_init__()
         require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
 
-    def admit(self, objective: Objective) -> None:
+    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         if self.kind is not Kind.POSITIVE:
-            objective.admit(-self.beta, 0.0)
+            objective.admit(-self.beta, 0.0, output)
 
     def problems(
         self, free: Single, state: State, target: Tensor, objective: Objective
@@ -136,18 +152,19 @@ class TwoPhase(Phases, name="two_phase"):
                 frozen=frozen,
             )
 
-        beta = self.beta
+        beta = -self.beta if self.kind is Kind.NEGATIVE else self.beta
+        nudged = at(beta, "nudged")
         if self.kind is Kind.CENTRED:
-            return [("nudged", 0.5 / beta, at(beta, "nudged")), ("nudged_down", -0.5 / beta, at(-beta, "nudged_down"))]
-        signed = self._sign(free.x) * beta
-        return [("free", -1 / signed, free), ("nudged", 1 / signed, at(signed, "nudged"))]
-
-    def _sign(self, x: Tensor) -> float:
-        """+1 or −1; the random sign is a function of the batch's own bits, so that a resumed run draws the same."""
+            return [("nudged", 0.5 / beta, nudged), ("nudged_down", -0.5 / beta, at(-beta, "nudged_down"))]
         if self.kind is Kind.RANDOM_SIGN:
-            bits = int(x.float().contiguous().view(torch.int32).sum(dtype=torch.int64))  # exact, in whatever order
-            return 1.0 if (bits * 0x9E3779B97F4A7C15) >> 32 & 1 else -1.0
-        return -1.0 if self.kind is Kind.NEGATIVE else 1.0
+            free.sign = nudged.sign = self._sign(free.x)
+        return [("free", -1 / beta, free), ("nudged", 1 / beta, nudged)]
+
+    def _sign(self, x: Tensor) -> Tensor:
+        """+1 or −1, a function of the batch's own bits, so that a resumed run draws the same; nothing is read from the
+        device.
+        """
+        return ((fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
 
 
 class Clamping(Phases):

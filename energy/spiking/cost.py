@@ -22,18 +22,18 @@ def synaptic(network: Network, layer: int, fired: Tensor) -> tuple[Tensor, Numbe
     """(spikes, synaptic operations) of a layer; `fired` is (any number of steps and samples, …), booleans. Nothing is
     read from the device.
     """
-    fans = [fan_out(edge.coupling, network.shape(layer)) for edge in network.out_of(layer)]
+    fans = [fan_out(edge.coupling, network.shape(layer), fired.device) for edge in network.out_of(layer)]
     if not any(isinstance(fan, Tensor) for fan in fans):
         count = torch.count_nonzero(fired)
         return count, count * sum(fans)
     units = fired.sum(0)
-    total = sum((units * (fan.to(units.device) if isinstance(fan, Tensor) else fan)).sum() for fan in fans)
+    total = sum((units * fan).sum() for fan in fans)
     return units.sum(), total
 
 
-def fan_out(coupling: Coupling, shape: Shape) -> int | float | Tensor:
-    """Synapses of each unit of a layer of `shape`: one number, or a tensor of `shape` where units differ. The mean for
-    a coupling that says only what it costs.
+def fan_out(coupling: Coupling, shape: Shape, device: torch.device | str = "cpu") -> int | float | Tensor:
+    """Synapses of each unit of a layer of `shape`: one number, or a tensor of `shape` where units differ, which is kept
+    on `device`. The mean for a coupling that says only what it costs.
     """
     if isinstance(coupling, Dense):
         return len(coupling.weight)
@@ -41,16 +41,19 @@ def fan_out(coupling: Coupling, shape: Shape) -> int | float | Tensor:
         return 1
     if isinstance(coupling, Convolution):
         channels, _, kernel, _ = coupling.weight.shape
-        return _windows(shape, channels, kernel, coupling.stride, coupling.padding, coupling.groups)
+        geometry = (coupling.stride, coupling.padding, coupling.groups)
+        return _windows(shape, channels, kernel, *geometry, torch.device(device))
     return coupling.multiply_adds(shape) / math.prod(shape)
 
 
 @lru_cache(maxsize=256)
-def _windows(shape: Shape, channels: int, kernel: int, stride: int, padding: int, groups: int) -> Tensor:
+def _windows(
+    shape: Shape, channels: int, kernel: int, stride: int, padding: int, groups: int, device: torch.device
+) -> Tensor:
     """How many outputs of a convolution, before its pooling, each input reaches."""
     with torch.enable_grad():
-        below = torch.zeros(1, 1, *shape[1:], requires_grad=True)
-        ones = torch.ones(1, 1, kernel, kernel)
+        below = torch.zeros(1, 1, *shape[1:], dtype=torch.float32, device=device, requires_grad=True)
+        ones = torch.ones(1, 1, kernel, kernel, dtype=torch.float32, device=device)
         reached = F.conv2d(below, ones, stride=stride, padding=padding).sum()
         (found,) = torch.autograd.grad(reached, below)
     return (found[0] * (channels // groups)).round().long().expand(shape)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from energy.component import Component, require
-from energy.stream import stream
+from energy.stream import fingerprint, hashed
 
 
 class Encoder(Component):
@@ -52,7 +52,7 @@ class Rate(Encoder, name="rate"):
     """A spike at each step with probability gain·x, cut off at 0 and 1, independently: a Poisson train on a grid.
 
     The noise is a function of `seed` and of the batch's own numbers, so that a continued run, and scoring twice, see
-    the same spikes, and another batch sees others.
+    the same spikes on any device, and another batch sees others.
     """
 
     spikes: ClassVar[bool] = True
@@ -63,9 +63,8 @@ class Rate(Encoder, name="rate"):
         require(0 < self.gain < math.inf, self, "gain", "above 0")
 
     def encode(self, x: Tensor, steps: int) -> Tensor:
-        bits = int(x.float().contiguous().view(torch.int32).sum(dtype=torch.int64))  # exact, in whatever order
-        noise = torch.rand((steps, *x.shape), generator=stream(self.seed, f"noise/{bits}")).to(x.device)
-        return (noise < x * self.gain).to(x.dtype)
+        key = fingerprint(x) + self.seed * 0x2545F4914F6CDD1D % 2**63
+        return (hashed(key, (steps, *x.shape)) < x * self.gain).to(x.dtype)
 
 
 class Latency(Encoder, name="latency"):

@@ -1,11 +1,12 @@
 """Distances of the output's spike trains from what they should be, each with its exact gradient.
 
-Outputs are (T, B, C): spikes s, and traces x[t] = κ x[t−1] + (1 − κ) s[t]. The gradient is with respect to the traces,
-whatever the error is written in: spikes are a linear function of them, s[t] = (x[t] − κ x[t−1])/(1 − κ), so that
+Outputs are (T, B, C), or (T, B, C, …) with the classes along that axis: spikes s, and traces x[t] = κ x[t−1] + (1 −
+κ) s[t]. The gradient is with respect to the traces, whatever the error is written in: spikes are a linear function of
+them, s[t] = (x[t] − κ x[t−1])/(1 − κ), so that
 
     ∂C/∂x[t] = (g[t] − κ g[t+1])/(1 − κ),     g = ∂C/∂s.
 
-Targets are one-hot, (B, C). Errors are summed over the batch."""
+Targets are one-hot, (B, C) or (B, C, …). Errors are summed over the batch."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy.component import Component, require
+from energy.potentials import per_sample
 
 
 class Train(NamedTuple):
@@ -80,7 +82,7 @@ class VanRossum(LocalError, name="van_rossum"):
         return traced(tuple(self.pattern) or ((0, 1) if steps >= 10 else (0, 1, 1, 1, 1)), steps, decay)
 
     def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
-        return self.at(trace, target, t, steps, decay).square().sum(1) / 2
+        return per_sample(self.at(trace, target, t, steps, decay).square()) / 2
 
     def at(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
         return torch.sub(trace, target, alpha=self.wanted(steps, decay)[t])
@@ -119,7 +121,7 @@ class SpikeCount(Counted, name="spike_count"):
         return torch.where(target > 0, (count - self.desired).clamp(max=0), (count - self.undesired).clamp(min=0))
 
     def value(self, train: Train, target: Tensor) -> Tensor:
-        return self.missed(train.spikes, target).square().sum(1) / 2
+        return per_sample(self.missed(train.spikes, target).square()) / 2
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:
         return self.missed(spikes, target).expand_as(spikes)
@@ -134,7 +136,7 @@ class RateCrossEntropy(Counted, name="rate_cross_entropy"):
         require(0 < self.scale < float("inf"), self, "scale", "above 0")
 
     def value(self, train: Train, target: Tensor) -> Tensor:
-        return -(target * F.log_softmax(self.scale * train.spikes.sum(0), dim=1)).sum(1)
+        return -per_sample(target * F.log_softmax(self.scale * train.spikes.sum(0), dim=1))
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:
         share = (self.scale * spikes.sum(0)).softmax(1) * target.sum(1, keepdim=True)
@@ -158,7 +160,7 @@ class FirstSpike(Counted, name="first_spike"):
         return (1 - spikes).cumprod(0).sum(0)
 
     def value(self, train: Train, target: Tensor) -> Tensor:
-        return -(target * F.log_softmax(-self.scale * self.times(train.spikes), dim=1)).sum(1)
+        return -per_sample(target * F.log_softmax(-self.scale * self.times(train.spikes), dim=1))
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:
         share = (-self.scale * self.times(spikes)).softmax(1) * target.sum(1, keepdim=True)

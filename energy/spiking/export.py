@@ -5,12 +5,14 @@ NIR's units are differential equations; the units here are their forward-Euler s
     LIF       τ v̇ = −v + R I                       τ = τ_m dt, R = τ_m, so that one step adds I itself
     CubaLIF   τ_syn İ = −I + S, and the same        τ_syn = τ_s dt: the trace of the cells below, filtered where it
                                                    arrives, which is the same for a linear coupling
+    LI, IF    τ_syn İ = −I + S, v̇ = R I             a unit without leak, τ_m = ∞, whose step adds I: R = 1/dt
 
-The first layer hears the input unfiltered and is a LIF. Resets other than to zero, max-pooling, several edges into a
-layer, and biases above the first layer have no counterpart."""
+The first layer hears the input unfiltered and is a LIF, or an IF. Resets other than to zero, max-pooling, several edges
+into a layer, and biases above the first layer have no counterpart."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,10 +32,13 @@ def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
 
     Raises:
         ImportError: when nir is not installed (`pip install energy-toolkit[nir]`).
+        ValueError: for a `dt` that is not above 0 and finite.
         ConfigurationError: naming what NIR has no node for.
     """
     import nir  # pyright: ignore[reportMissingImports] (an extra)
 
+    if not 0 < dt < math.inf:
+        raise ValueError(f"dt={dt}: must be above 0 and finite")
     if neuron.reset is not Reset.ZERO:
         raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}
@@ -41,13 +46,11 @@ def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
     for k, layer in enumerate(network.layers, start=1):
         (edge,) = _single(network, k)
         shape = network.shape(edge.source)
-        for name, node in _coupling(edge.coupling, shape, k == 1, layer.name):
+        path = _coupling(edge.coupling, shape, k == 1, layer.name)
+        for name, node in [*path, *_unit(neuron, layer.shape, dt, layer.name, filtered=k > 1)]:
             nodes[name] = node
             links.append((last, name))
             last = name
-        nodes[layer.name] = _unit(neuron, layer.shape, dt, filtered=k > 1)
-        links.append((last, layer.name))
-        last = layer.name
     nodes["end"] = nir.Output({"output": np.array(network.output.shape)})
     return nir.NIRGraph(nodes, [*links, (last, "end")])
 
@@ -88,15 +91,19 @@ def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str
     return nodes
 
 
-def _unit(neuron: LIF, shape: tuple[int, ...], dt: float, *, filtered: bool) -> Any:
+def _unit(neuron: LIF, shape: tuple[int, ...], dt: float, name: str, *, filtered: bool) -> list[tuple[str, Any]]:
+    """The nodes of a layer's units, with their names; the last has the layer's."""
     import nir  # pyright: ignore[reportMissingImports] (an extra)
 
     def all_units(value: float) -> np.ndarray[Any, Any]:
         return np.full(shape, value)
 
-    r, rest, threshold = all_units(neuron.tau_m), all_units(0.0), all_units(neuron.threshold)
-    tau_m, tau_s = all_units(neuron.tau_m * dt), all_units(neuron.tau_s * dt)
+    rest, one, tau_s = all_units(0.0), all_units(1.0), all_units(neuron.tau_s * dt)
+    fires = {"v_threshold": all_units(neuron.threshold), "v_reset": rest}
+    if neuron.tau_m == math.inf:
+        synapse = [(f"{name}_synapse", nir.LI(tau=tau_s, r=one, v_leak=rest))] if filtered else []
+        return [*synapse, (name, nir.IF(r=all_units(1 / dt), **fires))]
+    tau_m, membrane = all_units(neuron.tau_m * dt), {"r": all_units(neuron.tau_m), "v_leak": rest, **fires}
     if not filtered:
-        return nir.LIF(tau=tau_m, r=r, v_leak=rest, v_threshold=threshold, v_reset=rest)
-    w_in = all_units(1.0)
-    return nir.CubaLIF(tau_syn=tau_s, tau_mem=tau_m, r=r, v_leak=rest, v_threshold=threshold, v_reset=rest, w_in=w_in)
+        return [(name, nir.LIF(tau=tau_m, **membrane))]
+    return [(name, nir.CubaLIF(tau_syn=tau_s, tau_mem=tau_m, w_in=one, **membrane))]

@@ -114,7 +114,7 @@ class Worker:
         for group in self.optimizer.param_groups:
             group["lr"] = 0.0
         self.x = batch[0]
-        self.target = one_hot(batch[1], self.network.output.shape[-1], self.x.dtype)
+        self.target = one_hot(batch[1], self.network.output.shape[0], self.x.dtype)
         self.ledger = Ledger()
 
     def step(self) -> None:

@@ -84,10 +84,10 @@ def _weights(network: Network, rule: Rule, layer: int) -> Population:
     if not weights:
         return Population()
     law = _law(network, rule, layer)
-    every = [torch.linalg.vector_norm(w.flatten(1).double(), law.norm if law else 2, dim=1) for w in weights]
+    joined = torch.cat([w.flatten(1) for w in weights], 1)  # a neuron's weights are those of all couplings into it
     return Population(
-        norm=histogram(torch.cat(every), NORMS),
-        rate=histogram(torch.cat([law.rates(w) for w in weights]), NORMS) if law else None,
+        norm=histogram(torch.linalg.vector_norm(joined.double(), law.norm if law else 2, dim=1), NORMS),
+        rate=histogram(law.rates(joined), NORMS) if law else None,
         weight=histogram(torch.cat([w.flatten() for w in weights]), WEIGHTS),
     )
 

@@ -37,12 +37,13 @@ def receptive(
         raise ValueError(f"contrast={contrast}, steps={steps}: must be above 0, and at least 1")
     like = next(network.parameters())
     count = min(count, network.shape(layer)[0])
-    noise = torch.randn((count, *network.input_shape), generator=stream(seed, f"receptive/{layer}")).to(like)
+    generator, shape = stream(seed, f"receptive/{layer}"), (count, *network.input_shape)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu").to(like)
     centre = centre.to(like).expand(network.input_shape)
     rows, columns = window(network, layer, centre + contrast * noise)
     size = noise[0, :, rows, columns].numel()
     radius = contrast * math.sqrt(size)
-    best = torch.full((count,), -math.inf).to(like)
+    best = like.new_full((count,), -math.inf)
     away = found = 0.1 * contrast * noise
     for step in range(steps + 1):
         drive, slope = ascent(network, layer, centre + away)

@@ -55,7 +55,9 @@ def follows(subject: object, what: str, found: Tensor, like: Tensor) -> None:
 
 def noise(purpose: str, *shape: int, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64) -> Tensor:
     """Standard normal numbers, a function of `purpose` and the shape alone."""
-    return torch.randn(shape, dtype=torch.float64, generator=stream(0, f"testing/{purpose}")).to(device, dtype)
+    return torch.randn(shape, dtype=torch.float64, generator=stream(0, f"testing/{purpose}"), device="cpu").to(
+        device, dtype
+    )
 
 
 def shuffled(size: int, device: str | torch.device = "cpu") -> Tensor:

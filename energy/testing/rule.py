@@ -3,6 +3,8 @@ feedback, an update that is local and a step."""
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -32,6 +34,7 @@ def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu
         return check_plasticity(rule, device=device)
     settler, network, (x, target) = settler or DualPropagation(), contracting(device), batch(device)
     settler.wire(network)
+    rule.attach(network)
     before = [p.detach().clone() for p in network.parameters()]
     settled = settler.settle(network, x, target, SquaredError())
     gradients = [g.clone() for g in rule.gradients(network, settled)]
@@ -60,13 +63,14 @@ def check_plasticity(rule: Local, *, device: str = "cpu") -> list[str]:
     y = −∂E*/∂u where there is an `energy`. On 12 neurons that learn below an output that does not: Δw is the sum of
     what the samples give alone, the same when asked again, zero for the output; with the common decay it is tangent to
     ‖w_k‖_p = R. The step in `.grad` is finite, for states of bfloat16 too, replaces what was there, and is None for a
-    frozen layer; parameters stay. Of `per_layer`, every rule is checked."""
+    frozen layer; parameters stay. What it remembers moves with `learn` alone. Of `per_layer`, every rule is checked."""
     if not isinstance(rule, Plasticity):
         listed = rule.rules if isinstance(rule, PerLayer) else []
         claim(bool(listed), rule, "is neither a law of one population nor a list of them: check those that it names")
         return [note for one in listed for note in check_plasticity(one, device=device)]
     notes = _slope(rule, device)
     network, x = _population(device), noise("x", BATCH, 5, device=device)
+    rule.attach(network)
     target = one_hot(torch.arange(BATCH, device=device), NEURONS, torch.float64)
     before = [p.detach().clone() for p in network.parameters()]
     _changes(rule, network, x, target)
@@ -119,11 +123,14 @@ def _changes(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> N
 
 def _steps(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> None:
     weight, *rest = network.parameters()
+    held = copy.deepcopy(network.state_dict())  # with what a rule remembers, which `learn` takes on
     for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        network.load_state_dict(held)
         rule.learn(network, Feedforward(), x.to(dtype), target.to(dtype), SquaredError())
         step = weight.grad
         claim(step is not None and torch.isfinite(step).all(), rule, f"the step is not finite with {dtype} states")
         claim(all(p.grad is None for p in rest), rule, "apply writes to layers that do not learn")
+    network.load_state_dict(held)
     settled = rule.settle(network, Feedforward(), x, target, Ledger())
     first = None if weight.grad is None else weight.grad.clone()
     rule.apply(network, settled)

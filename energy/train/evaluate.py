@@ -35,7 +35,7 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
     """
     tally = Tally(next(network.parameters()).device)
     start = time.perf_counter()
-    classes, dtype = network.output.shape[-1], run.precision.activity
+    classes, dtype = network.output.shape[0], run.precision.activity
     for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
         prediction = predict(run, network, x.to(dtype), tally.ledger)
         output = prediction.alone  # a score must not depend on how the images are batched

@@ -139,7 +139,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     """One batch: the settler finds states, the rule turns them into gradients, the optimiser steps."""
     run, network = session.run, session.network
     session.set_rate()
-    target = one_hot(labels, network.output.shape[-1], x.dtype)
+    target = one_hot(labels, network.output.shape[0], x.dtype)
     with session.clock.time("learn"):
         settled = session.learn(x, target)
     objective = run.settler.value(run.objective, settled, target) if session.scored else None

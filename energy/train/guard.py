@@ -60,7 +60,7 @@ class Guard:
         self.parameters = list(named.values())
         device = self.parameters[0].device
         self.immediate = not getattr(optimizer, "_step_supports_amp_scaling", False)
-        self._nothing = torch.zeros(1, device=device)  # the gradient of what does not learn
+        self._nothing = torch.zeros(1, dtype=torch.float32, device=device)  # the gradient of what does not learn
         self._found = torch.zeros((), dtype=torch.float32, device=device)
         self._step = torch.full((), -1, dtype=torch.int64, device=device)
         self._sound = torch.ones(1 + len(named), dtype=torch.bool, device=device)

@@ -106,7 +106,7 @@ def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
     if isinstance(run.rule, Local):
         return NOTHING_MEASURED
     x, labels = images.take(slice(0, run.train.probe_batch))
-    target = one_hot(labels, network.output.shape[-1], x.dtype)
+    target = one_hot(labels, network.output.shape[0], x.dtype)
     return probe(network, run.settler, run.rule, run.objective, x, target)
 
 

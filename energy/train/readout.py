@@ -19,6 +19,7 @@ from energy.component import Component, ConfigurationError, require
 from energy.couplings import Dense
 from energy.kernels import Kernel
 from energy.network import Network
+from energy.objectives import class_numbers
 from energy.stream import stream
 from energy.train.features import Features
 
@@ -96,6 +97,8 @@ class Linear(Readout, name="linear"):
         require(0 <= self.weight_decay < math.inf, self, "weight_decay", "at least 0")
         require(0 <= self.dropout < 1, self, "dropout", "at least 0 and below 1")
         require(self.patience >= 0, self, "patience", "at least 0")
+        stops = self.patience > 0 or self.least == Linear.least
+        require(stops, self, "least", f"left at {Linear.least:g} while patience is 0, which never stops early")
         require(0 <= self.rise < math.inf, self, "rise", "at least 0")
 
     def error(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +121,8 @@ class Linear(Readout, name="linear"):
 
     @torch.no_grad()
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
-        """Raises ConfigurationError where early stopping has no validation split to go by."""
+        """Raises ConfigurationError where early stopping has no validation split, ValueError for what are no labels."""
+        train, validation = numbered(train, classes), validation and numbered(validation, classes)
         if self.patience and not validation:
             raise ConfigurationError(f"{self.label}.patience={self.patience}: needs data.validation above 0")
         course = Course(self, train, classes, seed)
@@ -174,6 +178,7 @@ class Ridge(Readout, name="ridge"):
 
     @torch.no_grad()
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
+        train, validation = numbered(train, classes), validation and numbered(validation, classes)
         x = widened(train.values)
         mean = x.mean(0)
         x = x - mean
@@ -206,13 +211,14 @@ class Nearest(Readout, name="nearest"):
         """Raises ConfigurationError for fewer features than neighbours."""
         if self.neighbours > len(train):
             raise ConfigurationError(f"nearest.neighbours={self.neighbours}: there are {len(train)} features")
+        train = numbered(train, classes)
         directions = F.normalize(train.values.float(), dim=1).to(train.values.dtype)
 
         @torch.no_grad()
         def decode(values: Tensor) -> Tensor:
             near = F.normalize(values.float(), dim=1).to(directions.dtype) @ directions.T
             cosines, rows = near.float().topk(self.neighbours, 1)
-            votes = torch.zeros(len(values), classes, device=values.device)
+            votes = torch.zeros(len(values), classes, dtype=cosines.dtype, device=values.device)
             return votes.scatter_add_(1, train.labels[rows], cosines)
 
         return decode
@@ -226,11 +232,13 @@ class Course:
         wide, size = torch.promote_types(train.values.dtype, torch.float32), train.values.shape[1]
         device = train.values.device
         bound = readout.rise / size**0.5
-        weight, bias = torch.empty(classes, size, dtype=wide), torch.empty(classes, dtype=wide)
+        weight, bias = (torch.empty(*shape, dtype=wide, device="cpu") for shape in ((classes, size), (classes,)))
         weight.uniform_(0 if readout.positive else -bound, bound, generator=stream(seed, "init/readout"))
         bias.uniform_(-bound, bound, generator=stream(seed, "init/readout.bias"))
         self.weight, self.bias = torch.nn.Parameter(weight.to(device)), torch.nn.Parameter(bias.to(device))
-        self.unit = root_mean_square(train.values).to(wide) if readout.scaled else torch.ones((), dtype=wide)
+        self.unit = (
+            root_mean_square(train.values).to(wide) if readout.scaled else torch.ones((), dtype=wide, device=device)
+        )
         self.unit = self.unit.to(device)
         fused = device.type in {"cpu", "cuda"}
         parameters = [self.weight, self.bias]
@@ -246,8 +254,10 @@ class Course:
         readout, size, device = self.readout, self.readout.batch_size, self.train.values.device
         for group in self.optimizer.param_groups:
             group["lr"] = readout.rate(epoch)
-        order = torch.randperm(len(self.train), generator=stream(self.seed, "order/readout", epoch)).to(device)
-        total, right = torch.zeros((), device=device, dtype=torch.float64), torch.zeros((), device=device)
+        order = torch.randperm(len(self.train), generator=stream(self.seed, "order/readout", epoch), device="cpu").to(
+            device
+        )
+        total, right = torch.zeros(2, device=device, dtype=torch.float64).unbind()
         masks = stream(self.seed, "dropout", epoch, device=device)
         for start in range(0, len(order), size):
             loss, correct = self._step(order[start : start + size], masks)
@@ -292,6 +302,11 @@ def _drop(values: Tensor, rows: Tensor, drawn: Tensor, limit: Tensor) -> Tensor:
 _DROP = Kernel(_drop)
 
 
+def numbered(features: Features, classes: int) -> Features:
+    """The features with labels of int64, looked at as by `one_hot`."""
+    return Features(features.values, class_numbers(features.labels, classes))
+
+
 def widened(values: Tensor) -> Tensor:
     """In float32, or in float64 where that is what they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
@@ -307,7 +322,7 @@ def root_mean_square(values: Tensor) -> Tensor:
 @torch.no_grad()
 def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int = 1000) -> float:
     """Percent of the features whose greatest score is their label's."""
-    right = torch.zeros((), device=features.labels.device)
+    right = torch.zeros((), dtype=torch.float64, device=features.labels.device)
     for values, labels in zip(features.values.split(batch), features.labels.split(batch), strict=True):
         right += (decoder(values).argmax(1) == labels).sum()
     return 100 * float(right) / max(len(features), 1)

@@ -16,6 +16,7 @@ from energy.data.dataset import DataSet
 from energy.model import Model
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
+from energy.potentials import Identity, Potential
 from energy.rules.contrast import Contrast
 from energy.rules.local import Local
 from energy.rules.rule import Rule
@@ -178,7 +179,8 @@ class Run(Setting):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
-        self.settler.admit(self.objective)
+        output = getattr(self.model, "output", None)
+        self.settler.admit(self.objective, output if isinstance(output, Potential) else Identity())
         if self.train.order is Order.GREEDY and not isinstance(self.rule, Local):
             raise ConfigurationError(f"train.order=greedy: rule={self.rule.label} needs all layers at once")
 
@@ -189,9 +191,11 @@ class Run(Setting):
         Raises:
             ConfigurationError: when the objective does not fit its output, or the settler's wires its couplings.
         """
-        network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
+        with torch.device("cpu"):  # whatever torch's default is
+            network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
         self.objective.check(network.output.potential)
         self.settler.wire(network, seed=self.seed)
+        self.rule.attach(network)
         network.to(self.place(), self.precision.weight)
         return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 

@@ -69,7 +69,7 @@ def _winners(law: Plasticity, drive: Tensor, labels: Tensor) -> dict[str, float 
     total = counts.sum(0)
     share = total / total.sum()
     classes = int(labels.max()) + 1
-    taken = torch.zeros(classes, size * sets, device=counts.device).index_add_(0, labels, counts)
+    taken = torch.zeros(classes, size * sets, dtype=counts.dtype, device=counts.device).index_add_(0, labels, counts)
     voted = taken.argmax(0)[counts.argmax(1)]
     return {
         "never": _percent(total == 0),
@@ -85,7 +85,7 @@ def wins(drive: Tensor) -> Tensor:
     winners = drive.max(-1).indices.flatten(1)  # (B, places · groups)
     size, sets = drive.shape[-1], drive.shape[-2]
     winners = winners + torch.arange(sets, device=winners.device).repeat(winners.shape[1] // sets) * size
-    counts = torch.zeros(len(winners), size * sets, device=winners.device)
+    counts = torch.zeros(len(winners), size * sets, dtype=torch.float32, device=winners.device)
     return counts.scatter_add_(1, winners, torch.ones_like(winners).float())
 
 

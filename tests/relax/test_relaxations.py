@@ -295,3 +295,53 @@ def test_layers_of_one_colour_are_never_joined() -> None:
     assert sorted(k for layers in problem.colours for k in layers) == [1, 2, 3, 4]
     chain = nets.mlp(Tanh())
     assert Single(chain, nets.batch(chain)[0], 1.0, Ledger()).colours == [[1, 3], [2, 4]]
+
+
+class TestFlow:
+    """One step against torchdiffeq's own integrators, whose tableaux these are."""
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+    @pytest.mark.parametrize("method", Method)
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_a_step_is_torchdiffeqs(self, name: str, method: Method, dtype: torch.dtype) -> None:
+        from torchdiffeq import odeint
+
+        network = NETWORKS[name]().to(dtype)
+        x = nets.batch(network)[0].to(dtype)
+        problem = Single(network, x, 0.7, Ledger())
+        with torch.no_grad():
+            start = problem.start() * 0.5
+
+            def velocity(_: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+                now = State(tensors)
+                return (problem.response(now) - now).tensors
+
+            span = torch.tensor([0.0, 0.4], dtype=dtype)
+            wanted = odeint(velocity, tuple(t.contiguous() for t in start), span, method=method.value)
+            found, _ = Flow(time=0.4, method=method).step(problem, start, None)
+        for mine, theirs in zip(found, wanted, strict=True):
+            torch.testing.assert_close(
+                mine, theirs[-1], rtol=4 * torch.finfo(dtype).eps, atol=4 * torch.finfo(dtype).eps
+            )
+
+    @pytest.mark.parametrize(("method", "order"), [(Method.EULER, 1), (Method.MIDPOINT, 2), (Method.RK4, 4)])
+    def test_their_orders(self, method: Method, order: int) -> None:
+        """Of a linear flow ṡ = W s + b − s, whose solution is an exponential: the error falls as time^order."""
+        network = nets.mlp(Identity(), norm=0.5)
+        x = nets.batch(network)[0]
+        problem = Single(network, x, 1.0, Ledger())
+        ends = []
+        with torch.no_grad():
+            start = problem.start() * 0.0
+            for steps in (8, 16, 512):
+                state, flow = start, Flow(time=1 / steps, method=method if steps < 512 else Method.RK4)
+                for _ in range(steps):
+                    state, _ = flow.step(problem, state, None)
+                ends.append(torch.cat([t.flatten(1) for t in state], 1))
+        ratio = float((ends[0] - ends[2]).norm() / (ends[1] - ends[2]).norm())
+        assert ratio == pytest.approx(2**order, rel=0.15)
+
+    @pytest.mark.parametrize("time", [math.inf, -1.0])
+    def test_a_step_is_finite(self, time: float) -> None:
+        with pytest.raises(ConfigurationError, match=r"flow\.time"):
+            Flow(time=time)

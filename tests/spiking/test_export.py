@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ class Interpreter:
         return found
 
     def pass_through(self, name: str, node: Any, value: Any) -> Any:
-        if isinstance(node, nir.LIF | nir.CubaLIF):
+        if isinstance(node, nir.LIF | nir.CubaLIF | nir.IF):
             return self.unit(name, node, value)
+        if isinstance(node, nir.LI):
+            before = self.current.get(name, 0 * value)
+            self.current[name] = before + DT / node.tau * (node.v_leak - before + node.r * value)
+            return self.current[name]
         if isinstance(node, nir.Affine):
             return node.weight @ value + node.bias
         if isinstance(node, nir.Flatten):
@@ -63,9 +68,9 @@ class Interpreter:
         if isinstance(node, nir.CubaLIF):
             before = self.current.get(name, 0 * value)
             value = self.current[name] = before + DT / node.tau_syn * (node.w_in * value - before)
-        tau = node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau
+        tau = node.tau_mem if isinstance(node, nir.CubaLIF) else getattr(node, "tau", None)
         v = self.membrane.get(name, 0 * value)
-        v = v + DT / tau * (node.v_leak - v + node.r * value)
+        v = v + (DT * node.r * value if tau is None else DT / tau * (node.v_leak - v + node.r * value))
         spike = v > node.v_threshold
         self.membrane[name] = np.where(spike, node.v_reset, v)
         return spike.astype(float)
@@ -80,12 +85,23 @@ class Interpreter:
     ],
     ids=["dense", "dense on images", "convolutions"],
 )
-@pytest.mark.parametrize("tau_s", [3.0, 1.0])
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        LIF(tau_s=3.0),
+        LIF(tau_s=1.0),
+        LIF(tau_m=math.inf),
+        LIF(tau_m=math.inf, tau_s=1.0, threshold=0.7),
+        LIF(tau_m=1.0, threshold=0.1),
+        LIF(tau_m=1e12, tau_s=1e3, threshold=1e-3),
+    ],
+    ids=str,
+)
 def test_the_graph_spikes_as_the_network_does(
-    model: SpikingNet, shape: tuple[int, ...], tau_s: float, tmp_path: Path
+    model: SpikingNet, shape: tuple[int, ...], neuron: LIF, tmp_path: Path
 ) -> None:
     network = model.build(shape, 4, seed=0).double()
-    settler = Spiking(steps=12, neuron=LIF(tau_s=tau_s))
+    settler = Spiking(steps=12, neuron=neuron)
     nir.write(tmp_path / "net.nir", to_nir(network, settler.neuron, dt=DT))
     graph = nir.read(tmp_path / "net.nir")
     x = 2 * torch.rand(1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -114,6 +130,12 @@ def test_the_graph_spikes_as_the_network_does(
 def test_what_nir_has_no_node_for_is_named(network: Any, neuron: LIF, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         to_nir(network(), neuron)
+
+
+@pytest.mark.parametrize("dt", [0.0, -1e-3, math.inf, math.nan])
+def test_a_step_has_a_length(dt: float) -> None:
+    with pytest.raises(ValueError, match=r"^dt=.*: must be above 0 and finite$"):
+        to_nir(dense(bias=False), LIF(), dt=dt)
 
 
 def test_a_bias_of_the_first_layer_is_a_current() -> None:
