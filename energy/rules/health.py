@@ -1,7 +1,8 @@
 """The health of a network that learns: what `Rule.learn` notices from one batch to the next, each thing said once.
 
-Looks are at calls 1, 2, 4, … 64 and at every 64th after that; between them nothing is computed and no device is read,
-but on the CPU that every gradient is finite. A caution names the layer, the number and the cure, and changes nothing.
+Looks are at calls 1, 2, 4, … 64 and at every 64th after that; on another device than the CPU, which would have to be
+waited for, at every 64th alone. Between them nothing is computed, but that every gradient is finite. A caution names
+the layer, the number and the cure, and changes nothing.
 
     diverged     a solve whose activity left every bound
     loop gain    above 2 at γ > 0: activity feeds itself (`energy.relax.contraction`)
@@ -73,17 +74,17 @@ class Health:
     """What is known of one network, and what has been said."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls = self.looks = 0
         self.said: set[str] = set()
         self.first = 0.0
         self.zero: set[str] = set()
         self.unsound: Tensor | None = None
         self.written: Written | None = None
 
-    @property
-    def due(self) -> bool:
+    def due(self, x: Tensor) -> bool:
         """Whether this call is one at which to look."""
-        return self.calls % OFTEN == 0 or (self.calls < OFTEN and self.calls & (self.calls - 1) == 0)
+        early = self.calls < OFTEN and self.calls & (self.calls - 1) == 0 and x.device.type == "cpu"
+        return early or self.calls % OFTEN == 0
 
     def say(self, kind: str, text: str) -> None:
         """A caution of one kind, the first time."""
@@ -121,10 +122,11 @@ class Health:
 
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""
-        self._solves(settler, settled)
-        if self.calls < 3 and (last := _last(network)) is not None:
+        due, last = self.due(x), _last(network)
+        self._solves(settler, settled, due)
+        if self.calls < 3 and last is not None and x.device.type == "cpu":
             self.written = Written(id(last.grad), last._version, _sum(last), ref(x))
-        if not self.due:
+        if not due:
             return
         if self.unsound is not None and bool(self.unsound):
             raise NonFiniteError("a gradient was not finite since the last look, and may have reached the weights")
@@ -134,11 +136,10 @@ class Health:
             self._objective(float(descended.double().mean()))
             self._gradients(network, settler)
 
-    def _solves(self, settler: Settler, settled: Settled) -> None:
+    def _solves(self, settler: Settler, settled: Settled, due: bool) -> None:
         for phase, solution in settled.solutions.items():
-            lost = solution.outcome is Outcome.DIVERGED
-            lost = lost or (self.due and solution.lost is not None and bool(solution.lost.any()))
-            if lost:
+            unread = due and solution.lost is not None and bool(solution.lost.any())
+            if solution.outcome is Outcome.DIVERGED or unread:
                 at = f" at layer {solution.layer}" if solution.layer else ""
                 self.say("diverged", f"settler={settler.label}: the {phase} solve diverged{at}; {CURE}")
 
@@ -164,7 +165,8 @@ class Health:
                     )
 
     def _objective(self, now: float) -> None:
-        if self.calls <= 2:
+        self.looks += 1
+        if self.looks <= 2:
             self.first = max(self.first, now)
         elif now > HUNDREDFOLD * self.first > 0 or math.isnan(now):
             self.say(

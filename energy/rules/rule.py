@@ -91,7 +91,7 @@ class Rule(Component):
                 watch.fresh(network, x)
             settled = self.batch(network, settler, x, target, objective, ledger or Ledger())
             add_up(held)
-            value = settler.value(objective, settled, target) if self.descends and watch.due else None
+            value = settler.value(objective, settled, target) if self.descends and watch.due(x) else None
             watch.look(network, settler, settled, x, value)
         return settled
 
