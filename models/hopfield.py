@@ -11,7 +11,8 @@ from energy.model import Model
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import HalfHardSigmoid, HardSigmoid, Identity, Potential
-from models.initial import uniform
+
+from .initial import uniform
 
 
 class Hopfield(Model, name="hopfield"):

@@ -10,7 +10,8 @@ from energy.couplings import Dense
 from energy.model import Model
 from energy.network import Network
 from energy.potentials import Identity, Potential, ReLU
-from models.initial import normal
+
+from .initial import normal
 
 
 class MLP(Model, name="mlp"):

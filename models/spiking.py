@@ -12,7 +12,8 @@ from energy.model import Model
 from energy.network import Network
 from energy.pooling import AveragePool, MaxPool
 from energy.potentials import Identity, Potential, ReLU
-from models.initial import gaussian
+
+from .initial import gaussian
 
 
 class Pooling(enum.Enum):

@@ -11,7 +11,8 @@ from energy.model import Model
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import Identity, Potential, ReLU
-from models.initial import normal
+
+from .initial import normal
 
 
 class VGG(Model, name="vgg"):
