@@ -94,7 +94,7 @@ def _help(line: Line) -> int:
 def _print_anything() -> None:
     """Let a terminal or file that has no ± or Greek letters show a question mark instead of ending a command."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
 
 

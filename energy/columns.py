@@ -38,19 +38,16 @@ def fitted(
         width: what a line may take.
         spare: columns that may go, in the order in which they do.
     """
-    left = list(range(len(head)))
-    for gone in [None, *spare]:
-        left = [index for index in left if index != gone]
+    left, gone = list(range(len(head))), list(spare)
+    while True:
         shown = _columns([head[i] for i in left], [[row[i] for i in left] for row in rows], width // 2)
-        excess = _total(shown) - width
-        if excess <= 0 or _wide(shown[0][0]) - excess >= 2 * NARROW:
+        first = _wide(shown[0][0]) - max(0, _total(shown) - width)
+        if first >= min(2 * NARROW, _wide(shown[0][0])) or not gone:
             break
-    first = max(NARROW, _wide(shown[0][0]) - max(0, excess))
-    shown[0] = _padded([short(cell.rstrip(), first) for cell in shown[0]], left=True)
-    drawn = _drawn(shown, len(rows))
-    return "\n".join(short(line, width) for line in drawn.split("\n")), [
-        head[i] for i in range(len(head)) if i not in left
-    ]
+        left.remove(gone.pop(0))
+    shown[0] = _padded([short(cell.rstrip(), max(NARROW, first)) for cell in shown[0]], left=True)
+    lines = [short(line, width) for line in _drawn(shown, len(rows)).split("\n")]
+    return "\n".join(lines), [name for index, name in enumerate(head) if index not in left]
 
 
 def short(text: str, width: int) -> str:

@@ -27,7 +27,7 @@ class MLP(Model, name="mlp"):
 
     def __post_init__(self) -> None:
         require(all(size >= 1 for size in self.sizes), self, "sizes", "widths >= 1")
-        require(self.gain > 0, self, "gain", "> 0")
+        require(0 < self.gain < math.inf, self, "gain", "> 0")
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network = Network(shape)

@@ -77,7 +77,7 @@ def _home(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """How an unusual value is written: in quotes of its own, inside those that the shell takes off."""
-    name, _, value = text.partition("=")
+    name, _, value = text.strip("\"'").partition("=")
     plain = value.strip("\"'")
     return f"""put quotes around an unusual value, and others around all for the shell: '{name}="{plain}"'"""
 

@@ -83,7 +83,7 @@ def compare(line: Line) -> int:
     for comparison in comparisons:
         print(announced(comparison), file=sys.stderr)
         report = carry_out(comparison)
-        print(shown(comparison.folder) if sys.stdout.isatty() else report)
+        print(shown(comparison.folder) if sys.stdout is not None and sys.stdout.isatty() else report)
         _draw_compared(comparison.folder)
     return 0
 

@@ -121,12 +121,10 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
 
 def announced(comparison: Comparison) -> str:
     """What is about to be done, in one line."""
-    labels, seeds = [entrant.label for entrant in entrants(comparison)], comparison.seeds
-    count, train = len(labels) * len(seeds), comparison.train
-    return (
-        f"compare: {', '.join(labels)} at seeds {', '.join(map(str, seeds))}: {count} trainings of {train.epochs} "
-        f"epochs of {comparison.model.label} on {comparison.data.label}, into {comparison.folder}"
-    )
+    labels = [entrant.label for entrant in entrants(comparison)]
+    count = len(labels) * len(comparison.seeds)
+    told = "one training" if count == 1 else f"{count} trainings"
+    return f"compare: {title(comparison)}: {', '.join(labels)}; {told} into {comparison.folder}"
 
 
 def title(comparison: Comparison) -> str:

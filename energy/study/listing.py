@@ -5,7 +5,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -103,7 +103,7 @@ def _row(folder: Path, top: Path) -> Row:
     try:
         lines = read_lines(_plain(folder / RECORD)) if (folder / RECORD).exists() else []
         last = lines[-1] if lines else {}
-        row.numbers = {
+        numbers: dict[str, Any] = {
             "validation": last.get("validation_accuracy"),
             "cosine": last.get("cosine_worst"),
             "price": last.get("backprop_steps"),
@@ -114,24 +114,23 @@ def _row(folder: Path, top: Path) -> Row:
         return row
     row.state = _state(folder, len(lines), epochs)
     if (folder / RESULT).exists():
-        _finish(row, folder)
-    row.numbers = {name: float(value) for name, value in row.numbers.items() if _is_number(value)}
+        row.state = "finished"
+        try:
+            numbers |= _ended(_read(folder / RESULT))
+        except BROKEN:
+            row.state = f"broken: {RESULT}"
+    row.numbers = {name: float(value) for name, value in numbers.items() if _is_number(value)}
     return row
 
 
-def _finish(row: Row, folder: Path) -> None:
-    """Put what a finished run ended with into its row."""
-    try:
-        result = _read(folder / RESULT)
-        row.numbers |= {
-            "accuracy": result["test_accuracy"],
-            "validation": validated(result),
-            "price": result["backprop_steps"],
-            "seconds": result["seconds"]["total"],
-        }
-        row.state = "finished"
-    except BROKEN:
-        row.state = f"broken: {RESULT}"
+def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that a finished run ended with."""
+    return {
+        "accuracy": result["test_accuracy"],
+        "validation": validated(result),
+        "price": result["backprop_steps"],
+        "seconds": result["seconds"]["total"],
+    }
 
 
 def _state(folder: Path, done: int, epochs: int) -> str:
