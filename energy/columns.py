@@ -17,7 +17,8 @@ def terminal_width() -> int:
 
 def blocks(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
     """The table in as many blocks as it takes, one below the other, the first column standing in each."""
-    names, *columns = _columns(head, rows, max(NARROW, width // 3))
+    names, *columns = _columns(head, rows, width)
+    names = _padded([short(cell.rstrip(), max(NARROW, width // 3)) for cell in names], left=True)
     parts: list[list[list[str]]] = [[names]]
     for column in columns:
         column = [short(cell, width - _wide(names[0]) - len(GAP)) for cell in column]

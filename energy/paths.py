@@ -13,9 +13,10 @@ def expanded(text: str | os.PathLike[str]) -> Path:
         ConfigurationError: for a user that the system does not know, or one without a home.
     """
     path = Path(text)
+    if not str(text).startswith("~"):  # `./~` is a folder here, which a Path forgets unless it says where
+        return path.absolute() if str(path).startswith("~") else path
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ConfigurationError(
-            f"{path}: {path.parts[0]} is nobody's home folder; write ./{path} for a folder here"
-        ) from None
+        user = path.parts[0]
+        raise ConfigurationError(f"{text}: {user} is nobody's home folder; write ./{text} for a folder here") from None

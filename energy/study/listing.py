@@ -97,9 +97,9 @@ def _row(folder: Path, top: Path) -> Row:
         row.values = {path: _text(value) for path, value in leaves(run, ".")}
         row.title, epochs = str(run["title"]), int(run["train"]["epochs"])
     except FileNotFoundError:
-        return Row(row.folder, f"foreign: no {CONFIGURATION}")
+        return Row(row.folder, "foreign, no configuration")
     except BROKEN:
-        return Row(row.folder, f"broken: {CONFIGURATION}")
+        return Row(row.folder, "broken configuration")
     try:
         lines = read_lines(_plain(folder / RECORD)) if (folder / RECORD).exists() else []
         last = lines[-1] if lines else {}
@@ -110,7 +110,7 @@ def _row(folder: Path, top: Path) -> Row:
             "seconds": sum(line["seconds"]["total"] for line in lines) or None,
         }
     except BROKEN:
-        row.state = f"broken: {RECORD}"
+        row.state = "broken record"
         return row
     row.state = _state(folder, len(lines), epochs)
     if (folder / RESULT).exists():
@@ -118,7 +118,7 @@ def _row(folder: Path, top: Path) -> Row:
         try:
             numbers |= _ended(_read(folder / RESULT))
         except BROKEN:
-            row.state = f"broken: {RESULT}"
+            row.state = "broken result"
     row.numbers = {name: float(value) for name, value in numbers.items() if _is_number(value)}
     return row
 
