@@ -6,6 +6,7 @@ is running goes by its own source.
 """
 
 import ast
+import functools
 import hashlib
 import inspect
 import sys
@@ -42,7 +43,8 @@ def sources(file: Path) -> dict[str, Path]:
         one = todo.pop()
         if one not in found:
             found[one] = None
-            todo += _imported(one, root)
+            seen = one.stat()
+            todo += _imported(one, root, seen.st_mtime_ns, seen.st_size)
     return {_dotted(one, root): one for one in found}
 
 
@@ -90,10 +92,12 @@ def _text(cls: type) -> str:
         return inspect.getsource(cls)
     except (OSError, TypeError):
         functions = {name: one for name, one in sorted(vars(cls).items()) if inspect.isfunction(one)}
+    plain = {name: one for name, one in sorted(vars(cls).items()) if isinstance(one, int | float | str | tuple)}
+    told = "".join(f"{name}={one!r}\n" for name, one in plain.items() if not name.startswith("__"))
     try:
-        return "".join(inspect.getsource(one) for one in functions.values())
+        return told + "".join(inspect.getsource(one) for one in functions.values())
     except (OSError, TypeError):
-        return "\n".join(f"{name} {_compiled(one.__code__)}" for name, one in functions.items())
+        return told + "\n".join(f"{name} {_compiled(one.__code__)}" for name, one in functions.items())
 
 
 def _compiled(code: Any) -> str:
@@ -110,8 +114,13 @@ def root_of(file: Path) -> Path:
     return inside if inside.parent in installed else inside.parent
 
 
-def _imported(file: Path, root: Path) -> Iterator[Path]:
-    """The files at or below `root`, less ours, that the import statements of `file` lead to."""
+@functools.cache
+def _imported(file: Path, root: Path, changed: int, size: int) -> tuple[Path, ...]:
+    """The files at or below `root`, less ours, that the import statements of `file` lead to, as it is since `changed`."""
+    return tuple(_leading(file, root))
+
+
+def _leading(file: Path, root: Path) -> Iterator[Path]:
     if not root.is_dir():
         return
     base = root.parent if (root / "__init__.py").is_file() else root

@@ -221,7 +221,7 @@ def fitting(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Ne
         network = model.build(shape, classes, seed=seed)
     except ConfigurationError:
         raise
-    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError, AssertionError) as error:
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigurationError(f"{asked}: {told}") from error
     said = network.output.shape if network.layers else ()

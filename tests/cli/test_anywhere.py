@@ -32,7 +32,7 @@ def test_ours_are_found_beside_those_of_the_user(tmp_path: Path, kind: str) -> N
             (tmp_path / name).mkdir()
         if kind == "package":
             (tmp_path / "models" / "__init__.py").write_text("MINE = 1\n")
-    done = _started(["-m", "energy", "train", *TINY, "experiment=null", "out=r"], tmp_path)
+    done = _started(["-m", "energy", "train", *TINY, "out=r"], tmp_path)
     assert done.returncode == 0, done.stderr
     program = (
         "from pathlib import Path\nfrom energy.train.evaluate import load\n"
@@ -60,12 +60,9 @@ def test_a_models_of_ones_own_that_was_imported_before_stays(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-        {"MPLBACKEND": "nonsense"},
-        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONIOENCODING": "ascii"},
-        {"COLUMNS": "abc", "LINES": "-1"},
-        {"PYTHONWARNINGS": "error"},
+        {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "COLUMNS": "abc", "LINES": "-1"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONWARNINGS": "error"},
+        {"PYTHONIOENCODING": "ascii", "MPLBACKEND": "nonsense"},
     ],
 )
 def test_no_environment_costs_a_comparison_at_its_end(tmp_path: Path, changes: dict[str, str]) -> None:

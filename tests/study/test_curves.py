@@ -64,7 +64,7 @@ def test_a_run_that_has_no_epoch_yet_is_left_out(tmp_path: Path) -> None:
     assert [path.name for path in draw(top)] == ["curves.png"]
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "TkAgg", ""])
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
 def test_no_backend_of_the_environment_is_loaded(tmp_path: Path, backend: str) -> None:
     top = _runs(tmp_path / "runs", 1)
     program = (
