@@ -116,7 +116,7 @@ def root_of(file: Path) -> Path:
 
 @functools.cache
 def _imported(file: Path, root: Path, changed: int, size: int) -> tuple[Path, ...]:
-    """The files at or below `root`, less ours, that the import statements of `file` lead to, as it is since `changed`."""
+    """The files at or below `root`, less ours, that the import statements of `file` lead to."""
     return tuple(_leading(file, root))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from energy.command import plugins
 from energy.train.evaluate import load
@@ -116,7 +117,6 @@ def test_two_plugins_of_one_stem_live_side_by_side(energy: Energy) -> None:
         Path(folder, "helper.py").write_text(f"SLOPE = {slope}\n")
     answer = energy(["explain", "potential", "--plugin", "one/mine.py", "--plugin", "two/mine.py"])
     assert answer.status == 0 and "A curve of first." in answer.out and "A curve of second." in answer.out, answer.err
-    import torch
 
     from energy.component import Component, annotations, build
     from energy.potentials import Potential
@@ -194,7 +194,8 @@ def test_a_changed_neighbour_is_other_code(energy: Energy) -> None:
     Path("helper.py").write_text("SLOPE = -1\n")
     assert "its code in mine.py was another" in energy(words).err
     assert energy([*words[:-1], "out=other"]).status == 0
-    assert load(Path("other"))[0].model.hidden.response(__import__("torch").ones(1)).item() == -0.5
+    hidden = load(Path("other"))[1].layers[0].potential
+    assert hidden.response(torch.ones(1)).item() == -0.5
 
 
 def test_a_class_without_a_file_goes_by_its_source() -> None:
