@@ -43,6 +43,8 @@ USUAL: Final[Mapping[str, str]] = {
     "double": "float64",
     "relu6": "clipped_relu",
     "linear": "identity",
+    "soft": "subtract",
+    "hard": "zero",
     "fmnist": "fashion_mnist",
     "learning_rate": "lr",
     "eta": "lr",

@@ -21,11 +21,14 @@ BOTH: Final = "epoch (dashed: training, solid: validation)"
 
 
 class Curve(NamedTuple):
-    """Numbers over the epochs of one run; dashed for what training saw, solid for the rest."""
+    """Numbers over the epochs of one run; dashed for what training saw, solid for the rest. `run` is what the legend
+    has for it, where that is not the label.
+    """
 
     label: str
     style: str
     points: list[tuple[int, float]]
+    run: str = ""
 
 
 def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
@@ -41,7 +44,7 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
         if not lines:
             raise ValueError(f"{runs[label]}: has no {RECORD} with a line in it; train first")
     panels = _panels(records, {label: read_lines(folder / READOUT) for label, folder in runs.items()})
-    names = list(dict.fromkeys(curve.label for _, _, curves in panels for curve in curves))
+    names = list(dict.fromkeys(curve.run or curve.label for _, _, curves in panels for curve in curves))
     look, columns = looks(names), min(ACROSS, len(panels))
     rows, named = -(-len(panels) // columns), _named(names)
     width = PANEL * max(columns, 2)
@@ -50,8 +53,9 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
     height = 3.2 * rows + 0.17 * -(-len(named) // across)
     with canvas(columns, width, height, rows=rows) as (figure, axes):
         for panel, (title, caption, curves) in zip(axes, panels, strict=False):
-            for label, style, points in curves:
-                panel.plot(*zip(*points, strict=True), style, **look[label]._asdict(), markersize=4, linewidth=1.2)
+            for curve in curves:
+                drawn = look[curve.run or curve.label]._asdict()
+                panel.plot(*zip(*curve.points, strict=True), curve.style, **drawn, markersize=4, linewidth=1.2)
             _finish(panel, title, caption)
         for panel in axes[len(panels) :]:
             panel.set_visible(False)
@@ -121,7 +125,10 @@ def _by_layer(records: Mapping[str, Lines], number: Callable[[Mapping[str, Any]]
                 (line["epoch"] + 1, number(line["units"][layer])) for line in lines if layer in line.get("units", {})
             ]
             style = list(STYLES)[index % len(STYLES)]
-            yield Curve(layer, "-", points) if len(records) == 1 else Curve(label, style, points)
+            if len(records) == 1:
+                yield Curve(layer, "-", points)
+            else:
+                yield Curve(f"{label}, {layer}", style, points, label)
 
 
 def _spread(found: Mapping[str, Any]) -> float:

@@ -82,7 +82,8 @@ def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
     if not found:
         raise FileNotFoundError(f"{folder}: has no final weights; the run is not finished")
     tensors, facts = checkpoint.read(found[-1])
-    run = rebuilt({**facts["run"], "device": device or facts["run"]["device"]}, folder)
+    plain = {**facts["run"], "device": device or facts["run"]["device"]}
+    run = rebuilt(plain, folder)
     network = run.network()
     network.load_state_dict({name.removeprefix("weights/"): tensor for name, tensor in tensors.items()})
     return run, network, facts
