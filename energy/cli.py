@@ -4,17 +4,20 @@ Exit status: 0 done, 1 failed, 2 a mistake in the command or the configuration, 
 interrupted from the keyboard. A mistake of the user is one line on standard error, an error of ours a traceback.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from energy import __version__
-from energy.command.line import read
+from energy.command.catalogue import load
+from energy.command.line import Line, admit, read
 from energy.command.verbs import VERBS
-from energy.component import ConfigurationError, nearest
+from energy.component import ConfigurationError
+from energy.hints import meant
 
-OURS: Final = ("energy", "models")
+OURS: Final = ("energy", "models", "energy_models")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after ``energy``; those of the process unless given.
     """
+    _print_anything()
     try:
         return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except ConfigurationError as error:
@@ -49,32 +53,49 @@ def _more() -> str:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words:
-        print(usage(), file=sys.stderr)
-        return 2
-    verb, *rest = words
-    if verb == "--version":
+    line = read(words)
+    if line.version:
         print(__version__)
         return 0
-    if verb in ("-h", "--help", "help"):
-        return _help()
-    if verb not in VERBS:
-        guess = nearest(verb, VERBS)
-        raise ConfigurationError(f"{verb}: unknown verb; did you mean {guess!r}? known: {', '.join(VERBS)}")
-    line = read(rest)
-    if line.help and verb not in ("train", "compare"):
-        print(f"usage: energy {verb} {VERBS[verb].usage}\n\n{VERBS[verb].summary}")
+    if not line.rest or line.rest[0] == "help":
+        return _help(line)
+    name = line.rest.pop(0)
+    if name not in VERBS:
+        raise ConfigurationError(
+            f"{name}: unknown verb{meant(name, VERBS)}{'' if meant(name, VERBS) else ';'} known: {', '.join(VERBS)}"
+        )
+    verb = VERBS[name]
+    admit(line, name, verb.options)
+    if line.help and not verb.pages:
+        print(f"usage: energy {name} {verb.usage}\n\n{verb.summary}; for example\n\n  energy {name} {verb.example}")
         return 0
-    return VERBS[verb].action(line)
+    if verb.needs and not line.rest and not line.help and not line.dry:
+        usage = f"usage: energy {name} {verb.usage}"
+        raise ConfigurationError(f"{name}: needs {verb.needs}; {usage}; for example energy {name} {verb.example}")
+    if verb.components or line.plugins:
+        load(line.plugins)
+    return verb.action(line)
 
 
-def _help() -> int:
-    from energy.command.catalogue import load
+def _help(line: Line) -> int:
+    """The whole catalogue, where it is asked for; the verbs otherwise, for a command that lacks one."""
+    if not line.help and not line.rest:
+        admit(line, "VERB", frozenset())
+        print(usage(), file=sys.stderr)
+        return 2
+    admit(line, "--help", frozenset())
+    load(line.plugins)
     from energy.command.pages import catalogue
 
-    load()
     print(f"{usage()}\n\nComponents, with their fields, types and defaults:\n\n{catalogue()}")
     return 0
+
+
+def _print_anything() -> None:
+    """Let a terminal or file that has no ± or Greek letters show a question mark instead of ending a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
 
 
 def _said_by_us(error: BaseException) -> bool:

@@ -7,7 +7,6 @@ values and :func:`build` turns plain values back into a component; neither ever 
 
 import abc
 import dataclasses
-import difflib
 import enum
 import hashlib
 import inspect
@@ -15,8 +14,10 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
+
+from energy.hints import elsewhere, hint, nearest
 
 C = TypeVar("C", bound="Component")
 
@@ -133,13 +134,6 @@ def require(ok: bool, owner: object, field: str, limit: str) -> None:
         raise ConfigurationError(f"{_title(type(owner))}.{field}={_show(getattr(owner, field))}: must be {limit}")
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """The candidate most similar to ``name``, upper and lower case alike; an empty string if there is none."""
-
-    matcher = difflib.SequenceMatcher
-    return max(sorted(candidates), key=lambda other: matcher(None, name.lower(), other.lower()).ratio(), default="")
-
-
 def key(component: Component) -> str:
     """Ten hexadecimal digits that depend on the description of a component and on nothing else."""
     text = json.dumps(describe(component), sort_keys=True, allow_nan=False)
@@ -173,7 +167,7 @@ def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[
         return type(default), default
     known = choices(base)
     if name not in known:
-        raise ConfigurationError(f"{path}={name!s}: unknown; {_hint(str(name), known)}")
+        raise ConfigurationError(f"{path}={name!s}: unknown; {hint(str(name), known)}")
     return known[str(name)], None
 
 
@@ -182,7 +176,7 @@ def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str
     kinds, declared = annotations(cls), cls.__dataclass_fields__
     for field in given:
         if field not in kinds:
-            raise ConfigurationError(f"{_join(path, field)}: unknown field; {_hint(field, kinds)}")
+            raise ConfigurationError(f"{_join(path, field)}: unknown field; {_unknown(field, cls, given)}")
     values = {name: getattr(default, name) for name in kinds} if default is not None else {}
     for name in kinds if default is None else ():
         make = declared[name].default_factory
@@ -230,7 +224,7 @@ def _member(value: Any, kind: type[enum.Enum], path: str) -> enum.Enum:
         return value
     names = {member.name.lower(): member for member in kind}
     if str(value).lower() not in names:
-        raise ConfigurationError(f"{path}={value!s}: unknown value; {_hint(str(value), names)}")
+        raise ConfigurationError(f"{path}={value!s}: unknown value; {hint(str(value), names)}")
     return names[str(value).lower()]
 
 
@@ -288,9 +282,25 @@ def _join(path: str, field: str) -> str:
     return f"{path}.{field}" if path else field
 
 
-def _hint(name: str, candidates: Iterable[str]) -> str:
-    known = sorted(candidates)
-    return f"did you mean {nearest(name, known)!r}? known: {', '.join(known)}" if known else "there is none"
+def _children(node: tuple[type[Component], Any]) -> dict[str, list[tuple[type[Component], Any]]]:
+    """The fields of a class, each with the classes that may stand there: the one that is chosen, if it is."""
+    cls, given = node
+    found: dict[str, list[tuple[type[Component], Any]]] = {}
+    for field, kind in annotations(cls).items():
+        known = choices(kind) or {"": kind} if inspect.isclass(kind) and issubclass(kind, Component) else {}
+        said = given.get(field) if isinstance(given, Mapping) else None
+        name = str(said.get("name") if isinstance(said, Mapping) else said)
+        found[field] = [(known[name], said)] if name in known else [(one, {}) for one in known.values()]
+    return found
+
+
+def _unknown(field: str, cls: type[Component], given: Mapping[str, Any]) -> str:
+    """What to say of a field that `cls` has not: where below it there is one, or else the nearest."""
+    kinds, below = annotations(cls), elsewhere(field, (cls, given), _children)
+    exact = any(path.rpartition(".")[2] == field for path in below)
+    if below and (exact or not nearest(field, kinds)):
+        return f"did you mean {' or '.join(map(repr, below))}? known: {', '.join(sorted(kinds))}"
+    return hint(field, kinds)
 
 
 def _title(owner: type) -> str:

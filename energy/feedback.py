@@ -93,6 +93,8 @@ class Feedback(Component):
                 f"feedback={self}: must be tied or direct: {name} is a {kind.__name__}, which has no weight "
                 "that others could replace"
             )
+        if weight.is_meta:
+            return Site(f"{name}.weight", tuple(weight.shape), 1.0)  # a network without numbers: the shape is all
         scale = float(weight.detach().double().square().mean().sqrt())
         if not scale > 0:
             raise ConfigurationError(
@@ -225,7 +227,9 @@ class Wiring(nn.Module):
         found = {edge.index: feedback.site(network, edge) for edge in network.edges if edge.source}
         self.sites = {index: site for index, site in found.items() if site is not None}
         for index, site in self.sites.items():
-            self.register_buffer(f"wires{index}", feedback.draw(site, seed, 0, like).to(weight.device))
+            bare = weight.is_meta  # has no numbers
+            wires = weight.new_empty(site.shape) if bare else feedback.draw(site, seed, 0, like).to(weight.device)
+            self.register_buffer(f"wires{index}", wires)
 
     def wires(self, edge: Edge) -> Tensor | None:
         return self.get_buffer(f"wires{edge.index}") if edge.index in self.sites else None

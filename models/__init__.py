@@ -2,11 +2,11 @@
 spiking on the table of components.
 """
 
-from models.hopfield import Hopfield, HopfieldLaborieux
-from models.mlp import MLP
-from models.resnet import ResNet
-from models.softhebb import SoftHebbNet
-from models.spiking import SpikingNet
-from models.vgg import VGG, VGG16
+from .hopfield import Hopfield, HopfieldLaborieux
+from .mlp import MLP
+from .resnet import ResNet
+from .softhebb import SoftHebbNet
+from .spiking import SpikingNet
+from .vgg import VGG, VGG16
 
 __all__ = ["MLP", "VGG", "VGG16", "Hopfield", "HopfieldLaborieux", "ResNet", "SoftHebbNet", "SpikingNet"]

@@ -11,7 +11,8 @@ from energy.model import Model
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import HalfHardSigmoid, HardSigmoid, Identity, Potential
-from models.initial import uniform
+
+from .initial import uniform
 
 
 class Hopfield(Model, name="hopfield"):
@@ -37,8 +38,9 @@ class Hopfield(Model, name="hopfield"):
             f"{len(self.channels)} numbers, one a convolution",
         )
         require(len(self.gains) in {1, len(self.channels) + 1}, self, "gains", f"1 or {len(self.channels) + 1} numbers")
-        require(all(gain > 0 for gain in self.gains), self, "gains", "> 0")
-        require(self.bias >= 0, self, "bias", ">= 0")
+        require(all(0 < gain < math.inf for gain in self.gains), self, "gains", "> 0")
+        require(all(padding >= 0 for padding in self.paddings), self, "paddings", ">= 0")
+        require(0 <= self.bias < math.inf, self, "bias", ">= 0")
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network, fan_in = Network(shape), shape[0]

@@ -10,7 +10,8 @@ from energy.couplings import Dense
 from energy.model import Model
 from energy.network import Network
 from energy.potentials import Identity, Potential, ReLU
-from models.initial import normal
+
+from .initial import normal
 
 
 class MLP(Model, name="mlp"):
@@ -26,7 +27,7 @@ class MLP(Model, name="mlp"):
 
     def __post_init__(self) -> None:
         require(all(size >= 1 for size in self.sizes), self, "sizes", "widths >= 1")
-        require(self.gain > 0, self, "gain", "> 0")
+        require(0 < self.gain < math.inf, self, "gain", "> 0")
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network = Network(shape)

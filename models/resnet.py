@@ -11,7 +11,8 @@ from energy.model import Model
 from energy.network import Network
 from energy.pooling import AveragePool
 from energy.potentials import Identity, Potential, ReLU
-from models.initial import normal
+
+from .initial import normal
 
 
 class ResNet(Model, name="resnet"):
@@ -30,8 +31,8 @@ class ResNet(Model, name="resnet"):
 
     def __post_init__(self) -> None:
         require(bool(self.channels) and min(self.channels) >= 1, self, "channels", "widths >= 1")
-        require(self.gain > 0, self, "gain", "> 0")
-        require(self.branch > 0, self, "branch", "> 0")
+        require(0 < self.gain < math.inf, self, "gain", "> 0")
+        require(0 < self.branch < math.inf, self, "branch", "> 0")
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network = Network(shape)

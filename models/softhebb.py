@@ -142,7 +142,7 @@ def pooling(text: str) -> list[nn.Module]:
         return []
     kind, *numbers = text.split("_")
     kinds = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
-    if kind not in kinds or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+    if kind not in kinds or len(numbers) != 3 or not all(number.isascii() and number.isdigit() for number in numbers):
         raise ConfigurationError(
             f"pools: {text!r}: must be none, or kind, window, stride and padding such as max_4_2_1"
         )

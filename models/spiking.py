@@ -12,7 +12,8 @@ from energy.model import Model
 from energy.network import Network
 from energy.pooling import AveragePool, MaxPool
 from energy.potentials import Identity, Potential, ReLU
-from models.initial import gaussian
+
+from .initial import gaussian
 
 
 class Pooling(enum.Enum):
@@ -44,7 +45,7 @@ class SpikingNet(Model, name="spiking"):
         require(not doubled, self, "plan", "channels with at most one 0 after each")
         require(all(size >= 1 for size in self.dense), self, "dense", "widths >= 1")
         require(self.kernel >= 1 and self.kernel % 2 == 1, self, "kernel", "an odd number >= 1")
-        require(self.gain > 0, self, "gain", "> 0")
+        require(0 < self.gain < math.inf, self, "gain", "> 0")
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network, fan_in = Network(shape), shape[0]

@@ -11,7 +11,8 @@ from energy.model import Model
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import Identity, Potential, ReLU
-from models.initial import normal
+
+from .initial import normal
 
 
 class VGG(Model, name="vgg"):
@@ -37,7 +38,7 @@ class VGG(Model, name="vgg"):
         doubled = any(a == b == 0 for a, b in zip(self.plan, self.plan[1:], strict=False))
         require(not doubled, self, "plan", "channels with at most one 0 between two of them")
         require(all(size >= 1 for size in self.dense), self, "dense", "widths >= 1")
-        require(self.gain > 0, self, "gain", "> 0")
+        require(0 < self.gain < math.inf, self, "gain", "> 0")
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network, fan_in = Network(shape), shape[0]

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from energy.component import Component, ConfigurationError, build, choices, describe, key, nearest, require
+from energy.component import Component, ConfigurationError, build, choices, describe, key, require
+from energy.hints import nearest
 
 
 @pytest.fixture(autouse=True, scope="module")

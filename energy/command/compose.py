@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -17,10 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from energy.command import trust
-from energy.command.catalogue import own
 from energy.command.line import Line
 from energy.command.overrides import Job, expand, rewrite
 from energy.component import Component, ConfigurationError, annotations, build, choices
+from energy.train.known import beside
 
 C = TypeVar("C", bound=Component)
 
@@ -38,10 +38,10 @@ def plan(base: type[C], config: str, line: Line) -> list[C]:
     Raises:
         ConfigurationError: for the first mistake in any of the runs.
     """
-    folders = [_folder(folder) for folder in line.folders]
+    folders = looked_in(line)
     groups = store(base, folders)
     texts = [rewrite(text, base, groups) for text in line.rest]
-    with initialize_config_module("configs", version_base="1.3", job_name="energy"):
+    with initialize_config_dir(str(beside("configs")), version_base="1.3", job_name="energy"):
         search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
         bare = _compose(config, search)["hydra"]
         first = expand(texts, groups, line.sweep)[0]
@@ -60,7 +60,7 @@ def store(base: type[Component], folders: Iterable[Path] = ()) -> dict[str, list
     Returns:
         for every group, the names that can be chosen: components and the presets found in files.
     """
-    places = [Path(own("configs").__file__ or "").parent, *folders]
+    places = [beside("configs"), *folders]
     groups = {EXPERIMENT: _presets(places, EXPERIMENT)}
     for field, kind in annotations(base).items():
         if inspect.isclass(kind) and issubclass(kind, Component) and choices(kind):
@@ -75,10 +75,16 @@ def _presets(places: Iterable[Path], group: str) -> list[str]:
     return sorted({file.with_suffix("").as_posix() for file in found})
 
 
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ConfigurationError(f"--config-dir={path}: there is no such folder")
-    return path.resolve()
+def looked_in(line: Line) -> list[Path]:
+    """The folders beside our own that presets are looked for in.
+
+    Raises:
+        ConfigurationError: naming one that is not there.
+    """
+    for path in line.folders:
+        if not path.is_dir():
+            raise ConfigurationError(f"--config-dir={path}: there is no such folder")
+    return [path.resolve() for path in line.folders]
 
 
 def _compose(config: str, overrides: Sequence[str]) -> dict[str, Any]:

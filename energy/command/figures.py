@@ -1,5 +1,6 @@
 """``energy plot``: which figures a folder asks for."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,24 @@ def draw(folder: Path) -> Iterator[Path]:
         yield draw_comparison(read_json(folder / "compare.json"), folder / "compare.png")
         return
     if (folder / RECORD).is_file():
-        yield draw_curves({folder.name: folder}, folder / "curves.png")
+        yield draw_curves({folder.resolve().name: folder}, folder / "curves.png")
         yield from _spikes(folder) if (folder / OBSERVED).is_file() else _learnt(folder)
         return
-    runs = sorted(record.parent for record in folder.glob(f"*/{RECORD}"))
+    runs = sorted((record.parent for record in folder.glob(f"*/{RECORD}")), key=_by_number)
     if not runs and (records := _benchmarks(folder)):
         yield draw_benchmarks(records, folder / "bench.png")
         return
     if not runs:
         held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
         raise ConfigurationError(f"plot {folder}: holds {held}")
-    yield draw_curves({run.name: run for run in runs}, folder / "curves.png")
+    begun = [run for run in runs if (run / RECORD).stat().st_size] or runs
+    yield draw_curves({run.name: run for run in begun}, folder / "curves.png")
+
+
+def _by_number(folder: Path) -> list[tuple[float, str]]:
+    """Names in alphabetical order, the numbers in them by size."""
+    parts = re.split(r"(\d+\.?\d*)", folder.name)
+    return [(float(part), "") if index % 2 else (-1.0, part) for index, part in enumerate(parts)]
 
 
 def _learnt(folder: Path) -> Iterator[Path]:

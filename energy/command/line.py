@@ -1,37 +1,56 @@
 """One command line, sorted into options and overrides before anything is imported or composed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from energy.component import ConfigurationError, nearest
+from energy.component import ConfigurationError
+from energy.hints import meant
+from energy.paths import expanded
 
-FLAGS: Final = {"-m": "sweep", "--multirun": "sweep", "--dry-run": "dry", "-h": "help", "--help": "help"}
-TAKING: Final = {"--plugin": "plugins", "--config-dir": "folders", "-cd": "folders"}
+FLAGS: Final = {
+    "-m": "sweep",
+    "--multirun": "sweep",
+    "--dry-run": "dry",
+    "--csv": "csv",
+    "-h": "help",
+    "--help": "help",
+    "--version": "version",
+}
+TAKING: Final = {"--plugin": "plugins", "--config-dir": "folders", "-cd": "folders", "--sort": "sort"}
+EVERYWHERE: Final = frozenset({"help", "plugins"})
 
 OPTIONS: Final = """\
   -m, --multirun      run every combination of the values given as a=1,2,3 or a=range(3), one after the other
   --dry-run           check everything, print the complete configuration as JSON, run nothing
-  --plugin FILE.py    import your own components first (also plugins=FILE.py); a plug-in is code, read it before
+  --plugin FILE.py    import your own components first (also plugins=FILE.py, or --plugin package.module); a plug-in is
+                      code, read it before
   --config-dir DIR    look for presets and experiments in DIR too: DIR/experiment/NAME.yaml
   -h, --help          this page, with every component, its fields, their types and defaults"""
 
 
 @dataclass
 class Line:
-    """Options taken off; ``rest`` keeps the words, overrides or paths, in their order."""
+    """Options taken off; ``rest`` keeps the words, overrides or paths, in their order.
+
+    ``options`` are the options as they were written, by what they set.
+    """
 
     sweep: bool = False
     dry: bool = False
+    csv: bool = False
     help: bool = False
+    version: bool = False
+    sort: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
 
 
 def read(arguments: Sequence[str]) -> Line:
-    """Sort the words that follow the verb.
+    """Sort the words of a command.
 
     Raises:
         ConfigurationError: for an unknown option, naming the nearest, and for one that lacks its value.
@@ -41,24 +60,36 @@ def read(arguments: Sequence[str]) -> Line:
     for word in words:
         option, equals, value = word.partition("=")
         if word in FLAGS:
+            line.options[FLAGS[word]] = word
             setattr(line, FLAGS[word], True)
         elif option in TAKING:
             found = value if equals else next(words, "")
             if not found:
                 raise ConfigurationError(f"{option}: needs a value")
-            _take(line, TAKING[option], found)
-        elif option == "plugins" and equals:
-            line.plugins += [name.strip() for name in value.strip("[]").split(",")]
+            line.options[TAKING[option]] = option
+            getattr(line, TAKING[option]).append(expanded(found) if TAKING[option] == "folders" else found)
+        elif option == "plugins" and equals and not expanded(word).is_dir():
+            line.options["plugins"] = option
+            line.plugins += [name.strip().strip("'\"") for name in value.strip("[]").split(",")]
         elif word.startswith("-"):
-            raise ConfigurationError(f"{option}: unknown option; did you mean {nearest(option, [*FLAGS, *TAKING])!r}?")
+            raise ConfigurationError(f"{option}: unknown option{meant(option, [*FLAGS, *TAKING])}{_dashed(word)}")
         else:
             line.rest.append(word)
     return line
 
 
-def _take(line: Line, target: str, value: str) -> None:
-    adders: dict[str, Callable[[], None]] = {
-        "plugins": lambda: line.plugins.append(value),
-        "folders": lambda: line.folders.append(Path(value)),
-    }
-    adders[target]()
+def admit(line: Line, verb: str, taken: frozenset[str]) -> None:
+    """Refuse the options of `line` that ``energy verb`` has no use for; ``taken`` are those it has, by what they set.
+
+    Raises:
+        ConfigurationError: naming the first, and the options that the verb takes.
+    """
+    known = taken | EVERYWHERE
+    for target, option in line.options.items():
+        if target not in known:
+            names = [name for name, sets in (FLAGS | TAKING).items() if sets in known and name.startswith("--")]
+            raise ConfigurationError(f"{option}: energy {verb} does not take it; it takes {', '.join(names)}")
+
+
+def _dashed(word: str) -> str:
+    return f"; write ./{word} for the folder" if Path(word).exists() else ""

@@ -8,6 +8,7 @@ choice of a node. Whether names, types and ranges are right is decided by :func:
 
 import inspect
 import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString, ValueType
 from hydra.errors import HydraException
 
-from energy.component import Component, ConfigurationError, annotations, choices, nearest
+from energy.component import Component, ConfigurationError, annotations, choices
+from energy.hints import hint
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,25 @@ def parse(text: str) -> Override:
     if "=" not in text and not text.startswith("~"):
         raise ConfigurationError(f"{text}: must have the form name=value")
     try:
-        override = OverridesParser.create().parse_override(text)
+        override = OverridesParser.create().parse_override(_home(text))
     except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"{text}: cannot be read ({reason}); put quotes around unusual values") from None
+        raise ConfigurationError(f"{text}: cannot be read ({str(error).splitlines()[0]}); {_quoted(text)}") from None
     if override.package is not None or override.value_type is ValueType.INTERVAL_SWEEP:
         raise ConfigurationError(f"{text}: must be name=value, or with -m name=value,value or name=range(start,stop)")
     return override
+
+
+def _home(text: str) -> str:
+    """`out=~/runs` with the quotes that Hydra wants around a `~`."""
+    name, _, value = text.partition("=")
+    return f'{name}="{value}"' if re.fullmatch(r"~[\w.+@%:/ -]*", value) else text
+
+
+def _quoted(text: str) -> str:
+    """How an unusual value is written: in quotes of its own, inside those that the shell takes off."""
+    name, _, value = text.strip("\"'").partition("=")
+    plain = value.strip("\"'")
+    return f"""put quotes around an unusual value, and others around all for the shell: '{name}="{plain}"'"""
 
 
 def takes_component(base: type[Component], path: Iterable[str]) -> bool:
@@ -124,6 +138,4 @@ def _names(override: Override) -> list[str] | None:
 def _known(group: str, names: Iterable[Any], nodes: Collection[str]) -> None:
     for name in names:
         if name not in nodes:
-            known = ", ".join(sorted(nodes)) or "none"
-            guess = nearest(str(name), nodes)
-            raise ConfigurationError(f"{group}={name}: unknown; did you mean {guess!r}? known: {known}")
+            raise ConfigurationError(f"{group}={name}: unknown; {hint(str(name), nodes)}")

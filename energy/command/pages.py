@@ -7,7 +7,8 @@ import shutil
 import textwrap
 from typing import Any, get_args, get_origin
 
-from energy.component import Component, ConfigurationError, annotations, build, choices, nearest
+from energy.component import Component, ConfigurationError, annotations, build, choices
+from energy.hints import meant
 
 
 def catalogue() -> str:
@@ -68,7 +69,7 @@ def explain(word: str) -> str:
     if not group and _entries(word):
         return section(word, _entries(word))
     known = {text for where, label in Component.table for text in (where, label, f"{where}={label}") if text}
-    raise ConfigurationError(f"{word}: there is no such component; did you mean {nearest(word, known)!r}?")
+    raise ConfigurationError(f"{word}: there is no such component{meant(word, known)}; energy --help lists them")
 
 
 def _entries(group: str) -> dict[str, type[Component]]:

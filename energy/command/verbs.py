@@ -6,32 +6,50 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from energy.command import pages
-from energy.command.catalogue import load
+from energy.command import folders, pages
 from energy.command.line import OPTIONS, Line
-from energy.component import Component, ConfigurationError, build, choices, describe, nearest
+from energy.component import Component, ConfigurationError, build, choices, describe
+from energy.hints import hint
 
 
 class Verb(NamedTuple):
-    """A verb of the command line: how it is written, what it is for, and what it does."""
+    """A verb of the command line.
+
+    Attributes:
+        usage, summary, example: how it is written, what it is for, and what follows it for instance.
+        action: what it does.
+        needs: what it cannot do without; empty for a verb that stands alone.
+        options: what it takes beside `--help` and `--plugin`, as :class:`Line` calls it.
+        components: whether it needs every component to be known.
+        pages: whether its help lists them, and is printed by the action.
+    """
 
     usage: str
     summary: str
+    example: str
     action: Callable[[Line], int]
+    needs: str = ""
+    options: frozenset[str] = frozenset()
+    components: bool = True
+    pages: bool = False
 
 
 def train(line: Line) -> int:
     """Train what the overrides describe; one run after the other in a sweep."""
-    load(line.plugins)
     from energy.train.run import Run
 
     if line.help:
-        return _configuration_page("train", "run", Run)
+        return _configuration_page(line, "train", "run", Run)
     from energy.command.compose import plan
+    from energy.train.rehearsal import rehearse
 
     runs = plan(Run, "run", line)
+    for run in runs:
+        rehearse(run)
     if line.dry:
         return _print_descriptions(runs)
+    for run in runs:
+        run.place()
     from energy.train.fit import fit
 
     for run in runs:
@@ -43,66 +61,62 @@ def train(line: Line) -> int:
 
 def compare(line: Line) -> int:
     """Train one network with several settlers and print one table."""
-    load(line.plugins)
     from energy.study.compare import Comparison
 
     if line.help:
-        return _configuration_page("compare", "comparison", Comparison)
+        return _configuration_page(line, "compare", "comparison", Comparison)
     from energy.command.compose import plan
+    from energy.study.compare import announced, entrants
+    from energy.study.compare import compare as carry_out
+    from energy.study.compare import runs as trainings
+    from energy.study.report import shown
+    from energy.train.rehearsal import rehearse
 
     comparisons = plan(Comparison, "comparison", line)
+    for comparison in comparisons:
+        for entrant in entrants(comparison):
+            rehearse(next(trainings(comparison, entrant)))
     if line.dry:
         return _print_descriptions(comparisons)
-    from energy.command.figures import draw
-    from energy.plots.style import PlotsMissing
-    from energy.study.compare import compare as carry_out
-
     for comparison in comparisons:
-        _say(carry_out(comparison))
-        try:
-            for figure in draw(comparison.folder):
-                print(f"Figure: {figure}")
-        except PlotsMissing as error:
-            print(f"No figure: {error}.")
+        comparison.place()
+    for comparison in comparisons:
+        print(announced(comparison), file=sys.stderr)
+        report = carry_out(comparison)
+        print(shown(comparison.folder) if sys.stdout is not None and sys.stdout.isatty() else report)
+        _draw_compared(comparison.folder)
     return 0
 
 
 def evaluate(line: Line) -> int:
     """Score finished runs again, on the test split unless ``split=`` says otherwise."""
-    options, fields = {"split": "test", "device": "", "readout": ""}, dict[str, Any]()
-    for word in [word for word in line.rest if "=" in word]:
-        name, _, value = word.partition("=")
-        if name in options:
-            options[name] = value
-        elif name.startswith("readout."):
-            fields[name.removeprefix("readout.")] = value
-        else:
-            raise ConfigurationError(f"evaluate {name}: unknown; did you mean {nearest(name, options)!r}?")
-        line.rest.remove(word)
-    paths = _paths("evaluate", line)
-    load(line.plugins)
+    paths, options = folders.sort("evaluate", line.rest, ("split", "device", "readout", "readout."))
+    if not paths:
+        raise ConfigurationError("evaluate: needs a folder")
+    fields = {name.removeprefix("readout."): value for name, value in options.items() if name.startswith("readout.")}
     from energy.train.evaluate import evaluate as score
     from energy.train.readout import Readout
 
-    asked = {"name": options["readout"], **fields} if options["readout"] or fields else None
+    asked = {"name": options["readout"], **fields} if "readout" in options else fields
     readout = build(Readout, asked) if asked else None
     for path in paths:
-        print(json.dumps(score(path, options["split"], options["device"], readout), indent=2, allow_nan=False))
+        scored = score(path, options.get("split", "test"), options.get("device", ""), readout)
+        print(json.dumps(scored, indent=2, allow_nan=False))
     return 0
 
 
 def table(line: Line) -> int:
     """Regenerate a table from its results, adding runs to them first."""
-    folder, *runs = _paths("table", line)
+    folder, *added = folders.sort("table", line.rest)[0]
     from energy.study.table import table as regenerate
 
-    _say(regenerate(folder, runs))
+    _say(regenerate(folder, added))
     return 0
 
 
 def plot(line: Line) -> int:
     """Draw figures from records, and of a finished run what it learnt."""
-    paths = _paths("plot", line)
+    paths, _ = folders.sort("plot", line.rest)
     from energy.command.figures import draw
     from energy.data.error import DataError
 
@@ -115,46 +129,99 @@ def plot(line: Line) -> int:
     return 0
 
 
+def runs(line: Line) -> int:
+    """List the runs below a folder."""
+    from energy.study.listing import listing
+
+    found = folders.sort("runs", line.rest)[0] or [Path("runs")]
+    if len(found) > 1 or len(line.sort) > 1:
+        raise ConfigurationError("runs: lists one folder, sorted by one field")
+    print(listing(found[0], sort="".join(line.sort), csv=line.csv))
+    return 0
+
+
 def data(line: Line) -> int:
     """List, check or fetch data sets."""
-    load(line.plugins)
     from energy.command import datasets
 
-    action, *names = line.rest or [""]
+    action, *names = line.rest
     if action not in datasets.ACTIONS:
-        known = ", ".join(datasets.ACTIONS)
-        guess = nearest(action, datasets.ACTIONS)
-        raise ConfigurationError(f"data {action}: unknown; did you mean {guess!r}? known: {known}")
+        raise ConfigurationError(f"data {action}: unknown; {hint(action, datasets.ACTIONS)}")
     return datasets.ACTIONS[action](names)
 
 
 def explain(line: Line) -> int:
     """Print everything about components: their documentation and their fields."""
-    load(line.plugins)
     for word in line.rest or sorted({group for group, _ in Component.table}):
         print(pages.explain(word), end="\n\n")
     return 0
 
 
+CONFIGURED: Final = frozenset({"sweep", "dry", "folders"})
 VERBS: Final = {
-    "train": Verb("[name=value ...]", "train a network, test it once", train),
-    "evaluate": Verb(
-        "RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]", "score a trained network again", evaluate
+    "train": Verb(
+        "[name=value ...]",
+        "train a network, test it once",
+        "settler=dual_propagation model.sizes=[64] train.epochs=3 out=runs/first",
+        train,
+        options=CONFIGURED,
+        pages=True,
     ),
-    "compare": Verb("[name=value ...]", "one network, several settlers, one table", compare),
-    "data": Verb("list | check NAME ... | fetch NAME ...", "the data sets under $ENERGY_DATA", data),
-    "table": Verb("FOLDER [RUN_FOLDER ...]", "published against measured, from results.csv and expected.json", table),
-    "plot": Verb("FOLDER ...", "figures of runs, what they learnt, and comparisons", plot),
-    "explain": Verb("[NAME | group=NAME | group ...]", "documentation and fields of components", explain),
+    "evaluate": Verb(
+        "RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]",
+        "score a trained network again",
+        "runs/first split=validation",
+        evaluate,
+        needs="a folder",
+    ),
+    "compare": Verb(
+        "name=value ...",
+        "one network, several settlers, one table",
+        "settlers=[backprop,dual_propagation] seeds=[0,1,2]",
+        compare,
+        needs="to be told what, since it trains for minutes",
+        options=CONFIGURED,
+        pages=True,
+    ),
+    "runs": Verb(
+        "[FOLDER] [--sort FIELD] [--csv]",
+        "the runs below a folder, runs/ unless given: how they differ, and how they ended",
+        "runs --sort accuracy",
+        runs,
+        options=frozenset({"sort", "csv"}),
+        components=False,
+    ),
+    "data": Verb(
+        "list | check NAME ... | fetch NAME ...",
+        "the data sets under $ENERGY_DATA",
+        "list",
+        data,
+        needs="an action",
+    ),
+    "table": Verb(
+        "FOLDER [RUN_FOLDER ...]",
+        "published against measured, from results.csv and expected.json",
+        "paper_repro/dual_propagation runs/first",
+        table,
+        needs="a folder",
+        components=False,
+    ),
+    "plot": Verb(
+        "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot, needs="a folder"
+    ),
+    "explain": Verb(
+        "[NAME | group=NAME | group ...]", "documentation and fields of components", "dual_propagation", explain
+    ),
 }
 
 
-def _configuration_page(verb: str, title: str, base: type[Component]) -> int:
-    from energy.command.compose import EXPERIMENT, store
+def _configuration_page(line: Line, verb: str, title: str, base: type[Component]) -> int:
+    from energy.command.compose import EXPERIMENT, looked_in, store
 
-    groups = store(base)
+    groups = store(base, looked_in(line))
     presets = {name: sorted({*nodes} - {*_labels(base, name)}) for name, nodes in groups.items()}
-    print(f"usage: energy {verb} [name=value ...]\n\n{VERBS[verb].summary}; for example\n")
+    print(f"usage: energy {verb} {VERBS[verb].usage}\n\n{VERBS[verb].summary}; for example\n")
+    print(f"  energy {verb} {VERBS[verb].example}")
     print(f"  energy {verb} experiment={(presets[EXPERIMENT] or ['NAME'])[0]} train.epochs=2\n\n{OPTIONS}\n")
     print(pages.part(title, base), end="\n\n")
     for field, kind in pages.parts(base).items():
@@ -171,14 +238,15 @@ def _labels(base: type[Component], field: str) -> dict[str, type[Component]]:
     return choices(kind) if kind else {}
 
 
-def _paths(verb: str, line: Line) -> list[Path]:
-    paths = [Path(word) for word in line.rest]
-    if not paths:
-        raise ConfigurationError(f"{verb}: needs a folder; usage: energy {verb} {VERBS[verb].usage}")
-    for path in paths:
-        if not path.is_dir():
-            raise ConfigurationError(f"{verb} {path}: there is no such folder")
-    return paths
+def _draw_compared(folder: Path) -> None:
+    """Draw a comparison; what goes wrong costs the figure and not the numbers, which `energy plot` can draw later."""
+    from energy.command.figures import draw
+
+    try:
+        for figure in draw(folder):
+            print(f"Figure: {figure}")
+    except Exception as error:
+        print(f"No figure: {error or type(error).__name__}; energy plot {folder} draws it.")
 
 
 def _print_descriptions(components: list[Any]) -> int:

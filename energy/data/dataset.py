@@ -77,6 +77,21 @@ class DataSet(Component):
     def read(self) -> Raw:
         """All published examples: pixels (N, C, H, W), uint8 or floating and finite; labels (N,), int64, from 0."""
 
+    def divided(self, count: int) -> tuple[int, int]:
+        """How many of ``count`` published training images are trained on, and how many are set aside.
+
+        Raises:
+            DataError: when ``limit`` asks for more than there are.
+        """
+        aside = round(self.validation * (self.limit or count))
+        used = self.limit or count - aside
+        if not 0 < used <= count - aside:
+            raise DataError(
+                f"{self.label}.limit={self.limit}: with {aside} images set aside, it must leave between 1 and "
+                f"{count - aside} of the {count} training images"
+            )
+        return used, aside
+
     def load(self, device: str | torch.device, seed: int, dtype: torch.dtype = torch.float32) -> Splits:
         """The set on ``device``, its training part divided by ``seed``, giving out batches in ``dtype``.
 
@@ -96,13 +111,7 @@ class DataSet(Component):
 
     def _divide(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """Which of the published training images are trained on and which are set aside, each in ascending order."""
-        aside = round(self.validation * (self.limit or count))
-        used = self.limit or count - aside
-        if not 0 < used <= count - aside:
-            raise DataError(
-                f"{self.label}.limit={self.limit}: with {aside} images set aside, it must leave between 1 and "
-                f"{count - aside} of the {count} training images"
-            )
+        used, aside = self.divided(count)
         order = torch.randperm(count, generator=stream(seed, "split"), device="cpu")
         return order[:used].sort().values, order[count - aside :].sort().values
 

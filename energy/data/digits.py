@@ -20,6 +20,7 @@ class Digits(DataSet, name="digits"):
 
     image = (1, 8, 8)
     classes = 10
+    counts = (1437, TEST)
     levels = 16
     names = tuple("0123456789")
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from energy.data.check import Examples
 from energy.data.error import DataError
+from energy.paths import expanded
 
 
 class File(NamedTuple):
@@ -52,7 +53,7 @@ class Layout:
 
 def data_root() -> Path:
     """The folder that holds the data sets: ``$ENERGY_DATA``, else ``~/.local/share/energy``."""
-    return Path(os.environ.get("ENERGY_DATA") or "~/.local/share/energy").expanduser()
+    return expanded(os.environ.get("ENERGY_DATA") or "~/.local/share/energy")
 
 
 def content(path: Path, file: File, verify: bool) -> bytearray:

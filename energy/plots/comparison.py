@@ -19,7 +19,7 @@ def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
     rows = list(report["rows"])
     labels = [row["label"] for row in rows]
     tint = list(colours(labels).values())
-    with canvas(3, 11.0, 1.6 + 0.42 * len(rows), sharey=True) as (figure, (accuracy, cosine, price)):
+    with canvas(3, 11.0, 1.6 + min(0.42 * len(rows), 14.0), sharey=True) as (figure, (accuracy, cosine, price)):
         _spread(accuracy, [row["test_accuracy"] for row in rows], tint)
         _cosines(cosine, rows, tint)
         _bars(price, rows, tint)

@@ -4,22 +4,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from energy.plots.style import canvas, colours, markers, save
+from energy.plots.style import apart, canvas, looks, save
 from energy.train.record import READOUT, RECORD, read_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Lines = Sequence[Mapping[str, Any]]
+ACROSS: Final = 4  # panels side by side
+PANEL: Final = 3.67  # inches
+LETTERS: Final = 17  # of the legend, an inch
+MARK: Final = 8  # letters that a mark of the legend takes
+NAMED: Final = 30  # labels in the legend
+STYLES: Final = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "dash-dotted"}  # of layers
 BOTH: Final = "epoch (dashed: training, solid: validation)"
 
 
 class Curve(NamedTuple):
-    """Numbers over the epochs of one run; dashed for what training saw, solid for the rest."""
+    """Numbers over the epochs of one run; dashed for what training saw, solid for the rest. `run` is what the legend
+    has for it, where that is not the label.
+    """
 
     label: str
     style: str
     points: list[tuple[int, float]]
+    run: str = ""
 
 
 def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
@@ -35,17 +44,33 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
         if not lines:
             raise ValueError(f"{runs[label]}: has no {RECORD} with a line in it; train first")
     panels = _panels(records, {label: read_lines(folder / READOUT) for label, folder in runs.items()})
-    names = list(dict.fromkeys(curve.label for _, _, curves in panels for curve in curves))
-    tint, shape = colours(names), markers(names)
-    with canvas(len(panels), 3.67 * max(len(panels), 2), 3.4) as (figure, axes):
-        for panel, (title, caption, curves) in zip(axes, panels, strict=True):
-            for label, style, points in curves:
-                look = {"color": tint[label], "marker": shape[label], "markersize": 4}
-                panel.plot(*zip(*points, strict=True), style, **look)
+    names = list(dict.fromkeys(curve.run or curve.label for _, _, curves in panels for curve in curves))
+    look, columns = looks(names), min(ACROSS, len(panels))
+    rows, named = -(-len(panels) // columns), _named(names)
+    width = PANEL * max(columns, 2)
+    shown = apart(named, int(LETTERS * width / 2) - MARK)
+    across = max(2, min(4, int(LETTERS * width / (MARK + max(map(len, shown), default=1)))))
+    height = 3.2 * rows + 0.17 * -(-len(named) // across)
+    with canvas(columns, width, height, rows=rows) as (figure, axes):
+        for panel, (title, caption, curves) in zip(axes, panels, strict=False):
+            for curve in curves:
+                drawn = look[curve.run or curve.label]._asdict()
+                panel.plot(*zip(*curve.points, strict=True), curve.style, **drawn, markersize=4, linewidth=1.2)
             _finish(panel, title, caption)
-        handles = [axes[0].plot([], [], color=tint[name], marker=shape[name], markersize=4)[0] for name in names]
-        figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(4, len(names))))
+        for panel in axes[len(panels) :]:
+            panel.set_visible(False)
+        handles = [axes[0].plot([], [], **look[name]._asdict(), markersize=4)[0] for name in named]
+        said = f"{len(names)} runs, {len(named)} of them named" if len(named) < len(names) else None
+        columns = max(1, min(across, len(named)))
+        figure.legend(handles, shown, loc="outside lower center", ncols=columns, fontsize=7, title=said)
         return save(figure, path)
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    """The labels of the legend: all, or of very many some at equal distances, the first and the last among them."""
+    if len(names) <= NAMED:
+        return list(names)
+    return [names[index * (len(names) - 1) // (NAMED - 1)] for index in range(NAMED)]
 
 
 def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list[tuple[str, str, list[Curve]]]:
@@ -58,14 +83,12 @@ def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list
         ("accuracy, percent", BOTH, accuracy),
         ("cosine with the exact gradient", "epoch (worst layer, probe batch)", list(_of(records, "cosine_worst", "-"))),
     ]
+    layers = _layers(records)
+    epochs = f"epoch{layers}", f"epoch (probe batch){layers}", f"epoch (entropy over its limit, probe batch){layers}"
     local = [
-        ("mean norm ‖w‖ of a neuron", "epoch", list(_by_layer(records, lambda found: found["norm"]))),
-        (
-            "neurons that never win, percent",
-            "epoch (probe batch)",
-            list(_by_layer(records, lambda found: found["never"])),
-        ),
-        ("spread of the winners", "epoch (entropy over its limit, probe batch)", list(_by_layer(records, _spread))),
+        ("mean norm ‖w‖ of a neuron", epochs[0], list(_by_layer(records, lambda found: found["norm"]))),
+        ("neurons that never win, percent", epochs[1], list(_by_layer(records, lambda found: found["never"]))),
+        ("spread of the winners", epochs[2], list(_by_layer(records, _spread))),
         ("read-out: accuracy, percent", f"read-out {BOTH}", readout),
     ]
     shown = [panel for panel in (*usual, *local) if panel[2]]
@@ -79,14 +102,33 @@ def _of(records: Mapping[str, Lines], column: str, style: str) -> Iterator[Curve
             yield Curve(label, style, points)
 
 
+def _learnt(lines: Lines) -> list[str]:
+    return list(dict.fromkeys(layer for line in lines for layer in line.get("units", {})))
+
+
+def _layers(records: Mapping[str, Lines]) -> str:
+    """Which line stands for which layer, where colours stand for runs."""
+    names = list(dict.fromkeys(layer for lines in records.values() for layer in _learnt(lines)))
+    if len(records) == 1 or not names:
+        return ""
+    told = ", ".join(f"{kind} {layer}" for kind, layer in zip(STYLES.values(), names, strict=False))
+    return f"\n{told}{', then again' if len(names) > len(STYLES) else ''}"
+
+
 def _by_layer(records: Mapping[str, Lines], number: Callable[[Mapping[str, Any]], float]) -> Iterator[Curve]:
-    """A curve for each layer of each run, called after the layer where there is one run."""
+    """A curve for each layer of each run: called after the layer where there is one run, and after the run otherwise,
+    with a line of its own for each layer.
+    """
     for label, lines in records.items():
-        for layer in dict.fromkeys(layer for line in lines for layer in line.get("units", {})):
+        for index, layer in enumerate(_learnt(lines)):
             points = [
                 (line["epoch"] + 1, number(line["units"][layer])) for line in lines if layer in line.get("units", {})
             ]
-            yield Curve(layer if len(records) == 1 else f"{label}, {layer}", "-", points)
+            style = list(STYLES)[index % len(STYLES)]
+            if len(records) == 1:
+                yield Curve(layer, "-", points)
+            else:
+                yield Curve(f"{label}, {layer}", style, points, label)
 
 
 def _spread(found: Mapping[str, Any]) -> float:

@@ -1,10 +1,13 @@
 """One look for every figure: colours that survive colour blindness, few lines, no window ever opened."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from energy.columns import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#A6761D")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+APART: Final = 16  # runs that are told apart by colour and marker
 SETTINGS: Final[dict[str, Any]] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -40,13 +44,11 @@ def canvas(
     Raises:
         PlotsMissing: when matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise PlotsMissing("figures need matplotlib, which the extra `plots` installs") from None
-    with rc_context(cast("Any", SETTINGS)):  # its keys are a literal type that differs between versions
+    matplotlib = _matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(cast("Any", SETTINGS)):  # its keys are a literal type that differs between versions
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
@@ -61,6 +63,34 @@ def save(figure: "Figure", path: Path) -> Path:
     return path
 
 
+def _matplotlib() -> Any:
+    """matplotlib, whatever backend the environment asks for: the figures here are drawn by Agg and shown by none, and
+    a backend that is not there, which ends its import, is no reason to be without them.
+
+    Raises:
+        PlotsMissing: when matplotlib is not installed.
+    """
+    asked = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise PlotsMissing(f"figures need matplotlib, which the extra `plots` installs ({error})") from None
+    finally:
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked
+    if asked is not None:
+        with suppress(ValueError):  # who draws in this process later has the backend that was asked for
+            matplotlib.rcParams["backend"] = asked
+    return matplotlib
+
+
+class Look(NamedTuple):
+    """How the curves of one run are drawn."""
+
+    color: Any
+    marker: str
+
+
 def colours(labels: Sequence[str]) -> dict[str, str]:
     """One colour per label, in order, from the Okabe-Ito palette."""
     return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}
@@ -69,3 +99,28 @@ def colours(labels: Sequence[str]) -> dict[str, str]:
 def markers(labels: Sequence[str]) -> dict[str, str]:
     """One marker per label, so that colour never carries a meaning alone."""
     return {label: MARKERS[index % len(MARKERS)] for index, label in enumerate(labels)}
+
+
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """A colour and a marker for each label, no two alike, so that colour never carries a meaning alone; of more than
+    `APART` labels, which nobody tells apart, colours from dark to light in their order.
+    """
+    count = len(PALETTE)
+    if len(labels) > APART:
+        shade = _matplotlib().colormaps["viridis"]
+        return {label: Look(shade(0.95 * index / (len(labels) - 1)), "") for index, label in enumerate(labels)}
+    marks = {label: MARKERS[(index + index // count) % len(MARKERS)] for index, label in enumerate(labels)}
+    return {label: Look(PALETTE[index % count], mark) for index, (label, mark) in enumerate(marks.items())}
+
+
+def apart(labels: Sequence[str], width: int) -> list[str]:
+    """The labels in at most `width` letters each, less what all of them say between commas, no two alike."""
+    parts = [label.split(",") for label in labels]
+    shared = set(parts[0]).intersection(*parts) if len(parts) > 1 else set()
+    said = [
+        ",".join(part for part in one if part not in shared) or label for one, label in zip(parts, labels, strict=True)
+    ]
+    cut = [short(one, width) for one in said]
+    if len(set(cut)) == len(cut):
+        return cut
+    return [short(f"{number}: {one}", width) for number, one in enumerate(said, start=1)]

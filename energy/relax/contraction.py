@@ -71,10 +71,11 @@ class Contraction(nn.Module):
 def start(network: Network) -> list[Tensor]:
     """A vector for every layer, of one sample, drawn from a stream of its own; positive, as the slowest mode mostly is
     where activity is."""
-    like = next(network.parameters()).detach()
-    generator = stream(0, "contraction")
-    drawn = [torch.rand((1, *layer.shape), generator=generator, dtype=torch.float64) for layer in network.layers]
-    return [tensor.to(like.device, like.dtype) for tensor in drawn]
+    like, generator = next(network.parameters()).detach(), stream(0, "contraction")
+    shapes = [(1, *layer.shape) for layer in network.layers]
+    if like.is_meta:  # has no numbers
+        return [like.new_empty(shape) for shape in shapes]
+    return [torch.rand(s, generator=generator, dtype=torch.float64, device="cpu").to(like) for s in shapes]
 
 
 @torch.no_grad()

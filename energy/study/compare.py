@@ -1,12 +1,13 @@
 """One network, several settlers: the same data in the same order, several seeds, one table."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
-from energy.component import Component, ConfigurationError, annotations, build, describe, require
+from energy.component import Component, ConfigurationError, annotations, describe, require
 from energy.settle.settler import Settler
 from energy.study.bench import Bench, Price
+from energy.study.entrants import Entrant, parse
 from energy.study.memory import SAID
 from energy.study.report import UNITS, markdown_report, row
 from energy.train.evaluate import load
@@ -25,7 +26,8 @@ class Comparison(Setting):
 
     An entry of ``settlers`` is a name with optional fields, and an optional label before a colon:
     ``backprop``; ``equilibrium_propagation beta=0.05``; ``centred: two_phase kind=centred relax.max_steps=30``.
-    Fields of the run go the same way: ``contrastive_hebbian optimizer.lr=0.2``.
+    Parts of the run and their fields go the same way: ``contrastive_hebbian optimizer=adam optimizer.lr=0.02``.
+    Values are written as on the command line.
 
     Attributes:
         settlers: what is compared.
@@ -50,14 +52,9 @@ class Comparison(Setting):
         require(bool(self.settlers), self, "settlers", "at least one settler")
         entrants(self)
 
-
-@dataclass(frozen=True)
-class Entrant:
-    """One line of the table: its label, its settler, and the fields of the run it changes."""
-
-    label: str
-    settler: Settler
-    changes: Mapping[str, Any]
+    def parts(self) -> list[Component]:
+        varied = [part for entrant in entrants(self) for part in (entrant.settler, *entrant.changes.values())]
+        return [self, *varied]
 
 
 def entrants(comparison: Comparison) -> list[Entrant]:
@@ -67,7 +64,11 @@ def entrants(comparison: Comparison) -> list[Entrant]:
         ConfigurationError: naming the entry, for an unknown settler or field, a bad value or a label used twice.
     """
     know()
-    parsed = [_parse(text, comparison) for text in comparison.settlers]
+    parts = {name: kind for name, kind in annotations(Setting).items() if issubclass(kind, Component)}
+    parsed = [
+        parse(text, {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting))
+        for text in comparison.settlers
+    ]
     labels = [entrant.label for entrant in parsed]
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
@@ -118,6 +119,14 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
     return text
 
 
+def announced(comparison: Comparison) -> str:
+    """What is about to be done, in one line."""
+    labels = [entrant.label for entrant in entrants(comparison)]
+    count = len(labels) * len(comparison.seeds)
+    told = "one training" if count == 1 else f"{count} trainings"
+    return f"compare: {title(comparison)}: {', '.join(labels)}; {told} into {comparison.folder}"
+
+
 def title(comparison: Comparison) -> str:
     """What was compared on what, in one line."""
     seeds = "one seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
@@ -142,32 +151,3 @@ def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
         line["initial"].append(probe_run(run, run.network(), images))
         line["trained"].append(probe_run(run, load(run.folder)[1], images))
     return line
-
-
-def _parse(text: str, comparison: Comparison) -> Entrant:
-    label, colon, rest = text.partition(":") if ":" in text.partition("=")[0] else ("", "", text)
-    words = rest.split()
-    if not words or any("=" not in word for word in words[1:]):
-        raise ConfigurationError(f"comparison.settlers: {text!r} must read 'label: name field=value ...'")
-    settler: dict[str, Any] = {"name": words[0]}
-    changes: dict[str, Any] = {}
-    for word in words[1:]:
-        path, _, value = word.partition("=")
-        names = path.removeprefix("settler.").split(".")
-        _put(changes if names[0] in annotations(Setting) else settler, names, value)
-    kinds, where = annotations(Setting), f"comparison.settlers[{label.strip() or words[0]}]"
-    built = {}
-    for name, plain in changes.items():
-        if not issubclass(kinds[name], Component):
-            raise ConfigurationError(f"{where}.{name}: only parts of the run can differ between settlers")
-        built[name] = build(kinds[name], plain, getattr(comparison, name), f"{where}.{name}")
-    return Entrant(label.strip() if colon else words[0], build(Settler, settler, None, where), built)
-
-
-def _put(tree: dict[str, Any], names: list[str], value: str) -> None:
-    """``a.b=c`` as ``{"a": {"b": c}}``; ``a=name`` followed by ``a.b=c`` as fields of that component."""
-    for name in names[:-1]:
-        inner = tree.get(name, {})
-        tree[name] = inner if isinstance(inner, dict) else {"name": inner}
-        tree = tree[name]
-    tree[names[-1]] = value

@@ -3,11 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
+from energy.columns import blocks, terminal_width
 from energy.study.bench import Price
 from energy.study.results import validated
 from energy.study.statistics import markdown, plus_minus, summary
+from energy.train.record import read_json
 
 HEAD: Final = (
     "settler",
@@ -74,6 +78,15 @@ def markdown_report(report: Mapping[str, Any]) -> str:
     notes += [f"**{row['label']}**: {failure}" for row in report["rows"] for failure in row["failures"]]
     table = markdown(HEAD, [_cells(row) for row in report["rows"]])
     return f"# {report['title']}\n\n{table}\n" + "\n\n".join(notes) + "\n"
+
+
+def shown(folder: Path) -> str:
+    """The table of a ``compare.json`` for the terminal, in as many blocks as its width asks for; where the rest is."""
+    report = read_json(folder / "compare.json")
+    table = blocks(HEAD, [_cells(row) for row in report["rows"]], terminal_width())
+    notes = [f"{row['label']}: {failure}" for row in report["rows"] for failure in row["failures"]]
+    notes = [*notes, f"{folder / 'compare.md'} says what it stands on"]
+    return "\n".join([report["title"], "", table, "", *(fill(note, terminal_width()) for note in notes)])
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -9,15 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energy.component import build, describe
+from energy.component import describe
 from energy.data.dataset import Splits
 from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
+from energy.paths import expanded
 from energy.settle.settler import Prediction
 from energy.train import checkpoint
 from energy.train.features import features, seen
+from energy.train.folder import rebuilt
 from energy.train.known import know
 from energy.train.meter import Tally
 from energy.train.readout import Decoder, Readout, Report, accuracy, dense_output
@@ -83,7 +85,7 @@ def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
         raise FileNotFoundError(f"{folder}: has no final weights; the run is not finished")
     tensors, facts = checkpoint.read(found[-1])
     plain = {**facts["run"], "device": device or facts["run"]["device"]}
-    run = build(Run, plain)
+    run = rebuilt(plain, folder)
     network = run.network()
     network.load_state_dict({name.removeprefix("weights/"): tensor for name, tensor in tensors.items()})
     return run, network, facts
@@ -116,7 +118,7 @@ def evaluate(
     """
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
-    run, network, facts = load(Path(folder), device)
+    run, network, facts = load(expanded(folder), device)
     place = run.place()
     splits = run.data.load(place, run.seed, run.precision.activity)
     images: Images = getattr(splits, split)

@@ -292,6 +292,7 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "parameters": parameters(session.network),
         "evaluation": evaluation(run, tested),
         "configuration": describe(run),
+        "plugins": plain.get("plugins", {}),
         **provenance(session.device),
         "continued": session.breaks,
         "units": UNITS,

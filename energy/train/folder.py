@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from energy.component import ConfigurationError, describe
+from energy.component import ConfigurationError, build, describe
 from energy.train.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, leaves, read_json, write_json
 from energy.train.run import Run, digest, identity
 
@@ -61,11 +61,40 @@ def claim(run: Run, folder: Path) -> dict[str, Any] | None:
     return result
 
 
+def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
+    """The run that ``plain`` describes, with the code of one's own that the run in ``folder`` was trained with.
+
+    Raises:
+        ConfigurationError: naming the file, module or class that is missing or was another.
+    """
+    facts = read_json(folder / CONFIGURATION) if (folder / CONFIGURATION).is_file() else {}
+    stated = facts.get("identity")
+    there = stated.get("plugins") if isinstance(stated, Mapping) else None
+    try:
+        run = build(Run, plain)
+    except ConfigurationError as error:
+        if not there:
+            raise
+        needed = ", ".join(there)
+        raise ConfigurationError(
+            f"{folder}: was trained with {needed}; give --plugin, or import it ({error})"
+        ) from None
+    here = identity(run).get("plugins", {})
+    if there and sorted(there.values()) != sorted(here.values()):
+        difference = _difference({"plugins": there}, {"plugins": here})
+        cure = f"take the code it was trained with, or take `plugins` out of {folder / CONFIGURATION} to go on without"
+        raise ConfigurationError(f"{folder}: {difference}; {cure}")
+    return run
+
+
 def _difference(held: Any, wanted: Mapping[str, Any]) -> str:
     """The first field in which two descriptions differ, in words; empty when they are equal."""
     before, after = dict(leaves(held, ".")), dict(leaves(wanted, "."))
     for name in [*after, *before]:
         one, other = before.get(name, "nothing"), after.get(name, "nothing")
+        if one != other and name.startswith("plugins."):
+            sides = [f"SHA-256 {str(sha)[:12]}" if sha != "nothing" else sha for sha in (one, other)]
+            return f"its code in {name.removeprefix('plugins.')} was another, there {sides[0]}, here {sides[1]}"
         if one != other:
             return f"there {name}={one!r}, here {other!r}"
     return ""

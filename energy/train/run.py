@@ -16,12 +16,14 @@ from energy.data.dataset import DataSet
 from energy.model import Model
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
+from energy.paths import expanded
 from energy.potentials import Identity, Potential
 from energy.rules.contrast import Contrast
 from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
+from energy.train.code import plugins
 from energy.train.optimizer import SGD, Optimizer
 from energy.train.readout import Joint, Nearest, Readout
 from energy.train.schedule import Cosine, Schedule
@@ -149,7 +151,11 @@ class Setting(Component):
     @property
     def folder(self) -> Path:
         """Where this writes, and nowhere else."""
-        return Path(self.out) if self.out else Path("runs") / f"{self.title}-{digest(identity(self))}"
+        return expanded(self.out) if self.out else Path("runs") / f"{self.title}-{digest(identity(self))}"
+
+    def parts(self) -> list[Component]:
+        """The components that its numbers come from, each with those in it."""
+        return [self]
 
     def place(self) -> torch.device:
         """The device, which is touched here for the first time.
@@ -184,6 +190,19 @@ class Run(Setting):
         if self.train.order is Order.GREEDY and not isinstance(self.rule, Local):
             raise ConfigurationError(f"train.order=greedy: rule={self.rule.label} needs all layers at once")
 
+    def draft(self) -> Network:
+        """The network at its initial weights, with the wires of its settler, on torch's default device.
+
+        Raises:
+            ConfigurationError: when the model does not fit the images, the objective the output, or the wires the
+                couplings.
+        """
+        network = fitting(self.model, self.data.shape, self.data.classes, self.seed)
+        self.objective.check(network.output.potential)
+        self.settler.wire(network, seed=self.seed)
+        self.rule.attach(network)
+        return network
+
     def network(self) -> Network:
         """The network at its initial weights, with the wires of its settler, on the device, laid out as the convolution
         kernels like it.
@@ -192,17 +211,39 @@ class Run(Setting):
             ConfigurationError: when the objective does not fit its output, or the settler's wires its couplings.
         """
         with torch.device("cpu"):  # whatever torch's default is
-            network = self.model.build(self.data.shape, self.data.classes, seed=self.seed)
-        self.objective.check(network.output.potential)
-        self.settler.wire(network, seed=self.seed)
-        self.rule.attach(network)
+            network = self.draft()
         network.to(self.place(), self.precision.weight)
         return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 
 
+def fitting(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Network:
+    """The network that `model` builds for images of `shape`, whatever goes wrong on the way being told in one line.
+
+    Raises:
+        ConfigurationError: when it cannot be built, or reads or says something of another shape.
+    """
+    asked = f"model={model.label}: does not fit images of {'×'.join(map(str, shape))} in {classes} classes"
+    try:
+        network = model.build(shape, classes, seed=seed)
+    except ConfigurationError:
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError, AssertionError) as error:
+        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ConfigurationError(f"{asked}: {told}") from error
+    said = network.output.shape if network.layers else ()
+    if network.input_shape != tuple(shape) or said != (classes,):
+        raise ConfigurationError(f"{asked}: it reads {network.input_shape} and says {said}")
+    return network
+
+
 def identity(run: Setting) -> dict[str, Any]:
-    """The description of a run less what does not change its numbers: two runs with one identity are the same run."""
+    """The description of a run less what does not change its numbers, with the digests of code of one's own that it
+    stands on: two runs with one identity are the same run.
+    """
     plain = describe(run)
+    own = plugins(run.parts())
+    if own:
+        plain["plugins"] = own
     for name in ("title", "out", "device"):
         del plain[name]
     for name in ("time_limit", "checkpoint_every", "keep", "progress", "tensorboard", "strict"):

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
-from energy.component import ConfigurationError, describe, nearest
+from energy.component import ConfigurationError, describe
 from energy.errors import NonFiniteError
 from energy.feedback import renew
+from energy.hints import meant
 from energy.network import Network
 from energy.rules.health import guarded
 from energy.rules.local import Local
@@ -47,12 +48,7 @@ class Session:
         self.network: Network = run.network()
         self.stages = stages(run, self.network)
         self.scored = self.scores(set().union(*self.stages))
-        if run.readout.fitted:
-            dense_output(self.network)
-        elif not self.scored and not run.train.start:
-            raise ConfigurationError(
-                f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
-            )
+        require_learning(run, self.network, self.stages)
         if run.train.start:
             carry_over(self.network, run.train.start, run.train.renamed)
         self.optimizer = run.optimizer.create(self.network)
@@ -215,6 +211,16 @@ class Session:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
+def require_learning(run: Run, network: Network, learnt: list[set[str]]) -> None:
+    """Raise ConfigurationError where nothing that learns, and no read-out, reaches the output layer."""
+    if run.readout.fitted:
+        dense_output(network)
+    elif isinstance(run.rule, Local) and network.output.name not in set().union(*learnt) and not run.train.start:
+        raise ConfigurationError(
+            f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
+        )
+
+
 def stages(run: Run, network: Network) -> list[set[str]]:
     """Which layers learn in each part of a run, by name; no part where all are frozen and a read-out is fitted to them.
 
@@ -224,8 +230,9 @@ def stages(run: Run, network: Network) -> list[set[str]]:
     names = [layer.name for layer in network.layers]
     for pattern in run.train.freeze:
         if not fnmatch.filter(names, pattern):
+            known = ", ".join(names)
             raise ConfigurationError(
-                f"train.freeze: no layer is called {pattern!r}; did you mean {nearest(pattern, names)!r}?"
+                f"train.freeze: no layer is called {pattern!r}{meant(pattern, names)}; there are {known}"
             )
     awake = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in run.train.freeze)]
     rule = run.rule

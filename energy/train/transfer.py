@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
-from energy.component import ConfigurationError, nearest
+from energy.component import ConfigurationError
+from energy.hints import meant
 from energy.network import Network
+from energy.paths import expanded
 from energy.train.evaluate import load
 
 
@@ -24,7 +26,7 @@ def carry_over(network: Network, folder: str | Path, renamed: Sequence[str] = ()
         FileNotFoundError: when the run left no final weights.
         ConfigurationError: for a layer that is not there, none in common, or a shape that differs, naming both sides.
     """
-    source = load(Path(folder), "cpu")[1]
+    source = load(expanded(folder), "cpu")[1]
     theirs, ours = _by_name(source), _by_name(network)
     pairs = [tuple(pair.split("=")) for pair in renamed] or [(name, name) for name in theirs if name in ours]
     if not pairs:
@@ -32,9 +34,7 @@ def carry_over(network: Network, folder: str | Path, renamed: Sequence[str] = ()
     for there, here in pairs:
         for name, known, where in ((there, theirs, str(folder)), (here, ours, "this network")):
             if name not in known:
-                raise ConfigurationError(
-                    f"train.renamed: {where} has no layer {name!r}; did you mean {nearest(name, known)!r}?"
-                )
+                raise ConfigurationError(f"train.renamed: {where} has no layer {name!r}{meant(name, known)}")
         _copy(source, theirs[there], network, ours[here], f"{folder}: {there}", f"here: {here}")
     return [here for _, here in pairs]
 

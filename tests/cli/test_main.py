@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import energy.command.catalogue
 from energy import __version__
@@ -19,7 +20,7 @@ TINY = ["model.sizes=[8]", "train.epochs=1", "train.batch_size=200", "train.prob
 
 @pytest.fixture
 def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty working folder, in a world where reading data, building a model or asking for a device fails."""
+    """An empty working folder, in a world where reading data, drawing weights or asking for a device fails."""
     from energy.data.dataset import DataSet
     from energy.train.run import Setting
     from models.mlp import MLP
@@ -28,10 +29,17 @@ def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         raise AssertionError("touched before the configuration was known to be right")
 
     monkeypatch.setattr(DataSet, "load", touched)
-    monkeypatch.setattr(MLP, "build", touched)
+    build = MLP.build
+    monkeypatch.setattr(
+        MLP, "build", lambda *given, **named: build(*given, **named) if _without_numbers() else touched()
+    )
     monkeypatch.setattr(Setting, "place", touched)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def _without_numbers() -> bool:
+    return torch.get_default_device().type == "meta"
 
 
 def test_version(energy: Energy) -> None:
@@ -101,6 +109,20 @@ def test_help_of_the_other_verbs(energy: Energy, verb: str) -> None:
         (["plot", "."], "plot .: holds neither a compare.json nor a record.jsonl"),
         (["data", "ftech"], "data ftech: unknown; did you mean 'fetch'?"),
         (["data", "fetch"], "data fetch: needs the name of a set"),
+        (["data"], "data: needs an action; usage: energy data list | check"),
+        (["plot"], "plot: needs a folder; usage: energy plot FOLDER ...; for example energy plot runs/first"),
+        (["table"], "table: needs a folder; usage: energy table FOLDER"),
+        (["compare"], "compare: needs to be told what, since it trains for minutes; usage: energy compare name=value"),
+        (["compare", "-m"], "compare: needs to be told what"),
+        (["runs", "nowhere"], "runs nowhere: there is no such folder"),
+        (["runs"], "runs runs: there is no such folder; energy runs FOLDER lists another"),
+        (["train", "lr=0.1"], "lr: unknown field; did you mean 'optimizer.lr'?"),
+        (["train", "epochs=1"], "epochs: unknown field; did you mean 'train.epochs'?"),
+        (["train", "settler=ep"], "settler=ep: unknown; did you mean 'equilibrium_propagation'?"),
+        (["train", "settler=zzz"], "settler=zzz: unknown; known: backprop, "),
+        (["train", "objective=mse"], "objective=mse: unknown; did you mean 'squared_error'?"),
+        (["explain", "nosuch"], "nosuch: there is no such component; energy --help lists them"),
+        (["train", "model=vgg16"], "model=vgg16: does not fit images of 1×8×8 in 10 classes: "),
         (["data", "check", "digit"], "data=digit: unknown; did you mean 'digits'?"),
         (["explain", "dual"], "dual: there is no such component; did you mean "),
     ],
@@ -148,6 +170,25 @@ def test_a_sweep_trains_every_run(energy: Energy, monkeypatch: pytest.MonkeyPatc
     assert answer.status == 0 and len(answer.out.splitlines()) == 2
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["seed=0", "seed=1"]
     assert [path.name for path in tmp_path.iterdir()] == ["many"]
+
+
+def test_the_example_of_a_bare_comparison_is_the_default_one(energy: Energy) -> None:
+    words = energy(["compare"]).err.partition("for example energy ")[2].split()
+    assert energy([*words, "--dry-run"]).out == energy(["compare", "--dry-run"]).out
+
+
+def test_a_sweep_is_evaluated_plotted_and_listed_by_its_folders(
+    energy: Energy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    energy(["train", "-m", *TINY, "seed=0,1", "optimizer.lr=0.1,0.2", "out=runs/sweep"])
+    odd = "runs/sweep/seed=0,optimizer.lr=0.1"
+    for word in (odd, f"./{odd}/", str(tmp_path / odd)):
+        answer = energy(["evaluate", word, "split=validation"])
+        assert answer.status == 0 and json.loads(answer.out)["split"] == "validation", answer.err
+    listed = energy(["runs"]).out
+    assert listed.count("finished") == 4 and "seed" in listed and "lr" in listed
+    assert energy(["runs", "runs/sweep", "--csv", "--sort", "accuracy"]).out.count("\n") == 5
 
 
 def test_evaluating_repeats_the_number_of_the_run(energy: Energy, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ print([index for index, (a, b) in enumerate(zip(before, after)) if a != b])
     assert run(program) == "[]"
 
 
-@pytest.mark.parametrize("late", ["matplotlib", "sklearn", "torchdiffeq", "tensorboard", "wandb"])
+@pytest.mark.parametrize("late", ["matplotlib", "sklearn", "torchdiffeq", "tensorboard"])
 def test_what_only_some_runs_need_is_imported_by_those(late: str) -> None:
     assert (
         run(f"import sys; from energy.command.catalogue import load; load(); print('{late}' in sys.modules)") == "False"

@@ -1,0 +1,8 @@
+"""``python -m energy`` is ``energy``."""
+
+import sys
+
+from energy.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

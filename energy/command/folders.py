@@ -1,0 +1,51 @@
+"""The words of verbs that take folders: which are folders, and which are options written as name=value."""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from energy.component import ConfigurationError
+from energy.hints import meant
+from energy.paths import expanded
+
+
+def sort(verb: str, words: Sequence[str], options: Collection[str] = ()) -> tuple[list[Path], dict[str, str]]:
+    """The folders among `words`, whatever they are called, and the values of the options.
+
+    Args:
+        verb: what messages begin with.
+        words: in their order.
+        options: the names that may be set; one that ends in a dot stands for all that begin with it.
+
+    A word that is a folder here and an option as well is the folder where no other word is one.
+
+    Raises:
+        ConfigurationError: for a folder that is not there, an unknown option, and a word that could be either.
+    """
+    folders, values, either = list[Path](), dict[str, str](), list[str]()
+    for word in words:
+        name, equals, value = word.partition("=")
+        option = bool(equals) and any(name == one or (one[-1] == "." and name.startswith(one)) for one in options)
+        if expanded(word).is_dir():
+            either += [word] if option else []
+            folders += [] if option else [expanded(word)]
+        elif option:
+            values[name] = value
+        else:
+            raise ConfigurationError(_missing(verb, word, options))
+    if either and (folders or len(either) > 1):
+        raise ConfigurationError(
+            f"{verb} {either[0]}: is a folder here, and an option; write ./{either[0]} for the folder"
+        )
+    return folders + [expanded(word) for word in either], values
+
+
+def _missing(verb: str, word: str, options: Collection[str]) -> str:
+    name, equals, _ = word.partition("=")
+    if equals and options and re.fullmatch(r"[\w.]+", name):
+        known = [one.rstrip(".") for one in options]
+        said = meant(name, known) or f"; known: {', '.join(sorted({*known}))}"
+        return f"{verb} {name}: unknown{said}; nor is there a folder {word}"
+    if expanded(word).exists():
+        return f"{verb} {word}: is a file, must be a folder"
+    return f"{verb} {word}: there is no such folder"

@@ -1,0 +1,136 @@
+"""Who misspelt a name is told the one that was meant: by similarity, by a usual abbreviation, by place in the tree.
+
+Two names are near when `difflib`'s ratio of their letters is at least `NEAR`, or when one is a whole word of the other
+or its beginning. Below that a guess misleads more often than it helps, and none is made.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+NEAR: Final = 0.6
+SHOWN: Final = 3  # places of a field that a hint lists
+
+USUAL: Final[Mapping[str, str]] = {
+    "ep": "equilibrium_propagation",
+    "eqprop": "equilibrium_propagation",
+    "eq_propagation": "equilibrium_propagation",
+    "dp": "dual_propagation",
+    "dualprop": "dual_propagation",
+    "chl": "contrastive_hebbian",
+    "bp": "backprop",
+    "backpropagation": "backprop",
+    "autograd": "backprop",
+    "bptt": "surrogate_backprop",
+    "cl": "coupled_learning",
+    "ff": "feedforward",
+    "mse": "squared_error",
+    "l2": "squared_error",
+    "ce": "cross_entropy",
+    "xent": "cross_entropy",
+    "nll": "cross_entropy",
+    "fa": "random",
+    "dfa": "direct",
+    "kp": "kolen_pollack",
+    "kh": "krotov_hopfield",
+    "bf16": "bfloat16",
+    "fp16": "bfloat16",
+    "half": "bfloat16",
+    "fp32": "float32",
+    "fp64": "float64",
+    "double": "float64",
+    "relu6": "clipped_relu",
+    "linear": "identity",
+    "soft": "subtract",
+    "hard": "zero",
+    "fmnist": "fashion_mnist",
+    "learning_rate": "lr",
+    "eta": "lr",
+    "bs": "batch_size",
+    "num_epochs": "epochs",
+    "decay": "weight_decay",
+    "wd": "weight_decay",
+    "l2_penalty": "weight_decay",
+    "activation": "hidden",
+    "nonlinearity": "hidden",
+    "layers": "sizes",
+    "widths": "sizes",
+    "hidden_sizes": "sizes",
+    "dataset": "data",
+    "net": "model",
+    "network": "model",
+    "arch": "model",
+    "optim": "optimizer",
+    "opt": "optimizer",
+    "loss": "objective",
+    "criterion": "objective",
+    "scheduler": "schedule",
+    "lr_schedule": "schedule",
+    "method": "settler",
+    "solver": "relax",
+    "output_dir": "out",
+    "dtype": "precision",
+}
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """The candidate that was meant by `name`, upper and lower case alike; an empty string if none is near."""
+    known = sorted(candidates)
+    if (usual := USUAL.get(_plain(name), "")) in known:
+        return usual
+    return max(known, key=lambda other: _likeness(name, other), default="") if _near(name, known) else ""
+
+
+def meant(name: str, candidates: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"`, or nothing where no candidate is near."""
+    guess = nearest(name, candidates)
+    return f"; did you mean {guess!r}?" if guess else ""
+
+
+def hint(name: str, candidates: Iterable[str]) -> str:
+    """What follows `"unknown; "`: the guess if there is one, and every valid name."""
+    known = sorted(candidates)
+    guess = nearest(name, known)
+    listed = f"known: {', '.join(known)}" if known else "there is none"
+    return f"did you mean {guess!r}? {listed}" if guess else listed
+
+
+def elsewhere(name: str, root: T, children: Callable[[T], Mapping[str, Sequence[T]]], deepest: int = 3) -> list[str]:
+    """Where below `root` a field of that name stands, or of the name that was meant: dotted paths, the shortest first
+    and at most `SHOWN` of them.
+
+    Args:
+        name: of the field.
+        root: where to begin; its own fields do not count.
+        children: the fields of a node, each with the nodes that may stand there.
+        deepest: fields above the last one that a path may have.
+    """
+    found: dict[str, dict[str, None]] = {}
+    level: list[tuple[str, T]] = [("", root)]
+    for _ in range(deepest):
+        pairs = [(f"{path}{field}.", nodes) for path, one in level for field, nodes in children(one).items()]
+        level = [(path, node) for path, nodes in pairs for node in nodes]
+        for path, node in level:
+            for field in children(node):
+                found.setdefault(field, {}).setdefault(f"{path}{field}")
+    wanted = name if name in found else nearest(name, found)
+    return list(found.get(wanted, ()))[:SHOWN]
+
+
+def _near(name: str, known: Iterable[str]) -> bool:
+    return any(_likeness(name, other) >= NEAR for other in known)
+
+
+def _likeness(name: str, other: str) -> float:
+    """The ratio of `difflib`, or 1 less a little where one is a whole word or the beginning of the other."""
+    one, two = _plain(name), _plain(other)
+    ratio = difflib.SequenceMatcher(None, one, two).ratio()
+    short, long = sorted((one, two), key=len)
+    part = len(short) >= 3 and (long.startswith(short) or short in long.split("_"))
+    return max(ratio, 0.9) if part else ratio
+
+
+def _plain(name: str) -> str:
+    return name.strip("-").lower().replace("-", "_")

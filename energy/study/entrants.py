@@ -1,0 +1,108 @@
+"""Entries of a comparison: ``label: settler field=value …``, its values written as on the command line."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from hydra.errors import HydraException
+
+from energy.component import Component, ConfigurationError, build
+from energy.settle.settler import Settler
+
+OPENING: Final = {"[": "]", "(": ")", "{": "}"}
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One line of the table: its label, its settler, and the parts of the run that it changes."""
+
+    label: str
+    settler: Settler
+    changes: Mapping[str, Any]
+
+
+def parse(text: str, parts: Mapping[str, tuple[type[Component], Component]], known: Collection[str]) -> Entrant:
+    """The entrant that an entry stands for.
+
+    Args:
+        text: the entry.
+        parts: the parts of the run that may differ, by name: what may stand there, and what does.
+        known: all fields of the run, which are never those of a settler.
+
+    Raises:
+        ConfigurationError: naming the entry, for what cannot be read and for an unknown name or a bad value.
+    """
+    label, colon, rest = text.partition(":") if ":" in text.partition("=")[0] else ("", "", text)
+    words = split(rest)
+    if not words or any("=" not in word for word in words[1:]):
+        raise ConfigurationError(f"comparison.settlers: {text!r} must read 'label: name field=value ...'")
+    label = label.strip() if colon else words[0]
+    where = f"comparison.settlers[{label}]"
+    settler: dict[str, Any] = {"name": words[0]}
+    changes: dict[str, Any] = {}
+    for word in words[1:]:
+        path = word.partition("=")[0]
+        names = path.removeprefix("settler.").split(".")
+        part = names[0] in known and not path.startswith("settler.")
+        if part and names[0] not in parts:
+            raise ConfigurationError(f"{where}.{names[0]}: only parts of the run can differ between settlers")
+        _put(changes if part else settler, names, value(word, where))
+    built = {name: build(parts[name][0], plain, parts[name][1], f"{where}.{name}") for name, plain in changes.items()}
+    return Entrant(label, build(Settler, settler, None, where), built)
+
+
+def split(text: str) -> list[str]:
+    """The words of an entry; spaces inside brackets and quotes part none.
+
+    Raises:
+        ConfigurationError: for a bracket or a quote that is not closed.
+    """
+    words, word, waiting = list[str](), "", list[str]()
+    for letter in text:
+        quoted = bool(waiting) and waiting[-1] in "\"'"
+        if letter.isspace() and not waiting:
+            words, word = [*words, word], ""
+            continue
+        word += letter
+        if waiting and letter == waiting[-1]:
+            waiting.pop()
+        elif not quoted and letter in "\"'":
+            waiting.append(letter)
+        elif not quoted and letter in OPENING:
+            waiting.append(OPENING[letter])
+    if waiting:
+        raise ConfigurationError(f"comparison.settlers: {text.strip()!r}: {waiting[-1]} is missing")
+    return [one for one in (*words, word) if one]
+
+
+def value(word: str, where: str) -> Any:
+    """What stands after the ``=`` of a word: a number, a truth value, text, or a list of such."""
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise ConfigurationError(f"{where}: {word}: cannot be read ({str(error).splitlines()[0]})") from None
+    if override.is_sweep_override() or override.is_delete() or override.is_add():
+        raise ConfigurationError(f"{where}: {word}: must be one value; write an entry for each")
+    return _plain(override.value())
+
+
+def _plain(found: Any) -> Any:
+    if isinstance(found, QuotedString):
+        return found.text
+    if isinstance(found, list):
+        return [_plain(one) for one in found]
+    if isinstance(found, dict):
+        return {_plain(name): _plain(one) for name, one in found.items()}
+    return found
+
+
+def _put(tree: dict[str, Any], names: list[str], given: Any) -> None:
+    """``a.b=c`` as ``{"a": {"b": c}}``; with ``a=name``, before or after it, as a field of that component."""
+    for name in names[:-1]:
+        inner = tree.get(name, {})
+        tree[name] = inner if isinstance(inner, dict) else {"name": inner}
+        tree = tree[name]
+    inner = tree.get(names[-1])
+    tree[names[-1]] = {**inner, "name": given} if isinstance(inner, dict) and isinstance(given, str) else given

@@ -1,0 +1,253 @@
+"""``energy runs``: the run folders below a folder, how their configurations differ, and how far they came."""
+
+import csv as comma
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from energy.columns import fitted, terminal_width
+from energy.component import ConfigurationError
+from energy.hints import hint
+from energy.study.results import validated
+from energy.train.record import (
+    CHECKPOINTS,
+    CONFIGURATION,
+    FAILED,
+    FINAL,
+    RECORD,
+    RESULT,
+    leaves,
+    read_json,
+    read_lines,
+)
+
+DEEPEST: Final = 6  # levels below the folder
+KEPT: Final = 3  # fields that stay while there are numbers to drop
+MOST: Final = 20_000  # folders looked into
+LARGEST: Final = 1 << 28  # bytes of a file that is read
+MARKS: Final = (CONFIGURATION, RECORD, RESULT, CHECKPOINTS, FINAL)
+ASIDE: Final = frozenset({"out", "title"})
+FIRST: Final = ("settler.name", "seed", "optimizer.lr", "data.name", "model.name", "rule.name")
+NUMBERS: Final = {
+    "accuracy": "test, %",
+    "validation": "valid., %",
+    "cosine": "worst cosine",
+    "price": "BP steps",
+    "seconds": "seconds",
+}
+RISING: Final = frozenset({"price", "seconds"})  # the best is the least
+BROKEN: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass
+class Row:
+    """One run folder: what it is called, how far it came, its numbers, and its configuration by dotted path."""
+
+    folder: str
+    state: str
+    title: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def listing(folder: Path, *, sort: str = "", csv: bool = False, width: int = 0) -> str:
+    """The runs below `folder` as a table that fits `width`, or as CSV with every field.
+
+    Args:
+        folder: where to look, six levels down.
+        sort: accuracy, validation, cosine (the greatest first), price, seconds, state, folder, title, or a field of
+            the configuration by its path or the end of it.
+        csv: whether to give everything as comma-separated values.
+        width: of a line; that of the terminal unless given.
+
+    Raises:
+        ConfigurationError: when there is no such folder, or nothing of the name to sort by.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"runs {folder}: there is no such folder; energy runs FOLDER lists another")
+    rows = [_row(found, folder) for found in _folders(folder)]
+    if not rows:
+        return f"no runs below {folder}"
+    rows = _sorted(rows, sort)
+    return _csv(rows) if csv else _table(rows, width or terminal_width())
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """Run folders, in the order of their names; what is in them is not looked into."""
+    for looked, (place, inner, files) in enumerate(os.walk(top), start=1):
+        here = Path(place)
+        inner.sort()
+        if any(mark in files or mark in inner for mark in MARKS):
+            inner.clear()
+            yield here
+        if looked >= MOST or len(here.relative_to(top).parts) >= DEEPEST:
+            inner.clear()
+
+
+def _row(folder: Path, top: Path) -> Row:
+    """What can be read of one folder; what cannot be is said in place of its state."""
+    row = Row(str(folder.relative_to(top)) if folder != top else folder.resolve().name, "")
+    try:
+        run = _read(folder / CONFIGURATION)["run"]
+        row.values = {path: _text(value) for path, value in leaves(run, ".")}
+        row.title, epochs = str(run["title"]), int(run["train"]["epochs"])
+    except FileNotFoundError:
+        return Row(row.folder, "foreign, no configuration")
+    except BROKEN:
+        return Row(row.folder, "broken configuration")
+    try:
+        lines = read_lines(_plain(folder / RECORD)) if (folder / RECORD).exists() else []
+        last = lines[-1] if lines else {}
+        numbers: dict[str, Any] = {
+            "validation": last.get("validation_accuracy"),
+            "cosine": last.get("cosine_worst"),
+            "price": last.get("backprop_steps"),
+            "seconds": sum(line["seconds"]["total"] for line in lines) or None,
+        }
+    except BROKEN:
+        row.state = "broken record"
+        return row
+    row.state = _state(folder, len(lines), epochs)
+    if (folder / RESULT).exists():
+        row.state = "finished"
+        try:
+            numbers |= _ended(_read(folder / RESULT))
+        except BROKEN:
+            row.state = "broken result"
+    row.numbers = {name: float(value) for name, value in numbers.items() if _is_number(value)}
+    return row
+
+
+def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that a finished run ended with."""
+    return {
+        "accuracy": result["test_accuracy"],
+        "validation": validated(result),
+        "price": result["backprop_steps"],
+        "seconds": result["seconds"]["total"],
+    }
+
+
+def _state(folder: Path, done: int, epochs: int) -> str:
+    """How far a run without a result came. A greedy run has more epochs than it names, one stage after the other."""
+    at = f"at epoch {done} of {epochs}" if done <= epochs else f"at epoch {done}"
+    if _locked(folder / ".lock"):
+        return f"running {at}"
+    return f"failed {at}" if (folder / FAILED).is_dir() else f"stopped {at}"
+
+
+def _locked(path: Path) -> bool:
+    """Whether a process holds the lock of a run folder, told from the kernel's list, so that no lock is touched."""
+    try:
+        number = f":{path.stat().st_ino}"
+        return any(word.endswith(number) for line in _lines("/proc/locks") for word in line.split())
+    except OSError:
+        return False
+
+
+def _lines(path: str) -> list[str]:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readlines()
+
+
+def _plain(path: Path) -> Path:
+    """The path of a plain file of a size that can be read."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is not a file")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path}: is too large")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(_plain(path))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _varied(rows: Sequence[Row]) -> list[str]:
+    """The fields that two runs which have them set differently; those that most often tell runs apart come first."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        for path, value in row.values.items():
+            found.setdefault(path, set()).add(value)
+    varied = [path for path, values in found.items() if len(values) > 1 and path not in ASIDE]
+    return sorted(varied, key=lambda path: FIRST.index(path) if path in FIRST else len(FIRST))
+
+
+def _called(paths: Sequence[str]) -> list[str]:
+    """Each path by its shortest end that is no end of another; the name of a component by what it is the name of."""
+    whole = [path.removesuffix(".name") for path in paths]
+    ends = []
+    for path in whole:
+        words = path.split(".")
+        tails = [".".join(words[-count:]) for count in range(1, len(words) + 1)]
+        ends.append(next(t for t in tails if t == path or sum(f".{one}".endswith(f".{t}") for one in whole) == 1))
+    return ends
+
+
+def _sorted(rows: list[Row], by: str) -> list[Row]:
+    if not by:
+        return rows
+    if by in NUMBERS:
+        sign = 1 if by in RISING else -1
+        return sorted(rows, key=lambda row: (by not in row.numbers, sign * row.numbers.get(by, 0.0)))
+    if by in ("state", "folder", "title"):
+        return sorted(rows, key=lambda row: getattr(row, by))
+    known = list(dict.fromkeys(path for row in rows for path in row.values))
+    wanted = [path for path in known if f".{path.removesuffix('.name')}".endswith(f".{by.removesuffix('.name')}")]
+    if not wanted:
+        ends = [*NUMBERS, "state", "folder", "title", *_called(_varied(rows))]
+        raise ConfigurationError(f"--sort {by}: there is no such column; {hint(by, ends)}")
+    return sorted(rows, key=lambda row: _order(row.values.get(wanted[0])))
+
+
+def _order(text: str | None) -> tuple[int, float, str]:
+    """Numbers by size, then text, then nothing."""
+    try:
+        return 0, float(text or ""), ""
+    except ValueError:
+        return 2 if text is None else 1, 0.0, text or ""
+
+
+def _table(rows: Sequence[Row], width: int) -> str:
+    varied = _varied(rows)
+    shown = [name for name in NUMBERS if any(name in row.numbers for row in rows)]
+    head = ["run", "state", *_called(varied), *(NUMBERS[name] for name in shown)]
+    cells = [
+        [row.folder, row.state, *(row.values.get(p, "–") for p in varied), *(_shown(row, name) for name in shown)]
+        for row in rows
+    ]
+    fields = list(range(1 + len(varied), 1, -1))  # the last goes first
+    numbers = ("seconds", "validation", "price", "cosine")
+    later = [2 + len(varied) + shown.index(name) for name in numbers if name in shown]
+    spare = [*fields[:-KEPT], *later, *fields[-KEPT:]]
+    text, gone = fitted(head, cells, width, spare)
+    return f"{text}\nnot shown: {len(gone)} columns; --csv has all" if gone else text
+
+
+def _shown(row: Row, name: str) -> str:
+    form = {"cosine": "{:.4f}", "seconds": "{:.0f}"}.get(name, "{:.2f}")
+    return form.format(row.numbers[name]) if name in row.numbers else "–"
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    paths = list(dict.fromkeys(path for row in rows for path in row.values))
+    text = io.StringIO()
+    writer = comma.writer(text, lineterminator="\n")
+    writer.writerow(["folder", "state", *NUMBERS, *paths])
+    for row in rows:
+        numbers = [row.numbers.get(name, "") for name in NUMBERS]
+        writer.writerow([row.folder, row.state, *numbers, *(row.values.get(path, "") for path in paths)])
+    return text.getvalue().rstrip("\n")

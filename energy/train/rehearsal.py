@@ -1,0 +1,63 @@
+"""Everything about a run that can be found wrong before its data are read or its weights drawn.
+
+The network is built on torch's meta device, where tensors have shapes and no numbers, so that a size that would fill
+the memory costs nothing. What depends on numbers, the data or the device shows when the run starts.
+"""
+
+import torch
+
+from energy.component import ConfigurationError
+from energy.data.error import DataError
+from energy.network import Network
+from energy.train.record import RESULT
+from energy.train.run import Run
+from energy.train.session import require_learning, stages
+from energy.train.transfer import carry_over
+
+
+def rehearse(run: Run) -> None:
+    """Build the network of `run` without numbers, and put everything to it that the run will: an image, what learns,
+    the read-out, the groups of the optimiser, the weights it starts from; and compare the batch with the data.
+
+    Raises:
+        ConfigurationError: for the first thing that does not fit.
+    """
+    _fill_a_batch(run)
+    network = _drafted(run)
+    require_learning(run, network, stages(run, network))
+    run.optimizer.create(network)
+    if run.train.start and not (run.folder / RESULT).exists():
+        try:
+            carry_over(network, run.train.start, run.train.renamed)
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"train.start={run.train.start!r}: {error}") from None
+
+
+def _drafted(run: Run) -> Network:
+    """The network without numbers; with them where a model of one's own cannot do without."""
+    try:
+        with torch.device("meta"):
+            network = run.draft()
+            network(torch.zeros(1, *run.data.shape))
+    except (ConfigurationError, ValueError, RuntimeError, TypeError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, RuntimeError) and "meta" in str(cause).lower():
+            return run.draft()
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(
+            f"model={run.model.label}: cannot read an image of {run.data.shape}: {error}"
+        ) from error
+    return network
+
+
+def _fill_a_batch(run: Run) -> None:
+    """Compare the batch with the number of training images, as far as that is known before they are read."""
+    counts = getattr(run.data, "counts", None) if getattr(run.data, "verify", True) else None
+    try:
+        images = run.data.divided(counts[0])[0] if counts else run.data.limit
+    except DataError as error:
+        raise ConfigurationError(str(error)) from None
+    if images and run.train.batch_size > images:
+        at_most = f"at most the {images} images of data={run.data.label} that are trained on"
+        raise ConfigurationError(f"train.batch_size={run.train.batch_size}: must be {at_most}")
