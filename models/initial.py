@@ -17,6 +17,8 @@ TRUNCATED = 0.8796256610342398  # s.d. of a standard normal cut off at ±2
 @torch.no_grad()
 def draw(weight: Tensor, seed: int, name: str, fill: Callable[..., Any], *bounds: float) -> None:
     """Fill a parameter with what `fill` draws for its name, in float32 on the CPU, whatever torch's defaults are."""
+    if weight.is_meta:  # has no numbers
+        return
     drawn = torch.empty(weight.shape, dtype=torch.float32, device="cpu")
     fill(drawn, *bounds, generator=stream(seed, f"init/{name}"))
     weight.copy_(drawn)
