@@ -47,11 +47,10 @@ def take(value: Any, kind: Any, path: str) -> Any:
         if not isinstance(given, types) or (isinstance(given, bool) and kind is not bool):
             raise mismatch(path, value, wanted)
         return given
-    enumeration = inspect.isclass(kind) and issubclass(kind, enum.Enum)
-    if not enumeration and not hasattr(kind, "table"):
+    if not inspect.isclass(kind) or not (issubclass(kind, enum.Enum) or hasattr(kind, "table")):
         raise unreadable(kind, path)
     if not isinstance(value, kind):
-        raise mismatch(path, value, _member(value, kind) if enumeration else _component(value, kind))
+        raise mismatch(path, value, _member(value, kind) if issubclass(kind, enum.Enum) else _component(value, kind))
     return value
 
 

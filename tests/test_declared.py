@@ -133,7 +133,7 @@ def test_an_init_of_its_own() -> None:
 
         class Damped(Relaxation):
             def __init__(self, rate: float = 0.5) -> None:
-                self.rate = rate
+                self.rate = rate  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_an_attribute_without_a_type() -> None:
@@ -240,8 +240,8 @@ def test_what_is_meant_stays_possible() -> None:
         _cache = 4
         Kind = Shade
         another = Clamp.response
-        lower: float = -2.0
-        upper: float = 2.0
+        lower: float = -2.0  # pyright: ignore[reportIncompatibleVariableOverride]
+        upper: float = 2.0  # pyright: ignore[reportIncompatibleVariableOverride]
         quadratic = True
 
         @property

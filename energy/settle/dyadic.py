@@ -47,6 +47,10 @@ class Dyadic(Settler):
         require(0 <= self.alpha <= 1, self, "alpha", "in [0, 1]")
         require(abs(self.beta) < float("inf"), self, "beta", "finite")
 
+    @property
+    def alignment(self) -> float:
+        return 1.0 if isinstance(self.feedback, Tied) else -1.0
+
     def wire(self, network: Network, *, seed: int = 0) -> None:
         self.feedback.wire(network, seed=seed)
 
@@ -177,6 +181,10 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
             self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
         )
         require(not self.hold, self, "hold", "false: a clamp moves the mean")
+
+    @property
+    def alignment(self) -> float:
+        return min(0.5, super().alignment)
 
     def admit(self, objective: Objective) -> None:
         """A clamp puts no condition on an objective that takes no part."""

@@ -17,6 +17,10 @@ class Feedforward(Settler, name="feedforward"):
     from the states themselves.
     """
 
+    @property
+    def alignment(self) -> float:
+        return 0.5
+
     @torch.no_grad()
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
