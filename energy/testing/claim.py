@@ -60,7 +60,7 @@ def check(kind: type, cure: str) -> Callable[[Callable[Concatenate[Any, P], list
         def checked(*args: Any, **kwargs: Any) -> list[str]:
             subject = args[0] if args else next(iter(kwargs.values()), None)
             called = inspect.isclass(subject) and issubclass(subject, kind)
-            claim(not called, subject, f"is a class: check an instance, {title(subject)}(...)")
+            claim(not called, subject, f"is a class: check an instance, {getattr(subject, '__name__', '')}(...)")
             claim(isinstance(subject, kind), subject, f"is no {kind.__name__}: {cure}")
             held = torch.get_rng_state()
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -23,11 +25,11 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
     given).
 
     On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when
-    settled again and for a permuted batch; weights, `.grad`, x and target stay as they were; `predict` gives the free
-    output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is passed is the
-    one that counts; wrong shapes raise ValueError; float32 works. The contrast is compared with the gradient that
-    autograd finds through the equilibrium, for two objectives and each gain that the settler takes: as its `alignment`
-    promises."""
+    settled again, for a permuted batch and by `learn`; weights, `.grad`, x and target stay as they were; `predict`
+    gives the free output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is
+    passed is the one that counts; wrong shapes raise ValueError; float32 works. The contrast is compared with the
+    gradient that autograd finds through the equilibrium, for two objectives and at a second gain if the settler takes
+    it: as its `alignment` promises."""
     rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
     settler.wire(network)
     before = [p.detach().clone() for p in network.parameters()]
@@ -49,6 +51,7 @@ def _settles(settler: Settler, rule: Rule, network: Network, x: Tensor, target: 
     _untouched(settler, network, before)
     _aligned(settler, network, gradients)
     _again(settler, rule, network, x, target, gradients)
+    _learning(settler, rule, network, x, target, gradients)
     _prediction(settler, network, x, settled)
     _ledger(settler, network, x, target)
 
@@ -100,6 +103,18 @@ def _again(settler: Settler, rule: Rule, network: Network, x: Tensor, target: Te
     for first, second, third in zip(gradients, again, permuted, strict=True):
         claim((first == second).all(), settler, "settling again gives other gradients: a settler keeps nothing")
         agree(settler, "gradient of a permuted batch", third, first, 1e-9)
+
+
+@promise("deliver must hand over what settle returns")
+def _learning(
+    settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor, gradients: list[Tensor]
+) -> None:
+    """`Rule.learn` may take the layers as they come to rest; `.grad` is the mean over the batch all the same."""
+    used = copy.deepcopy(network)
+    rule.learn(used, settler, x, target, SquaredError())
+    for parameter, found in zip(used.parameters(), gradients, strict=True):
+        gap = torch.inf if parameter.grad is None else float((parameter.grad - found / len(x)).abs().max())
+        claim(gap < 1e-9, settler, "learn gives other gradients than settle: deliver must be defined beside settle")
 
 
 @promise("predict(network, x, ledger) must return a Prediction of the free output")
