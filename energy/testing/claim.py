@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from energy.stream import stream
 
-P, R, S = ParamSpec("P"), TypeVar("R"), TypeVar("S")
+F = TypeVar("F", bound=Callable[..., Any])
 WIDTH: Final = 160  # of an error of the subject's, in a reason
 
 
@@ -28,14 +28,14 @@ def brief(error: BaseException) -> str:
     return text if len(text) <= WIDTH else f"{text[:WIDTH]} ..."
 
 
-def promise(wanted: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+def promise(wanted: str) -> Callable[[F], F]:
     """Make of a step of a check one that says what was `wanted` when its subject, the first argument, makes it fail by
     any other error than a claim; the error is chained.
     """
 
-    def decorate(step: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    def decorate(step: F) -> F:
         @functools.wraps(step)
-        def guarded(subject: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        def guarded(subject: object, *args: Any, **kwargs: Any) -> Any:
             try:
                 return step(subject, *args, **kwargs)
             except AssertionError as error:
@@ -45,17 +45,17 @@ def promise(wanted: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[
             except Exception as error:
                 raise AssertionError(f"{title(subject)}: {wanted} ({brief(error)})") from error
 
-        return guarded
+        return cast(F, guarded)
 
     return decorate
 
 
-def check(kind: type, cure: str) -> Callable[[Callable[Concatenate[Any, P], list[str]]], Callable[..., list[str]]]:
+def check(kind: type, cure: str) -> Callable[[F], F]:
     """Make a public check: its subject must be a `kind`, `cure` says how to get one; whatever else it raises becomes an
     AssertionError; the global random numbers stay where they were.
     """
 
-    def decorate(body: Callable[Concatenate[Any, P], list[str]]) -> Callable[..., list[str]]:
+    def decorate(body: F) -> F:
         @functools.wraps(body)
         def checked(*args: Any, **kwargs: Any) -> list[str]:
             subject = args[0] if args else next(iter(kwargs.values()), None)
@@ -71,7 +71,7 @@ def check(kind: type, cure: str) -> Callable[[Callable[Concatenate[Any, P], list
             claim(not drawn, subject, "draws from the global generator: use energy.stream")
             return left_out
 
-        return checked
+        return cast(F, checked)
 
     return decorate
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from energy.ledger import Ledger
 from energy.relax.problem import Single
-from energy.relax.relaxation import Relaxation
+from energy.relax.relaxation import Relaxation, returned
 from energy.relax.solver import Outcome, Solution
 from energy.state import State
 from energy.testing.claim import agree, check, claim, promise, shuffled
@@ -128,11 +128,7 @@ def _leaves_states_alone(relaxation: Relaxation, trial: Trial) -> None:
         state, memory = problem.start(), None
         for _ in range(3):
             before = [tensor.clone() for tensor in state]
-            answer = relaxation.step(problem, state, memory)
-            two = isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], State)
-            given = answer[0] if isinstance(answer, tuple) and answer else answer
-            claim(two, relaxation, f"step must return (State, memory), and returns a {_named(answer, given)}")
-            after, memory = answer
+            after, memory = returned(relaxation, relaxation.step(problem, state, memory))
             claim(
                 all(bool((a == b).all()) for a, b in zip(state, before, strict=True)),
                 relaxation,
@@ -143,10 +139,6 @@ def _leaves_states_alone(relaxation: Relaxation, trial: Trial) -> None:
                 [t.shape for t in after] == [t.shape for t in before], relaxation, "step changes the shape of the state"
             )
             state = after
-
-
-def _named(answer: object, first: object) -> str:
-    return f"tuple that begins with a {type(first).__name__}" if isinstance(answer, tuple) else type(answer).__name__
 
 
 @promise("every coupling application must go through the problem, which counts it")

@@ -96,8 +96,8 @@ def _written(rule: Rule, settler: Settler, network: Network, gradients: list[Ten
         else:
             rule.apply(used, settler.settle(used, x, target, SquaredError()))
         for parameter, old, found in zip(used.parameters(), network.parameters(), gradients, strict=True):
-            claim(parameter.grad is not None, rule, f"{name} leaves .grad empty")
-            agree(rule, f".grad of {name} against the mean over the batch", parameter.grad, found / len(x), 1e-10)
+            written = tensor(rule, f".grad of {name}", parameter.grad)
+            agree(rule, f".grad of {name} against the mean over the batch", written, found / len(x), 1e-10)
             claim(torch.equal(parameter, old), rule, f"{name} changes the parameters: that is the optimiser's part")
 
 
