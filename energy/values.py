@@ -37,6 +37,8 @@ def take(value: Any, kind: Any, path: str) -> Any:
 
     A whole number serves as a float, a scalar of NumPy or torch as the number that it holds, and a tuple as a list;
     nothing else is converted, since what is written in Python has a type already."""
+    if type(value) is kind:
+        return value
     if get_origin(kind) is list:
         if not isinstance(value, list | tuple):
             raise mismatch(path, value, f"a list: [{'...' if isinstance(value, str) else shown(value)}]")
