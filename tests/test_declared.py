@@ -242,7 +242,7 @@ def test_what_is_meant_stays_possible() -> None:
         another = Clamp.response
         lower: float = -2.0  # pyright: ignore[reportIncompatibleVariableOverride]
         upper: float = 2.0  # pyright: ignore[reportIncompatibleVariableOverride]
-        quadratic = True
+        lipschitz = 1.0
 
         @property
         def width(self) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from energy.block import Block
 from energy.couplings import Convolution, Dense, Gradients, Module
@@ -110,6 +111,30 @@ class Fractional(Dense):
         return 12.0
 
 
+class Normalised(Dense):
+    """By the statistics of the batch."""
+
+    def drive(self, pre: Tensor) -> Tensor:
+        return F.batch_norm(super().drive(pre), None, None, training=True)
+
+
+class Chancy(Dense):
+    def drive(self, pre: Tensor) -> Tensor:
+        return F.dropout(super().drive(pre), 0.5, training=True)
+
+
+@pytest.mark.parametrize("module", [nn.BatchNorm1d(4), nn.Dropout(0.5), nn.BatchNorm1d(4, track_running_stats=False)])
+def test_modules_that_depend_on_the_batch_or_on_chance_pass_or_are_refused_in_one_line(module: nn.Module) -> None:
+    try:
+        coupling = Module(module)
+    except (TypeError, ValueError):
+        return  # refused before any check
+    try:
+        check_coupling(coupling, (4,))
+    except AssertionError as error:
+        assert "\n" not in str(error) and str(error).startswith("Module: ")
+
+
 @pytest.mark.parametrize(
     ("coupling", "words"),
     [
@@ -129,8 +154,8 @@ class Fractional(Dense):
         (NoAdjoint(4, 4), "adjoint"),
         (Touching(4, 4), "writes to a parameter|differs"),
         (Fractional(4, 4), "multiply_adds is 12.0: must be a whole number"),
-        (Module(nn.BatchNorm1d(4)), "drive"),
-        (Module(nn.Dropout(0.5)), "drive gives something else when asked again"),
+        (Normalised(4, 4), r"drive\(pre\) must give one tensor .*ValueError|one sample alone"),
+        (Chancy(4, 4), "drive gives something else when asked again"),
         (Module(nn.LSTM(4, 4)), "drive is a tuple"),
         (Module(nn.Linear(5, 4)), r"drive\(pre\) must give one tensor"),
     ],
