@@ -8,6 +8,7 @@ values and :func:`build` turns plain values back into a component; neither ever 
 import abc
 import dataclasses
 import enum
+import functools
 import hashlib
 import inspect
 import json
@@ -17,16 +18,25 @@ import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
+from energy.declared import declared
 from energy.hints import elsewhere, hint, nearest
+from energy.values import READERS, ConfigurationError, mismatch, shown, take, unreadable
 
 C = TypeVar("C", bound="Component")
 
 RESERVED: Final = frozenset({"name", "group", "label", "table"})
-TRUTH: Final = {"true": True, "false": False}
 
-
-class ConfigurationError(ValueError):
-    """A configuration that cannot be used; the one-line message names the field, its value and the limit."""
+__all__ = [
+    "Component",
+    "ConfigurationError",
+    "annotations",
+    "build",
+    "choices",
+    "describe",
+    "key",
+    "nearest",
+    "require",
+]
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -35,11 +45,13 @@ class Component(abc.ABC):
 
     A direct subclass sets ``group`` once ("relax", "settler", ...); a subclass of that with ``name=...`` is an entry
     of the group, and one without is abstract for the command line. Fields are keyword-only and written once. They may
-    be ``int``, ``float``, ``bool``, ``str``, an ``Enum``, ``list`` of one of these, or another component. Ranges
-    belong into ``__post_init__``, through :func:`require`. Components compare and hash by class and field values.
+    be ``int``, ``float``, ``bool``, ``str``, an ``Enum``, ``list`` of one of these, or another component; the
+    constructor refuses values of any other type. Ranges belong into ``__post_init__``, through :func:`require`.
+    Components compare and hash by class and field values.
 
     Raises:
-        ConfigurationError: when the name is malformed or taken, or when a field has a reserved name.
+        ConfigurationError: when the name is malformed or taken, when a field has a reserved name, and when the class
+            declares what would be misunderstood (`energy.declared`).
     """
 
     group: ClassVar[str] = ""
@@ -49,6 +61,7 @@ class Component(abc.ABC):
 
     def __init_subclass__(cls, *, name: str = "") -> None:
         super().__init_subclass__()
+        declared(cls)
         dataclasses.dataclass(kw_only=True, eq=False)(cls)
         cls.label = name
         clash = RESERVED & {field.name for field in dataclasses.fields(cls)}
@@ -58,8 +71,14 @@ class Component(abc.ABC):
             _register(cls)
 
     def __setattr__(self, field: str, value: Any) -> None:
+        cls = type(self)
         if field in vars(self):
-            raise dataclasses.FrozenInstanceError(f"{type(self).__name__}.{field} is already set")
+            raise dataclasses.FrozenInstanceError(f"{cls.__name__}.{field} is already set")
+        kinds = _kinds(cls)
+        if field in kinds:
+            value = take(value, kinds[field], f"{_title(cls)}.{field}")
+        elif not (field.startswith("_") or hasattr(cls, field) or callable(value)):
+            raise ConfigurationError(f"{_title(cls)}.{field}: unknown field; {_hint(field, kinds)}")
         super().__setattr__(field, value)
 
     def __eq__(self, other: object) -> bool:
@@ -78,8 +97,21 @@ def choices(base: type[C]) -> dict[str, type[C]]:
 
 
 def annotations(cls: type[Component]) -> dict[str, Any]:
-    """Field name to resolved type annotation, in the order of declaration."""
-    hints = get_type_hints(cls)
+    """Field name to resolved type annotation, in the order of declaration.
+
+    Raises ConfigurationError for an annotation that names what is not known where the class stands."""
+    return dict(_kinds(cls))
+
+
+@functools.cache
+def _kinds(cls: type[Component]) -> dict[str, Any]:
+    try:
+        hints = get_type_hints(cls)
+    except NameError as error:
+        raise ConfigurationError(
+            f"{cls.__name__}: an annotation names {error.name}, which its module does not know: import it, or define "
+            "it at the top of the module"
+        ) from None
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 
 
@@ -131,7 +163,7 @@ def require(ok: bool, owner: object, field: str, limit: str) -> None:
     Write the condition as what must hold (``self.beta > 0``), so that NaN, for which every comparison is false, fails.
     """
     if not ok:
-        raise ConfigurationError(f"{_title(type(owner))}.{field}={_show(getattr(owner, field))}: must be {limit}")
+        raise ConfigurationError(f"{_title(type(owner))}.{field}={shown(getattr(owner, field))}: must be {limit}")
 
 
 def key(component: Component) -> str:
@@ -209,13 +241,13 @@ def _coerce(value: Any, kind: Any, default: Any, path: str) -> Any:
         return build(kind, value, default if isinstance(default, kind) else None, path)
     if get_origin(kind) is list:
         if not isinstance(value, list | tuple):
-            raise _mismatch(path, value, "a list")
+            raise mismatch(path, value, "a list")
         return [_coerce(item, get_args(kind)[0], None, f"{path}[{index}]") for index, item in enumerate(value)]
     if inspect.isclass(kind) and issubclass(kind, enum.Enum):
         return _member(value, kind, path)
     reader = READERS.get(kind)
     if reader is None:
-        raise ConfigurationError(f"{path}: a field cannot be annotated as {kind}")
+        raise unreadable(kind, path)
     return reader(value, path)
 
 
@@ -226,39 +258,6 @@ def _member(value: Any, kind: type[enum.Enum], path: str) -> enum.Enum:
     if str(value).lower() not in names:
         raise ConfigurationError(f"{path}={value!s}: unknown value; {hint(str(value), names)}")
     return names[str(value).lower()]
-
-
-def _bool(value: Any, path: str) -> bool:
-    found = TRUTH.get(value.lower()) if isinstance(value, str) else value
-    if not isinstance(found, bool):
-        raise _mismatch(path, value, "true or false")
-    return found
-
-
-def _int(value: Any, path: str) -> int:
-    number = _float(value, path, "a whole number")
-    if not number.is_integer():
-        raise _mismatch(path, value, "a whole number")
-    return value if isinstance(value, int) else int(number)
-
-
-def _float(value: Any, path: str, wanted: str = "a number") -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if math.isnan(number):
-        raise _mismatch(path, value, wanted)
-    return number
-
-
-def _str(value: Any, path: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _mismatch(path, value, "text")
-    return str(value)  # of a whole number too, since the command line reads ``out=7`` as one
-
-
-READERS: Final = {bool: _bool, int: _int, float: _float, str: _str}
 
 
 def _plain(value: Any, kind: Any) -> Any:
@@ -305,11 +304,3 @@ def _unknown(field: str, cls: type[Component], given: Mapping[str, Any]) -> str:
 
 def _title(owner: type) -> str:
     return getattr(owner, "label", "") or getattr(owner, "group", "") or owner.__name__
-
-
-def _show(value: object) -> str:
-    return value.name.lower() if isinstance(value, enum.Enum) else repr(value)
-
-
-def _mismatch(path: str, value: object, wanted: str) -> ConfigurationError:
-    return ConfigurationError(f"{path}={_show(value)}: must be {wanted}")

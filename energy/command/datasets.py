@@ -23,7 +23,7 @@ def list_sets(names: list[str]) -> int:
 def check_sets(names: list[str]) -> int:
     """Read whole sets, with every check of sizes, digests, shapes and labels."""
     for name in _known(_needed("check", names)):
-        train, test = build(DataSet, name).read()
+        train, test = build(DataSet, name).examples()
         print(f"{name}: {len(train.labels)} training and {len(test.labels)} test images, read and checked")
     return 0
 

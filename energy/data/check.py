@@ -22,6 +22,27 @@ class Raw(NamedTuple):
     test: Examples
 
 
+def whole(found: object, where: str) -> Raw:
+    """What a set's ``read`` returned, if it is what a set must return.
+
+    Raises:
+        DataError: naming ``where``, what was returned and what must be.
+    """
+    must = "must be Raw(train=Examples(pixels, labels), test=Examples(pixels, labels))"
+    if not isinstance(found, Raw):
+        raise DataError(f"{where}: read() returned {_named(found)}; {must}")
+    for split, examples in zip(Raw._fields, found, strict=True):
+        if not isinstance(examples, Examples):
+            raise DataError(f"{where}: read() returned {_named(examples)} for {split}; {must}")
+    return found
+
+
+def _named(found: object) -> str:
+    """The kind of a value, and of what is in it."""
+    inside = [type(one).__name__ for one in found[:3]] if isinstance(found, tuple | list) else []
+    return f"a {type(found).__name__}" + (f" of {', '.join(inside)}" if inside else "")
+
+
 def check(examples: Examples, where: str, shape: tuple[int, int, int], classes: int, first: int = 0) -> None:
     """Refuse examples that are empty, of another shape or type, not finite, or labelled outside [first, first+classes).
 
@@ -29,6 +50,10 @@ def check(examples: Examples, where: str, shape: tuple[int, int, int], classes: 
         DataError: naming ``where``, what was found and what must be.
     """
     pixels, labels = examples
+    for name, value in zip(Examples._fields, examples, strict=True):
+        if not isinstance(value, Tensor):
+            cure = "torch.from_numpy makes one" if type(value).__module__ == "numpy" else "torch.tensor makes one"
+            raise DataError(f"{where}: {name} are a {type(value).__name__}; must be a tensor: {cure}")
     if pixels.dtype is not torch.uint8 and not pixels.is_floating_point():
         raise DataError(f"{where}: pixels are {pixels.dtype}; must be uint8, or floating")
     if pixels.ndim != 4 or tuple(pixels.shape[1:]) != shape:

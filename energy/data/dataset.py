@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad as extend
 
-from energy.component import Component, require
+from energy.component import Component, ConfigurationError, require
 from energy.data.augment import Augment
-from energy.data.check import Examples, Raw, check
+from energy.data.check import Examples, Raw, check, whole
 from energy.data.error import DataError
 from energy.data.images import Images
 from energy.stream import stream
@@ -57,6 +57,7 @@ class DataSet(Component):
     cutout: int = 0
 
     def __post_init__(self) -> None:
+        self._declared()
         counts, side = {1, self.image[0]}, min(self.image[1:])
         require(
             len(self.mean) in counts and all(abs(m) < 1e6 for m in self.mean), self, "mean", "finite, one a channel"
@@ -66,6 +67,20 @@ class DataSet(Component):
         require(self.limit >= 0, self, "limit", "at least 0")
         for field in ("pad", "crop", "cutout"):
             require(0 <= getattr(self, field) <= side, self, field, f"between 0 and {side}")
+
+    def _declared(self) -> None:
+        """Raise ConfigurationError where the class has not said what its images are."""
+        for name, example in (("image", "(channels, height, width)"), ("classes", "their number")):
+            if not hasattr(self, name):
+                raise ConfigurationError(f"{type(self).__name__}.{name}: must be declared: {name} = {example}")
+        sides = self.image if isinstance(self.image, tuple) else ()
+        whole_numbers = len(sides) == 3 and all(isinstance(side, int) and side > 0 for side in sides)
+        require(whole_numbers, self, "image", "(channels, height, width), a tuple of three whole numbers above 0")
+        require(isinstance(self.classes, int) and self.classes > 0, self, "classes", "a whole number above 0")
+        numeric = isinstance(self.levels, int | float)
+        require(numeric and 0 < self.levels < 1e6, self, "levels", "the pixel value that stands for 1, above 0")
+        named = isinstance(self.names, tuple) and all(isinstance(name, str) for name in self.names)
+        require(named and len(self.names) <= self.classes, self, "names", "a tuple of names, at most one a class")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -92,15 +107,25 @@ class DataSet(Component):
             )
         return used, aside
 
+    def examples(self) -> Raw:
+        """What ``read`` returns, checked.
+
+        Raises:
+            DataError: when it is something else than is asked of ``read``.
+        """
+        label = self.label or type(self).__name__
+        found = whole(self.read(), label)
+        for split, examples in zip(Raw._fields, found, strict=True):
+            check(examples, f"{label} {split}", self.image, self.classes)
+        return found
+
     def load(self, device: str | torch.device, seed: int, dtype: torch.dtype = torch.float32) -> Splits:
         """The set on ``device``, its training part divided by ``seed``, giving out batches in ``dtype``.
 
         Raises:
             DataError: when the set is missing, damaged, not what was published, or smaller than ``limit`` asks for.
         """
-        train, test = self.read()
-        for split, examples in (("train", train), ("test", test)):
-            check(examples, f"{self.label} {split}", self.image, self.classes)
+        train, test = self.examples()
         chosen, aside = self._divide(len(train.labels), seed)
         augment = Augment(self.crop, self.flip, self.cutout)
         return Splits(

@@ -8,11 +8,21 @@ from energy.data.source import data_root
 
 
 def describe_sets() -> list[dict[str, str]]:
-    """One row a set: ``name``, ``images`` (training + test), ``shape``, ``classes`` and ``state``, all as text."""
-    return [_row(name, build(DataSet, name)) for name in choices(DataSet)]
+    """One row a set: ``name``, ``images`` (training + test), ``shape``, ``classes`` and ``state``, all as text.
+
+    A set that cannot be described, such as a faulty one of a plug-in, has its error for a state."""
+    return [_row(name) for name in choices(DataSet)]
 
 
-def _row(name: str, dataset: DataSet) -> dict[str, str]:
+def _row(name: str) -> dict[str, str]:
+    try:
+        return _described(name, build(DataSet, name))
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return {"name": name, "images": "", "shape": "", "classes": "", "state": f"unusable; {reason}"}
+
+
+def _described(name: str, dataset: DataSet) -> dict[str, str]:
     published = isinstance(dataset, Published)
     return {
         "name": name,

@@ -35,3 +35,16 @@ class Relaxation(Component):
         step changed.
         """
         return problem.response(after) - after
+
+
+def returned(relax: Relaxation, answer: Any) -> tuple[State, Any]:
+    """(state, memory), what a step must have returned.
+
+    Raises TypeError that says what it has returned instead."""
+    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], State):
+        return answer
+    inside = f" of {', '.join(type(one).__name__ for one in answer[:4])}" if isinstance(answer, tuple | list) else ""
+    raise TypeError(
+        f"{type(relax).__name__}.step returned a {type(answer).__name__}{inside}: must return (State, memory), the "
+        "next state and what the next step is to be told"
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from energy.relax.problem import Problem
-from energy.relax.relaxation import Relaxation
+from energy.relax.relaxation import Relaxation, returned
 from energy.state import State
 
 BLOWN_UP = 1e4  # root mean square activity of a layer above which it counts as diverged
@@ -69,7 +69,7 @@ def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Sol
     problem.closing = not keep and relax.max_steps == 1 and not relax.tolerance
     for taken in range(1, relax.max_steps + 1):
         before = state
-        state, memory = relax.step(problem, state, memory)
+        state, memory = returned(relax, relax.step(problem, state, memory))
         if relax.tolerance and (taken % relax.check_every == 0 or taken == relax.max_steps):
             residual, blown = _look(relax.residual(problem, before, state), state)
             steps = torch.where((residual <= relax.tolerance) & ~converged, taken, steps)

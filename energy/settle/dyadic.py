@@ -55,6 +55,10 @@ class Dyadic(Settler):
     def needs(self) -> Mapping[str, str | float]:
         return FEEDBACK if self.gamma else {}
 
+    @property
+    def alignment(self) -> float:
+        return 1.0 if isinstance(self.feedback, Tied) else -1.0
+
     def wire(self, network: Network, *, seed: int = 0) -> None:
         self.feedback.wire(network, seed=seed)
         if self.keep_contracting:
@@ -190,6 +194,10 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
             self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
         )
         require(not self.hold, self, "hold", "false: a clamp moves the mean")
+
+    @property
+    def alignment(self) -> float:
+        return min(0.5, super().alignment)
 
     def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         """A clamp puts no condition on an objective that takes no part."""

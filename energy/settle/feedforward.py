@@ -21,6 +21,10 @@ class Feedforward(Settler, name="feedforward"):
 
     reaches: ClassVar[bool] = False
 
+    @property
+    def alignment(self) -> float:
+        return 0.5
+
     @torch.no_grad()
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None

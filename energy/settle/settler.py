@@ -176,6 +176,14 @@ class Settler(Component):
         """What is descended, of each sample: (B,). The objective, unless the method has an error of its own."""
         return objective.value(found.output, target)
 
+    @property
+    def alignment(self) -> float:
+        """The least cosine that the contrast of each layer has with the exact gradient as β → 0, zero ones left out.
+
+        1 for a method whose contrast is that gradient, its length included; −1 to promise nothing of hidden layers.
+        `energy.testing.check_settler` holds the method to it."""
+        return 1.0
+
     def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
         """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
         from energy.settle.dyadic import Implicit  # which stands on this module

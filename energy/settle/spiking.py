@@ -196,6 +196,10 @@ class Spiking(SpikingSettler, name="spiking"):
         )
         require(not running or not self.rate_strength, self, "credit", "adjoint where rate_strength is above 0")
 
+    @property
+    def alignment(self) -> float:
+        return 1.0 if isinstance(self.feedback, Tied) and self.credit is Credit.ADJOINT else -1.0
+
     def wire(self, network: Network, *, seed: int = 0) -> None:
         self.feedback.wire(network, seed=seed)
 

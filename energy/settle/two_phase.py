@@ -170,6 +170,10 @@ class TwoPhase(Phases, name="two_phase"):
 class Clamping(Phases):
     """Phases that hold the output at a value."""
 
+    @property
+    def alignment(self) -> float:
+        return 0.5
+
     def hold(self, free: Single, value: Tensor, name: str) -> Single:
         if free.network.readout(free.depth):
             raise ConfigurationError(f"{self.label}: an output outside the dynamics (feedback=False) cannot be clamped")

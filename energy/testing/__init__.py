@@ -6,11 +6,13 @@
     check_coupling(Elastic(6, 4), (6,))
 
 Each returns the list of what could not be checked, with the reason (empty when nothing was left out), and raises
-AssertionError with a one-line reason when a contract is broken. They work in float64 on copies, never touch the
-global random numbers, and take a fraction of a second. `device` moves the whole check."""
+AssertionError with a one-line reason when a contract is broken, whatever the subject returns or raises. They work in
+float64 on copies, never touch the global random numbers, and take a fraction of a second (a data set as long as it
+takes to read it twice). `device` moves the whole check."""
 
 from energy.testing.component import check_component
 from energy.testing.coupling import check_coupling
+from energy.testing.data_set import check_data_set
 from energy.testing.feedback import check_feedback
 from energy.testing.model import check_model
 from energy.testing.objective import check_objective
@@ -23,6 +25,7 @@ from energy.testing.spiking import check_spike_error, check_surrogate
 __all__ = [
     "check_component",
     "check_coupling",
+    "check_data_set",
     "check_feedback",
     "check_model",
     "check_objective",

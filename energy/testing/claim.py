@@ -2,17 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from energy.stream import stream
 
+F = TypeVar("F", bound=Callable[..., Any])
+WIDTH: Final = 160  # of an error of the subject's, in a reason
+
 
 def title(subject: object) -> str:
     """What messages call a subject: its label, or else its class."""
-    return getattr(subject, "label", "") or type(subject).__name__
+    cls = subject if inspect.isclass(subject) else type(subject)
+    return getattr(subject, "label", "") or cls.__name__
+
+
+def brief(error: BaseException) -> str:
+    """An error on one line, and not all of a long one."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]} ..."
+
+
+def promise(wanted: str) -> Callable[[F], F]:
+    """Make of a step of a check one that says what was `wanted` when its subject, the first argument, makes it fail by
+    any other error than a claim; the error is chained.
+    """
+
+    def decorate(step: F) -> F:
+        @functools.wraps(step)
+        def guarded(subject: object, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return step(subject, *args, **kwargs)
+            except AssertionError as error:
+                if str(error):
+                    raise
+                raise AssertionError(f"{title(subject)}: {wanted} (an assertion of its own failed)") from error
+            except Exception as error:
+                raise AssertionError(f"{title(subject)}: {wanted} ({brief(error)})") from error
+
+        return cast(F, guarded)
+
+    return decorate
+
+
+def check(kind: type, cure: str) -> Callable[[F], F]:
+    """Make a public check: its subject must be a `kind`, `cure` says how to get one; whatever else it raises becomes an
+    AssertionError; the global random numbers stay where they were.
+    """
+
+    def decorate(body: F) -> F:
+        @functools.wraps(body)
+        def checked(*args: Any, **kwargs: Any) -> list[str]:
+            subject = args[0] if args else next(iter(kwargs.values()), None)
+            called = inspect.isclass(subject) and issubclass(subject, kind)
+            claim(not called, subject, f"is a class: check an instance, {getattr(subject, '__name__', '')}(...)")
+            claim(isinstance(subject, kind), subject, f"is no {kind.__name__}: {cure}")
+            held = torch.get_rng_state()
+            try:
+                left_out = promise("the check could not be run")(body)(*args, **kwargs)
+                drawn = not torch.equal(held, torch.get_rng_state())
+            finally:
+                torch.set_rng_state(held)
+            claim(not drawn, subject, "draws from the global generator: use energy.stream")
+            return left_out
+
+        return cast(F, checked)
+
+    return decorate
+
+
+def tensor(subject: object, what: str, found: Any) -> Tensor:
+    """Claim that `found` is a tensor, and return it."""
+    claim(isinstance(found, Tensor), subject, f"{what} is a {type(found).__name__}: must be one tensor")
+    return found
 
 
 def claim(ok: bool | Tensor, subject: object, reason: str) -> None:
@@ -24,6 +91,7 @@ def claim(ok: bool | Tensor, subject: object, reason: str) -> None:
 def agree(subject: object, what: str, found: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
     """Claim equal shapes, and values that differ by less than `tolerance` of the larger of 1 and the largest expected
     value."""
+    tensor(subject, what, found)
     claim(
         found.shape == expected.shape, subject, f"{what}: shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
     )
@@ -44,6 +112,7 @@ def between(subject: object, what: str, found: Tensor, ends: Sequence[Tensor], s
 
 def follows(subject: object, what: str, found: Tensor, like: Tensor) -> None:
     """Claim the shape, dtype and device of `like`."""
+    tensor(subject, what, found)
     claim(found.shape == like.shape, subject, f"{what} has shape {tuple(found.shape)} for {tuple(like.shape)}")
     claim(
         found.dtype == like.dtype, subject, f"{what} is {found.dtype} for {like.dtype}: the dtype must follow the input"

@@ -9,9 +9,10 @@ import math
 from typing import Any, get_args, get_origin
 
 from energy.component import Component, ConfigurationError, annotations, build, choices, describe, key
-from energy.testing.claim import claim, title
+from energy.testing.claim import check, claim, promise, title
 
 
+@check(Component, "derive it from a base of energy, such as Potential or Relaxation")
 def check_component(component: Component) -> list[str]:
     """Check that a component is its configuration.
 
@@ -33,6 +34,7 @@ def _base(component: Component) -> type[Component]:
     return next(cls for cls in reversed(type(component).__mro__) if cls.__dict__.get("group"))
 
 
+@promise("describe must give plain values from which build makes it again")
 def _round_trip(component: Component) -> None:
     base, plain = _base(component), describe(component)
     if component.label:
@@ -44,9 +46,11 @@ def _round_trip(component: Component) -> None:
     claim(key(again) == key(component), component, "the key changes from one copy to the next")
 
 
+@promise("it must be copied and hashed by its fields (no @dataclass and no __eq__ of its own)")
 def _copies(component: Component) -> None:
     for name, twin in (("copy", copy.copy(component)), ("deepcopy", copy.deepcopy(component))):
         claim(type(twin) is type(component) and twin == component, component, f"{name} gives another component")
+        claim(hash(twin) == hash(component), component, f"{name} gives another hash")
     claim(dataclasses.replace(component) == component, component, "dataclasses.replace without changes changes it")
 
 
@@ -67,6 +71,7 @@ def _refused(component: Component, fields: dict[str, Any]) -> bool:
     return False
 
 
+@promise("build must refuse what it does not know with ConfigurationError")
 def _refusals(component: Component) -> None:
     claim(_refused(component, {"no_such_field": 1}), component, "build accepts a field that does not exist")
     for name, value in _not_numbers(component):

@@ -10,31 +10,42 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from energy.couplings import Coupling
+from energy.couplings import Affine, Coupling
 from energy.potentials import per_sample
-from energy.testing.claim import agree, claim, follows, noise, shuffled, title
+from energy.testing.claim import agree, brief, check, claim, follows, noise, promise, shuffled, tensor, title
 
 BATCH = 3
 STEP = 1e-6
+PER_SAMPLE = ("drive", "adjoint", "tangent")
 
 
+@check(Coupling, "Module(...) of energy.couplings makes one of an nn.Module")
 def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str = "cpu") -> list[str]:
     """Check a coupling that reads layers of `pre_shape` (no batch axis); `drive`, or `energy` with `shape`, is all it
     must define.
 
     `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent` against autograd, finite
-    differences and each other; `hebbian`, `hebbian_tangent` and `curvature` against derivatives of the drive;
-    `multiply_adds` against a count of the operations; sample by sample, the same twice, nothing written to. A float64
-    copy is checked; parameters that are all zero get random values."""
+    differences and each other; `hebbian`, also at a state that has moved away from the point, `hebbian_tangent` and
+    `curvature` against derivatives of the drive; `multiply_adds` against a count of the operations; sample by sample,
+    the same twice, for a batch of one, for images with the channel last, with frozen parameters; nothing written to. A
+    float64 copy is checked, then float32 and bfloat16 states; parameters that are all zero get random values."""
     subject = copy.deepcopy(coupling).to(device, torch.float64)
     _fill(subject)
     pre = noise("pre", BATCH, *pre_shape, device=device)
-    _drive(subject, pre)
-    _energy(subject, pre)
-    _linear_maps(subject, pre)
-    _products(subject, pre)
+    weights = [p.detach().clone() for p in subject.parameters()]
+    for at in (pre, 3 * noise("elsewhere", BATCH, *pre_shape, device=device)):
+        _drive(subject, at)
+        _energy(subject, at)
+        _linear_maps(subject, at)
+        _products(subject, at)
     _second_order(subject, pre)
-    return [*_price(subject, tuple(pre_shape)), *_dtypes(coupling, pre)]
+    _moved(subject, pre)
+    _layouts(subject, pre)
+    _frozen(subject, pre)
+    left_out = [*_price(subject, tuple(pre_shape)), *_dtypes(coupling, pre)]
+    same = all(bool((p == old).all()) for p, old in zip(subject.parameters(), weights, strict=True))
+    claim(same, coupling, "a map writes to a parameter")
+    return left_out
 
 
 @torch.no_grad()
@@ -50,9 +61,10 @@ def _others(coupling: Coupling, pre: Tensor) -> tuple[Tensor, Tensor]:
     return post, noise("direction", *pre.shape, device=pre.device)
 
 
+@promise("drive(pre) must give one tensor (B, *shape) of the dtype of pre, each sample's from that sample alone")
 def _drive(coupling: Coupling, pre: Tensor) -> None:
     before = pre.clone()
-    drive = coupling.drive(pre).detach()
+    drive = tensor(coupling, "drive", coupling.drive(pre)).detach()
     claim(
         len(drive) == len(pre) and drive.ndim > 1,
         coupling,
@@ -77,17 +89,22 @@ def _drive(coupling: Coupling, pre: Tensor) -> None:
     agree(coupling, "drive of one sample alone", coupling.drive(pre[:1]), drive[:1], 1e-12)
 
 
+@promise("energy(pre, post) must give −⟨post, drive(pre)⟩ of each sample, (B,), differentiable")
 def _energy(coupling: Coupling, pre: Tensor) -> None:
     post, _ = _others(coupling, pre)
     drive = coupling.drive(pre).detach()
     post.requires_grad_()
-    energy = coupling.energy(pre, post)
+    energy = tensor(coupling, "energy", coupling.energy(pre, post))
+    claim(energy.requires_grad, coupling, "energy is cut from autograd: no detach, no_grad or NumPy in it")
     claim(energy.shape == (len(pre),), coupling, f"energy has shape {tuple(energy.shape)}: must be ({len(pre)},)")
     agree(coupling, "energy against −⟨post, drive⟩ (it must be linear in post)", energy, -per_sample(post * drive))
     (slope,) = torch.autograd.grad(energy.sum(), post)
     agree(coupling, "drive against −∂energy/∂post", drive, -slope)
 
 
+@promise(
+    "linearise(pre) must give (drive, point), adjoint(post, point) the shape of pre, tangent(direction, point) of post"
+)
 def _linear_maps(coupling: Coupling, pre: Tensor) -> None:
     post, direction = _others(coupling, pre)
     drive, point = coupling.linearise(pre)
@@ -97,7 +114,9 @@ def _linear_maps(coupling: Coupling, pre: Tensor) -> None:
     for name, found, like in (("adjoint", pulled, pre), ("tangent", pushed, post)):
         follows(coupling, name, found, like)
     leaf = pre.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(coupling.drive(leaf), leaf, post)
+    traced = coupling.drive(leaf)
+    claim(traced.requires_grad, coupling, "drive is cut from autograd: no detach, no_grad or NumPy in it")
+    (expected,) = torch.autograd.grad(traced, leaf, post, materialize_grads=True)
     agree(coupling, "adjoint against autograd of the drive", pulled, expected)
     spread = coupling.spread(post, point)
     agree(coupling, "adjoint of what spread gives", coupling.adjoint(spread, point).detach(), pulled, 1e-12)
@@ -126,11 +145,13 @@ def _aligned(
     coupling: Coupling, what: str, found: Sequence[Tensor], expected: Sequence[Tensor], tolerance: float
 ) -> None:
     names = [name for name, _ in coupling.named_parameters()]
+    claim(isinstance(found, tuple | list), coupling, f"{what} returns a {type(found).__name__}: must be a tuple")
     claim(len(found) == len(names), coupling, f"{what} returns {len(found)} tensors for {len(names)} parameters")
     for name, mine, theirs in zip(names, found, expected, strict=True):
         agree(coupling, f"{what} of {name}", mine, theirs, tolerance)
 
 
+@promise("hebbian(pre, post, point) must give one tensor for each parameter")
 def _products(coupling: Coupling, pre: Tensor) -> None:
     post, _ = _others(coupling, pre)
     point, expected = coupling.linearise(pre)[1], _autograd_product(coupling, pre, post)
@@ -141,23 +162,92 @@ def _products(coupling: Coupling, pre: Tensor) -> None:
     claim(all(p.grad is None for p in coupling.parameters()), coupling, "hebbian writes to .grad")
 
 
+@promise("hebbian_tangent and curvature(direction, post, point) must be derivatives of the drive")
 def _second_order(coupling: Coupling, pre: Tensor) -> None:
     """What changes when the point moves along the direction: of the product, and of the adjoint."""
     post, direction = _others(coupling, pre)
     point = coupling.linearise(pre)[1]
     ahead, behind = pre + STEP * direction, pre - STEP * direction
-    forth, back = _autograd_product(coupling, ahead, post), _autograd_product(coupling, behind, post)
-    expected = [(a - b) / (2 * STEP) for a, b in zip(forth, back, strict=True)]
+    expected = _change(coupling, ahead, behind, post)
     _aligned(coupling, "hebbian_tangent", coupling.hebbian_tangent(direction, post, point), expected, 1e-6)
     bent = (_pull(coupling, post, ahead) - _pull(coupling, post, behind)) / (2 * STEP)
     found = coupling.curvature(direction, post, point)
     agree(coupling, "curvature", torch.zeros_like(pre) if found is None else found, bent, 1e-6)
 
 
+def _change(coupling: Coupling, ahead: Tensor, behind: Tensor, post: Tensor) -> list[Tensor]:
+    """The derivative of the product from one state to the other, 2 STEP away."""
+    forth, back = _autograd_product(coupling, ahead, post), _autograd_product(coupling, behind, post)
+    return [(a - b) / (2 * STEP) for a, b in zip(forth, back, strict=True)]
+
+
+@promise("hebbian(pre, post, point) must take another pre than the point's")
+def _moved(coupling: Coupling, pre: Tensor) -> None:
+    """At a state that has moved from the point, as the mean of a dyad does: ∂θ⟨post, A(pre)⟩ to first order at least;
+    exactly ∂θ⟨post, A_point(pre)⟩ of a coupling that is affine in θ and, given the point, in pre.
+    """
+    post, direction = _others(coupling, pre)
+    point, ahead, behind = coupling.linearise(pre)[1], pre + STEP * direction, pre - STEP * direction
+    for name, given in (("post", post), ("what spread gives", coupling.spread(post, point))):
+        forth, back = coupling.hebbian(ahead, given, point), coupling.hebbian(behind, given, point)
+        change = [(a - b) / (2 * STEP) for a, b in zip(forth, back, strict=True)]
+        what = f"hebbian of {name} at a state that has moved from the point: its change"
+        _aligned(coupling, what, change, _change(coupling, ahead, behind, post), 1e-5)
+    if isinstance(coupling, Affine):
+        far = pre + 5 * direction
+        gained = zip(coupling.hebbian(far, post, point), coupling.hebbian(pre, post, point), strict=True)
+        pairs = zip(gained, coupling.parameters(), strict=True)
+        found = sum((((a - b) * p).sum() for (a, b), p in pairs), torch.zeros_like(post.sum()))
+        wanted = 5 * (post * coupling.tangent(direction, point)).sum()
+        if next(coupling.parameters(), None) is not None:
+            agree(coupling, "⟨θ, hebbian⟩ far from the point against ⟨post, tangent⟩", found, wanted)
+
+
+@promise("every map must take a batch of one, and images in either memory layout")
+def _layouts(coupling: Coupling, pre: Tensor) -> None:
+    post, direction = _others(coupling, pre)
+    whole = _maps(coupling, pre, post, direction)
+    rows = [_maps(coupling, pre[k : k + 1], post[k : k + 1], direction[k : k + 1]) for k in range(len(pre))]
+    for name, found in whole.items():
+        parts = [row[name] for row in rows]
+        alone = torch.cat(parts) if name in PER_SAMPLE else torch.stack(parts).sum(0)
+        agree(coupling, f"{name} of a batch against its samples alone", found, alone)
+    if pre.ndim == 4:
+        last = [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in (pre, post, direction)]
+        for name, found in _maps(coupling, *last).items():
+            agree(coupling, f"{name} of images with the channel last", found, whole[name])
+
+
+def _maps(coupling: Coupling, pre: Tensor, post: Tensor, direction: Tensor) -> dict[str, Tensor]:
+    """Drive, adjoint, tangent and the product of every parameter."""
+    drive, point = coupling.linearise(pre)
+    names = [f"hebbian of {name}" for name, _ in coupling.named_parameters()]
+    products = dict(zip(names, coupling.hebbian(pre, post, point), strict=True))
+    linear = {"adjoint": coupling.adjoint(post, point), "tangent": coupling.tangent(direction, point)}
+    return {"drive": drive, **linear, **products}
+
+
+@promise("hebbian must give one tensor for each parameter, frozen ones included")
+def _frozen(coupling: Coupling, pre: Tensor) -> None:
+    post, _ = _others(coupling, pre)
+    frozen, expected = copy.deepcopy(coupling), _autograd_product(coupling, pre, post)
+    learnt = [parameter.requires_grad for parameter in coupling.parameters()]
+    for parameter in frozen.parameters():
+        parameter.requires_grad_(False)
+        found, point = frozen.hebbian(pre, post), frozen.linearise(pre)[1]
+        claim(len(found) == len(expected), coupling, f"hebbian returns {len(found)} tensors where some are frozen")
+        named = zip(frozen.named_parameters(), found, frozen.hebbian(pre, post, point), expected, learnt, strict=True)
+        for (name, one), bare, pointed, wanted, was in named:
+            if one.requires_grad and was:
+                agree(coupling, f"hebbian of {name} beside frozen parameters", bare, wanted)
+                agree(coupling, f"hebbian at a point of {name} beside frozen parameters", pointed, wanted)
+
+
 def _pull(coupling: Coupling, post: Tensor, at: Tensor) -> Tensor:
     return coupling.adjoint(post, coupling.linearise(at)[1])
 
 
+@promise("multiply_adds(shape) must be a whole number, that of one sample")
 def _price(coupling: Coupling, shape: tuple[int, ...]) -> list[str]:
     cost: Any = coupling.multiply_adds(shape)
     claim(isinstance(cost, int) and cost >= 0, coupling, f"multiply_adds is {cost!r}: must be a whole number")
@@ -175,16 +265,27 @@ def _price(coupling: Coupling, shape: tuple[int, ...]) -> list[str]:
     return []
 
 
+@promise("states may be of another precision than the weights")
 def _dtypes(coupling: Coupling, pre: Tensor) -> list[str]:
     """States of other precisions over float32 weights, as in training."""
     subject = copy.deepcopy(coupling).to(pre.device, torch.float32)
+    _fill(subject)
+    exact = copy.deepcopy(subject).to(torch.float64)
     for dtype in (torch.float32, torch.bfloat16):
+        low = pre.to(dtype)
         try:
-            found = subject.drive(pre.to(dtype)).dtype
+            found = subject.drive(low).dtype
         except (RuntimeError, NotImplementedError) as error:
-            reason = str(error).partition("\n")[0]
-            claim(dtype == torch.bfloat16, coupling, f"fails for {dtype}: {reason}")
+            claim(dtype == torch.bfloat16, coupling, f"fails for {dtype}: {brief(error)}")
             hint = "weight.to(pre.dtype) in drive would allow them"
-            return [f"{title(coupling)}: bfloat16 states over float32 weights not checked; {hint} ({reason})"]
+            return [f"{title(coupling)}: bfloat16 states over float32 weights not checked; {hint} ({brief(error)})"]
         claim(found == dtype, coupling, f"drive of {dtype} states is {found}: the dtype must follow the input")
+        post, direction = (one.to(dtype) for one in _others(coupling, pre))
+        wanted = _maps(exact, low.double(), post.double(), direction.double())
+        for name, one in _maps(subject, low, post, direction).items():
+            kind = torch.float32 if name.startswith("hebbian") else dtype
+            claim(one.dtype == kind, coupling, f"{name} of {dtype} states is {one.dtype}: must be {kind}")
+            claim(torch.isfinite(one).all(), coupling, f"{name} of {dtype} states is not finite")
+            if dtype == torch.float32:
+                agree(coupling, f"{name} of {dtype} states", one.double(), wanted[name], 1e-4)
     return []

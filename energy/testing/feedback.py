@@ -13,40 +13,90 @@ from energy.objectives import SquaredError
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
-from energy.testing.claim import agree, claim
+from energy.testing.claim import agree, check, claim, promise
 from energy.testing.settler import check_settler
 from energy.testing.small import batch, contracting
 
 
+@check(Feedback, "derive it from energy.feedback.Feedback")
 def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
     """Check a kind of feedback; `draw` or `matrix` is all it must define.
 
     Laying wires draws from (seed, purpose, step) alone and leaves weights and parameters as they are; the wires are in
-    the `state_dict`, have the shape of what they replace and are of its dtype; an error that is zero updates nothing;
-    the output layer learns as with the weights; and dual propagation with them keeps the contract of a settler."""
+    the `state_dict`, have the shape of what they replace, are of its dtype, and are not the weight itself; an error
+    that is zero updates nothing; the output layer learns as with the weights, the layers below as back-propagation
+    that reads B on its way down; and dual propagation with them keeps the contract of a settler."""
     network, settler = contracting(device), DualPropagation(beta=0.0, feedback=feedback)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     held = torch.get_rng_state()
-    feedback.wire(network, seed=1)
-    renew(network, 2)
+    _wire(feedback, network)
     claim(torch.equal(held, torch.get_rng_state()), feedback, "draws from the global generator: use energy.stream")
     now = dict(network.named_parameters())
     claim(list(now) == list(before), feedback, f"adds parameters: {sorted(set(now) - set(before))}; use buffers")
     claim(all((now[name] == old).all() for name, old in before.items()), feedback, "laying wires changes a weight")
     _laid(feedback, network)
+    _seeded(feedback, network, device)
     _again(feedback, settler, network, device)
+    if type(feedback).adjoint is Feedback.adjoint:
+        _by_hand(feedback, settler, network, device)
     _nothing(feedback, settler, network, device)
     return check_settler(DualPropagation(feedback=feedback), device=device)
 
 
+@promise("draw(site, seed, step, like) must give a tensor of site.shape; wire(network, seed=...) lays it")
+def _wire(feedback: Feedback, network: Network) -> None:
+    feedback.wire(network, seed=1)
+    renew(network, 2)
+
+
+@promise("matrix(weight, wires) must give B, of the shape of the weight")
 def _laid(feedback: Feedback, network: Network) -> None:
     found = feedback.wiring(network)
     for layer, weight, wires in found.matrices(network) if found is not None else ():
         claim(wires.shape == weight.shape, feedback, f"B of {layer} has shape {tuple(wires.shape)}, W {weight.shape}")
         claim(wires.dtype == weight.dtype, feedback, f"B of {layer} is {wires.dtype}: the dtype must be the weight's")
         claim(torch.isfinite(wires).all(), feedback, f"B of {layer} is not finite")
+        same = torch.equal(wires, weight)
+        claim(not same, feedback, f"B of {layer} is the weight itself: that is `tied`, which lays nothing")
 
 
+@promise("wires must be drawn from the seed")
+def _seeded(feedback: Feedback, network: Network, device: str) -> None:
+    """Wires that vary from entry to entry vary with the seed too."""
+    other = contracting(device)
+    feedback.wire(other, seed=7)
+    drawn, found = dict(network.named_buffers()), dict(other.named_buffers())
+    for name, wires in drawn.items():
+        size = wires.abs()
+        constant = bool((size == size.flatten()[0]).all())
+        claim(constant or not torch.equal(wires, found[name]), feedback, f"another seed draws the same wires ({name})")
+
+
+@promise("the difference must go down the wires B, and up and into the products the weights W")
+def _by_hand(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
+    """δ_L = y − s_L, δ_k = f′(a_k) Σ Bᵀδ, ∂W = −δ sᵀ, written out for tanh below a linear output."""
+    found, (x, target) = feedback.wiring(network), batch(device)
+    if found is None:
+        return
+    with torch.no_grad():
+        states = [x, *network.activity(x)]
+        delta = {len(network.layers): target - states[-1]}
+        for layer in range(len(network.layers) - 1, 0, -1):
+            heard = [
+                delta[edge.target] @ feedback.matrix(edge.coupling.get_parameter("weight"), wires)
+                for edge in network.out_of(layer)
+                if (wires := found.wires(edge)) is not None
+            ]
+            delta[layer] = (1 - states[layer].square()) * torch.stack(heard).sum(0)
+        wanted = []
+        for edge in network.edges:
+            wanted += [-delta[edge.target].T @ states[edge.source], -delta[edge.target].sum(0)]
+    names = [name for name, _ in network.named_parameters()]
+    for name, one, other in zip(names, _gradients(settler, network, device), wanted, strict=True):
+        agree(feedback, f"gradient of {name} against back-propagation down the wires", one, other)
+
+
+@promise("the same seed, a loaded state_dict and a copy must give the same wires")
 def _again(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
     same, loaded = contracting(device), contracting(device)
     feedback.wire(same, seed=1)

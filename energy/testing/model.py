@@ -8,29 +8,44 @@ import torch
 
 from energy.model import Model
 from energy.network import Network
-from energy.testing.claim import claim
+from energy.testing.claim import check, claim, promise
 
 
+@check(Model, "derive it from energy.model.Model")
 def check_model(
     model: Model, shape: Sequence[int] = (3, 32, 32), classes: int = 10, *, device: str = "cpu"
 ) -> list[str]:
     """Check a model on inputs of `shape`; `build` is all it must define.
 
     The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights
-    depend on the seed and on nothing else, and building leaves the global random numbers where they were."""
+    depend on the seed and on nothing else (every parameter that is no constant), and building leaves the global random
+    numbers where they were."""
     held = torch.get_rng_state()
-    network = model.build(tuple(shape), classes, seed=0)
+    network = _build(model, tuple(shape), classes, 0)
     claim(torch.equal(held, torch.get_rng_state()), model, "build draws from the global generator: use energy.stream")
-    again, other = (model.build(tuple(shape), classes, seed=seed) for seed in (0, 1))
+    again, other = (_build(model, tuple(shape), classes, seed) for seed in (0, 1))
     _built(model, network, tuple(shape), classes, device)
+    names = [[name for name, _ in one.named_parameters()] for one in (network, again, other)]
+    claim(names[0] == names[1] == names[2], model, "two builds have other parameters")
     pairs = list(zip(network.named_parameters(), again.parameters(), other.parameters(), strict=True))
     for (name, parameter), same, _ in pairs:
         claim(torch.equal(parameter, same), model, f"{name} differs between two builds from one seed")
         claim(parameter.requires_grad, model, f"{name} does not require a gradient")
     claim(any(not torch.equal(p, third) for (_, p), _, third in pairs), model, "another seed gives the same weights")
+    for (name, parameter), _, third in pairs:
+        constant = bool((parameter == parameter.flatten()[0]).all())
+        claim(constant or not torch.equal(parameter, third), model, f"another seed gives the same weights {name}")
     return []
 
 
+@promise("build(shape, classes, seed=...) must return a Network")
+def _build(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Network:
+    network = model.build(shape, classes, seed=seed)
+    claim(isinstance(network, Network), model, f"build returns a {type(network).__name__}: must be a Network")
+    return network
+
+
+@promise("the network must read the shape and give one output a class")
 def _built(model: Model, network: Network, shape: tuple[int, ...], classes: int, device: str) -> None:
     claim(network.input_shape == shape, model, f"reads {network.input_shape}, asked for {shape}")
     claim(network.output.shape == (classes,), model, f"output has shape {network.output.shape}: must be ({classes},)")

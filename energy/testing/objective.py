@@ -11,11 +11,12 @@ from torch import Tensor
 from energy.component import ConfigurationError
 from energy.objectives import Nudge, Objective
 from energy.potentials import HardSigmoid, Identity, Potential, per_sample
-from energy.testing.claim import agree, claim, follows, noise, shuffled, title
+from energy.testing.claim import agree, check, claim, follows, noise, promise, shuffled, tensor, title
 
 SHARES = ((0.2, 0.3), (0.0, 0.5), (0.5, 0.0))
 
 
+@check(Objective, "derive it from energy.objectives.Objective")
 def check_objective(objective: Objective, *, device: str = "cpu") -> list[str]:
     """Check an objective; `value` and `gradient` are all it must define.
 
@@ -24,8 +25,7 @@ def check_objective(objective: Objective, *, device: str = "cpu") -> list[str]:
     one beats every other state."""
     output, target = noise("output", 6, 4, device=device), noise("target", 6, 4, device=device).softmax(-1)
     _gradient(objective, output, target)
-    labels = objective.predict(output)
-    claim(labels.shape == (len(output),), objective, f"predict has shape {tuple(labels.shape)}: must be (B,)")
+    _predict(objective, output)
     skipped = []
     for potential, nudge in itertools.product((Identity(), HardSigmoid()), Nudge):
         chosen = replace(objective, nudge=nudge)
@@ -39,11 +39,22 @@ def check_objective(objective: Objective, *, device: str = "cpu") -> list[str]:
     return skipped
 
 
+@promise("predict(output) must give the class of each sample, (B,)")
+def _predict(objective: Objective, output: Tensor) -> None:
+    labels = tensor(objective, "predict", objective.predict(output))
+    claim(labels.shape == (len(output),), objective, f"predict has shape {tuple(labels.shape)}: must be (B,)")
+    claim(labels.dtype == torch.int64, objective, f"predict gives {labels.dtype}: must be torch.int64, a class each")
+
+
+@promise("value(output, target) must give one number a sample, gradient(output, target) its derivative")
 def _gradient(objective: Objective, output: Tensor, target: Tensor) -> None:
-    value, gradient = objective.value(output, target), objective.gradient(output, target)
+    value = tensor(objective, "value", objective.value(output, target))
+    gradient = tensor(objective, "gradient", objective.gradient(output, target))
     claim(value.shape == (len(output),), objective, f"value has shape {tuple(value.shape)}: must be ({len(output)},)")
     leaf = output.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(objective.value(leaf, target).sum(), leaf)
+    traced = objective.value(leaf, target)
+    claim(traced.requires_grad, objective, "value is cut from autograd: no detach, no_grad or NumPy in it")
+    (expected,) = torch.autograd.grad(traced.sum(), leaf)
     agree(objective, "gradient against autograd of value", gradient, expected)
     direction, step = noise("direction", *output.shape, device=output.device), 1e-6
     ahead, behind = (objective.value(output + s * direction, target) for s in (step, -step))
@@ -68,6 +79,7 @@ def _gradient(objective: Objective, output: Tensor, target: Tensor) -> None:
         follows(objective, "gradient", objective.gradient(low, target.to(dtype)), low)
 
 
+@promise("nudged(potential, drive, h, target, frozen, plus, minus) must give the drive and difference drive")
 def _nudge(
     objective: Objective, potential: Potential, drive: Tensor, target: Tensor, plus: float, minus: float
 ) -> None:

@@ -8,21 +8,25 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from energy.component import ConfigurationError
+from energy.objectives import SquaredError
 from energy.potentials import Gated, Potential, per_sample
-from energy.testing.claim import agree, between, claim, follows, noise, shuffled, title
+from energy.testing.claim import agree, between, brief, check, claim, follows, noise, promise, shuffled, tensor, title
 
 SHARES = (0.0, 0.3, 0.5, 1.0)
 KINKS = (-1.0, 0.0, 1.0, 2.0, 6.0)
 STEP = 1e-6
 
 
+@check(Potential, "derive it from energy.potentials.Potential")
 def check_potential(potential: Potential, *, device: str = "cpu") -> list[str]:
     """Check a potential; `response` is all it must define.
 
     Response: follows shape, dtype and device, acts sample by sample, stays in [lower, upper], is monotone and the
     gradient of something (symmetric tangent). With `value`: no other state has a lower G(s) − ⟨s, a⟩, and ∇G* = f.
     `tangent` against finite differences, kinks included; `secant` against two responses, at β = 0 and near it; `mean`
-    against its definition. With `gate`: within [0, lipschitz], and no digits lost in float32 at β = 1e-6."""
+    against its definition, and `pair` against both. With `gate`: within [0, lipschitz], and no digits lost in float32
+    at β = 1e-6. Where squared error has a closed step on it (`quadratic`), that step is the minimiser."""
     drive, h = 4 * noise("drive", 24, 6, device=device), 2 * noise("h", 24, 6, device=device)
     skipped = _dtypes(potential, drive, h)
     _response(potential, drive)
@@ -31,11 +35,13 @@ def check_potential(potential: Potential, *, device: str = "cpu") -> list[str]:
     _secant(potential, drive, h)
     _limit(potential, drive, h)
     _mean(potential, drive, h)
+    _proximal(potential, drive, h)
     if callable(getattr(potential, "gate", None)):
         _gate(cast(Gated, potential), drive, h)
     return skipped
 
 
+@promise("response, tangent, secant and mean must give a state of the shape and dtype of the drive")
 def _dtypes(potential: Potential, drive: Tensor, h: Tensor) -> list[str]:
     skipped = []
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
@@ -47,18 +53,15 @@ def _dtypes(potential: Potential, drive: Tensor, h: Tensor) -> list[str]:
                 follows(potential, "secant", potential.secant(a, e, beta, plus), a)
                 follows(potential, "mean", potential.mean(a, e, e, beta, plus, 0.5), a)
         except (RuntimeError, NotImplementedError) as error:
-            claim(dtype == torch.bfloat16, potential, f"fails for {dtype}: {_first_line(error)}")
-            skipped.append(f"{title(potential)}: bfloat16 not checked: {_first_line(error)}")
+            claim(dtype == torch.bfloat16, potential, f"fails for {dtype}: {brief(error)}")
+            skipped.append(f"{title(potential)}: bfloat16 not checked: {brief(error)}")
     return skipped
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
-
-
+@promise("response(drive) must give one tensor of the shape and dtype of the drive")
 def _response(potential: Potential, drive: Tensor) -> None:
     before = drive.clone()
-    state = potential.response(drive)
+    state = tensor(potential, "response", potential.response(drive))
     claim(torch.isfinite(state).all(), potential, "response is not finite")
     claim((drive == before).all(), potential, "response writes to its drive")
     low, high = float(state.min()), float(state.max())
@@ -78,15 +81,18 @@ def _response(potential: Potential, drive: Tensor) -> None:
         claim((slope >= -1e-12).all(), potential, "response is not monotone, so it minimises no convex G")
 
 
+@promise("value(state) must give one number a sample, (B,)")
 def _value(potential: Potential, drive: Tensor) -> list[str]:
     state = potential.response(drive)
     try:
-        lowest = potential.value(state) - per_sample(state * drive)
+        value = potential.value(state)
     except NotImplementedError:
         return [
             f"{title(potential)}: value is not defined: the response is not compared with other states, nor with ∇G*"
         ]
-    claim(lowest.shape == (len(drive),), potential, f"value has shape {tuple(lowest.shape)}: must be ({len(drive)},)")
+    tensor(potential, "value", value)
+    claim(value.shape == (len(drive),), potential, f"value has shape {tuple(value.shape)}: must be ({len(drive)},)")
+    lowest = value - per_sample(state * drive)
     room = 1e-10 * max(1.0, float(lowest.abs().max()))
     for k, share in itertools.product(range(4), (1.0, 0.3, 0.01)):
         rival = potential.response(4 * noise(f"rival{k}", *drive.shape, device=drive.device))
@@ -111,6 +117,7 @@ def _conjugate(potential: Potential, drive: Tensor) -> Tensor:
     return per_sample(state * drive) - potential.value(state)
 
 
+@promise("tangent(drive, direction) must give the derivative of the response along the direction")
 def _tangent(potential: Potential, drive: Tensor, direction: Tensor) -> None:
     edges = drive.new_tensor(KINKS).expand(len(drive), -1)
     padded = torch.cat((edges, drive[:, -1:]), 1)
@@ -141,6 +148,7 @@ def _replicas(potential: Potential, drive: Tensor, h: Tensor, beta: float, plus:
     return potential.response(drive + plus * beta * h), potential.response(drive - (1 - plus) * beta * h)
 
 
+@promise("secant(drive, h, beta, plus) must give the difference of two responses over beta")
 def _secant(potential: Potential, drive: Tensor, h: Tensor) -> None:
     for beta, plus, size in itertools.product((1.0, 0.1, -0.1), SHARES, (1.0, 20.0)):
         high, low = _replicas(potential, drive, size * h, beta, plus)
@@ -150,6 +158,7 @@ def _secant(potential: Potential, drive: Tensor, h: Tensor) -> None:
         )
 
 
+@promise("secant(drive, h, beta, plus) must give the tangent at beta=0")
 def _limit(potential: Potential, drive: Tensor, h: Tensor) -> None:
     """Near β = 0 the secant lies between the slopes at the ends of its interval, and at β = 0 it is the tangent."""
     for plus in SHARES:
@@ -160,6 +169,7 @@ def _limit(potential: Potential, drive: Tensor, h: Tensor) -> None:
         between(potential, "secant at beta=1e-5 against the tangent", near, (slope, *ends), 1e-5)
 
 
+@promise("mean(drive, h, delta, beta, plus, alpha) must give α s⁺ + (1 − α) s⁻, and pair both mean and difference")
 def _mean(potential: Potential, drive: Tensor, h: Tensor) -> None:
     for beta, alpha, flip in itertools.product((1.0, 0.1, 0.0), (0.0, 0.25, 0.5, 1.0), (False, True)):
         plus = 1 - alpha if flip else alpha
@@ -173,8 +183,30 @@ def _mean(potential: Potential, drive: Tensor, h: Tensor) -> None:
             alpha * high + (1 - alpha) * low,
             1e-9,
         )
+        both = potential.pair(drive, h, beta, plus, alpha)
+        for name, one, other in zip(("mean", "secant"), both, (found, delta), strict=True):
+            agree(potential, f"{name} of pair at alpha={alpha:g}, plus={plus:g}, beta={beta:g}", one, other, 1e-9)
 
 
+@promise("squared error must have the closed step that `quadratic` promises")
+def _proximal(potential: Potential, drive: Tensor, h: Tensor) -> None:
+    """Each replica is stationary: s± = f(a ± β±h ∓ β±(s± − y)), which for a convex G says that it is the minimiser."""
+    objective = SquaredError()
+    try:
+        objective.check(potential)
+    except ConfigurationError:
+        return
+    target = noise("target", *drive.shape, device=drive.device)
+    for plus, minus in ((0.2, 0.3), (0.0, 0.5), (0.5, 0.0)):
+        a, pull = objective.nudged(potential, drive, h, target, None, plus, minus)
+        for sign, share in ((1, plus), (-1, minus)):
+            state = potential.response(a + sign * share * pull)
+            answer = potential.response(drive + sign * share * (h - objective.gradient(state, target)))
+            what = "proximal step of squared error is not its minimum, so `quadratic` must be False: response"
+            agree(potential, what, state, answer, 1e-9)
+
+
+@promise("gate(drive, error, plus) must give the average of f′ over the interval")
 def _gate(potential: Gated, drive: Tensor, h: Tensor) -> None:
     top = potential.lipschitz * (1 + 1e-12)
     for size, plus in itertools.product((0.0, 1e-6, 0.1, 1.0, 30.0), SHARES):

@@ -13,57 +13,116 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import SquaredError, one_hot
 from energy.potentials import Identity
+from energy.rules.contrast import Contrast
 from energy.rules.local import Local, PerLayer, Plasticity
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
-from energy.testing.claim import agree, claim, noise
+from energy.testing.claim import agree, check, claim, follows, noise, promise, tensor
+from energy.testing.descent import sharp
 from energy.testing.small import BATCH, batch, contracting
+from energy.testing.truth import by_layer, cosine, exact
 
 NEURONS = 12
 
 
+@check(Rule, "derive it from energy.rules.Rule")
 def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu") -> list[str]:
     """Check a rule on what `settler` (dual propagation unless given) leaves behind; `update` is all it must define.
 
-    One finite tensor for each parameter, the sum of what the samples give alone (for a linear rule such as contrast),
-    the same when asked again; `apply` writes the mean over the batch into `.grad`, replacing what was there;
-    parameters stay. A rule without feedback is left to `check_plasticity`."""
+    One finite tensor for each parameter, the sum of what the samples give alone, the same when asked again; `apply`
+    writes the mean over the batch into `.grad`, replacing what was there, and `learn` the same; parameters stay. One
+    that derives from `Contrast` gives the exact gradient. Every call is on a network of its own, so that a rule may
+    keep state in buffers of the network; one that does is not asked for sums. A rule without feedback is left to
+    `check_plasticity`."""
     if isinstance(rule, Local):
         return check_plasticity(rule, device=device)
-    settler, network, (x, target) = settler or DualPropagation(), contracting(device), batch(device)
+    settler, network = sharp(settler) if settler else DualPropagation(), contracting(device)
     settler.wire(network)
     rule.attach(network)
     before = [p.detach().clone() for p in network.parameters()]
-    settled = settler.settle(network, x, target, SquaredError())
-    gradients = [g.clone() for g in rule.gradients(network, settled)]
-    claim(len(gradients) == len(before), rule, f"{len(gradients)} gradients for {len(before)} parameters")
-    for found, parameter in zip(gradients, before, strict=True):
-        claim(
-            found.shape == parameter.shape,
-            rule,
-            f"a gradient has shape {tuple(found.shape)}, not {tuple(parameter.shape)}",
-        )
-        claim(torch.isfinite(found).all(), rule, "a gradient is not finite")
-    for _ in range(2):
-        rule.apply(network, settler.settle(network, x, target, SquaredError()))
-        for parameter, found in zip(network.parameters(), gradients, strict=True):
-            claim(parameter.grad is not None, rule, "apply leaves .grad empty")
-            if parameter.grad is not None:
-                agree(rule, ".grad against the mean over the batch", parameter.grad, found / len(x), 1e-12)
+    gradients = _sums(rule, settler, network, device)
+    _written(rule, settler, network, gradients, device)
+    if isinstance(rule, Contrast):
+        _exact(rule, device)
     for parameter, old in zip(network.parameters(), before, strict=True):
         claim((parameter == old).all(), rule, "a rule must not change the parameters: that is the optimiser's part")
     return []
 
 
+def _fresh(network: Network) -> Network:
+    """A network for one call of a rule, which may write to its buffers."""
+    return copy.deepcopy(network)
+
+
+def _keeps(network: Network, used: Network) -> bool:
+    """Whether a rule has left something in the buffers of the network that it used."""
+    old, new = dict(network.named_buffers()), dict(used.named_buffers())
+    return old.keys() != new.keys() or any(not torch.equal(old[name], new[name]) for name in old)
+
+
+@promise("update(network, settled) must return one new tensor for each parameter, in their order")
+def _sums(rule: Rule, settler: Settler, network: Network, device: str) -> list[Tensor]:
+    x, target = batch(device)
+
+    def of(rows: slice) -> tuple[Network, list[Tensor]]:
+        used = _fresh(network)
+        settled = settler.settle(used, x[rows], target[rows], SquaredError())
+        return used, [tensor(rule, "a gradient", one).clone() for one in rule.gradients(used, settled)]
+
+    used, found = of(slice(None))
+    sizes = [tuple(p.shape) for p in network.parameters()]
+    claim([tuple(one.shape) for one in found] == sizes, rule, "update must give one tensor of each parameter's shape")
+    moved = any(not torch.equal(p, old) for p, old in zip(used.parameters(), network.parameters(), strict=True))
+    claim(not moved, rule, "a rule must not change the parameters: that is the optimiser's part")
+    again, parts = of(slice(None))[1], [of(slice(k, k + 1))[1] for k in range(len(x))]
+    for whole, second, *alone in zip(found, again, *parts, strict=True):
+        claim(torch.isfinite(whole).all(), rule, "a gradient is not finite")
+        claim((whole == second).all(), rule, "update gives something else when asked again")
+        if not _keeps(network, used):
+            agree(rule, "update of a batch against the sum over its samples", whole, torch.stack(alone).sum(0))
+    return found
+
+
+@promise("apply(network, settled) must write minus the mean update into .grad")
+def _written(rule: Rule, settler: Settler, network: Network, gradients: list[Tensor], device: str) -> None:
+    x, target = batch(device)
+    for name in ("apply", "apply over old gradients", "learn"):
+        used = _fresh(network)
+        if name != "apply":
+            rule.write(used, [torch.ones_like(p) for p in used.parameters()])
+        if name == "learn":
+            rule.learn(used, settler, x, target, SquaredError())
+        else:
+            rule.apply(used, settler.settle(used, x, target, SquaredError()))
+        moves = name == "learn" and _keeps(network, used)  # what it remembers may have changed before it learnt
+        for parameter, old, found in zip(used.parameters(), network.parameters(), gradients, strict=True):
+            written = tensor(rule, f".grad of {name}", parameter.grad)
+            if not moves:
+                agree(rule, f".grad of {name} against the mean over the batch", written, found / len(x), 1e-10)
+            claim(torch.equal(parameter, old), rule, f"{name} changes the parameters: that is the optimiser's part")
+
+
+def _exact(rule: Contrast, device: str) -> None:
+    network, (x, target), settler = contracting(device), batch(device), DualPropagation(beta=1e-3)
+    found = by_layer(network, rule.gradients(network, settler.settle(network, x, target, SquaredError())))
+    for name, wanted in exact(SquaredError(), 0.0, device)[1].items():
+        ratio = f"cosine {cosine(found[name], wanted):.4f}, length ×{float(found[name].norm() / wanted.norm()):.4f}"
+        near = float((found[name] - wanted).norm()) <= 1e-2 * float(wanted.norm())
+        claim(near, rule, f"gradient of {name} against autograd: {ratio} (a rule of another kind derives from Rule)")
+
+
+@check(Local, "derive it from energy.rules.local.Plasticity")
 def check_plasticity(rule: Local, *, device: str = "cpu") -> list[str]:
     """Check a rule without feedback; `plastic` is all it must define. It may ask for up to 12 neurons.
 
     y = −∂E*/∂u where there is an `energy`. On 12 neurons that learn below an output that does not: Δw is the sum of
     what the samples give alone, the same when asked again, zero for the output; with the common decay it is tangent to
-    ‖w_k‖_p = R. The step in `.grad` is finite, for states of bfloat16 too, replaces what was there, and is None for a
-    frozen layer; parameters stay. What it remembers moves with `learn` alone. Of `per_layer`, every rule is checked."""
+    ‖w_k‖_p = R. The step in `.grad` is −η_k Δw_k over the largest or the batch, finite for states of bfloat16 too,
+    replaces what was there, and is None for a frozen layer; parameters stay. Every call is on a network of its own, so
+    that a rule may keep state in buffers of the network; one that does is not asked for sums. Of `per_layer`, every
+    rule is checked."""
     if not isinstance(rule, Plasticity):
         listed = rule.rules if isinstance(rule, PerLayer) else []
         claim(bool(listed), rule, "is neither a law of one population nor a list of them: check those that it names")
@@ -72,11 +131,9 @@ def check_plasticity(rule: Local, *, device: str = "cpu") -> list[str]:
     network, x = _population(device), noise("x", BATCH, 5, device=device)
     rule.attach(network)
     target = one_hot(torch.arange(BATCH, device=device), NEURONS, torch.float64)
-    before = [p.detach().clone() for p in network.parameters()]
-    _changes(rule, network, x, target)
+    found = _changes(rule, network, x, target)
     _steps(rule, network, x, target)
-    for parameter, old in zip(network.parameters(), before, strict=True):
-        claim((parameter == old).all(), rule, "a rule must not change the parameters: that is the optimiser's part")
+    _sized(rule, network, found, x, target)
     if rule.decayed and type(rule).decay is Plasticity.decay:
         _tangency(rule, network, x, target)
     return notes
@@ -93,13 +150,19 @@ def _population(device: str) -> Network:
     return network
 
 
+@promise("plastic(drive, target) must give y, one number a neuron, of the shape of the drive")
 def _slope(rule: Plasticity, device: str) -> list[str]:
     drive = noise("drive", BATCH, 1, NEURONS, device=device).requires_grad_()
+    target = one_hot(torch.arange(BATCH, device=device), NEURONS, torch.float64)
+    if type(rule).plastic is not Plasticity.plastic:
+        follows(rule, "plastic", rule.plastic(drive.detach(), target), drive.detach())
     try:
         energy = rule.energy(drive)
     except TypeError:
         return []  # the gradient of nothing, and says so
+    tensor(rule, "energy", energy)
     claim(energy.shape == drive.shape[:-1], rule, f"energy of {tuple(drive.shape)} has shape {tuple(energy.shape)}")
+    claim(energy.requires_grad, rule, "energy is cut from autograd: no detach, no_grad or NumPy in it")
     (slope,) = torch.autograd.grad(energy.sum(), drive)
     agree(rule, "plastic against −∂E*/∂u", rule.plastic(drive.detach(), None), -slope)
     return []
@@ -109,39 +172,70 @@ def _updates(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> l
     return rule.update(network, rule.settle(network, Feedforward(), x, target, Ledger()))
 
 
-def _changes(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> None:
-    found = _updates(rule, network, x, target)
+@promise("update(network, settled) must return one new tensor for each parameter, in their order")
+def _changes(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> list[Tensor]:
+    used = _fresh(network)
+    found = [tensor(rule, "a change", one) for one in _updates(rule, used, x, target)]
     sizes = [tuple(p.shape) for p in network.parameters()]
     claim([tuple(one.shape) for one in found] == sizes, rule, "update must give one tensor of each parameter's shape")
-    parts = [_updates(rule, network, x[k : k + 1], target[k : k + 1]) for k in range(len(x))]
-    for whole, again, *alone in zip(found, _updates(rule, network, x, target), *parts, strict=True):
+    parts = [_updates(rule, _fresh(network), x[k : k + 1], target[k : k + 1]) for k in range(len(x))]
+    for whole, again, *alone in zip(found, _updates(rule, _fresh(network), x, target), *parts, strict=True):
         claim(torch.isfinite(whole).all(), rule, "the update is not finite")
         claim((whole == again).all(), rule, "update gives something else when asked again")
-        agree(rule, "update of a batch against the sum over its samples", whole, torch.stack(alone).sum(0))
+        if not _keeps(network, used):
+            agree(rule, "update of a batch against the sum over its samples", whole, torch.stack(alone).sum(0))
     claim(not any(bool(one.any()) for one in found[1:]), rule, "the output layer has an update but does not learn")
+    moved = any(not torch.equal(p, old) for p, old in zip(used.parameters(), network.parameters(), strict=True))
+    claim(not moved, rule, "a rule must not change the parameters: that is the optimiser's part")
+    return found
 
 
+def _step(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> Network:
+    """A network with the step of `learn` in its gradients."""
+    used = _fresh(network)
+    rule.learn(used, Feedforward(), x, target, SquaredError())
+    moved = any(not torch.equal(p, old) for p, old in zip(used.parameters(), network.parameters(), strict=True))
+    claim(not moved, rule, "a rule must not change the parameters: that is the optimiser's part")
+    return used
+
+
+@promise("apply(network, settled) must write minus the step into .grad")
 def _steps(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> None:
-    weight, *rest = network.parameters()
-    held = copy.deepcopy(network.state_dict())  # with what a rule remembers, which `learn` takes on
     for dtype in (torch.bfloat16, torch.float32, torch.float64):
-        network.load_state_dict(held)
-        rule.learn(network, Feedforward(), x.to(dtype), target.to(dtype), SquaredError())
+        weight, *rest = _step(rule, network, x.to(dtype), target.to(dtype)).parameters()
         step = weight.grad
         claim(step is not None and torch.isfinite(step).all(), rule, f"the step is not finite with {dtype} states")
         claim(all(p.grad is None for p in rest), rule, "apply writes to layers that do not learn")
-    network.load_state_dict(held)
-    settled = rule.settle(network, Feedforward(), x, target, Ledger())
-    first = None if weight.grad is None else weight.grad.clone()
-    rule.apply(network, settled)
-    claim(first is not None and weight.grad is not None and (first == weight.grad).all(), rule, "apply adds to .grad")
-    weight.requires_grad_(False)
-    rule.apply(network, settled)
+    steps = []
+    for held in (False, True):
+        used = _fresh(network)
+        weight = next(used.parameters())
+        weight.grad = torch.ones_like(weight) if held else None
+        rule.apply(used, rule.settle(used, Feedforward(), x, target, Ledger()))
+        steps.append(tensor(rule, ".grad", weight.grad))
+    claim(torch.equal(*steps), rule, "apply adds to .grad")
+    used = _fresh(network)
+    weight = next(used.parameters()).requires_grad_(False)
+    rule.apply(used, rule.settle(used, Feedforward(), x, target, Ledger()))
     claim(weight.grad is None, rule, "apply writes to a frozen layer")
-    weight.requires_grad_(True)
 
 
+@promise("the step must be η_k Δw_k, over its largest entry or the batch")
+def _sized(rule: Plasticity, network: Network, found: list[Tensor], x: Tensor, target: Tensor) -> None:
+    weight, change = next(network.parameters()).detach(), found[0]
+    used = _step(rule, network, x, target)
+    if _keeps(network, used):
+        return
+    step = tensor(rule, ".grad", next(used.parameters()).grad)
+    claim((step * change).sum() <= 0, rule, ".grad has the sign of the update: an optimiser would go away from it")
+    if type(rule).step is Plasticity.step:
+        size = change.abs().max() if rule.scaled else len(x)
+        agree(rule, ".grad against −η_k Δw_k", step, -rule.rates(weight)[:, None] * change / size)
+
+
+@promise("dual(weight) must give sign(w)|w|^(p−1)")
 def _tangency(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> None:
+    network = _fresh(network)
     weight = next(network.parameters())
     with torch.no_grad():
         norms = torch.linalg.vector_norm(weight, rule.norm, dim=1, keepdim=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -12,35 +14,46 @@ from energy.relax.solver import Outcome
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.settler import Settled, Settler
-from energy.testing.claim import agree, claim, shuffled
+from energy.testing.claim import agree, brief, check, claim, promise, shuffled, tensor
+from energy.testing.descent import check_descent
 from energy.testing.small import batch, contracting
 
 
+@check(Settler, "derive it from energy.settle.settler.Settler")
 def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "cpu") -> list[str]:
     """Check a settler; `settle` is all it must define. `rule` turns what it returns into gradients (contrast unless
     given).
 
     On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when
-    settled again and for a permuted batch; weights, `.grad`, x and target stay as they were; `predict` gives the free
-    output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is passed is the
-    one that counts; wrong shapes raise ValueError; float32 works."""
+    settled again, for a permuted batch and by `learn`; weights, `.grad`, x and target stay as they were; `predict`
+    gives the free output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is
+    passed is the one that counts; wrong shapes raise ValueError; float32 works. The contrast is compared with the
+    gradient that autograd finds through the equilibrium, for two objectives and at a second gain if the settler takes
+    it: as its `alignment` promises."""
     rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
-    objective = SquaredError()
     settler.wire(network)
     before = [p.detach().clone() for p in network.parameters()]
-    settled, gradients = _gradients(settler, rule, network, x, target, objective)
-    _untouched(settler, network, before)
-    _aligned(settler, network, gradients)
-    _again(settler, rule, network, x, target, gradients)
-    _prediction(settler, network, x, settled)
-    _ledger(settler, network, x, target)
+    _settles(settler, rule, network, x, target)
     _untouched(settler, network, before)
     again = batch(device)
     claim((x == again[0]).all() and (target == again[1]).all(), settler, "settling writes to x or target")
     _refusals(settler, network, x, target)
+    left_out = check_descent(settler, device) if type(rule) is Contrast else []
     low = network.float()
-    _aligned(settler, low, _gradients(settler, rule, low, x.float(), target.float(), objective)[1])
-    return []
+    _aligned(settler, low, _gradients(settler, rule, low, x.float(), target.float(), SquaredError())[1])
+    return left_out
+
+
+@promise("settle(network, x, target, objective, ledger) must return the Settled of the batch")
+def _settles(settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor) -> None:
+    before = [p.detach().clone() for p in network.parameters()]
+    settled, gradients = _gradients(settler, rule, network, x, target, SquaredError())
+    _untouched(settler, network, before)
+    _aligned(settler, network, gradients)
+    _again(settler, rule, network, x, target, gradients)
+    _learning(settler, rule, network, x, target, gradients)
+    _prediction(settler, network, x, settled)
+    _ledger(settler, network, x, target)
 
 
 def _untouched(settler: Settler, network: Network, before: list[Tensor]) -> None:
@@ -55,6 +68,8 @@ def _gradients(
     settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor, objective: Objective
 ) -> tuple[Settled, list[Tensor]]:
     settled = settler.settle(network, x, target, objective)
+    claim(isinstance(settled, Settled), settler, f"settle returns a {type(settled).__name__}: must be a Settled")
+    tensor(settler, "settled.output", settled.output)
     claim(settled.output.shape == target.shape, settler, f"settled.output has shape {tuple(settled.output.shape)}")
     for phase, solution in settled.solutions.items():
         claim(isinstance(solution.outcome, Outcome), settler, f"phase {phase} does not say how it ended")
@@ -66,6 +81,7 @@ def _gradients(
     return settled, rule.gradients(network, settled)
 
 
+@promise("one gradient for each parameter, of its shape and dtype")
 def _aligned(settler: Settler, network: Network, gradients: list[Tensor]) -> None:
     named = list(network.named_parameters())
     claim(len(gradients) == len(named), settler, f"{len(gradients)} gradients for {len(named)} parameters")
@@ -89,6 +105,19 @@ def _again(settler: Settler, rule: Rule, network: Network, x: Tensor, target: Te
         agree(settler, "gradient of a permuted batch", third, first, 1e-9)
 
 
+@promise("deliver must hand over what settle returns")
+def _learning(
+    settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor, gradients: list[Tensor]
+) -> None:
+    """`Rule.learn` may take the layers as they come to rest; `.grad` is the mean over the batch all the same."""
+    used = copy.deepcopy(network)
+    rule.learn(used, settler, x, target, SquaredError())
+    for parameter, found in zip(used.parameters(), gradients, strict=True):
+        gap = torch.inf if parameter.grad is None else float((parameter.grad - found / len(x)).abs().max())
+        claim(gap < 1e-9, settler, "learn gives other gradients than settle: deliver must be defined beside settle")
+
+
+@promise("predict(network, x, ledger) must return a Prediction of the free output")
 def _prediction(settler: Settler, network: Network, x: Tensor, settled: Settled) -> None:
     prediction = settler.predict(network, x)
     agree(settler, "output of predict against the free output of settle", prediction.output, settled.output, 1e-10)
@@ -122,4 +151,6 @@ def _refusals(settler: Settler, network: Network, x: Tensor, target: Tensor) -> 
             settler.settle(network, inputs, targets, SquaredError())
         except ValueError:
             continue
+        except Exception as error:
+            claim(False, settler, f"a wrong shape ({name}) must raise ValueError, and raises {brief(error)}")
         claim(False, settler, f"settle accepts a wrong shape ({name}): call energy.settle.settler.checked first")

@@ -6,16 +6,18 @@ import torch
 
 from energy.spiking.errors import SpikeError, Train
 from energy.spiking.surrogates import Surrogate
-from energy.testing.claim import agree, claim, noise
+from energy.testing.claim import agree, check, claim, noise, promise, tensor
 
 
+@check(Surrogate, "derive it from energy.spiking.surrogates.Surrogate")
+@promise("slope(v), value(v) and secant(v, h, beta) must give one number a unit")
 def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
     """Check a surrogate; `slope` is all it must define.
 
     The slope is finite, not negative and of the shape and dtype of v; where there is a value it is the value's
     derivative, the value lies in [0, 1] and rises, and a dyad is the difference of two values over β."""
     v = torch.linspace(-2, 2, 401, dtype=torch.float64, device=device)
-    slope = surrogate.slope(v)
+    slope = tensor(surrogate, "slope", surrogate.slope(v))
     claim(slope.shape == v.shape and torch.isfinite(slope).all(), surrogate, "slope is not a finite number a unit")
     claim((slope >= 0).all(), surrogate, "slope is negative somewhere")
     claim(surrogate.slope(v.float()).dtype == torch.float32, surrogate, "dtype must follow the input")
@@ -33,6 +35,8 @@ def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
     return []
 
 
+@check(SpikeError, "derive it from energy.spiking.errors.SpikeError")
+@promise("value(train, target) must give one number a sample, gradient(train, target) its derivative")
 def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
     """Check a spike-train error; `value` and `gradient` (for a local error `cost` and `at`) are all it must define.
 
@@ -48,7 +52,9 @@ def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
     with torch.enable_grad():
         traces = torch.stack(rows).requires_grad_()
         before = torch.cat([torch.zeros_like(traces[:1]), traces[:-1]])
-        value = error.value(Train((traces - decay * before) / (1 - decay), traces, decay), target)
+        train = Train((traces - decay * before) / (1 - decay), traces, decay)
+        value = tensor(error, "value", error.value(train, target))
+        claim(value.requires_grad, error, "value is cut from autograd: no detach, no_grad or NumPy in it")
         (wanted,) = torch.autograd.grad(value.sum(), traces)
     claim(value.shape == (samples,) and torch.isfinite(value).all(), error, "value is not one finite number a sample")
     train = Train(spikes, traces.detach(), decay)

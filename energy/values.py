@@ -1,0 +1,120 @@
+"""Plain values of fields: read from text and numbers by ``build``, taken as they are by a constructor."""
+
+import difflib
+import enum
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any, Final, get_args, get_origin
+
+TRUTH: Final = {"true": True, "false": False}
+WIDTH: Final = 60  # of a value in a message
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used; the one-line message names the field, its value and the limit."""
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: on one line, and not all of a long one."""
+    text = value.name.lower() if isinstance(value, enum.Enum) else " ".join(repr(value).split())
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
+
+
+def mismatch(path: str, value: object, wanted: str) -> ConfigurationError:
+    return ConfigurationError(f"{path}={shown(value)}: must be {wanted}")
+
+
+def unreadable(kind: Any, path: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path}: a field cannot be annotated as {kind}; must be int, float, bool, str, an Enum, a component, or a "
+        "list of one of these; a constant of the class is a ClassVar"
+    )
+
+
+def take(value: Any, kind: Any, path: str) -> Any:
+    """``value`` for a field of ``kind``, as a constructor takes it.
+
+    A whole number serves as a float, a scalar of NumPy or torch as the number that it holds, and a tuple as a list;
+    nothing else is converted, since what is written in Python has a type already."""
+    if type(value) is kind:
+        return value
+    if get_origin(kind) is list:
+        if not isinstance(value, list | tuple):
+            raise mismatch(path, value, f"a list: [{'...' if isinstance(value, str) else shown(value)}]")
+        return [take(item, get_args(kind)[0], f"{path}[{index}]") for index, item in enumerate(value)]
+    if kind in TAKEN:
+        types, wanted = TAKEN[kind]
+        given = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+        if not isinstance(given, types) or (isinstance(given, bool) and kind is not bool):
+            raise mismatch(path, value, wanted)
+        return given
+    if not inspect.isclass(kind) or not (issubclass(kind, enum.Enum) or hasattr(kind, "table")):
+        raise unreadable(kind, path)
+    if not isinstance(value, kind):
+        raise mismatch(path, value, _member(value, kind) if issubclass(kind, enum.Enum) else _component(value, kind))
+    return value
+
+
+def _member(value: Any, kind: type[enum.Enum]) -> str:
+    return f"a {kind.__name__}, such as {kind.__name__}.{_near(value, kind.__members__)}"
+
+
+def _component(value: Any, kind: Any) -> str:
+    """Which component is wanted, and how to get it from what was given instead."""
+    wanted = f"a {kind.__name__}"
+    if inspect.isclass(value) and issubclass(value, kind):
+        return f"{wanted}, and not its class: {value.__name__}(...)"
+    entries = {label: cls for (group, label), cls in kind.table.items() if group == kind.group}
+    known = {label: cls for label, cls in sorted(entries.items()) if issubclass(cls, kind)}
+    if not known:
+        return f"{wanted}: {kind.__name__}(...)"
+    label = _near(value, known)
+    how = {str: f'from a name: build({kind.__name__}, "{label}")', dict: f"from fields: build({kind.__name__}, ...)"}
+    cure = how.get(type(value))
+    return f"{wanted}, such as {known[label].__name__}()" + (f"; {cure}" if cure else "")
+
+
+def _near(value: Any, names: Iterable[str]) -> str:
+    """The name most like what was given, or the first."""
+    known = {name.lower(): name for name in names}
+    return known[next(iter(difflib.get_close_matches(str(value).lower(), known, 1, 0.0)), next(iter(known)))]
+
+
+def _bool(value: Any, path: str) -> bool:
+    found = TRUTH.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise mismatch(path, value, "true or false")
+    return found
+
+
+def _int(value: Any, path: str) -> int:
+    number = _float(value, path, "a whole number")
+    if not number.is_integer():
+        raise mismatch(path, value, "a whole number")
+    return value if isinstance(value, int) else int(number)
+
+
+def _float(value: Any, path: str, wanted: str = "a number") -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isnan(number):
+        raise mismatch(path, value, wanted)
+    return number
+
+
+def _str(value: Any, path: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise mismatch(path, value, "text")
+    return str(value)  # of a whole number too, since the command line reads ``out=7`` as one
+
+
+READERS: Final = {bool: _bool, int: _int, float: _float, str: _str}
+TAKEN: Final[dict[type, tuple[tuple[type, ...], str]]] = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "a whole number, an int"),
+    float: ((float, int), "a number"),
+    str: ((str,), "text, a str"),
+}
