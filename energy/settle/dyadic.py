@@ -76,7 +76,7 @@ class Dyadic(Settler):
     def _settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, to: Harvest | None
     ) -> Settled:
-        checked(network, x, target, objective)
+        target = checked(network, x, target, objective)
         dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
         handed: list[int] = []
         if to is not None:

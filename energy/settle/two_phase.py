@@ -48,7 +48,7 @@ class Phases(Settler):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        checked(network, x, target, objective)
+        target = checked(network, x, target, objective)
         ledger = ledger or Ledger()
         free, state, solution = self.free(network, x, ledger)
         assert solution is not None
