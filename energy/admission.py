@@ -85,7 +85,9 @@ def require_unshared(target: int, couplings: Iterable[Coupling], held: Iterable[
     for coupling in couplings:
         mine = {id(parameter) for parameter in coupling.parameters()}
         if any(not nn.parameter.is_lazy(one) and one.is_inference() for one in coupling.parameters()):
-            raise ValueError(f"layer {target}: made under torch.inference_mode(), which nothing can learn: leave that mode")
+            raise ValueError(
+                f"layer {target}: made under torch.inference_mode(), which nothing can learn: leave that mode"
+            )
         for parameter in mine:
             if parameter in owners:
                 raise ValueError(

@@ -165,8 +165,7 @@ class Block(Coupling):
 
 
 def _links(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules of a chain one by one, those of chains in it too; one with hooks, which its parts do not call, whole.
-    """
+    """The modules of a chain one by one, those of chains in it too; one with hooks, which its parts do not call, whole."""
     if type(module) is nn.Sequential and not (module._forward_hooks or module._forward_pre_hooks):
         for child in module:
             yield from _links(child)

@@ -59,6 +59,22 @@ def _train(coupling: Coupling) -> None:
                 module.eval()
 
 
+def measured(coupling: Coupling, below: Shape, name: str) -> tuple[Shape, int]:
+    """The shape that a coupling gives to a layer above one of shape `below`, and its multiply-adds.
+
+    Raises ValueError where a module cannot read such a layer."""
+    with undisturbed(coupling):
+        try:
+            return tuple(coupling.shape(below)), coupling.multiply_adds(below)
+        except (RuntimeError, IndexError) as error:  # NotImplementedError says what a coupling must define
+            if isinstance(error, NotImplementedError):
+                raise
+            reason = str(error).strip().partition("\n")[0][:120]
+            raise ValueError(
+                f"{name}: {type(coupling).__name__} cannot read a layer of shape {below}: {reason}"
+            ) from error
+
+
 def examine(coupling: Coupling, shape: Shape, name: str) -> None:
     """Say once what a coupling on a layer of `shape` does in training mode only, and note whether it draws there.
 
@@ -67,22 +83,32 @@ def examine(coupling: Coupling, shape: Shape, name: str) -> None:
     like = next(coupling.parameters(), torch.zeros(()))
     if isinstance(coupling, Affine) or like.device.type == "meta":
         return
-    count = 2 * torch.Size(shape).numel()
-    sample = torch.arange(count, dtype=torch.float64).sin().abs().mul(0.999).view(2, *shape).to(like.device, like.dtype)
     says = coupling.prepared if isinstance(coupling, Block) else coupling.drive  # filters have no modes
+    sample = _sample(shape).to(like.device, like.dtype)
+    try:
+        with undisturbed(coupling):
+            alone = says(sample[:1])  # what is lazy is now there
+        with undisturbed(coupling):
+            found, again = says(sample), says(sample)
+    except Exception as error:  # whatever somebody's module raises at numbers that it may not be made for
+        if any(_by_batch(module) for module in coupling.modules()):
+            raise ValueError(_batch(coupling, name)) from error
+        return
+    if not _same(found, again):
+        raise ValueError(f"{name}: {_called(coupling, '')} differs when asked again: must not depend on chance")
+    if not _same(alone, found[:1]):
+        raise ValueError(_batch(coupling, name))
     with undisturbed(coupling):
-        try:
-            alone, found = says(sample[:1]), says(sample)
-        except Exception as error:  # whatever somebody's module raises at numbers that it may not be made for
-            if any(_by_batch(module) for module in coupling.modules()):
-                raise ValueError(_batch(coupling, name)) from error
-            return
-        if not _same(alone, found[:1]):
-            again = says(sample[:1])
-            raise ValueError(_batch(coupling, name) if _same(alone, again) else _drawn(coupling, name))
         moved = _in_training(coupling, says, sample, found)
     drops = [path for path, one in coupling.named_modules() if isinstance(one, CHANCE) and not _never(one)]
     _caution(coupling, name, drops, moved)
+
+
+def _sample(shape: Shape) -> Tensor:
+    """A few samples of numbers in (0, 1), together enough of them for chance to show."""
+    units = torch.Size(shape).numel()
+    count = min(16, max(2, 64 // units))
+    return torch.arange(1, count * units + 1, dtype=torch.float64).sin().abs().mul(0.999).view(count, *shape)
 
 
 def _in_training(coupling: Coupling, says: Callable[[Tensor], Tensor], sample: Tensor, found: Tensor) -> list[str]:
@@ -148,10 +174,6 @@ def _batch(coupling: Coupling, name: str) -> str:
         f"{name}: {(whom or [_called(coupling, '')])[0]} lets a sample's output depend on the rest of its batch: must "
         "not; normalise with nn.GroupNorm or nn.LayerNorm"
     )
-
-
-def _drawn(coupling: Coupling, name: str) -> str:
-    return f"{name}: {_called(coupling, '')} gives something else when asked again: must not depend on chance"
 
 
 def _same(some: Tensor, others: Tensor) -> bool:

@@ -101,8 +101,7 @@ class Network(nn.Module):
             for path, one in admission.watched(coupling, f"couplings.{index}"):
                 admission.require_plain(path, one)
             modes.examine(coupling, below, f"layer {target} ({name})")
-            with modes.undisturbed(coupling):
-                shapes[source], cost = tuple(coupling.shape(below)), coupling.multiply_adds(below)
+            shapes[source], cost = modes.measured(coupling, below, f"layer {target}")
             size = sum(parameter.numel() for parameter in coupling.parameters())
             edges.append(Edge(index, source, target, coupling, feedback, cost, depth - self.depth(source), size))
         if len(set(shapes.values())) > 1:
