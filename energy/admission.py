@@ -78,8 +78,8 @@ def require_layer(target: int, potential: Any, name: Any, taken: list[str]) -> s
 
 
 def require_unshared(target: int, couplings: Iterable[Coupling], held: Iterable[tuple[int, Coupling]]) -> None:
-    """Raise ValueError where a parameter would stand in two couplings, since every settler but back-propagation makes the
-    products of one coupling and would have to add them up; or where nothing can learn it.
+    """Raise ValueError where a parameter would stand in two couplings, since every settler but back-propagation makes
+    the products of one coupling and would have to add them up; or where nothing can learn it.
     """
     owners = {id(parameter): layer for layer, coupling in held for parameter in coupling.parameters()}
     for coupling in couplings:

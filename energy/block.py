@@ -22,7 +22,6 @@ from energy.couplings import Convolution, Coupling, Dense, Filtered, Gradients, 
 from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
-
 # what is linear once it is known which of its inputs it lets through
 SWITCHES: Final = (
     nn.modules.pooling._MaxPoolNd,
@@ -165,7 +164,7 @@ class Block(Coupling):
 
 
 def _links(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules of a chain one by one, those of chains in it too; one with hooks, which its parts do not call, whole."""
+    """The modules of a chain one by one, those of chains in it too; a chain with hooks of its own as a whole."""
     if type(module) is nn.Sequential and not (module._forward_hooks or module._forward_pre_hooks):
         for child in module:
             yield from _links(child)

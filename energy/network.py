@@ -60,8 +60,8 @@ class Network(nn.Module):
         network.add(Dense(784, 500), ReLU())
         network.add(Dense(500, 10), Identity())
 
-    Printed, it is a table of its layers. Raises ValueError when a coupling does not fit the layer it reads, or two edges
-    into one layer differ in shape; TypeError for what is no coupling, potential or shape.
+    Printed, it is a table of its layers. Raises ValueError when a coupling does not fit the layer it reads or shares a
+    parameter, or two edges into one layer differ in shape; TypeError for what is no coupling, potential or shape.
     """
 
     def __init__(self, input_shape: Sequence[int]) -> None:

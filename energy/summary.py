@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from torch import nn
 
 from energy.couplings import Convolution, Shape
 from energy.pooling import AveragePool, MaxPool
-
-if TYPE_CHECKING:
-    from energy.network import Edge, Network
 
 HEAD: Final = ("layer", "reads", "coupling", "shape", "units", "gain", "parameters", "multiply-adds")
 COUPLING: Final = 2  # the column that gives way where a line would be too long
@@ -20,6 +17,8 @@ LEAST: Final = 12  # letters of a cell
 POWERS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Row = tuple[str, ...]
+Network = Any  # that of `energy.network`, which stands on this module
+Edge = Any
 
 
 def summary(network: Network) -> str:

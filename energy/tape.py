@@ -29,7 +29,7 @@ def leaf(tensor: Tensor) -> Tensor:
 
 
 def pushed(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) -> Tensor:
-    """function′(point) direction, by two reverse passes: f′ᵀ is linear in what it is applied to, and f′ its transpose."""
+    """f′(point) direction, by two reverse passes: f′ᵀ is linear in what it is applied to, and f′ is its transpose."""
     with taped():
         start = leaf(point)
         found = function(start)

@@ -24,7 +24,6 @@ from energy.settle.two_phase import TwoPhase
 from tests.settle import nets
 from tests.settle.oracles import Tensors, exact, gap
 
-
 MAX = MaxPool(2)
 
 
@@ -38,7 +37,7 @@ def beside() -> Network:
 
 
 def several() -> Network:
-    """A dead end of two layers from the input, which ends deeper than it began, one with two sources, and the output."""
+    """A dead end of two layers from the input, which ends in one with two sources, and the output above all."""
     network = Network((5,))
     first = network.add(Dense(5, 6), Tanh())
     second = network.add({0: Dense(5, 4)}, Tanh())
@@ -96,9 +95,11 @@ def test_every_settler_against_a_dense_solve(name: str, gamma: float) -> None:
         ]
         assert unreached == DEAD[name]
     settlers: list[Settler] = [Implicit(gamma=gamma, relax=nets.FIXED, nudged=nets.FIXED)]
-    for nudged in RELAXATIONS:
-        for hold in (False, True):
-            settlers.append(EquilibriumPropagation(gamma=gamma, beta=1e-4, hold=hold, relax=nets.FIXED, nudged=nudged))
+    settlers += [
+        EquilibriumPropagation(gamma=gamma, beta=1e-4, hold=hold, relax=nets.FIXED, nudged=nudged)
+        for nudged in RELAXATIONS
+        for hold in (False, True)
+    ]
     settlers += [DualPropagation(beta=1e-4), Backprop()] if gamma == 0 else []
     settlers += [TwoPhase(gamma=gamma, beta=1e-4, relax=nets.FIXED, nudged=nets.FIXED)] if gamma else []
     for settler in settlers:
