@@ -186,8 +186,8 @@ CHAINS: dict[str, tuple[nn.Module, ...]] = {
 def test_the_product_is_that_of_the_state_and_the_map_that_of_the_point(
     name: str, centred: bool, rectified: bool
 ) -> None:
-    """∂θ⟨post, A(pre)⟩ by autograd at another state than that of linearisation. What switches is piecewise affine, so its
-    map at the point m is P(m) + P′(m)(pre − m), and the rectifier lets through what it lets through at m."""
+    """∂θ⟨post, A(pre)⟩ by autograd at another state than that of linearisation. What switches is piecewise affine, so
+    its map at the point m is P(m) + P′(m)(pre − m), and the rectifier lets through what it lets through at m."""
     block = drawn(Block(Convolution(4, 5, 2), *CHAINS[name], centred=centred, rectified=rectified))
     assert isinstance(block, Block)
     at, pre = normal(3, 4, 6, 6, seed=1), normal(3, 4, 6, 6, seed=2)
@@ -196,7 +196,7 @@ def test_the_product_is_that_of_the_state_and_the_map_that_of_the_point(
     seen = block.prepare(at) + torch.autograd.functional.jvp(block.prepare, at, pre - at)[1]
     if name == "by sample":  # smooth, and so taken where the state is
         seen = block.prepare(pre)
-    parameters = list(block.parameters())
+    parameters: Any = list(block.parameters())
     u = F.conv2d(seen, *parameters)
     if rectified:
         there = F.conv2d(block.prepare(at), *parameters)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -142,11 +143,11 @@ def test_a_coupling_is_a_function_in_every_mode(name: str, copy_it: bool) -> Non
     network = copy.deepcopy(network) if copy_it else network
     x, target = nets.batch(network)
     wanted, said = autograd(network, x, target, nets.FROZEN), network(x).detach()
-    asking: list[Callable[[], object]] = [
+    asking: list[Any] = [
         network.train,
         network.couplings.train,
         network.edges[0].coupling.train,
-        lambda: network.apply(lambda module: module.train()),
+        lambda: [module.train() for module in reversed(list(network.modules()))],  # as `Module.apply` goes
         lambda: nn.Sequential(network).train(),
         lambda: [module.train() for module in network.modules() if not isinstance(module, Network)],
     ]
