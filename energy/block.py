@@ -11,12 +11,24 @@ Source: Journé et al., ICLR 2023 (arXiv:2209.11883), whose blocks normalise, co
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from energy.arguments import named
 from energy.couplings import Convolution, Coupling, Dense, Filtered, Gradients, Shape, Spread
+from energy.precision import in_precision
+from energy.tape import leaf, pushed, taped
+
+# what is linear once it is known which of its inputs it lets through
+SWITCHES: Final = (
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+    nn.ReLU,
+    nn.LeakyReLU,
+)
 
 
 class Opening(NamedTuple):
@@ -33,8 +45,10 @@ class Opening(NamedTuple):
 class Block(Coupling):
     """A(m) = C[filters(prepare(m))]; without C unless `centred`.
 
-    Normalisation inside `prepare` is a fixed affine map except while the network learns (`Network.learning`); the
-    adjoint, tangent and products are those of the fixed map."""
+    Normalisation by running statistics inside `prepare` is a fixed affine map except while the network learns
+    (`Network.learning`). What switches is fixed at the point: maxima are taken where the point has them and rectifiers
+    let through what they let through there, so that drive of a direction, adjoint and products are those of one map.
+    Raises ValueError where `prepare` holds parameters."""
 
     def __init__(
         self,
@@ -46,7 +60,14 @@ class Block(Coupling):
         super().__init__()
         if rectified and not centred:
             raise ValueError("Block(rectified=True): must be centred too")
+        if not isinstance(filters, Dense | Convolution):
+            raise TypeError(f"Block: filters is {named(filters)}: must be a Dense or a Convolution")
         self.prepare, self.filters = nn.Sequential(*prepare), filters
+        if held := [name for name, _ in self.prepare.named_parameters()]:
+            raise ValueError(
+                f"Block: prepare.{held[0]} is a parameter, which nothing would learn: take affine=False, or "
+                "energy.couplings.Module for the whole chain"
+            )
         self.centred, self.rectified = centred, rectified
         self.eval()
 
@@ -66,10 +87,28 @@ class Block(Coupling):
 
     def _seen(self, pre: Shape) -> Shape:
         with torch.no_grad():
-            return tuple(self.prepare(self._zeros(pre)).shape[1:])
+            return tuple(self.prepared(self._zeros(pre)).shape[1:])
+
+    def prepared(self, pre: Tensor) -> Tensor:
+        """What the filters see of `pre`, in its precision."""
+        return in_precision(self.prepare, pre)
+
+    def _sees(self, pre: Tensor, point: Opening) -> Tensor:
+        """What the filters see of `pre` through the map that is fixed at the point."""
+        if pre is point.pre:
+            return point.seen
+        chain = list(_links(self.prepare))
+        if not any(isinstance(module, SWITCHES) for module in chain):
+            return self.prepared(pre)
+        at = point.pre
+        for module in chain:
+            pre = pushed(module, at, pre) if isinstance(module, SWITCHES) else in_precision(module, pre)
+            with torch.no_grad():
+                at = in_precision(module, at)
+        return pre
 
     def drive(self, pre: Tensor) -> Tensor:
-        return self._said(self._competing(self.filters.drive(self.prepare(pre))))
+        return self._said(self._competing(self.filters.drive(self.prepared(pre))))
 
     def _competing(self, u: Tensor) -> Tensor:
         return centre(u).clamp_min(0) if self.rectified else u
@@ -79,13 +118,13 @@ class Block(Coupling):
 
     def linearise(self, pre: Tensor) -> tuple[Tensor, Opening]:
         with torch.no_grad():
-            seen = self.prepare(pre)
+            seen = self.prepared(pre)
             u, inner = self.filters.linearise(seen)
             drive = self._competing(u)
             return self._said(drive), Opening(pre, seen, inner, drive)
 
     def filtered(self, pre: Tensor, drive: Tensor, point: Opening | Tensor) -> Filtered:
-        point = self._opened(point)
+        point = point if isinstance(point, Opening) and pre is point.pre else self.linearise(pre)[1]
         return self.filters.filtered(point.seen, point.drive, point.inner)._replace(linear=not self.rectified)
 
     def _opened(self, point: Opening | Tensor) -> Opening:
@@ -101,9 +140,9 @@ class Block(Coupling):
         point = self._opened(point)
         heard = post.full if isinstance(post, Spread) else self._pulled(post, point)
         pulled = self.filters.adjoint(heard, point.inner)
-        with torch.enable_grad():
-            pre = point.pre.detach().requires_grad_()
-            return torch.autograd.grad(self.prepare(pre), pre, pulled.view_as(point.seen))[0]
+        with taped():
+            pre = leaf(point.pre)
+            return torch.autograd.grad(self.prepared(pre), pre, pulled.view_as(point.seen))[0]
 
     def spread(self, post: Tensor, point: Opening) -> Spread:
         return Spread(self._pulled(post, point))
@@ -111,7 +150,8 @@ class Block(Coupling):
     def hebbian(self, pre: Tensor, post: Tensor | Spread, point: Opening | Tensor | None = None) -> Gradients:
         point = self._opened(pre if point is None else point)
         heard = post.full if isinstance(post, Spread) else self._pulled(post, point)
-        return self.filters.hebbian(point.seen, heard, point.inner)
+        with torch.no_grad():
+            return self.filters.hebbian(self._sees(pre, point), heard, point.inner)
 
     def tangent(self, direction: Tensor, point: Opening | Tensor) -> Tensor:
         return super().tangent(direction, self._opened(point).pre)
@@ -121,6 +161,15 @@ class Block(Coupling):
 
     def curvature(self, direction: Tensor, post: Tensor, point: Opening | Tensor) -> Tensor | None:
         return super().curvature(direction, post, self._opened(point).pre)
+
+
+def _links(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules of a chain one by one, those of chains in it too; a chain with hooks of its own as a whole."""
+    if type(module) is nn.Sequential and not (module._forward_hooks or module._forward_pre_hooks):
+        for child in module:
+            yield from _links(child)
+    else:
+        yield module
 
 
 def centre(drive: Tensor) -> Tensor:

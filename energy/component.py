@@ -78,7 +78,7 @@ class Component(abc.ABC):
         if field in kinds:
             value = take(value, kinds[field], f"{_title(cls)}.{field}")
         elif not (field.startswith("_") or hasattr(cls, field) or callable(value)):
-            raise ConfigurationError(f"{_title(cls)}.{field}: unknown field; {_hint(field, kinds)}")
+            raise ConfigurationError(f"{_title(cls)}.{field}: unknown field; {hint(field, kinds)}")
         super().__setattr__(field, value)
 
     def __eq__(self, other: object) -> bool:

@@ -17,16 +17,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from energy.arguments import named, whole
 from energy.component import ConfigurationError
 from energy.pooling import Pool
 from energy.potentials import per_sample
+from energy.precision import in_precision
+from energy.tape import leaf, plain, pushed, taped
 
 Gradients = tuple[Tensor, ...]
 Shape = tuple[int, ...]
@@ -35,8 +38,15 @@ Shape = tuple[int, ...]
 class Coupling(nn.Module):
     """A map A between two layers, any differentiable one. Subclasses define `drive`, or `energy` together with `shape`.
 
-    Where only `energy(pre, post)` is given it must be linear in `post`; then A(pre) = −∂energy/∂post.
+    Where only `energy(pre, post)` is given it must be linear in `post`; then A(pre) = −∂energy/∂post. A coupling is in
+    evaluation mode always, but inside `Network.learning`.
     """
+
+    by_chance: bool = False  # whether its output is drawn in training mode, in which it then never is
+
+    def train(self, mode: bool = True) -> Self:
+        """Evaluation mode, whatever is asked for: what two layers cost is a function of their states."""
+        return super().train(False)
 
     def drive(self, pre: Tensor) -> Tensor:
         """A(pre): (B, *pre shape) → (B, *post shape)."""
@@ -45,9 +55,10 @@ class Coupling(nn.Module):
                 f"{type(self).__name__} must define drive(pre), or energy(pre, post) and shape(pre)"
             )
         tape = torch.is_grad_enabled()
-        with torch.enable_grad():
-            post = pre.new_zeros((len(pre), *self.shape(tuple(pre.shape[1:])))).requires_grad_()
-            return -torch.autograd.grad(self.energy(pre, post).sum(), post, create_graph=tape)[0]
+        with taped():
+            post = torch.zeros((len(pre), *self.shape(tuple(pre.shape[1:]))), dtype=pre.dtype, device=pre.device)
+            post = post.requires_grad_()
+            return -torch.autograd.grad(self.energy(plain(pre), post).sum(), post, create_graph=tape)[0]
 
     def energy(self, pre: Tensor, post: Tensor) -> Tensor:
         """−⟨post, A(pre)⟩ a sample: (B,)."""
@@ -94,23 +105,18 @@ class Coupling(nn.Module):
 
     def adjoint(self, post: Tensor, point: Any) -> Tensor:
         """A′(point)ᵀ post."""
-        with torch.enable_grad():
-            pre = point.detach().requires_grad_()
+        with taped():
+            pre = leaf(point)
             return torch.autograd.grad(self.drive(pre), pre, post)[0]
 
     def tangent(self, direction: Tensor, point: Any) -> Tensor:
         """A′(point) direction."""
-        with torch.enable_grad():  # two reverse passes: A′ᵀ is linear in what it is applied to, and A′ is its transpose
-            pre = point.detach().requires_grad_()
-            drive = self.drive(pre)
-            probe = torch.zeros_like(drive).requires_grad_()
-            (pulled,) = torch.autograd.grad(drive, pre, probe, create_graph=True)
-            return torch.autograd.grad(pulled, probe, direction)[0]
+        return pushed(self.drive, point, direction)
 
     def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
         """∂θ⟨post, A(pre)⟩ summed over the batch, in the order of `parameters()`."""
-        with torch.enable_grad():
-            return self._gradients(per_sample(post * self.drive(pre)).sum())
+        with taped():
+            return self._gradients(per_sample(plain(post) * self.drive(plain(pre))).sum())
 
     def hebbian_tangent(self, direction: Tensor, post: Tensor, point: Any) -> Gradients:
         """∂θ⟨post, A′(point) direction⟩: the second Hebbian product of a network with feedback."""
@@ -125,10 +131,10 @@ class Coupling(nn.Module):
 
     def _slope(self, direction: Tensor, post: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
         """⟨A′(point)ᵀ post, direction⟩ as a differentiable number, and the point it is differentiable in."""
-        with torch.enable_grad():
-            pre = point.detach().requires_grad_()
-            (pulled,) = torch.autograd.grad(self.drive(pre), pre, post, create_graph=True)
-            return (pulled * direction).sum(), pre
+        with taped():
+            pre = leaf(point)
+            (pulled,) = torch.autograd.grad(self.drive(pre), pre, plain(post), create_graph=True)
+            return (pulled * plain(direction)).sum(), pre
 
     def _gradients(self, total: Tensor) -> Gradients:
         parameters = tuple(self.parameters())
@@ -140,16 +146,20 @@ class Coupling(nn.Module):
 
 
 class Module(Coupling):
-    """Any `nn.Module` as a coupling: A(pre) = module(pre), everything else by autograd. Not for modules whose output
-    depends on the rest of the batch (batch norm in training) or on chance (dropout).
+    """Any `nn.Module` as a coupling: A(pre) = module(pre), everything else by autograd, with its hooks, masks and
+    parametrisations. It runs in the precision of the states and in evaluation mode: dropout drops nothing, and batch
+    norm normalises by what it remembers. Raises TypeError for what is no module.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"Module: module is {named(module)}: must be an nn.Module, such as nn.Linear(784, 100)")
         self.module = module
+        self.eval()
 
     def drive(self, pre: Tensor) -> Tensor:
-        return self.module(pre)
+        return in_precision(self.module, pre)
 
 
 class Point(NamedTuple):
@@ -241,8 +251,13 @@ class Dense(Affine):
 
     def __init__(self, fan_in: int, size: int, *, bias: bool = True) -> None:
         super().__init__()
+        fan_in, size = whole("Dense", "fan_in", fan_in), whole("Dense", "size", size)
         self.weight = nn.Parameter(torch.zeros(size, fan_in))
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+
+    def extra_repr(self) -> str:
+        size, fan_in = self.weight.shape
+        return f"{fan_in}, {size}" if self.bias is not None else f"{fan_in}, {size}, bias=False"
 
     def shape(self, pre: Shape) -> Shape:
         size, fan_in = self.weight.shape
@@ -315,9 +330,23 @@ class Convolution(Affine):
         pool: Pool | None = None,
     ) -> None:
         super().__init__()
+        given = (("fan_in", fan_in), ("channels", channels), ("kernel", kernel), ("stride", stride), ("groups", groups))
+        fan_in, channels, kernel, stride, groups = (whole("Convolution", *one) for one in given)
+        padding = whole("Convolution", "padding", padding, 0)
+        if fan_in % groups or channels % groups:
+            raise ValueError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
+        if not (pool is None or isinstance(pool, Pool)):
+            raise TypeError(f"Convolution: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …")
         self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
         self.stride, self.padding, self.groups, self.pool = stride, padding, groups, pool
+
+    def extra_repr(self) -> str:
+        channels, fan_in, kernel, _ = self.weight.shape
+        others = {"stride": (self.stride, 1), "padding": (self.padding, 0), "groups": (self.groups, 1)}
+        others |= {"bias": (self.bias is not None, True), "pool": (self.pool, None)}
+        said = [f"{name}={value}" for name, (value, default) in others.items() if value != default]
+        return ", ".join([str(fan_in * self.groups), str(channels), str(kernel), *said])
 
     def _sizes(self, pre: Shape) -> Shape:
         """The shape before pooling."""

@@ -147,7 +147,7 @@ class Direct(Feedback, name="direct"):
     """
 
     def site(self, network: Network, edge: Edge) -> Site | None:
-        if edge is not network.out_of(edge.source)[0]:
+        if edge is not network.out_of(edge.source)[0] or not _leads(network, edge.source):
             return None
         outputs = math.prod(network.output.shape)
         return Site(network.layers[edge.source - 1].name, (outputs, *network.shape(edge.source)), outputs**-0.5)
@@ -159,6 +159,15 @@ class Direct(Feedback, name="direct"):
 
     def multiply_adds(self, edge: Edge, wires: Tensor | None) -> int:
         return 0 if wires is None else wires.numel()
+
+
+def _leads(network: Network, layer: int) -> bool:
+    """Whether a path goes from a layer to the output."""
+    found = {len(network.layers)}
+    for edge in reversed(network.edges):
+        if edge.target in found:
+            found.add(edge.source)
+    return layer in found
 
 
 class Sign(Feedback, name="sign"):

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from energy.couplings import Coupling, Shape
+from energy import admission, modes
+from energy.couplings import Affine, Coupling, Shape
 from energy.potentials import Potential
 from energy.state import State
+from energy.summary import summary
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,21 @@ class Network(nn.Module):
         network.add(Dense(784, 500), ReLU())
         network.add(Dense(500, 10), Identity())
 
-    Raises ValueError when a coupling does not fit the layer it reads, or two edges into one layer differ in shape.
+    Printed, it is a table of its layers. Raises ValueError when a coupling does not fit the layer it reads or shares a
+    parameter, or two edges into one layer differ in shape; TypeError for what is no coupling, potential or shape.
     """
 
     def __init__(self, input_shape: Sequence[int]) -> None:
         super().__init__()
-        self.input_shape: Shape = tuple(input_shape)
+        self.input_shape: Shape = admission.input_shape(input_shape)
         self.layers: list[Layer] = []
         self.edges: list[Edge] = []
         self._into: list[list[Edge]] = [[]]  # by layer, the input first
         self._out_of: list[list[Edge]] = [[]]
         self._done_at: list[list[int]] = [[]]
         self._parts: dict[int, Network] = {}
+        self._watched: list[admission.Watched] = []  # the couplings, and those inside them
+        self._heard: set[tuple[int, torch.dtype, torch.dtype | None]] = set()  # what has been tried
         self.couplings = nn.ModuleList()
 
     def add(
@@ -80,28 +85,42 @@ class Network(nn.Module):
         name: str = "",
         feedback: bool = True,
     ) -> int:
-        """Add a layer above the last one (or above several: {source layer: coupling}) and return its number."""
+        """Add a layer above the last one (or above several: {source layer: coupling}) and return its number.
+
+        Cautions (`energy.cautions`) name what a coupling does in training mode alone, which it never is in."""
         target = len(self.layers) + 1
-        into = {target - 1: couplings} if isinstance(couplings, Coupling) else couplings
-        if not into or not all(0 <= source < target for source in into):
-            raise ValueError(f"layer {target} reads layers {list(into)}: each must be one of 0 … {target - 1}")
+        into = admission.sources(target, couplings)
+        name = admission.require_layer(target, potential, name, [layer.name for layer in self.layers])
+        held = [(edge.target, edge.coupling) for edge in self.edges]
+        admission.require_unshared(target, into.values(), held)
         depth = 1 + max(self.depth(source) for source in into)
-        shapes = {source: tuple(coupling.shape(self.shape(source))) for source, coupling in into.items()}
+        edges: list[Edge] = []
+        shapes: dict[int, Shape] = {}
+        for source, coupling in into.items():
+            index, below = len(self.edges) + len(edges), self.shape(source)
+            for path, one in admission.watched(coupling, f"couplings.{index}"):
+                admission.require_plain(path, one)
+            modes.examine(coupling, below, f"layer {target} ({name})")
+            shapes[source], cost = modes.measured(coupling, below, f"layer {target}")
+            size = sum(parameter.numel() for parameter in coupling.parameters())
+            edges.append(Edge(index, source, target, coupling, feedback, cost, depth - self.depth(source), size))
         if len(set(shapes.values())) > 1:
             raise ValueError(f"the couplings into layer {target} disagree on its shape: {shapes}")
-        self.layers.append(Layer(next(iter(shapes.values())), potential, name or f"layer{target}", depth))
-        self._into.append([])
+        self._join(Layer(next(iter(shapes.values())), potential, name, depth), edges)
+        return target
+
+    def _join(self, layer: Layer, edges: Sequence[Edge]) -> None:
+        self.layers.append(layer)
+        self._into.append(list(edges))
         self._out_of.append([])
         self._done_at.append([])
-        self._done_at[min(filter(None, into), default=target)].append(target)
-        for source, coupling in into.items():
-            cost, span = coupling.multiply_adds(self.shape(source)), depth - self.depth(source)
-            size = sum(parameter.numel() for parameter in coupling.parameters())
-            edge = Edge(len(self.edges), source, target, coupling, feedback, cost, span, size)
-            for edges in (self.edges, self._into[target], self._out_of[source]):
-                edges.append(edge)
-            self.couplings.append(coupling.eval())
-        return target
+        target = len(self.layers)
+        self._done_at[min((e.source for e in edges if e.source), default=target)].append(target)
+        for edge in edges:
+            self.edges.append(edge)
+            self._out_of[edge.source].append(edge)
+            self._watched += admission.watched(edge.coupling, f"couplings.{edge.index}")
+            self.couplings.append(edge.coupling.eval())
 
     def up_to(self, layer: int) -> Network:
         """The part of this network up to `layer`, which shares its couplings."""
@@ -110,24 +129,22 @@ class Network(nn.Module):
         if layer not in self._parts:
             part = Network(self.input_shape)
             for k, one in enumerate(self.layers[:layer], start=1):
-                into = {edge.source: edge.coupling for edge in self.into(k)}
-                part.add(into, one.potential, name=one.name, feedback=not self.readout(k))
+                part._join(one, self.into(k))
             self._parts[layer] = part
         return self._parts[layer]
 
     @contextmanager
     def learning(self) -> Iterator[None]:
         """Put the couplings that learn into training mode for a while: what they normalise by is then the batch, which
-        they remember. At all other times every coupling of a network is in evaluation mode.
+        they remember. At all other times every coupling of a network is in evaluation mode, and what draws by chance is
+        in it always.
         """
-        learnt = [one for one in self.couplings if any(p.requires_grad for p in one.parameters())]
-        for coupling in learnt:
-            coupling.train()
-        try:
+        couplings = (edge.coupling for edge in self.edges)
+        with modes.learning([one for one in couplings if any(p.requires_grad for p in one.parameters())]):
             yield
-        finally:
-            for coupling in learnt:
-                coupling.eval()
+
+    def __repr__(self) -> str:
+        return summary(self)
 
     def shape(self, layer: int) -> Shape:
         """The shape of a layer without the batch axis; layer 0 is the input."""
@@ -159,12 +176,34 @@ class Network(nn.Module):
         return not any(edge.feedback for edge in self.into(layer))
 
     def check(self, x: Tensor, target: Tensor | None = None) -> None:
-        """Raise ValueError unless `x` is (B, *input shape) and `target` (B, *output shape), floating point, B ≥ 1."""
-        _require_batch("x", x, self.input_shape)
+        """Raise ValueError unless `x` is (B, *input shape) and `target` (B, *output shape), floating point, B ≥ 1, and
+        the couplings are as `add` took them: without hooks, and closed forms without parametrisations.
+        """
+        if not self.layers:
+            raise ValueError("the network has no layers: add some first")
+        admission.require_batch("x", x, self.input_shape)
         if target is not None:
-            _require_batch("target", target, self.output.shape)
+            admission.require_batch("target", target, self.output.shape)
             if len(target) != len(x):
                 raise ValueError(f"target has {len(target)} samples and x {len(x)}: they must be equal")
+        if torch.is_autocast_enabled(x.device.type):
+            raise ValueError(
+                "torch.autocast is on: must be off, since x's dtype is the precision of the states; leave it, and give "
+                "x.bfloat16() over float32 weights instead"
+            )
+        admission.require_kept(self._watched, self.edges, self.couplings._modules)
+        for edge in self.edges:
+            if not isinstance(edge.coupling, Affine):
+                self._check_module(edge, x)
+
+    def _check_module(self, edge: Edge, x: Tensor) -> None:
+        """Put a coupling by autograd into evaluation mode; raise ValueError if it does not go with the dtype of `x`."""
+        name, like = f"couplings.{edge.index}", next(edge.coupling.parameters(), None)
+        modes.settle_down(edge.coupling, self.shape(edge.source), name)
+        pair = (edge.index, x.dtype, None if like is None else like.dtype)
+        if pair not in self._heard:
+            modes.require_precision(name, edge.coupling, self.shape(edge.source), x)
+            self._heard.add(pair)
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of one bottom-up pass: the equilibrium at γ = 0. Differentiable."""
@@ -220,10 +259,3 @@ def _total(tensors: Sequence[Tensor]) -> Tensor:
     for tensor in tensors[1:]:
         total = total + tensor
     return total
-
-
-def _require_batch(name: str, value: Tensor, shape: Shape) -> None:
-    if value.ndim != len(shape) + 1 or tuple(value.shape[1:]) != shape or len(value) == 0:
-        raise ValueError(f"{name} has shape {tuple(value.shape)}: must be (B, {', '.join(map(str, shape))}) with B ≥ 1")
-    if not value.is_floating_point():
-        raise ValueError(f"{name} is {value.dtype}: must be floating point")

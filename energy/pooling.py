@@ -19,7 +19,14 @@ class Pool:
     """Windows of `size` × `size`, `stride` apart (default: size)."""
 
     def __init__(self, size: int = 2, stride: int | None = None) -> None:
+        for name, value in (("size", size), ("stride", size if stride is None else stride)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{type(self).__name__}: {name}={value!r}: must be a whole number of at least 1")
         self.size, self.stride = size, stride or size
+
+    def __repr__(self) -> str:
+        stride = "" if self.stride == self.size else f", {self.stride}"
+        return f"{type(self).__name__}({self.size}{stride})"
 
     def __call__(self, full: Tensor) -> Tensor:
         return self.open(full)[0]

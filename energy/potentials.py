@@ -19,6 +19,7 @@ from torch import Tensor
 
 from energy.component import Component, require
 from energy.kernels import Kernel
+from energy.tape import leaf, taped
 
 
 def per_sample(values: Tensor) -> Tensor:
@@ -54,9 +55,9 @@ class Potential(Component):
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
         """f′(a) v, the derivative of the response at `drive` along `direction`."""
-        with torch.enable_grad():  # f′ is symmetric, being the second derivative of G*: a reverse pass does
-            leaf = drive.detach().requires_grad_()
-            return torch.autograd.grad(self.response(leaf), leaf, direction)[0]
+        with taped():  # f′ is symmetric, being the second derivative of G*: a reverse pass does
+            start = leaf(drive)
+            return torch.autograd.grad(self.response(start), start, direction)[0]
 
     def secant(self, drive: Tensor, h: Tensor, beta: float, plus: float = 0.5) -> Tensor:
         """δ = [f(a + r₊βh) − f(a − r₋βh)]/β, with r₊ = `plus`, r₋ = 1 − `plus`; f′(a)h at β = 0."""

@@ -71,7 +71,7 @@ class Dyad(Problem):
         """A dyad closed on a settled or bottom-up mean, with what `free` has heard."""
         self.points, self.below, self.above = list(free.points), list(free.below), list(free.above)
         self.fresh = free.fresh
-        return State((*mean, *(m.new_zeros(()).expand_as(m) for m in mean)))
+        return State((*mean, *map(_nothing, mean)))
 
     def delta(self, state: State, layer: int) -> Tensor:
         return state[self.depth + layer - 1]
@@ -98,8 +98,9 @@ class Dyad(Problem):
         drive, h = self.drive(layer), self.error_drive(layer)
         if layer == self.depth:
             return self._pair(layer, *self.output(drive, h))
-        if h is None:
-            return {layer - 1: self.network.layers[layer - 1].potential.response(drive)}
+        if h is None:  # nothing is said to its difference, which may have been let go of
+            mean = self.network.layers[layer - 1].potential.response(drive)
+            return self._pair(layer, mean, _nothing(mean))
         return self._pair(layer, *self.settle_pair(layer, drive, h))
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -179,7 +180,7 @@ class HeldDyad(Dyad):
         if layer == self.depth:
             drive, h = self.nudged(drive, h)
         if h is None:
-            return {}
+            return {self.depth + layer - 1: _nothing(drive)}
         delta = self.network.layers[layer - 1].potential.secant(drive, h, self.beta, self.plus)
         return {self.depth + layer - 1: delta}
 
@@ -201,3 +202,8 @@ class ClampedDyad(Dyad):
         minus = (1 - self.plus) * self.beta
         low = self.network.output.potential.response(drive if h is None else drive - minus * h)
         return self.alpha * self.target + (1 - self.alpha) * low, (self.target - low) / self.beta
+
+
+def _nothing(like: Tensor) -> Tensor:
+    """A difference of zero, without memory of its own."""
+    return like.new_zeros(()).expand_as(like)

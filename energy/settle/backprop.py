@@ -13,6 +13,7 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.settle.settler import Settled, Settler, checked, require_finite
 from energy.state import State
+from energy.tape import plain, require_tape
 
 
 @dataclass(kw_only=True)
@@ -40,7 +41,8 @@ class Backprop(Settler, name="backprop"):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        checked(network, x, target, objective)
+        require_tape(f"settler={self.label}")
+        target, x = checked(network, x, target, objective), plain(x)
         ledger = ledger or Ledger()
         with torch.enable_grad(), network.learning():
             output = network(x)

@@ -90,7 +90,7 @@ class Dyadic(Settler):
     def _settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, to: Harvest | None
     ) -> Settled:
-        checked(network, x, target, objective)
+        target = checked(network, x, target, objective)
         if self.keep_contracting and self.gamma:
             hold(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
         dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)

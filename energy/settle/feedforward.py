@@ -29,7 +29,7 @@ class Feedforward(Settler, name="feedforward"):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        checked(network, x, target, objective)
+        target = checked(network, x, target, objective)
         ledger = ledger or Ledger()
         free, state, _ = self.free(network, x, ledger)
         top = network.output

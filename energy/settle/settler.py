@@ -235,7 +235,8 @@ def require_finite(network: Network, x: Tensor, state: State) -> None:
             raise NonFiniteError(f"{layer.name}: its activity is not finite")
 
 
-def checked(network: Network, x: Tensor, target: Tensor, objective: Objective) -> None:
-    """The conditions that every settler puts on its arguments."""
+def checked(network: Network, x: Tensor, target: Tensor, objective: Objective) -> Tensor:
+    """The target in the precision of the states, once the conditions hold that every settler puts on its arguments."""
     network.check(x, target)
     objective.check(network.output.potential)
+    return target.to(x.dtype)

@@ -207,7 +207,7 @@ class Spiking(SpikingSettler, name="spiking"):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        checked(network, x, target, objective)
+        target = checked(network, x, target, objective)
         ledger = ledger or Ledger()
         if self.credit is not Credit.ADJOINT:
             return self._run(network, x, target, ledger)

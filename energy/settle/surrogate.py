@@ -20,6 +20,7 @@ from energy.spiking.errors import Train
 from energy.spiking.neurons import Reset
 from energy.spiking.surrogates import Surrogate
 from energy.state import State
+from energy.tape import plain, require_tape
 
 
 @dataclass(kw_only=True)
@@ -52,7 +53,8 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        checked(network, x, target, objective)
+        require_tape(f"settler={self.label}")
+        target, x = checked(network, x, target, objective), plain(x)
         ledger = ledger or Ledger()
         with torch.no_grad():
             sequence = self.sequence(network, laid_out(x), ledger)

@@ -61,7 +61,7 @@ class Phases(Settler):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        checked(network, x, target, objective)
+        target = checked(network, x, target, objective)
         self.check(network)
         ledger = ledger or Ledger()
         if self.keep_contracting:

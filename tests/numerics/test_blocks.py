@@ -15,7 +15,11 @@ from energy.component import ConfigurationError
 from energy.couplings import Affine, Convolution, Coupling, Dense, Module, Skip
 from energy.network import Network
 from energy.pooling import MaxPool
-from energy.potentials import RePU
+from energy.potentials import Identity, RePU, Tanh
+from energy.relax.dyad import Form
+from energy.settle.dyadic import EquilibriumPropagation
+from tests.settle import nets
+from tests.settle.oracles import gap, learn
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -156,3 +160,78 @@ def test_autograd_and_the_tangent_agree_below_and_at_zero(power: float) -> None:
     tangent = RePU(power=power).tangent(drive, torch.ones_like(drive))
     torch.testing.assert_close(tangent[:, 3:], slope[:, 3:], rtol=1e-12, atol=0)
     assert not tangent[:, :3].any()
+
+
+def seasoned(channels: int) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(channels, affine=False).double()
+    assert norm.running_mean is not None and norm.running_var is not None
+    norm.running_mean.copy_(normal(channels, seed=8))
+    norm.running_var.copy_(normal(channels, seed=9).square() + 0.5)
+    return norm.eval()
+
+
+CHAINS: dict[str, tuple[nn.Module, ...]] = {
+    "nothing": (),
+    "norm": (seasoned(4),),
+    "padding": (nn.ReflectionPad2d(1),),
+    "average": (nn.AvgPool2d(2), seasoned(4)),
+    "by sample": (nn.GroupNorm(2, 4, affine=False),),
+    "maximum": (nn.MaxPool2d(2), seasoned(4), nn.ReflectionPad2d(1)),
+    "nested": (nn.Sequential(seasoned(4), nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.ReLU())),),
+}
+
+
+@pytest.mark.parametrize(("centred", "rectified"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_product_is_that_of_the_state_and_the_map_that_of_the_point(
+    name: str, centred: bool, rectified: bool
+) -> None:
+    """∂θ⟨post, A(pre)⟩ by autograd at another state than that of linearisation. What switches is piecewise affine, so
+    its map at the point m is P(m) + P′(m)(pre − m), and the rectifier lets through what it lets through at m."""
+    block = drawn(Block(Convolution(4, 5, 2), *CHAINS[name], centred=centred, rectified=rectified))
+    assert isinstance(block, Block)
+    at, pre = normal(3, 4, 6, 6, seed=1), normal(3, 4, 6, 6, seed=2)
+    drive, point = block.linearise(at)
+    post = normal(*drive.shape, seed=3)
+    seen = block.prepare(at) + torch.autograd.functional.jvp(block.prepare, at, pre - at)[1]
+    if name == "by sample":  # smooth, and so taken where the state is
+        seen = block.prepare(pre)
+    parameters: Any = list(block.parameters())
+    u = F.conv2d(seen, *parameters)
+    if rectified:
+        there = F.conv2d(block.prepare(at), *parameters)
+        u = (u - u.mean(1, keepdim=True)) * (there > there.mean(1, keepdim=True))
+    said = u - u.mean(1, keepdim=True) if centred else u
+    wanted = torch.autograd.grad((post * said).sum(), parameters)
+    for mine, theirs in zip(block.hebbian(pre, post, point), wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+    spread = block.spread(post, point)
+    for mine, theirs in zip(block.hebbian(pre, spread, point), wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+
+
+def plain_or_wrapped(wrapped: bool) -> Network:
+    network = Network((2, 6, 6))
+    for coupling in (
+        Convolution(2, 3, padding=1),
+        Convolution(3, 4, padding=1, pool=MaxPool(2)),
+        Convolution(4, 4, padding=1),
+        Dense(36, 3),
+    ):
+        network.add(Block(coupling) if wrapped else coupling, Identity() if isinstance(coupling, Dense) else Tanh())
+    return nets.draw(network, 0.7, 1)
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_an_empty_block_learns_as_what_it_wraps(beta: float, alpha: float, form: Form, gamma: float) -> None:
+    bare, wrapped = plain_or_wrapped(False), plain_or_wrapped(True)
+    x, target = nets.batch(bare)
+    for sweeps in (1, 4):
+        settler = EquilibriumPropagation(
+            gamma=gamma, beta=beta, alpha=alpha, form=form, hold=False, relax=nets.once(3), nudged=nets.once(sweeps)
+        )
+        found, wanted = (learn(settler, network, x, target, nets.FROZEN) for network in (wrapped, bare))
+        assert gap(found, wanted) < 1e-13

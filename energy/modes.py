@@ -1,0 +1,203 @@
+"""Couplings outside of training mode: what one does there, and what of it a network cannot honour.
+
+What two layers cost is a function of their states, so a coupling never draws by chance, and normalises by what it
+remembers; `Network.learning` alone lets it remember a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from energy.block import Block
+from energy.cautions import caution
+from energy.couplings import Affine, Coupling, Module, Shape
+
+CHANCE: Final = (nn.modules.dropout._DropoutNd, nn.RReLU)
+TO_ADD: Final = 4  # from here to who called `Network.add`
+CLOSE: Final = 1e-3  # of the greatest number: below it two outputs are the same in other kernels
+
+
+@contextmanager
+def undisturbed(coupling: Coupling) -> Iterator[None]:
+    """Evaluation mode for a while, after which modes, buffers and random numbers are what they were."""
+    modes = [(module, module.training) for module in coupling.modules()]
+    held = [(buffer, buffer.clone()) for buffer in coupling.buffers() if not nn.parameter.is_lazy(buffer)]
+    like = next(coupling.parameters(), None)
+    devices = [like.device] if like is not None and like.device.type == "cuda" else []
+    coupling.eval()
+    with torch.no_grad(), torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            for buffer, value in held:
+                buffer.copy_(value)
+
+
+@contextmanager
+def learning(couplings: list[Coupling]) -> Iterator[None]:
+    """Training mode for a while, but for what draws by chance."""
+    for coupling in couplings:
+        _train(coupling)
+    try:
+        yield
+    finally:
+        for coupling in couplings:
+            coupling.eval()
+
+
+def _train(coupling: Coupling) -> None:
+    if not coupling.by_chance:
+        nn.Module.train(coupling)
+        for module in coupling.modules():
+            if isinstance(module, CHANCE):
+                module.eval()
+
+
+def measured(coupling: Coupling, below: Shape, name: str) -> tuple[Shape, int]:
+    """The shape that a coupling gives to a layer above one of shape `below`, and its multiply-adds.
+
+    Raises ValueError where a module cannot read such a layer."""
+    with undisturbed(coupling):
+        try:
+            return tuple(coupling.shape(below)), coupling.multiply_adds(below)
+        except (RuntimeError, IndexError) as error:  # NotImplementedError says what a coupling must define
+            if isinstance(error, NotImplementedError):
+                raise
+            reason = str(error).strip().partition("\n")[0][:120]
+            raise ValueError(
+                f"{name}: {type(coupling).__name__} cannot read a layer of shape {below}: {reason}"
+            ) from error
+
+
+def examine(coupling: Coupling, shape: Shape, name: str) -> None:
+    """Say once what a coupling on a layer of `shape` does in training mode only, and note whether it draws there.
+
+    Raises ValueError where its output depends on chance, or a sample's on the rest of the batch, in evaluation mode
+    too."""
+    like = next(coupling.parameters(), torch.zeros(()))
+    if isinstance(coupling, Affine) or like.device.type == "meta":
+        return
+    says = coupling.prepared if isinstance(coupling, Block) else coupling.drive  # filters have no modes
+    sample = _sample(shape).to(like.device, like.dtype)
+    try:
+        with undisturbed(coupling):
+            alone = says(sample[:1])  # what is lazy is now there
+        with undisturbed(coupling):
+            found, again = says(sample), says(sample)
+    except Exception as error:  # whatever somebody's module raises at numbers that it may not be made for
+        if any(_by_batch(module) for module in coupling.modules()):
+            raise ValueError(_batch(coupling, name)) from error
+        return
+    if not _same(found, again):
+        raise ValueError(f"{name}: {_called(coupling, '')} differs when asked again: must not depend on chance")
+    if not _same(alone, found[:1]):
+        raise ValueError(_batch(coupling, name))
+    with undisturbed(coupling):
+        moved = _in_training(coupling, says, sample, found)
+    drops = [path for path, one in coupling.named_modules() if isinstance(one, CHANCE) and not _never(one)]
+    _caution(coupling, name, drops, moved)
+
+
+def _sample(shape: Shape) -> Tensor:
+    """A few samples of numbers in (0, 1), together enough of them for chance to show."""
+    units = torch.Size(shape).numel()
+    count = min(16, max(2, 64 // units))
+    return torch.arange(1, count * units + 1, dtype=torch.float64).sin().abs().mul(0.999).view(count, *shape)
+
+
+def _in_training(coupling: Coupling, says: Callable[[Tensor], Tensor], sample: Tensor, found: Tensor) -> list[str]:
+    """The modules that remember something, or do otherwise, in training mode. Notes whether the coupling draws."""
+    coupling.by_chance = False
+    _train(coupling)
+    held = {path: buffer.clone() for path, buffer in coupling.named_buffers()}
+    try:
+        first = says(sample)
+        moved = [path for path, buffer in coupling.named_buffers() if not torch.equal(buffer, held[path])]
+        if _same(first, found):
+            return list(dict.fromkeys(path.rpartition(".")[0] for path in moved))
+        for path, buffer in coupling.named_buffers():
+            buffer.copy_(held[path])
+        coupling.by_chance = not torch.equal(first, says(sample))
+    except Exception:  # as above, in a mode that it then never is in
+        coupling.by_chance, moved = True, []
+    return list(dict.fromkeys(path.rpartition(".")[0] for path in moved)) or [""]
+
+
+def _caution(coupling: Coupling, name: str, drops: list[str], moved: list[str]) -> None:
+    if drops or coupling.by_chance:
+        whom = ", ".join(_called(coupling, path) for path in drops) or f"what is random in {_called(coupling, '')}"
+        caution(
+            f"{name}: {whom} never acts, since couplings stay in evaluation mode: take it out, and regularise by "
+            "weight_decay or by noise in the data",
+            stacklevel=TO_ADD,
+        )
+    fresh = [path for path in moved if not _seasoned(coupling.get_submodule(path))]
+    if fresh and not coupling.by_chance and not isinstance(coupling, Block):
+        whom = ", ".join(_called(coupling, path) for path in fresh)
+        caution(
+            f"{name}: {whom} updates its statistics under settler=backprop alone, and stays as it is under all others: "
+            "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.block.Block and a local rule",
+            stacklevel=TO_ADD,
+        )
+
+
+def _called(coupling: Coupling, path: str) -> str:
+    path = path or ("module" if isinstance(coupling, Module) else "")
+    kind = type(coupling.get_submodule(path)).__name__
+    return f"{path} ({kind})" if path else kind
+
+
+def _never(module: nn.Module) -> bool:
+    """Whether it drops nothing in training mode either."""
+    return getattr(module, "p", None) == 0
+
+
+def _seasoned(module: nn.Module) -> bool:
+    """Whether its statistics come from batches that it has seen, as those of a trained model."""
+    seen = getattr(module, "num_batches_tracked", None)
+    return isinstance(seen, Tensor) and bool(seen > 0)
+
+
+def _by_batch(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+
+
+def _batch(coupling: Coupling, name: str) -> str:
+    whom = [_called(coupling, path) for path, one in coupling.named_modules() if _by_batch(one)]
+    return (
+        f"{name}: {(whom or [_called(coupling, '')])[0]} lets a sample's output depend on the rest of its batch: must "
+        "not; normalise with nn.GroupNorm or nn.LayerNorm"
+    )
+
+
+def _same(some: Tensor, others: Tensor) -> bool:
+    scale = float(others.abs().max()) if others.numel() else 0.0
+    return some.shape == others.shape and torch.allclose(some, others, rtol=CLOSE, atol=CLOSE * scale, equal_nan=True)
+
+
+def settle_down(coupling: Coupling, shape: Shape, name: str) -> None:
+    """Evaluation mode where a part of a coupling was put into training mode by itself, or came later."""
+    if not coupling.training and any(module.training for module in coupling.modules()):
+        coupling.eval()
+        examine(coupling, shape, name)
+
+
+def require_precision(name: str, coupling: Coupling, shape: Shape, x: Tensor) -> None:
+    """Raise ValueError where a coupling on a layer of `shape` cannot hear states in the dtype of `x`."""
+    with undisturbed(coupling):
+        try:
+            said = coupling.drive(torch.zeros((2, *shape), dtype=x.dtype, device=x.device)).dtype
+            reason = f"answers in {said}"
+        except Exception as error:  # of whatever kind: it is somebody's module
+            said, reason = None, str(error).strip().partition("\n")[0][:120]
+    if said is not x.dtype:
+        raise ValueError(
+            f"x is {x.dtype}: {name}, a {type(coupling).__name__}, cannot hear it ({reason}): cast its weights to the "
+            "states, weight.to(pre.dtype), or give x in the dtype of the weights"
+        )
