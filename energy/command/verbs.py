@@ -32,12 +32,15 @@ def train(line: Line) -> int:
     runs = plan(Run, "run", line)
     if line.dry:
         return _print_descriptions(runs)
-    from energy.train.fit import fit
+    if line.sweep:
+        from energy.command.sweep import sweep
 
-    for run in runs:
-        result = fit(run)
-        if result.get("test_accuracy") is not None:
-            print(f"test accuracy {result['test_accuracy']:.2f} %    {run.folder}")
+        return sweep(runs)
+    from energy.train.fit import fit
+    from energy.train.progress import tested
+
+    (run,) = runs
+    print(f"{tested(fit(run))}    {run.folder}")
     return 0
 
 
