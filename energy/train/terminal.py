@@ -119,12 +119,13 @@ def _drawn(title: str, total: int, done: int) -> Any:
         return None
 
     class Drawn(tqdm):
-        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        def display(self, msg: str | None = None, pos: int | None = None) -> bool:
             self.ncols = width(sys.stderr) or USUAL
             text = str(self) if msg is None else msg
             with contextlib.suppress(OSError):
                 self.fp.write(f"\r{text.ljust(self.ncols)}")
                 self.fp.flush()
+            return True
 
         def clear(self, nolock: bool = False) -> None:
             self.display("")
