@@ -13,7 +13,7 @@ from energy.data.augment import Augment
 from energy.data.check import Examples, Raw, check
 from energy.data.error import DataError
 from energy.data.images import Images
-from energy.data.unit import unit
+from energy.data.unit import BYTES, look
 from energy.stream import stream
 
 
@@ -89,14 +89,15 @@ class DataSet(Component):
         train, test = self.read()
         for split, examples in (("train", train), ("test", test)):
             check(examples, f"{self.label} {split}", self.image, self.classes)
-        mean, std = (torch.tensor(value, dtype=torch.float64)[:, None, None] for value in (self.mean, self.std))
-        scale, shift = 1 / (unit(self.levels, train.pixels, mean, std, self.label) * std), mean / std
+        if train.pixels.is_floating_point() != test.pixels.is_floating_point():
+            raise DataError(f"{self.label}: pixels of train are {train.pixels.dtype}, of test {test.pixels.dtype}")
+        look(train.pixels, self.levels, *self._normal(), self.label)
         chosen, aside = self._divide(len(train.labels), seed)
         augment = Augment(self.crop, self.flip, self.cutout)
         return Splits(
-            self._images(_pick(train, chosen), augment, scale, shift, device, dtype),
-            self._images(_pick(train, aside), Augment(), scale, shift, device, dtype),
-            self._images(test, Augment(), scale, shift, device, dtype),
+            self._images(_pick(train, chosen), augment, device, dtype),
+            self._images(_pick(train, aside), Augment(), device, dtype),
+            self._images(test, Augment(), device, dtype),
         )
 
     def _divide(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -111,18 +112,16 @@ class DataSet(Component):
         order = torch.randperm(count, generator=stream(seed, "split"))
         return order[:used].sort().values, order[count - aside :].sort().values
 
-    def _images(
-        self,
-        examples: Examples,
-        augment: Augment,
-        scale: Tensor,
-        shift: Tensor,
-        device: str | torch.device,
-        dtype: torch.dtype,
-    ) -> Images:
+    def _normal(self) -> tuple[Tensor, Tensor]:
+        """``mean`` and ``std``, (C, 1, 1) or (1, 1, 1)."""
+        mean, std = (torch.tensor(value, dtype=torch.float64)[:, None, None] for value in (self.mean, self.std))
+        return mean, std
+
+    def _images(self, examples: Examples, augment: Augment, device: str | torch.device, dtype: torch.dtype) -> Images:
         pixels = extend(examples.pixels, (self.pad,) * 4) if self.pad else examples.pixels
+        mean, std = self._normal()
         work = torch.promote_types(dtype, torch.float32)
-        scale, shift = scale.to(device, work), shift.to(device, work)
+        scale, shift = (value.to(device, work) for value in (1 / ((self.levels or BYTES) * std), mean / std))
         return Images(pixels.to(device), examples.labels.to(device), scale, shift, self.classes, augment, dtype)
 
 

@@ -11,10 +11,9 @@ FAR = 20.0  # a mean of normalised pixels beyond which they are in another unit 
 STILL = 0.01  # a standard deviation of normalised pixels below which they are
 
 
-def unit(declared: float | None, pixels: Tensor, mean: Tensor, std: Tensor, name: str) -> float:
-    """The pixel value that stands for 1, of training images (N, C, H, W). Cautions where bytes stay far below the 255
-    that nobody declared, and where x = (pixel/levels - mean)/std, with ``mean`` and ``std`` (C or 1, 1, 1), shows that
-    the three are not in one unit.
+def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name: str) -> None:
+    """Caution where the bytes of training images (N, C, H, W) stay far below the 255 that nobody declared, and where
+    x = (pixel/levels - mean)/std, with ``mean`` and ``std`` (C or 1, 1, 1), shows that the three are not in one unit.
 
     Raises:
         DataError: when pixels are floating and the class declares none, or when it is not above 0.
@@ -35,13 +34,11 @@ def unit(declared: float | None, pixels: Tensor, mean: Tensor, std: Tensor, name
             f"in the class, or `levels = {BYTES}` if that is meant",
             stacklevel=4,
         )
-        return BYTES
-    levels = declared or BYTES
-    _look(some, levels, mean, std, name)
-    return levels
+        return
+    _compare(some, declared or BYTES, mean, std, name)
 
 
-def _look(pixels: Tensor, levels: float, mean: Tensor, std: Tensor, name: str) -> None:
+def _compare(pixels: Tensor, levels: float, mean: Tensor, std: Tensor, name: str) -> None:
     """Caution where normalised pixels are far from 0 or hardly vary."""
     x = (pixels.double() / levels - mean) / std
     means, deviations = x.mean((0, 2, 3)), x.std((0, 2, 3), correction=0)

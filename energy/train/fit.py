@@ -182,7 +182,7 @@ def finish_epoch(session: Session) -> None:
     line = {
         "epoch": session.epoch,
         "step": session.step,
-        "learning_rate": max(session.rates(session.batch - 1)),
+        "learning_rate": session.last_rate,
         "train_objective": objective,
         "train_accuracy": accuracy,
         "validation_objective": None if validated is None else validated["objective"],

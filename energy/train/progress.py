@@ -101,9 +101,7 @@ def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | 
         cells["sweeps"] = f"{sum(found['sweeps_mean'] for found in line['settle'].values()):.1f}"
     if line["cosine_worst"] is not None:
         cells["worst cosine"] = f"{line['cosine_worst']:.4f}"
-    if line["train_accuracy"] is not None:
-        cells["rate"] = f"{line['learning_rate']:.3g}"
-    return cells | {"left": duration(left)}
+    return cells | {"rate": f"{line['learning_rate']:.3g}", "left": duration(left)}
 
 
 def report_epoch(

@@ -110,13 +110,17 @@ class Session:
         self.scored = self.scores(learnt)
 
     def set_rate(self) -> None:
-        """Give every parameter group its learning rate for this step."""
-        for group, rate in zip(self.optimizer.param_groups, self.rates(self.batch), strict=True):
+        """Give every parameter group its learning rate for this step. Each stage has the whole schedule."""
+        progress = self.epoch % self.run.train.epochs + self.batch / self.steps_per_epoch
+        for group, rate in zip(self.optimizer.param_groups, self._rates(progress), strict=True):
             group["lr"] = rate
 
-    def rates(self, batch: int) -> list[float]:
-        """The learning rates of the parameter groups at a step of this epoch. Each stage has the whole schedule."""
-        progress = self.epoch % self.run.train.epochs + batch / self.steps_per_epoch
+    @property
+    def last_rate(self) -> float:
+        """The greatest learning rate of the step before, by its place: who continues here has set none."""
+        return max(self._rates(self.epoch % self.run.train.epochs + (self.batch - 1) / self.steps_per_epoch))
+
+    def _rates(self, progress: float) -> list[float]:
         peaks = [group["peak"] for group in self.optimizer.param_groups]
         return [self.run.schedule.rate(peak, progress, self.run.train.epochs) for peak in peaks]
 

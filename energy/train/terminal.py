@@ -119,7 +119,7 @@ def _drawn(title: str, total: int, done: int) -> Any:
         return None
 
     class Drawn(tqdm):
-        def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        def display(self, msg: str | None = None, pos: int | None = None) -> Any:
             self.ncols = width(sys.stderr) or USUAL
             text = str(self) if msg is None else msg
             with contextlib.suppress(OSError):

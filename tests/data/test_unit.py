@@ -95,6 +95,18 @@ def test_negative_and_black_images_are_nothing_odd(pixels: Tensor, levels: float
     assert torch.allclose(batch(mine(pixels, levels)), pixels / (levels or 255))
 
 
+def test_bytes_beside_floats_are_refused() -> None:
+    class Mixed(DataSet, name="mixed"):
+        image = (1, 4, 4)
+        classes = 3
+
+        def read(self) -> Raw:
+            return Raw(Examples(BYTES, LABELS), Examples(BYTES / 255, LABELS))
+
+    with pytest.raises(DataError, match=r"^mixed: pixels of train are torch\.uint8, of test torch\.float32"):
+        Mixed().load("cpu", seed=0)
+
+
 @pytest.mark.parametrize("levels", [0, -1, float("nan")])
 def test_levels_are_above_zero(levels: float) -> None:
     with pytest.raises(DataError, match="must be above 0"):
