@@ -14,6 +14,7 @@ from energy.command.complaint import complaint
 from energy.command.line import read
 from energy.command.verbs import VERBS
 from energy.component import ConfigurationError, nearest
+from energy.train.terminal import one_line_warnings, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``energy``; those of the process unless given.
     """
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with one_line_warnings("energy"):
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except ConfigurationError as error:
         return _complain(error, 2)
     except KeyboardInterrupt:
@@ -78,7 +80,7 @@ def _help() -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    print(f"energy: {' '.join(str(error).split())}", file=sys.stderr)
+    say(True, f"energy: {' '.join(str(error).split())}")
     return status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from energy.component import describe
 from energy.train.fit import fit
 from energy.train.folder import held
 from energy.train.interrupt import Stopped
-from energy.train.progress import tested
+from energy.train.progress import answer
 from energy.train.run import Run
 from energy.train.terminal import say, width
 
@@ -69,7 +70,7 @@ def _train(member: Member) -> None:
         before = held(run, run.folder)
         member.result = fit(run)
         member.state = "done" if before is None else "kept"
-        print(f"{tested(member.result)}    {run.folder}", flush=True)
+        print(answer(run, member.result), flush=True)
     except Stopped as stopped:
         member.state = "stopped" if stopped.code else "out of time"
         if stopped.code:
@@ -114,7 +115,9 @@ def _at(plain: Any, path: Sequence[str]) -> str:
         plain = plain.get(name) if isinstance(plain, dict) else None
     if isinstance(plain, dict):
         plain = plain.get("name")
-    return "–" if plain is None else f"{plain:g}" if isinstance(plain, float) else str(plain).replace(" ", "")
+    if isinstance(plain, float):
+        return re.sub(r"e\+?(-?)0*", r"e\1", f"{plain:g}")  # 1e20 as one writes it
+    return "–" if plain is None else str(plain).replace(" ", "")
 
 
 def table(members: Sequence[Member], columns: int | None) -> list[str]:

@@ -37,10 +37,10 @@ def train(line: Line) -> int:
 
         return sweep(runs)
     from energy.train.fit import fit
-    from energy.train.progress import tested
+    from energy.train.progress import answer
 
     (run,) = runs
-    print(f"{tested(fit(run))}    {run.folder}")
+    print(answer(run, fit(run)))
     return 0
 
 

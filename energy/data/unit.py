@@ -26,7 +26,7 @@ def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name
         guess = 1 if high <= 1 else BYTES
         raise DataError(
             f"{name}: pixels are {pixels.dtype}, from {low:g} to {high:g}, and their unit is not declared; "
-            f"say `levels = {guess}` in the class if {guess} stands for 1"
+            f"say `levels = {guess}` in the class, or what pixel value stands for 1"
         )
     if declared is None and 0 < high < BYTES / 4:
         caution(
@@ -41,6 +41,8 @@ def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name
 def _compare(pixels: Tensor, levels: float, mean: Tensor, std: Tensor, name: str) -> None:
     """Caution where normalised pixels are far from 0 or hardly vary."""
     x = (pixels.double() / levels - mean) / std
+    if not x.float().isfinite().all():  # beyond what a network can be given: the first step says so
+        return
     means, deviations = x.mean((0, 2, 3)), x.std((0, 2, 3), correction=0)
     odd = (means.abs() > FAR) | ((deviations > 0) & (deviations < STILL))
     for channel in odd.nonzero().flatten().tolist()[:1]:

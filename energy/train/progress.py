@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from energy.train.record import RESULT
 from energy.train.run import Run
-from energy.train.terminal import say, width
+from energy.train.terminal import laid_out, say, width
 
 COLUMNS: Final = (
     "epoch",
@@ -139,6 +139,11 @@ def tested(result: Mapping[str, Any]) -> str:
 def closing(run: Run, result: Mapping[str, Any]) -> str:
     """The last line of a run."""
     return f"{run.title}: {tested(result)}, {run.folder / RESULT}"
+
+
+def answer(run: Run, result: Mapping[str, Any]) -> str:
+    """What a run says on standard output: the test accuracy and its folder."""
+    return laid_out(f"{tested(result)}    {run.folder}", width(sys.stdout))
 
 
 def duration(seconds: float) -> str:

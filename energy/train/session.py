@@ -176,7 +176,8 @@ class Session:
             if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
                 found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN))
             self.breaks.append({"step": self.step, **provenance(self.device)})
-            say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {self.epoch + 1}")
+            epoch = min(self.epoch + 1, self.epochs)
+            say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {epoch}")
         if (self.folder / RECORD).exists():
             cut(self.folder / RECORD, self.epoch)
         return bool(found)

@@ -11,6 +11,8 @@ import pytest
 
 from energy.train.interrupt import Interrupt, Stopped
 
+pytestmark = pytest.mark.usefixtures("usual_signals")
+
 
 @pytest.mark.parametrize(
     ("number", "code"),

@@ -22,6 +22,7 @@ from energy.train.record import CHECKPOINTS
 from energy.train.run import Run
 
 Maker = Callable[..., Run]
+pytestmark = pytest.mark.usefixtures("usual_signals")
 
 SLOWLY = """
 import json, sys, time, torch

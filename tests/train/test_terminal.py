@@ -49,7 +49,7 @@ warnings.simplefilter("default")
 page.train_step = step
 page.fit(build(Run, json.loads(sys.argv[1]), path=""))
 """
-NUMBER = r"-?\d+\.\d+"
+pytestmark = pytest.mark.usefixtures("usual_signals")
 
 
 def words(run: Run) -> list[str]:
@@ -67,7 +67,7 @@ def test_no_line_is_torn_or_wrapped(make_run: Maker, columns: int, missing: int)
     )
     screen, status, written = shown(words(run), columns)
     assert status == 0 and not screen.wrapped and not screen.torn
-    assert written.count("step/s") > 1, "there is a bar"
+    assert written.count("%") > 10, "there is a bar"
     text = "\n".join(screen.text)
     assert "|" not in text and "step/s" not in text, "the bar is gone at the end"
     said = " ".join(text.split())
