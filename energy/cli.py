@@ -1,23 +1,23 @@
 """``energy VERB ...``: the way in from a terminal.
 
 Exit status: 0 done, 1 failed, 2 a mistake in the command or the configuration, found before anything was touched; 130
-interrupted from the keyboard. A mistake of the user is one line on standard error, an error of ours a traceback.
+interrupted from the keyboard, 128 + n after another signal n at which a training saved its state and left. A mistake of
+the user is one line on standard error, an error of ours a traceback.
 """
 
 import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from energy import __version__
 from energy.command.catalogue import load
+from energy.command.complaint import complaint
 from energy.command.line import Line, admit, read
 from energy.command.verbs import VERBS
 from energy.component import ConfigurationError
 from energy.hints import meant
-
-OURS: Final = ("energy", "models", "energy_models")
+from energy.train.terminal import one_line_warnings, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _print_anything()
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with one_line_warnings("energy"):
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except ConfigurationError as error:
         return _complain(error, 2)
     except KeyboardInterrupt:
@@ -36,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        if not _said_by_us(error):
+    except (OSError, ValueError, RuntimeError, ImportError, MemoryError) as error:
+        text = complaint(error)
+        if not text:
             raise
-        return _complain(error, 1)
+        return _complain(text, 1)
 
 
 def usage() -> str:
@@ -98,19 +100,8 @@ def _print_anything() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _said_by_us(error: BaseException) -> bool:
-    """Whether the error is a message of this project, or of the file system, rather than a defect."""
-    if isinstance(error, OSError):
-        return True
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    return place.partition(".")[0] in OURS
-
-
 def _complain(error: object, status: int) -> int:
-    print(f"energy: {' '.join(str(error).split())}", file=sys.stderr)
+    say(True, f"energy: {' '.join(str(error).split())}")
     return status
 
 

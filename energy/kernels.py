@@ -21,15 +21,19 @@ from torch import Tensor
 
 SMALL: Final = 1 << 18  # elements below which a call of a compiled kernel costs more than the passes it saves
 _smallest: ContextVar[int | None] = ContextVar("smallest", default=None)
+_compiling: ContextVar[Callable[[], None] | None] = ContextVar("compiling", default=None)
 
 
 @contextmanager
-def fused(on: bool = True, *, smallest: int = SMALL) -> Iterator[None]:
-    """Use compiled kernels on tensors of `smallest` or more elements while the context lasts; plain if not `on`."""
-    token = _smallest.set(smallest if on else None)
+def fused(on: bool = True, *, smallest: int = SMALL, compiling: Callable[[], None] | None = None) -> Iterator[None]:
+    """Use compiled kernels on tensors of `smallest` or more elements while the context lasts; plain if not `on`.
+
+    `compiling` is called before each kernel that has to be compiled, which takes seconds."""
+    token, told = _smallest.set(smallest if on else None), _compiling.set(compiling)
     try:
         yield
     finally:
+        _compiling.reset(told)
         _smallest.reset(token)
 
 
@@ -61,6 +65,8 @@ class Kernel:
         try:
             with torch.no_grad():
                 if key not in self._compiled:
+                    if (compiling := _compiling.get()) is not None:
+                        compiling()
                     self._compiled[key] = self._compile(given, constants)
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")  # those of torch about itself

@@ -4,6 +4,7 @@ Hydra composes the defaults list, the presets and the overrides into plain value
 is a loop here, after every one of its runs has been built, and nothing is written outside the run folders.
 """
 
+import hashlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from energy.train.known import beside
 C = TypeVar("C", bound=Component)
 
 EXPERIMENT: Final = "experiment"
+LONGEST: Final = 255  # bytes in the name of a folder
 
 
 def plan(base: type[C], config: str, line: Line) -> list[C]:
@@ -116,7 +118,15 @@ def _spread(jobs: Sequence[Job], plain: Sequence[dict[str, Any]]) -> None:
     outs = [str(values.get("out") or "") for values in plain]
     for job, values, out in zip(jobs, plain, outs, strict=True):
         if out and outs.count(out) > 1:
-            values["out"] = f"{out}/{','.join(job.varied).replace('/', '-')}"
+            values["out"] = f"{out}/{_name(','.join(job.varied).replace('/', '-'))}"
+
+
+def _name(text: str) -> str:
+    """A folder's name, which a file system takes up to 255 bytes of; a longer one ends in its hash."""
+    if len(text.encode()) <= LONGEST:
+        return text
+    ending = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+    return f"{text.encode()[: LONGEST - 11].decode(errors='ignore')}-{ending}"
 
 
 def _one_line(error: Exception) -> str:

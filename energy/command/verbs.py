@@ -50,12 +50,15 @@ def train(line: Line) -> int:
         return _print_descriptions(runs)
     for run in runs:
         run.place()
-    from energy.train.fit import fit
+    if line.sweep:
+        from energy.command.sweep import sweep
 
-    for run in runs:
-        result = fit(run)
-        if result.get("test_accuracy") is not None:
-            print(f"test accuracy {result['test_accuracy']:.2f} %    {run.folder}")
+        return sweep(runs)
+    from energy.train.fit import fit
+    from energy.train.progress import answer
+
+    (run,) = runs
+    print(answer(run, fit(run)))
     return 0
 
 

@@ -13,6 +13,7 @@ from energy.data.augment import Augment
 from energy.data.check import Examples, Raw, check, whole
 from energy.data.error import DataError
 from energy.data.images import Images
+from energy.data.unit import BYTES, look
 from energy.stream import stream
 
 
@@ -28,7 +29,8 @@ class DataSet(Component):
     """Labelled images. A set of one's own sets ``image`` and ``classes`` and defines ``read``.
 
     Class attributes: ``image`` is (C, H, W), ``classes`` their number, ``names`` the classes in the order of their
-    labels, as many as are worth naming, and ``levels`` the pixel value that stands for 1.
+    labels, as many as are worth naming, and ``levels`` the pixel value that stands for 1: 255 where it is not
+    declared and pixels are uint8; floating ones need it.
 
     Attributes:
         mean: of each channel, or one for all; x = (pixel / levels - mean) / std.
@@ -44,7 +46,7 @@ class DataSet(Component):
     group = "data"
     image: ClassVar[tuple[int, int, int]]
     classes: ClassVar[int]
-    levels: ClassVar[int] = 255
+    levels: ClassVar[float | None] = None
     names: ClassVar[tuple[str, ...]] = ()
 
     mean: list[float] = dataclasses.field(default_factory=lambda: [0.0])
@@ -123,9 +125,13 @@ class DataSet(Component):
         """The set on ``device``, its training part divided by ``seed``, giving out batches in ``dtype``.
 
         Raises:
-            DataError: when the set is missing, damaged, not what was published, or smaller than ``limit`` asks for.
+            DataError: when the set is missing, damaged, not what was published, floating without a unit, or smaller
+                than ``limit`` asks for.
         """
         train, test = self.examples()
+        if train.pixels.is_floating_point() != test.pixels.is_floating_point():
+            raise DataError(f"{self.label}: pixels of train are {train.pixels.dtype}, of test {test.pixels.dtype}")
+        look(train.pixels, self.levels, *self._normal(), self.label)
         chosen, aside = self._divide(len(train.labels), seed)
         augment = Augment(self.crop, self.flip, self.cutout)
         return Splits(
@@ -140,13 +146,18 @@ class DataSet(Component):
         order = torch.randperm(count, generator=stream(seed, "split"), device="cpu")
         return order[:used].sort().values, order[count - aside :].sort().values
 
-    def _images(self, examples: Examples, augment: Augment, device: str | torch.device, dtype: torch.dtype) -> Images:
-        pixels = extend(examples.pixels, (self.pad,) * 4) if self.pad else examples.pixels
+    def _normal(self) -> tuple[Tensor, Tensor]:
+        """``mean`` and ``std``, (C, 1, 1) or (1, 1, 1)."""
         mean, std = (
             torch.tensor(value, dtype=torch.float64, device="cpu")[:, None, None] for value in (self.mean, self.std)
         )
+        return mean, std
+
+    def _images(self, examples: Examples, augment: Augment, device: str | torch.device, dtype: torch.dtype) -> Images:
+        pixels = extend(examples.pixels, (self.pad,) * 4) if self.pad else examples.pixels
+        mean, std = self._normal()
         work = torch.promote_types(dtype, torch.float32)
-        scale, shift = (value.to(device, work) for value in (1 / (self.levels * std), mean / std))
+        scale, shift = (value.to(device, work) for value in (1 / ((self.levels or BYTES) * std), mean / std))
         return Images(pixels.to(device), examples.labels.to(device), scale, shift, self.classes, augment, dtype)
 
 

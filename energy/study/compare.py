@@ -15,10 +15,10 @@ from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.known import know
 from energy.train.probe import probe_run
-from energy.train.progress import say
 from energy.train.provenance import provenance
 from energy.train.record import write_json
 from energy.train.run import Run, Setting
+from energy.train.terminal import say
 
 
 class Comparison(Setting):

@@ -1,8 +1,10 @@
 """A checkpoint is a folder that is whole or absent, and whose damage is noticed.
 
 ``step-000150/`` holds exactly three files: ``tensors.safetensors``; ``facts.json``, what is not a tensor; and
-``manifest.json``, size and SHA-256 of the other two. A folder is written under a temporary name, forced to the disk,
-and renamed; a step that exists and verifies is never touched again. No format involved can carry code.
+``manifest.json``, size and SHA-256 of the other two. ``step-000150-open/`` is the state at the same step before its
+epoch was closed: all its steps done, the line of the record not yet written. A folder is written under a temporary
+name, forced to the disk, and renamed; a step that exists and verifies is never touched again. No format involved can
+carry code.
 """
 
 import hashlib
@@ -22,15 +24,19 @@ from torch import Tensor
 FORMAT: Final = 1
 FILES: Final = ("tensors.safetensors", "facts.json")
 MANIFEST: Final = "manifest.json"
-PATTERN: Final = re.compile(r"step-(\d{6,})")
+OPEN: Final = "-open"
+PATTERN: Final = re.compile(rf"step-(\d{{6,}})({OPEN})?")
 
 
 class DamagedCheckpoint(ValueError):
     """A checkpoint folder that is not what its manifest says; the message names folder, file and defect."""
 
 
-def write(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
-    """Save ``tensors`` and ``facts`` as ``folder/step-<step>`` and return that path.
+def write(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], unclosed: bool = False
+) -> Path:
+    """Save ``tensors`` and ``facts`` as ``folder/step-<step>``, with ``-open`` for an epoch that is ``unclosed`` after
+    its last step, and return that path.
 
     A step that exists and verifies is left as it is; one that is damaged is renamed aside first.
 
@@ -39,7 +45,7 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping
         OSError: when the disk refuses; what was there before is untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{step:06d}"
+    final = folder / f"step-{step:06d}{OPEN if unclosed else ''}"
     if final.exists():
         if _sound(final):
             return final
@@ -75,9 +81,12 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
 
 
 def steps(folder: Path) -> list[Path]:
-    """The checkpoint folders inside ``folder``, by rising step. Whether they are sound is not looked at."""
-    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := PATTERN.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    """The checkpoint folders inside ``folder``, by rising step, an open one before the closed one of the same step.
+    Whether they are sound is not looked at.
+    """
+    named = ((PATTERN.fullmatch(path.name), path) for path in folder.glob("step-*"))
+    found = [(int(match[1]), match[2] is None, path) for match, path in named if match]
+    return [path for *_, path in sorted(found)]
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -4,48 +4,37 @@ Nothing inside a step waits for the device. The host looks at the non-finite wat
 and reads everything else once per epoch.
 """
 
+import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from energy.cautions import strict, told
 from energy.component import describe
-from energy.ledger import Ledger, backprop_multiply_adds
-from energy.network import Network
+from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.rules.local import Local
 from energy.train import checkpoint
 from energy.train.board import Board, require_board
 from energy.train.evaluate import decoder, score
-from energy.train.folder import UNITS, claim, held
-from energy.train.interrupt import Interrupt
-from energy.train.meter import ACTIVITY, spread
+from energy.train.folder import claim, held
+from energy.train.interrupt import Interrupt, Stopped
+from energy.train.memory import OutOfMemory, lacks_memory, memory_line
 from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
-from energy.train.progress import Bar, bar, epoch_line, readout_line, say
+from energy.train.progress import closing, opening, readout_line, report_epoch
 from energy.train.provenance import provenance
 from energy.train.readout import Decoder, install, kept
-from energy.train.record import (
-    CHECKPOINTS,
-    FINAL,
-    OBSERVED,
-    READOUT,
-    RECORD,
-    RESULT,
-    alone,
-    append_line,
-    read_lines,
-    write_json,
-)
-from energy.train.run import Run, digest, identity
-from energy.train.session import Session
+from energy.train.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alone, append_line, write_json
+from energy.train.result import summary
+from energy.train.run import Run
+from energy.train.session import Session, parameters
 from energy.train.settings import settings
+from energy.train.terminal import Bar, bar, one_line_warnings, say
 from energy.train.units import populations
-
-NO_SECONDS: Final = {"learn": 0.0, "step": 0.0, "total": 0.0}  # of a run in which only a read-out learns
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -54,34 +43,69 @@ def fit(run: Run) -> dict[str, Any]:
     A run that is finished there is not trained again: its result is returned.
 
     Raises:
-        Stopped: after SIGTERM, SIGINT or the time limit, with the state saved (a ``SystemExit`` of 143, 130 or 0).
+        Stopped: after a signal or the time limit, with the state saved (a ``SystemExit`` of 128 + the signal, or of 0).
         NonFinite: when a number stopped being one, before the update that would have spread it.
+        OutOfMemory: when there was not enough memory, with the state saved as far as it was whole.
         ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
             is asked for and not installed.
         DamagedCheckpoint: when the checkpoint to continue from is not what was written.
     """
-    folder = run.folder
-    result = held(run, folder)
+    result = held(run, run.folder)
     if result is None:
         if run.train.tensorboard:
             require_board()
-        with settings(run.train.deterministic, run.fused), told(partial(warn, run)), strict(run.train.strict):
-            session = Session(
-                run, folder
-            )  # missing data, or parts that do not fit, are found before anything is written
-            with alone(folder), Interrupt(run.train.time_limit) as interrupt:
-                result = claim(run, folder)
-                if result is None:
-                    session.resume()
-                    with shown_on_board(session):
-                        return train(session, interrupt)
-    say(run.train.progress, f"{run.title}: finished already, {folder / RESULT} is kept as it is")
+        compiling = functools.cache(lambda: say(run.train.progress, f"{run.title}: compiling kernels …"))
+        with (
+            settings(run.train.deterministic, run.fused, compiling),
+            one_line_warnings(run.title),
+            told(lambda text: say(True, f"{run.title}: warning: {text}")),
+            strict(run.train.strict),
+        ):
+            try:
+                with Interrupt(run.train.time_limit) as interrupt:
+                    return carry_out(run, interrupt)
+            except Stopped as stopped:
+                say(True, f"{run.title}: {stopped}")
+                raise
+    return kept_as_it_is(run, result)
+
+
+def kept_as_it_is(run: Run, result: dict[str, Any]) -> dict[str, Any]:
+    """The result of a run that was finished before."""
+    say(run.train.progress, f"{run.title}: finished already, {run.folder / RESULT} is kept as it is")
     return result
 
 
-def warn(run: Run, text: str) -> None:
-    """The line of a caution."""
-    say(True, f"{run.title}: warning: {text}")
+def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
+    """Set up, take the folder, continue what is in it, and train to the end."""
+    session = None
+    try:
+        with interrupt.leaving("left before the first step, with nothing to save"):
+            session = Session(run, run.folder)  # missing data, or parts that do not fit, are found before it writes
+        with alone(run.folder):
+            result = claim(run, run.folder)
+            if result is not None:
+                return kept_as_it_is(run, result)
+            say(run.train.progress, opening(run, parameters(session.network), session.device))
+            session.resume()
+            with shown_on_board(session):
+                return train(session, interrupt)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, OutOfMemory) or not lacks_memory(error):
+            raise
+        raise out_of_memory(session, error) from None
+
+
+def out_of_memory(session: Session | None, error: BaseException) -> OutOfMemory:
+    """What to raise when memory ran out. The state between two steps is saved, that within one is not whole."""
+    if session is None:
+        return OutOfMemory(memory_line(error, "before the first step", "reduce the model, or data.limit"))
+    found = checkpoint.steps(session.folder / CHECKPOINTS)
+    with contextlib.suppress(MemoryError, RuntimeError, OSError):
+        found += [] if session.doing == "in a step" else [session.save()]
+    where = f"{session.doing}, after step {session.step}"
+    left = f"the same command continues from {found[-1]}" if found else "no checkpoint had been written"
+    return OutOfMemory(f"{memory_line(error, where, f'reduce {session.cure}')}; {left}")
 
 
 @contextmanager
@@ -109,13 +133,14 @@ def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
             leave_if_asked(session, interrupt)
     result = conclude(session, interrupt)
     if interrupt.number:  # too late to stop this run, not too late for those after it
-        raise interrupt.stopped(f"{run.title} was just finished, {session.folder / RESULT}")
+        raise interrupt.stopped(f"came when the run was just finished, {session.folder / RESULT}")
     return result
 
 
 def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
     """The steps of one epoch that are still to be done."""
     train, start = session.run.train, time.perf_counter()
+    session.at("in a step", "train.batch_size", "model")
     for x, labels in session.splits.train.batches(
         train.batch_size, seed=session.run.seed, epoch=session.epoch, train=True, start_step=session.batch
     ):
@@ -124,7 +149,7 @@ def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
         shown.update(1)
         if session.step % train.check_every == 0:
             session.check()
-        due = train.checkpoint_every and session.step % train.checkpoint_every == 0
+        due = train.checkpoint_every and session.step % train.checkpoint_every == 0 and not session.unclosed
         if due or interrupt.asked:
             session.clock.seconds["total"] += time.perf_counter() - start
             start = time.perf_counter()
@@ -149,43 +174,50 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     session.optimizer.step()
     predicted = run.objective.predict(settled.output) if session.scored else None
     session.tally.add(objective, predicted, labels, settled.solutions)
-    session.step, session.batch = session.step + 1, session.batch + 1
+    session.step, session.batch, session.advanced = session.step + 1, session.batch + 1, True
 
 
 def finish_epoch(session: Session) -> None:
-    """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due each epoch."""
+    """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due."""
     run, start = session.run, time.perf_counter()
     objective, accuracy = session.tally.quality()
-    held = validate(session)
-    asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
-    angle = probe_run(run, session.network, session.splits.train) if asked else NOTHING_MEASURED
-    local = asked and isinstance(run.rule, Local)
-    units = {"units": populations(run, session.network, session.splits.train)} if local else {}
+    session.at("in validation", "train.evaluate_batch")
+    validated = validate(session)
+    measured = measure(session)
     session.clock.seconds["total"] += time.perf_counter() - start
     line = {
         "epoch": session.epoch,
         "step": session.step,
-        "learning_rate": session.optimizer.param_groups[0]["lr"],
+        "learning_rate": session.last_rate,
         "train_objective": objective,
         "train_accuracy": accuracy,
-        "validation_objective": None if held is None else held["objective"],
-        "validation_accuracy": None if held is None else held["accuracy"],
+        "validation_objective": None if validated is None else validated["objective"],
+        "validation_accuracy": None if validated is None else validated["accuracy"],
         "settle": session.tally.settling(),
-        "validation_settle": {} if held is None else held.get("settle", {}),
+        "validation_settle": {} if validated is None else validated.get("settle", {}),
         "diverged_layer": session.tally.diverged or None,
         **session.tally.spent(session.network),
         **session.tally.fired(),
-        **angle,
-        **units,
+        **measured,
         **alignment(session.network),
         "seconds": session.clock.read(),
     }
-    session.close_epoch(line, None if held is None else held["accuracy"])
+    session.close_epoch(line, None if validated is None else validated["accuracy"])
     if session.board:
         session.board.epoch(session.network, line)
-    say(run.train.progress, epoch_line(run.title, line, session.epochs))
-    if not run.train.checkpoint_every:
+    report_epoch(run.train.progress, session.table, line, session.epochs, session.best, session.left)
+    if not run.train.checkpoint_every or session.step % run.train.checkpoint_every == 0:
         session.save()
+
+
+def measure(session: Session) -> dict[str, Any]:
+    """The gradient's angle, and what became of neurons that learn by a local rule, in an epoch that probes."""
+    run, images = session.run, session.splits.train
+    session.at("in the probe", "train.probe_batch")
+    asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
+    angle = probe_run(run, session.network, images) if asked else NOTHING_MEASURED
+    local = asked and isinstance(run.rule, Local)
+    return {**angle, **({"units": populations(run, session.network, images)} if local else {})}
 
 
 def validate(session: Session) -> dict[str, Any] | None:
@@ -216,8 +248,7 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         append_line(session.folder / READOUT, line)
         if session.board:
             session.board.readout(line)
-        if interrupt.asked:
-            leave_if_asked(session, interrupt)
+        leave_if_asked(session, interrupt)
 
     fitted = decoder(run, network, session.splits, run.readout, ledger, report)
     assert isinstance(fitted, Decoder)  # a run admits no read-out without weights
@@ -235,12 +266,10 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
 
 
 def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
-    """Save and leave, if a signal or the time limit asks for it."""
-    if interrupt.asked:
+    """Save and leave, if a signal asks for it, or the time limit once this process has got the run further."""
+    if interrupt.asked and (interrupt.number or session.advanced):
         path = session.save()
-        stopped = interrupt.stopped(f"left after step {session.step}; the same command continues from {path}")
-        say(True, f"{session.run.title}: {stopped}")
-        raise stopped
+        raise interrupt.stopped(f"left after step {session.step}; the same command continues from {path}")
 
 
 def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
@@ -250,7 +279,9 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     run, folder = session.run, session.folder
     weights, which = session.final_weights()
     session.network.load_state_dict(weights)
+    session.at("in the read-out", "train.evaluate_batch", "data.limit")
     read = read_out(session, interrupt) if run.readout.fitted else {}
+    session.at("in the test", "train.evaluate_batch")
     weights = session.network.state_dict()
     facts = {"run": describe(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
@@ -262,64 +293,6 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     write_json(folder / RESULT, result)
     if session.board:
         session.board.end(result)
-    say(run.train.progress, f"{run.title}: test accuracy {result['test_accuracy']:.2f} %, {folder / RESULT}")
+    say(run.train.progress, closing(run, result))
     checkpoint.prune(folder / CHECKPOINTS, 0)
     return result
-
-
-def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
-    """Everything a table needs to know about a finished run."""
-    run, totals = session.run, session.totals
-    plain = identity(run)
-    last = next(reversed(read_lines(session.folder / RECORD)), {})
-    trained = session.step * run.train.batch_size
-    return {
-        "title": run.title,
-        "key": digest(plain),
-        "configuration_key": digest({name: value for name, value in plain.items() if name != "seed"}),
-        "seed": run.seed,
-        "test_accuracy": tested["accuracy"],
-        "test_objective": tested["objective"],
-        "test_examples": tested["examples"],
-        "validation_accuracy": None if session.best is None else last_or_best(session, last),
-        "epochs": session.epoch,
-        "steps": session.step,
-        "sweeps": spread(totals["sweeps"]),
-        "outcomes": totals["outcomes"],
-        "multiply_adds": totals["multiply_adds"],
-        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
-        "seconds": {**NO_SECONDS, **totals["seconds"], "test": tested["seconds"]},
-        "parameters": parameters(session.network),
-        "evaluation": evaluation(run, tested),
-        "configuration": describe(run),
-        "plugins": plain.get("plugins", {}),
-        **provenance(session.device),
-        "continued": session.breaks,
-        "units": UNITS,
-    }
-
-
-def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
-    """Validation accuracy of the weights the run ends with."""
-    if session.best_weights and session.best is not None:
-        return session.best["accuracy"]
-    return last.get("validation_accuracy")
-
-
-def evaluation(run: Run, tested: dict[str, Any]) -> dict[str, Any]:
-    """How the scored outputs were obtained."""
-    plain = describe(run.settler)
-    return {
-        "settler": plain["name"],
-        "gamma": run.settler.gamma,
-        "nudge": "none",
-        "relaxation": plain.get("relax") if run.settler.gamma else "one bottom-up pass",
-        "settle": tested["settle"],
-        "multiply_adds": tested["multiply_adds"],
-        **{name: tested[name] for name in ACTIVITY if name in tested},
-    }
-
-
-def parameters(network: Network) -> int:
-    """How many numbers are learnt."""
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,17 +1,27 @@
-"""Leaving in good order: SIGTERM, SIGINT or a time limit let the step finish, then the run saves and goes."""
+"""Leaving in good order: a signal or a time limit lets the step finish, then the run saves and goes.
+
+SIGTERM, SIGINT, SIGHUP (the terminal was closed), SIGUSR1, SIGUSR2 and SIGXCPU (a scheduler announces the end) all mean
+the same. One that the process was told to ignore, as `nohup` does with SIGHUP, stays ignored. SIGQUIT is left alone: it
+ends the process at once.
+"""
 
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-CAUGHT: Final = (signal.SIGTERM, signal.SIGINT)
+URGENT: Final = (signal.SIGTERM, signal.SIGINT)  # a second of these leaves at once; the others tend to be repeated
+CAUGHT: Final = (*URGENT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
 
 class Stopped(SystemExit):
-    """A run that left early with its state saved. As an exit it carries 143 (SIGTERM), 130 (SIGINT) or 0 (time)."""
+    """A run that left early with its state saved. As an exit it carries 128 + the number of the signal (143 after
+    SIGTERM, 130 after SIGINT, 129 after SIGHUP), or 0 when it was out of time.
+    """
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code)
@@ -22,7 +32,7 @@ class Stopped(SystemExit):
 
 
 class Interrupt:
-    """While entered, notes the first signal or the end of the time limit; a second signal leaves at once.
+    """While entered, notes the first signal or the end of the time limit; a second SIGTERM or SIGINT leaves at once.
 
     Args:
         time_limit: seconds from entering; 0 for none.
@@ -35,11 +45,13 @@ class Interrupt:
         self.number = 0
         self._before: dict[signal.Signals, Any] = {}
         self._start = 0.0
+        self._empty = ""
 
     def __enter__(self) -> Self:
         self._start = time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in CAUGHT}
+            mine = [number for number in CAUGHT if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+            self._before = {number: signal.signal(number, self._note) for number in mine}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -47,9 +59,22 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+        if self.number and number in URGENT:
             os._exit(128 + number)
-        self.number = number
+        self.number = self.number or number
+        if self._empty:
+            raise self.stopped(self._empty)
+
+    @contextmanager
+    def leaving(self, where: str) -> Iterator[None]:
+        """Obey a signal at once, by raising `Stopped`, while there is nothing to save; ``where`` says so."""
+        self._empty = where
+        try:
+            if self.number:
+                raise self.stopped(where)
+            yield
+        finally:
+            self._empty = ""
 
     @property
     def asked(self) -> bool:

@@ -1,64 +1,125 @@
-"""What a person sees while a run trains: a bar on a terminal where tqdm is installed, and one line per epoch."""
+"""What a run says while it trains: what it is, one aligned line per epoch, and how it ended.
 
+On a terminal a header stands over the columns, and those that do not fit are left out in the order of `DROPPED`. Off
+it every line begins with the title, and of an epoch with ``<title>: epoch 3/10``, however long it becomes.
+"""
+
+import math
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from energy.train.record import RESULT
+from energy.train.run import Run
+from energy.train.terminal import laid_out, say, width
+
+COLUMNS: Final = (
+    "epoch",
+    "objective",
+    "train %",
+    "validation %",
+    "best %",
+    "sweeps",
+    "worst cosine",
+    "rate",
+    "left",
+)
+LEAST: Final = {"objective": 9, "rate": 8}  # columns' widths that the next values are going to need
+DROPPED: Final = ("rate", "sweeps", "norm", "left", "worst cosine", "best %", "train %", "objective")
+GAP: Final = "  "
 
 
-class Bar(Protocol):
-    """The one thing asked of a progress bar."""
+class EpochTable:
+    """The lines of the epochs of one run, in columns: those that its epochs have so far.
 
-    def update(self, n: float | None = 1, /) -> object:
-        """Move by ``n`` steps."""
+    Attributes:
+        title: what lines begin with off a terminal.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._widths: dict[str, int] = {}
+        self._headed: list[str] = []
+
+    def lines(self, cells: Mapping[str, str], columns: int | None) -> list[str]:
+        """The line of an epoch whose ``cells`` are by column, under a header where the last one no longer fits;
+        ``columns`` is the width of the terminal, None off it.
+        """
+        self._widen(cells)
+        named = columns is None
+        shown = list(self._widths) if columns is None else fitting(self._widths, columns)
+        lines = [] if shown == self._headed else [self._line({name: name for name in shown}, shown, named)]
+        self._headed = shown
+        return [*lines, self._line(cells, shown, named)]
+
+    def _widen(self, cells: Mapping[str, str]) -> None:
+        """Make room for ``cells``: a column once shown stays, in the order of `COLUMNS`, those of layers before the
+        rate.
+        """
+        for name, text in cells.items():
+            wanted = max(len(name), len(text), LEAST.get(name, 0), self._widths.get(name, 0))
+            if wanted != self._widths.get(name):
+                self._widths[name], self._headed = wanted, []
+        order = {name: number for number, name in enumerate(COLUMNS)}
+        self._widths = dict(sorted(self._widths.items(), key=lambda item: order.get(item[0], order["sweeps"])))
+
+    def _line(self, cells: Mapping[str, str], shown: Sequence[str], named: bool) -> str:
+        line = GAP.join(cells.get(name, "–").rjust(self._widths[name]) for name in shown[1:])
+        first = cells["epoch"] if cells["epoch"] == "epoch" or not named else f"epoch {cells['epoch']}"
+        line = f"{first:<{self._widths['epoch'] + 6 * named}}{GAP}{line}"
+        return f"{self.title}: {line}".rstrip() if named else line.rstrip()
 
 
-class Silent:
-    """A bar that shows nothing."""
-
-    def update(self, n: float | None = 1, /) -> object:
-        """Nothing."""
-        return n
-
-
-@contextmanager
-def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
-    """A bar over ``total`` steps of which ``done`` are done, silent when unwanted, off a terminal or without tqdm."""
-    if not show or not sys.stderr.isatty():
-        yield Silent()
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield Silent()
-        return
-    with tqdm(desc=title, total=total, initial=done, leave=False, unit="step", file=sys.stderr) as shown:
-        yield shown
+def fitting(widths: Mapping[str, int], columns: int) -> list[str]:
+    """The columns that fit, dropped in the order of `DROPPED`; of several with one kind of name the last goes first."""
+    shown = list(widths)
+    for kind in DROPPED:
+        for name in [name for name in reversed(shown) if name == kind or name.endswith(f" {kind}")]:
+            if sum(widths[one] + len(GAP) for one in shown) - len(GAP) > columns:
+                shown.remove(name)
+    return shown
 
 
-def say(show: bool, text: str) -> None:
-    """One line on the error stream, where records and tables do not go."""
-    if show:
-        print(text, file=sys.stderr, flush=True)
+def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | None, left: float) -> dict[str, str]:
+    """The cells of a finished epoch by column, of what its line of the record has.
 
-
-def epoch_line(title: str, line: Mapping[str, Any], epochs: int) -> str:
-    """The line of a finished epoch."""
-    parts = [f"{title}: epoch {line['epoch'] + 1}/{epochs}"]
+    Args:
+        line: the line of the record.
+        epochs: how many there will be.
+        best: ``epoch`` and ``accuracy`` of the best validation so far, marked with * where it is this epoch's.
+        left: seconds that the other epochs are going to take.
+    """
+    cells = {"epoch": f"{line['epoch'] + 1}/{epochs}"}
     if line["train_accuracy"] is not None:  # nothing is scored where the output does not learn
-        parts.append(f"objective {_number(line['train_objective'], 4)}")
-        parts.append(f"accuracy {line['train_accuracy']:.2f} %")
-    for layer, found in line.get("units", {}).items():
-        parts.append(f"{layer} norm {found['norm']:.2f}")
+        cells |= {"objective": _objective(line["train_objective"]), "train %": f"{line['train_accuracy']:.2f}"}
     if line["validation_accuracy"] is not None:
-        parts.append(f"validation {_number(line['validation_accuracy'], 2)} %")
-    parts += [f"{phase} {found['sweeps_mean']:.1f} sweeps" for phase, found in line["settle"].items()]
-    if line["diverged_layer"]:
-        parts.append(f"{line['diverged_layer']} diverged")
+        cells["validation %"] = f"{line['validation_accuracy']:.2f}"
+    if best is not None:
+        cells["best %"] = f"{best['accuracy']:.2f} {'*' if best['epoch'] == line['epoch'] else ' '}"
+    cells |= {f"{layer} norm": f"{found['norm']:.2f}" for layer, found in line.get("units", {}).items()}
+    if line["settle"]:
+        cells["sweeps"] = f"{sum(found['sweeps_mean'] for found in line['settle'].values()):.1f}"
     if line["cosine_worst"] is not None:
-        parts.append(f"worst cosine {line['cosine_worst']:.4f} ({line['cosine_worst_layer']})")
-    parts.append(f"{line['seconds']['total']:.1f} s")
-    return ", ".join(parts)
+        cells["worst cosine"] = f"{line['cosine_worst']:.4f}"
+    return cells | {"rate": f"{line['learning_rate']:.3g}", "left": duration(left)}
+
+
+def report_epoch(
+    show: bool, table: EpochTable, line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | None, left: float
+) -> None:
+    """Say the line of a finished epoch, and which layer diverged in it."""
+    if not show:
+        return
+    say(show, "\n".join(table.lines(epoch_cells(line, epochs, best, left), width(sys.stderr))))
+    if line["diverged_layer"]:
+        say(show, f"{table.title}: epoch {line['epoch'] + 1}: {line['diverged_layer']} diverged")
+
+
+def opening(run: Run, parameters: int, device: object) -> str:
+    """Settler, rule, model, data, parameters, device and folder of a run."""
+    rule = "" if run.rule.label == "contrast" else f" with {run.rule.label}"
+    what = f"{run.title}: {run.settler.label}{rule}, {run.model.label} on {run.data.label}, {parameters:,} parameters"
+    return f"{what}, {device}, {run.folder}"
 
 
 def readout_line(title: str, line: Mapping[str, Any]) -> str:
@@ -69,5 +130,30 @@ def readout_line(title: str, line: Mapping[str, Any]) -> str:
     return ", ".join([*parts, f"{line['seconds']:.1f} s"])
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "not finite" if value is None else f"{value:.{digits}f}"
+def tested(result: Mapping[str, Any]) -> str:
+    """The test accuracy of a result, with what is wrong about it."""
+    trouble = "" if result.get("test_objective") is not None else ", with an objective that is not finite"
+    return f"test accuracy {result['test_accuracy']:.2f} %{trouble}"
+
+
+def closing(run: Run, result: Mapping[str, Any]) -> str:
+    """The last line of a run."""
+    return f"{run.title}: {tested(result)}, {run.folder / RESULT}"
+
+
+def answer(run: Run, result: Mapping[str, Any]) -> str:
+    """What a run says on standard output: the test accuracy and its folder."""
+    return laid_out(f"{tested(result)}    {run.folder}", width(sys.stdout))
+
+
+def duration(seconds: float) -> str:
+    """``0:07``, ``12:03``, ``1:02:03``."""
+    whole = round(seconds) if math.isfinite(seconds) else 0
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _objective(value: float | None) -> str:
+    if value is None:
+        return "not finite"
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3e}"

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import ConfigurationError, describe
+from energy.data.published import Published
+from energy.data.source import data_root
 from energy.errors import NonFiniteError
 from energy.feedback import renew
 from energy.hints import meant
@@ -23,10 +25,12 @@ from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
+from energy.train.progress import EpochTable
 from energy.train.provenance import provenance
 from energy.train.readout import dense_output
 from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.train.run import Order, Run, Weights
+from energy.train.terminal import say
 from energy.train.transfer import carry_over
 
 
@@ -40,6 +44,8 @@ class Session:
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
         board: where the run is shown while it trains; None unless it asks for that.
         breaks: one entry for each time the run was continued: at which step, on which machine.
+        advanced: whether this process has come further: by a step, or by the end of an epoch.
+        doing, cure: what it is at, and which fields would make that smaller, should memory run out.
     """
 
     def __init__(self, run: Run, folder: Path) -> None:
@@ -52,6 +58,9 @@ class Session:
         if run.train.start:
             carry_over(self.network, run.train.start, run.train.renamed)
         self.optimizer = run.optimizer.create(self.network)
+        if isinstance(run.data, Published):
+            run.data.locate(data_root())  # of a missing set nothing is said but that
+            say(run.train.progress, f"{run.title}: reading {run.data.label} …")
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
         self.guard = Guard(self.network, self.optimizer)
@@ -62,6 +71,20 @@ class Session:
         self.totals: dict[str, Any] = {"multiply_adds": 0, "seconds": {}, "outcomes": {}, "sweeps": Counter()}
         self.breaks: list[dict[str, Any]] = []
         self.board: Board | None = None
+        self.advanced = False
+        self.doing = self.cure = ""
+        self.table = EpochTable(run.title)
+
+    @property
+    def unclosed(self) -> bool:
+        """Whether every step of the epoch is done and its line is still to be written."""
+        return self.batch == self.steps_per_epoch
+
+    @property
+    def left(self) -> float:
+        """Seconds that the epochs still to be done will take, if they take as long as those that are."""
+        done = self.totals["seconds"].get("total", 0.0)
+        return done / max(self.epoch, 1) * (self.epochs - self.epoch)
 
     @property
     def epochs(self) -> int:
@@ -72,6 +95,11 @@ class Session:
         """Whether steps in which these layers learn have an objective: under a local rule, when the output is one."""
         return not isinstance(self.run.rule, Local) or self.network.output.name in learnt
 
+    def at(self, doing: str, *fields: str) -> None:
+        """Note what comes next, and the ``fields`` of the run on whose size it depends."""
+        sizes = [(name, getattr(self.run.train, name.removeprefix("train."), None)) for name in fields]
+        self.doing, self.cure = doing, " or ".join(name if size is None else f"{name}={size}" for name, size in sizes)
+
     def enter(self) -> None:
         """Let the layers learn whose turn it is."""
         learnt = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
@@ -79,14 +107,20 @@ class Session:
             edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learnt)
         self.scored = self.scores(learnt)
 
-    def set_rate(self) -> float:
-        """Give every parameter group its learning rate for this step; the greatest of them. Each stage has the whole
-        schedule.
-        """
+    def set_rate(self) -> None:
+        """Give every parameter group its learning rate for this step. Each stage has the whole schedule."""
         progress = self.epoch % self.run.train.epochs + self.batch / self.steps_per_epoch
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.run.schedule.rate(group["peak"], progress, self.run.train.epochs)
-        return max(group["lr"] for group in self.optimizer.param_groups)
+        for group, rate in zip(self.optimizer.param_groups, self._rates(progress), strict=True):
+            group["lr"] = rate
+
+    @property
+    def last_rate(self) -> float:
+        """The greatest learning rate of the step before, by its place: who continues here has set none."""
+        return max(self._rates(self.epoch % self.run.train.epochs + (self.batch - 1) / self.steps_per_epoch))
+
+    def _rates(self, progress: float) -> list[float]:
+        peaks = [group["peak"] for group in self.optimizer.param_groups]
+        return [self.run.schedule.rate(peak, progress, self.run.train.epochs) for peak in peaks]
 
     def learn(self, x: Tensor, target: Tensor) -> Settled:
         """Settle one batch and write its gradient; what the settler finds not finite stops the run like anything else
@@ -122,7 +156,7 @@ class Session:
     def save(self) -> Path:
         """Write a checkpoint of the present state and drop the oldest ones."""
         folder = self.folder / CHECKPOINTS
-        path = checkpoint.write(folder, self.step, self._tensors(), self._facts())
+        path = checkpoint.write(folder, self.step, self._tensors(), self._facts(), self.unclosed)
         checkpoint.prune(folder, self.run.train.keep)
         return path
 
@@ -136,7 +170,11 @@ class Session:
         found = checkpoint.steps(self.folder / CHECKPOINTS)
         if found:
             self._restore(*checkpoint.read(found[-1], self.device))
+            if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
+                found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN))
             self.breaks.append({"step": self.step, **provenance(self.device)})
+            epoch = min(self.epoch + 1, self.epochs)
+            say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {epoch}")
         if (self.folder / RECORD).exists():
             cut(self.folder / RECORD, self.epoch)
         return bool(found)
@@ -149,7 +187,7 @@ class Session:
                 self.best_weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         append_line(self.folder / RECORD, line)
         self._add_up()
-        self.epoch, self.batch = self.epoch + 1, 0
+        self.epoch, self.batch, self.advanced = self.epoch + 1, 0, True
         self.tally, self.clock = Tally(self.device), Clock(self.device)
 
     def final_weights(self) -> tuple[dict[str, Tensor], str]:
@@ -219,6 +257,11 @@ def require_learning(run: Run, network: Network, learnt: list[set[str]]) -> None
         raise ConfigurationError(
             f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
         )
+
+
+def parameters(network: Network) -> int:
+    """How many numbers are learnt."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def stages(run: Run, network: Network) -> list[set[str]]:

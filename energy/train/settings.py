@@ -1,7 +1,7 @@
 """Settings of torch that belong to a run: set while it trains, put back when it leaves."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,9 +11,11 @@ from energy.train.pages import kept_pages
 
 
 @contextmanager
-def settings(deterministic: bool, fused_kernels: bool = True) -> Iterator[None]:
+def settings(
+    deterministic: bool, fused_kernels: bool = True, compiling: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Full float32 products (another precision settles elsewhere), repeatable kernels where asked for, fused ones where
-    they pay.
+    they pay; `compiling` is called before one is compiled.
     """
     before = (
         torch.get_float32_matmul_precision(),
@@ -29,7 +31,7 @@ def settings(deterministic: bool, fused_kernels: bool = True) -> Iterator[None]:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
     try:
-        with kept_pages(), fused(fused_kernels):
+        with kept_pages(), fused(fused_kernels, compiling=compiling):
             yield
     finally:
         torch.set_float32_matmul_precision(before[0])

@@ -167,7 +167,11 @@ def test_a_run_writes_its_folder_and_nothing_else(
 def test_a_sweep_trains_every_run(energy: Energy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     answer = energy(["train", "-m", *TINY, "out=many", "seed=0,1"])
-    assert answer.status == 0 and len(answer.out.splitlines()) == 2
+    assert answer.status == 0
+    one, other, header, *rows = answer.out.splitlines()
+    assert one.startswith("test accuracy ") and other.startswith("test accuracy ")
+    assert header.split() == ["seed", "test", "%", "validation", "%", "price", "state", "folder"]
+    assert [row.split()[0] for row in rows] == ["0", "1"] and all("done" in row.split() for row in rows)
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["seed=0", "seed=1"]
     assert [path.name for path in tmp_path.iterdir()] == ["many"]
 

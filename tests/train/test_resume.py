@@ -83,6 +83,138 @@ def test_broken_and_continued_equals_unbroken(
     assert {"step", "torch", "device_name"} <= set(result["continued"][0])
 
 
+EVERYWHERE: list[dict[str, Any]] = [
+    {"schedule": {"name": "cosine", "warmup": 0.5}, "train": {"epochs": 3, "probe_every": 2}},
+    {"optimizer": {"name": "adam", "lr": 0.01}, "schedule": {"name": "linear"}, "train": {"epochs": 3}},
+    {"optimizer": {"layer_lr": [0.01, 0.1]}, "schedule": {"name": "constant"}, "train": {"epochs": 3}},
+    {
+        "settler": {"name": "equilibrium_propagation", "relax": {"max_steps": 8}, "nudged": {"max_steps": 4}},
+        "objective": {"name": "squared_error"},
+        "schedule": {"name": "exponential", "factor": 0.5, "staircase": False},
+        "train": {"epochs": 3, "probe_every": 2, "weights": "best"},
+    },
+    {
+        "settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "agreement": 0.8}},
+        "train": {"epochs": 3, "checkpoint_every": 3},
+    },
+]
+
+
+@pytest.mark.parametrize("variant", EVERYWHERE)
+def test_a_run_broken_at_any_place_leaves_the_record_of_an_unbroken_one(
+    make_run: Maker,
+    monkeypatch: pytest.MonkeyPatch,
+    final_tensors: Callable[[Run], bytes],
+    timeless: Callable[[Path], list[dict[str, Any]]],
+    variant: dict[str, Any],
+) -> None:
+    """Three epochs of three steps: after each step, after the last of an epoch before it is closed, and after that."""
+    variant = {**variant, "data": {"limit": 60}}
+    one = make_run("unbroken", **variant)
+    fit(one)
+    for look in range(12):
+        other = make_run(f"broken-{look}", **variant)
+        with monkeypatch.context() as patch:
+            patch.setattr(Impatient, "patience", look)
+            patch.setattr(page, "Interrupt", Impatient)
+            with pytest.raises(Stopped):
+                fit(other)
+        (*_, last) = checkpoint.steps(other.folder / CHECKPOINTS)
+        epoch, place = divmod(look, 4)
+        assert last.name == f"step-{3 * epoch + min(place + 1, 3):06d}" + ("-open" if place == 2 else "")
+        fit(other)
+        assert final_tensors(one) == final_tensors(other), last.name
+        assert timeless(one.folder) == timeless(other.folder), last.name
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ({"name": "constant"}, [0.1, 0.1, 0.1]),
+        ({"name": "linear"}, [0.1 * (1 - (epoch + 2 / 3) / 3) for epoch in range(3)]),
+        ({"name": "linear", "warmup": 1.0}, [0.1 * (2 / 3), 0.1 * (1 - 2 / 3 / 2), 0.1 * (1 - (5 / 3) / 2)]),
+    ],
+)
+@pytest.mark.parametrize("layers", [[], [0.01, 0.1]])
+def test_the_recorded_rate_is_the_greatest_of_the_last_step(
+    make_run: Maker, schedule: dict[str, Any], rates: list[float], layers: list[float]
+) -> None:
+    """Three epochs of three steps: the last step of epoch e is at e + 2/3."""
+    run = make_run(data={"limit": 60}, schedule=schedule, optimizer={"layer_lr": layers}, train={"epochs": 3})
+    fit(run)
+    lines = [json.loads(line) for line in (run.folder / RECORD).read_text().splitlines()]
+    assert [line["learning_rate"] for line in lines] == pytest.approx(rates)
+
+
+LIMITED: list[dict[str, Any]] = [
+    {},
+    {"train": {"batch_size": 60}},  # one batch an epoch
+    {"train": {"checkpoint_every": 2}},
+    {"train": {"keep": 1, "weights": "best"}},
+    {"rule": {"name": "softhebb"}, "settler": {"name": "feedforward"}, "readout": {"name": "linear", "epochs": 3}},
+]
+
+
+@pytest.mark.parametrize("variant", LIMITED)
+def test_a_time_limit_that_is_always_over_ends_in_as_many_calls_as_there_are_places(
+    make_run: Maker,
+    final_tensors: Callable[[Run], bytes],
+    timeless: Callable[[Path], list[dict[str, Any]]],
+    variant: dict[str, Any],
+) -> None:
+    variant = {**variant, "data": {"limit": 60}}
+    training = variant.pop("train", {})
+    if "rule" in variant:
+        variant["model"] = {"name": "softhebb", "channels": [], "kernels": [], "powers": [], "pools": [], "dense": [12]}
+    one = make_run("unbroken", train=training, **variant)
+    other = make_run("limited", train={**training, "time_limit": 1e-9}, **variant)
+    unbroken = fit(one)
+    steps = unbroken["steps"]
+    for calls in range(steps + 2):  # one more for the end of each epoch
+        before = [path.name for path in checkpoint.steps(other.folder / CHECKPOINTS)]
+        with pytest.raises(Stopped) as stopped:
+            fit(other)
+        assert stopped.value.code == 0
+        assert checkpoint.steps(other.folder / CHECKPOINTS)[-1].name not in before, f"call {calls} came no further"
+    result = fit(other)
+    assert final_tensors(one) == final_tensors(other)
+    assert timeless(one.folder) == timeless(other.folder)
+    assert result["test_accuracy"] == unbroken["test_accuracy"]
+    assert len(result["continued"]) == steps + 2
+
+
+def test_an_open_state_of_an_earlier_version_gets_on(
+    make_run: Maker, monkeypatch: pytest.MonkeyPatch, final_tensors: Callable[[Run], bytes]
+) -> None:
+    """It was written under the plain name of its step, as the closed one is."""
+    one, other = make_run("unbroken"), make_run("early", train={"time_limit": 1e-9})
+    fit(one)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "OPEN", "")
+        for _ in range(7):
+            with pytest.raises(Stopped):
+                fit(other)
+    (*_, last) = checkpoint.steps(other.folder / CHECKPOINTS)
+    assert last.name == "step-000007"
+    names = []
+    for _ in range(3):
+        with pytest.raises(Stopped):
+            fit(other)
+        names.append(checkpoint.steps(other.folder / CHECKPOINTS)[-1].name)
+    assert names == ["step-000007", "step-000008", "step-000009"]
+    fit(make_run("early"))
+    assert final_tensors(one) == final_tensors(other)
+
+
+def test_an_open_epoch_comes_before_its_end(tmp_path: Path) -> None:
+    for name in ("step-000012", "step-000012-open", "step-000009-open", "step-000010", "step-000012-other"):
+        (tmp_path / name).mkdir()
+    names = ["step-000009-open", "step-000010", "step-000012-open", "step-000012"]
+    assert [path.name for path in checkpoint.steps(tmp_path)] == names
+    checkpoint.prune(tmp_path, 1)
+    assert [path.name for path in checkpoint.steps(tmp_path)] == names[-1:]
+
+
 def test_a_convolution_with_momentum_comes_back_in_its_layout(
     make_run: Maker, broken: Callable[..., int], final_tensors: Callable[[Run], bytes]
 ) -> None:

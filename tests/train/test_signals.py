@@ -1,6 +1,7 @@
 """Ordeals in a process of its own: SIGTERM, SIGINT, SIGKILL, time limit; what is left continues to the same end."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -8,16 +9,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from energy.component import describe
 from energy.train import checkpoint
+from energy.train import fit as page
 from energy.train.fit import fit
+from energy.train.interrupt import Stopped
 from energy.train.record import CHECKPOINTS
 from energy.train.run import Run
 
 Maker = Callable[..., Run]
+pytestmark = pytest.mark.usefixtures("usual_signals")
 
 SLOWLY = """
 import json, sys, time, torch
@@ -60,7 +65,14 @@ def _wait_for(folder: Path, child: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 143),
+        (signal.SIGUSR1, 138),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGXCPU, 152, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_and_leaves_with_its_code(
     make_run: Maker,
@@ -83,6 +95,75 @@ def test_a_signal_saves_and_leaves_with_its_code(
     checkpoint.read(last)
     fit(run)
     assert final_tensors(one) == final_tensors(run)
+
+
+def test_a_hang_up_under_nohup_changes_nothing(
+    make_run: Maker, start: Callable[[Run], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("nohup", train={"epochs": 3})
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as the child inherits it
+    try:
+        child = start(run)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    _wait_for(run.folder, child)
+    child.send_signal(signal.SIGHUP)
+    child.communicate(timeout=60)
+    assert child.returncode == 0 and (run.folder / "result.json").exists()
+
+
+def test_a_signal_while_data_are_read_leaves_at_once_and_is_said(
+    make_run: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run("reading")
+
+    def load(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(type(run.data), "load", load)
+    with pytest.raises(Stopped) as stopped:
+        fit(run)
+    assert stopped.value.code == 143
+    assert capsys.readouterr().err == "tiny: SIGTERM: left before the first step, with nothing to save\n"
+    assert not run.folder.exists()
+
+
+def test_a_signal_during_the_test_is_said_and_the_run_is_finished(
+    make_run: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, real = make_run("late"), page.summary
+
+    def summary(*given: Any) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return real(*given)
+
+    monkeypatch.setattr(page, "summary", summary)
+    with pytest.raises(Stopped) as stopped:
+        fit(run)
+    assert stopped.value.code == 138 and (run.folder / "result.json").exists()
+    assert "SIGUSR1: came when the run was just finished" in capsys.readouterr().err
+
+
+def test_a_signal_during_a_read_out_saves(
+    make_run: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {"rule": {"name": "softhebb"}, "settler": {"name": "feedforward"}, "train": {"epochs": 1}}
+    made["readout"] = {"name": "linear", "epochs": 50}
+    made["model"] = {"name": "softhebb", "channels": [], "kernels": [], "powers": [], "pools": [], "dense": [12]}
+    run, real = make_run("reading out", **made), page.decoder
+
+    def decoder(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(page, "decoder", decoder)
+        with pytest.raises(Stopped) as stopped:
+            fit(run)
+    assert stopped.value.code == 129
+    assert "SIGHUP: left after step 7; the same command continues from" in capsys.readouterr().err
+    assert fit(run)["readout_epochs"] == 50
 
 
 def test_the_time_limit_leaves_with_zero(make_run: Maker, capsys: pytest.CaptureFixture[str]) -> None:

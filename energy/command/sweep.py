@@ -1,0 +1,161 @@
+"""Many runs, one after the other: a member that fails is said and left, and a table of all ends the sweep."""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from energy.command.complaint import complaint
+from energy.component import describe
+from energy.train.fit import fit
+from energy.train.folder import held
+from energy.train.interrupt import Stopped
+from energy.train.progress import answer
+from energy.train.run import Run
+from energy.train.terminal import say, width
+
+SPARED: Final = ("folder", "price", "validation %")  # columns that a narrow terminal does without, in this order
+NUMBERS: Final = ("test %", "validation %", "price")
+LEAST: Final = 8  # columns to which the text of a varied field is shortened at most
+GAP: Final = "  "
+
+
+@dataclass
+class Member:
+    """One run of a sweep.
+
+    Attributes:
+        run: the run.
+        varied: what it has of the fields in which the runs differ.
+        state: ``done``, ``kept`` (it was finished before), ``failed``, ``out of time``, ``stopped`` or ``not run``.
+        result: what it found, once it is finished.
+    """
+
+    run: Run
+    varied: dict[str, str]
+    state: str = "not run"
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The fields that tell it from the others."""
+        return ",".join(f"{name}={value}" for name, value in self.varied.items()) or str(self.run.folder)
+
+
+def sweep(runs: Sequence[Run]) -> int:
+    """Train every run and print the table; the status: 1 if any failed, or else 0.
+
+    A signal ends the sweep, its table printed. A time limit ends the run that has it, and the next one begins.
+    """
+    names = varied(runs)
+    members = [Member(run, {name: _at(describe(run), name.split(".")) for name in names}) for run in runs]
+    try:
+        for member in members:
+            _train(member)
+            gc.collect()  # what a failed one held
+    finally:
+        print("\n".join(table(members, width(sys.stdout))), flush=True)
+    return int(any(member.state == "failed" for member in members))
+
+
+def _train(member: Member) -> None:
+    run = member.run
+    try:
+        member.state = "failed"
+        before = held(run, run.folder)
+        member.result = fit(run)
+        member.state = "done" if before is None else "kept"
+        print(answer(run, member.result), flush=True)
+    except Stopped as stopped:
+        member.state = "stopped" if stopped.code else "out of time"
+        if stopped.code:
+            member.result = held(run, run.folder) or {}
+            member.state = "done" if member.result else member.state
+            raise
+    except KeyboardInterrupt:
+        member.state = "stopped"
+        raise
+    except Exception as error:
+        text = complaint(error)
+        if not text:
+            traceback.print_exc()
+        say(True, f"energy: {member.name}: {text or repr(error)}")
+
+
+def varied(runs: Sequence[Run]) -> list[str]:
+    """The fields in which runs differ, by their names on the command line; ``out`` and ``title`` aside."""
+    found = _differences([describe(run) for run in runs])
+    return [name for name in found if name not in ("out", "title")]
+
+
+def _differences(plain: Sequence[Any], path: str = "") -> list[str]:
+    """Paths at which descriptions differ; below components of several kinds, where those of one kind do."""
+    if all(one == plain[0] for one in plain):
+        return []
+    if not all(isinstance(one, dict) for one in plain):
+        return [path]
+    kinds = list(dict.fromkeys(one.get("name", "") for one in plain))
+    found = [path] if len(kinds) > 1 else []
+    for kind in kinds:
+        alike = [one for one in plain if one.get("name", "") == kind]
+        for key in alike[0]:
+            below = _differences([one.get(key) for one in alike], f"{path}.{key}" if path else key)
+            found += [name for name in below if name not in found]
+    return found
+
+
+def _at(plain: Any, path: Sequence[str]) -> str:
+    """The value at a path, of a component its name; a dash where there is none."""
+    for name in path:
+        plain = plain.get(name) if isinstance(plain, dict) else None
+    if isinstance(plain, dict):
+        plain = plain.get("name")
+    if isinstance(plain, float):
+        return re.sub(r"e\+?(-?)0*", r"e\1", f"{plain:g}")  # 1e20 as one writes it
+    return "–" if plain is None else str(plain).replace(" ", "")
+
+
+def table(members: Sequence[Member], columns: int | None) -> list[str]:
+    """A header and one line a member, within ``columns``; price is in steps of back-propagation."""
+    rows = [_row(member) for member in members]
+    shown = list(rows[0])
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}
+    for name in SPARED:
+        if columns is not None and _total(widths) > columns:
+            del widths[name]
+    for name in sorted(members[0].varied, key=lambda name: -widths[name]):
+        if columns is not None and _total(widths) > columns:
+            widths[name] = max(LEAST, widths[name] - (_total(widths) - columns))
+    lines = [{name: name for name in shown}, *rows]
+    texts = (GAP.join(_fitted(line[name], size, name in NUMBERS) for name, size in widths.items()) for line in lines)
+    return [text.rstrip()[:columns] for text in texts]
+
+
+def _row(member: Member) -> dict[str, str]:
+    result = member.result
+    return {
+        **member.varied,
+        "test %": _number(result.get("test_accuracy")),
+        "validation %": _number(result.get("validation_accuracy")),
+        "price": _number(result.get("backprop_steps")),
+        "state": member.state,
+        "folder": str(member.run.folder),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + len(GAP) * (len(widths) - 1)
+
+
+def _fitted(text: str, size: int, right: bool) -> str:
+    text = text if len(text) <= size else f"{text[: size - 1]}…"
+    return text.rjust(size) if right else text.ljust(size)

@@ -1,0 +1,68 @@
+"""What ``result.json`` says of a finished run."""
+
+from typing import Any, Final
+
+from energy.component import describe
+from energy.ledger import backprop_multiply_adds
+from energy.train.folder import UNITS
+from energy.train.meter import ACTIVITY, spread
+from energy.train.provenance import provenance
+from energy.train.record import RECORD, read_lines
+from energy.train.run import digest, identity
+from energy.train.session import Session, parameters
+
+NO_SECONDS: Final = {"learn": 0.0, "step": 0.0, "total": 0.0}  # of a run in which only a read-out learns
+
+
+def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
+    """Everything a table needs to know about a finished run."""
+    run, totals = session.run, session.totals
+    plain = identity(run)
+    last = next(reversed(read_lines(session.folder / RECORD)), {})
+    trained = session.step * run.train.batch_size
+    return {
+        "title": run.title,
+        "key": digest(plain),
+        "configuration_key": digest({name: value for name, value in plain.items() if name != "seed"}),
+        "seed": run.seed,
+        "test_accuracy": tested["accuracy"],
+        "test_objective": tested["objective"],
+        "test_examples": tested["examples"],
+        "validation_accuracy": None if session.best is None else last_or_best(session, last),
+        "epochs": session.epoch,
+        "steps": session.step,
+        "sweeps": spread(totals["sweeps"]),
+        "outcomes": totals["outcomes"],
+        "multiply_adds": totals["multiply_adds"],
+        "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
+        "seconds": {**NO_SECONDS, **totals["seconds"], "test": tested["seconds"]},
+        "parameters": parameters(session.network),
+        "evaluation": evaluation(session, tested),
+        "configuration": describe(run),
+        "plugins": plain.get("plugins", {}),
+        **provenance(session.device),
+        "continued": session.breaks,
+        "units": UNITS,
+    }
+
+
+def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
+    """Validation accuracy of the weights the run ends with."""
+    if session.best_weights and session.best is not None:
+        return session.best["accuracy"]
+    return last.get("validation_accuracy")
+
+
+def evaluation(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
+    """How the scored outputs were obtained."""
+    run = session.run
+    plain = describe(run.settler)
+    return {
+        "settler": plain["name"],
+        "gamma": run.settler.gain(session.network),
+        "nudge": "none",
+        "relaxation": plain.get("relax") if run.settler.gamma else "one bottom-up pass",
+        "settle": tested["settle"],
+        "multiply_adds": tested["multiply_adds"],
+        **{name: tested[name] for name in ACTIVITY if name in tested},
+    }

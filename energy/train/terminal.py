@@ -1,0 +1,139 @@
+"""The one way from a run to the error stream: whole lines above the bar, none torn, none wrapped by the terminal.
+
+    say(True, "run: continuing from step 12, epoch 2")      # clear the bar, print, draw the bar again
+
+A stream that went away (a closed terminal, a pipe without a reader) never stops a run: what it is told is lost.
+"""
+
+import contextlib
+import os
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Protocol, TextIO
+
+from energy.cautions import Caution
+
+USUAL: Final = 80  # columns of a terminal that does not say how many it has
+
+
+class Bar(Protocol):
+    """All that is asked of a progress bar."""
+
+    def update(self, n: float | None = 1, /) -> object:
+        """Move by ``n`` steps."""
+
+    def clear(self) -> object:
+        """Take the bar off the screen, until it is drawn again."""
+
+    def refresh(self) -> object:
+        """Draw the bar."""
+
+
+class Silent:
+    """A bar that shows nothing."""
+
+    def update(self, n: float | None = 1, /) -> object:
+        """Nothing."""
+
+    clear = refresh = update
+
+
+_shown: ContextVar[Bar | None] = ContextVar("shown", default=None)
+
+
+@contextmanager
+def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
+    """A bar over ``total`` steps of which ``done`` are done, silent when unwanted, off a terminal or without tqdm."""
+    drawn = _drawn(title, total, done) if show and width(sys.stderr) is not None else None
+    if drawn is None:
+        yield Silent()
+        return
+    token = _shown.set(drawn)
+    try:
+        yield drawn
+    finally:
+        _shown.reset(token)
+        with contextlib.suppress(OSError):
+            drawn.close()
+
+
+def width(stream: TextIO) -> int | None:
+    """The columns that a line may have on a terminal, one less than there are; None where ``stream`` is none."""
+    try:
+        if not stream.isatty():
+            return None
+        return (os.get_terminal_size(stream.fileno()).columns or USUAL) - 1
+    except (AttributeError, OSError, ValueError):
+        return USUAL - 1
+
+
+def say(show: bool, text: str) -> None:
+    """Lines on the error stream, where records and tables do not go; too long ones go on below, indented."""
+    if not show:
+        return
+    shown = _shown.get() or Silent()
+    with contextlib.suppress(OSError):
+        shown.clear()
+        print("\n".join(laid_out(line, width(sys.stderr)) for line in text.split("\n")), file=sys.stderr, flush=True)
+        shown.refresh()
+
+
+def laid_out(text: str, columns: int | None) -> str:
+    """``text`` in lines of at most ``columns``, all but the first indented; as it is for None."""
+    if columns is None or len(text) <= columns:
+        return text
+    return "\n".join(
+        textwrap.wrap(text, max(columns, 8), subsequent_indent="    ", break_on_hyphens=False, break_long_words=True)
+    )
+
+
+@contextmanager
+def one_line_warnings(title: str) -> Iterator[None]:
+    """Show a warning as ``title: warning: text``, without the place in the source; whoever records warnings, or raises
+    them, does so as before.
+    """
+    before = warnings.formatwarning
+
+    def told(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        with contextlib.suppress(OSError):
+            (_shown.get() or Silent()).clear()  # the next step draws it again
+        kind = "" if issubclass(category, Caution) or category is UserWarning else f"{category.__name__}: "
+        return laid_out(" ".join(f"{title}: warning: {kind}{message}".split()), width(sys.stderr)) + "\n"
+
+    warnings.formatwarning = told
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _drawn(title: str, total: int, done: int) -> Any:
+    """A bar of tqdm that leaves the last column free, follows the width, and outlives its stream; None without tqdm."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+
+    class Drawn(tqdm):
+        def display(self, msg: str | None = None, pos: int | None = None) -> Any:
+            self.ncols = width(sys.stderr) or USUAL
+            text = str(self) if msg is None else msg
+            with contextlib.suppress(OSError):
+                self.fp.write(f"\r{text.ljust(self.ncols)}")
+                self.fp.flush()
+            return True
+
+        def clear(self, nolock: bool = False) -> None:
+            self.display("")
+            with contextlib.suppress(OSError):
+                self.fp.write("\r")
+
+    name = title if len(title) <= 24 else f"{title[:23]}…"
+    settings: dict[str, Any] = {"leave": False, "unit": "step", "miniters": 1, "mininterval": 0.2}
+    with contextlib.suppress(OSError):
+        return Drawn(desc=name, total=total, initial=done, file=sys.stderr, ncols=width(sys.stderr), **settings)
+    return None
