@@ -106,7 +106,8 @@ def test_every_settler_against_a_dense_solve(name: str, gamma: float) -> None:
         for found in both(network, settler):
             assert gap(found, wanted) < 1e-7, settler
             for mine, theirs in zip(found, wanted, strict=True):
-                assert theirs.any() or not mine.any(), settler
+                rounding = 1e-12 if isinstance(settler, TwoPhase) else 0.0  # of two products that are subtracted
+                assert theirs.any() or float(mine.abs().max()) <= rounding, settler
 
 
 @pytest.mark.parametrize("feedback", [Random(), Direct(), Sign(), SignBatch(), SignUnit(), KolenPollack()], ids=str)
