@@ -186,7 +186,7 @@ class Network(nn.Module):
             admission.require_batch("target", target, self.output.shape)
             if len(target) != len(x):
                 raise ValueError(f"target has {len(target)} samples and x {len(x)}: they must be equal")
-        if torch.is_autocast_enabled(x.device.type):
+        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             raise ValueError(
                 "torch.autocast is on: must be off, since x's dtype is the precision of the states; leave it, and give "
                 "x.bfloat16() over float32 weights instead"

@@ -19,9 +19,11 @@ from yaml import YAMLError
 
 from energy.command import trust
 from energy.command.line import Line
+from energy.command.needs import supply
 from energy.command.overrides import Job, expand, rewrite
 from energy.component import Component, ConfigurationError, annotations, build, choices
 from energy.train.known import beside
+from energy.train.terminal import say
 
 C = TypeVar("C", bound=Component)
 
@@ -30,7 +32,7 @@ LONGEST: Final = 255  # bytes in the name of a folder
 
 
 def plan(base: type[C], config: str, line: Line) -> list[C]:
-    """Every run that a command line asks for, built and checked.
+    """Every run that a command line asks for, built and checked; what its settler needs is taken, and said.
 
     Args:
         base: the class of the whole configuration, such as ``Run``.
@@ -53,6 +55,8 @@ def plan(base: type[C], config: str, line: Line) -> list[C]:
         jobs = expand(texts, groups, line.sweep)
         plain = [_plain(config, [*search, *job.overrides], bare) for job in jobs]
     _spread(jobs, plain)
+    for told in dict.fromkeys(supply(base, values) for values in plain):
+        say(bool(told), f"energy: {told}")
     return [build(base, values, path="") for values in plain]
 
 

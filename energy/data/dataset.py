@@ -48,6 +48,7 @@ class DataSet(Component):
     classes: ClassVar[int]
     levels: ClassVar[float | None] = None
     names: ClassVar[tuple[str, ...]] = ()
+    counts: ClassVar[tuple[int, int] | None] = None  # of training and test images, where they are known beforehand
 
     mean: list[float] = dataclasses.field(default_factory=lambda: [0.0])
     std: list[float] = dataclasses.field(default_factory=lambda: [1.0])
@@ -79,8 +80,8 @@ class DataSet(Component):
         whole_numbers = len(sides) == 3 and all(isinstance(side, int) and side > 0 for side in sides)
         require(whole_numbers, self, "image", "(channels, height, width), a tuple of three whole numbers above 0")
         require(isinstance(self.classes, int) and self.classes > 0, self, "classes", "a whole number above 0")
-        numeric = isinstance(self.levels, int | float)
-        require(numeric and 0 < self.levels < 1e6, self, "levels", "the pixel value that stands for 1, above 0")
+        numeric = self.levels is None or (isinstance(self.levels, int | float) and 0 < self.levels < 1e6)
+        require(numeric, self, "levels", "the pixel value that stands for 1, above 0")
         named = isinstance(self.names, tuple) and all(isinstance(name, str) for name in self.names)
         require(named and len(self.names) <= self.classes, self, "names", "a tuple of names, at most one a class")
 

@@ -30,7 +30,6 @@ class Published(DataSet):
         verify: ask for the published digests and counts; false admits a part or a changed copy of the set.
     """
 
-    counts: ClassVar[tuple[int, int]]
     layouts: ClassVar[tuple[Layout, ...]]
     downloads: ClassVar[tuple[Download, ...]] = ()
     advice: ClassVar[str] = ""

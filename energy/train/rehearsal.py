@@ -53,7 +53,7 @@ def _drafted(run: Run) -> Network:
 
 def _fill_a_batch(run: Run) -> None:
     """Compare the batch with the number of training images, as far as that is known before they are read."""
-    counts = getattr(run.data, "counts", None) if getattr(run.data, "verify", True) else None
+    counts = run.data.counts if getattr(run.data, "verify", True) else None
     try:
         images = run.data.divided(counts[0])[0] if counts else run.data.limit
     except DataError as error:
