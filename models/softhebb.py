@@ -15,7 +15,8 @@ from energy.couplings import Convolution, Dense
 from energy.model import Model
 from energy.network import Network
 from energy.potentials import Identity, Potential, RePU
-from models.initial import draw
+
+from .initial import draw
 
 
 class Padding(enum.Enum):

@@ -24,6 +24,8 @@ def supply(base: type[Component], values: dict[str, Any]) -> str:
         settler = build(Settler, values["settler"], path="settler")
         taken = [_set(base, values, path, value) for path, value in settler.needs().items()]
         return _told(f"settler={settler.label}", taken)
+    if "settlers" not in annotations(base):
+        return ""
     lines = []
     entries = values.get("settlers") or base.__dataclass_fields__["settlers"].default_factory()  # type: ignore[misc]
     values["settlers"] = list(entries)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from energy.command.complaint import complaint
-from energy.component import describe
+from energy.component import ConfigurationError, describe
 from energy.train.fit import fit
 from energy.train.folder import held
 from energy.train.interrupt import Stopped
 from energy.train.progress import answer
+from energy.train.rehearsal import rehearse
 from energy.train.run import Run
 from energy.train.terminal import say, width
 
@@ -48,7 +49,7 @@ class Member:
 
 
 def sweep(runs: Sequence[Run]) -> int:
-    """Train every run and print the table; the status: 1 if any failed, or else 0.
+    """Rehearse every run, train those that fit, and print the table; the status: 1 if any failed, or else 0.
 
     A signal ends the sweep, its table printed. A time limit ends the run that has it, and the next one begins.
     """
@@ -56,11 +57,24 @@ def sweep(runs: Sequence[Run]) -> int:
     members = [Member(run, {name: _at(describe(run), name.split(".")) for name in names}) for run in runs]
     try:
         for member in members:
-            _train(member)
-            gc.collect()  # what a failed one held
+            _rehearse(member)
+        for member in members:
+            if member.state != "failed":
+                _train(member)
+                gc.collect()  # what a failed one held
     finally:
         print("\n".join(table(members, width(sys.stdout))), flush=True)
     return int(any(member.state == "failed" for member in members))
+
+
+def _rehearse(member: Member) -> None:
+    """Look at one run before the first is trained; what cannot be is said, and left out."""
+    try:
+        rehearse(member.run)
+        member.run.place()
+    except ConfigurationError as error:
+        member.state = "failed"
+        say(True, f"energy: {member.name}: {complaint(error)}")
 
 
 def _train(member: Member) -> None:

@@ -41,23 +41,23 @@ def train(line: Line) -> int:
     if line.help:
         return _configuration_page(line, "train", "run", Run)
     from energy.command.compose import plan
-    from energy.train.rehearsal import rehearse
 
     runs = plan(Run, "run", line)
+    if line.sweep and not line.dry:
+        from energy.command.sweep import sweep
+
+        return sweep(runs)
+    from energy.train.rehearsal import rehearse
+
     for run in runs:
         rehearse(run)
     if line.dry:
         return _print_descriptions(runs)
-    for run in runs:
-        run.place()
-    if line.sweep:
-        from energy.command.sweep import sweep
-
-        return sweep(runs)
     from energy.train.fit import fit
     from energy.train.progress import answer
 
     (run,) = runs
+    run.place()
     print(answer(run, fit(run)))
     return 0
 

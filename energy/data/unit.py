@@ -16,12 +16,10 @@ def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name
     x = (pixel/levels - mean)/std, with ``mean`` and ``std`` (C or 1, 1, 1), shows that the three are not in one unit.
 
     Raises:
-        DataError: when pixels are floating and the class declares none, or when it is not above 0.
+        DataError: when pixels are floating and the class declares none.
     """
     some = _some(pixels)
     low, high = float(some.min()), float(some.max())
-    if declared is not None and not declared > 0:
-        raise DataError(f"{name}: levels={declared}: must be above 0, the pixel value that stands for 1")
     if declared is None and pixels.is_floating_point():
         guess = 1 if high <= 1 else BYTES
         raise DataError(

@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
+import torch
 from torch import Tensor
 
 from energy import foreach
@@ -61,12 +62,12 @@ def health(network: Network) -> Health:
 
 
 class Written(NamedTuple):
-    """What tells whether a gradient was used: it, its parameter's version and sum, and the batch it came from. (torch's
-    fused optimisers leave the version as it is.)"""
+    """What tells whether a gradient was used: it, how its parameter begins, and the batch it came from. (torch's fused
+    optimisers leave the version as it is.)"""
 
     gradient: int
     version: int
-    sum: float
+    begins: Tensor
     batch: ref[Tensor]
 
 
@@ -113,7 +114,8 @@ class Health:
         last, written = _last(network), self.written
         if written is None or last is None or last.grad is None or written.batch() is x:
             return
-        if written[:3] == (id(last.grad), last._version, _sum(last)):
+        same = (written.gradient, written.version) == (id(last.grad), last._version)
+        if same and torch.equal(written.begins, _begins(last)):
             self.say(
                 "replaced",
                 "Rule.learn replaces .grad, and no optimiser has used the gradients of the batch before: pass "
@@ -125,7 +127,7 @@ class Health:
         due, last = self.due(x), _last(network)
         self._solves(settler, settled, due)
         if self.calls < 3 and last is not None and x.device.type == "cpu":
-            self.written = Written(id(last.grad), last._version, _sum(last), ref(x))
+            self.written = Written(id(last.grad), last._version, _begins(last), ref(x))
         if not due:
             return
         if self.unsound is not None and bool(self.unsound):
@@ -178,10 +180,10 @@ class Health:
     def _gradients(self, network: Network, settler: Settler) -> None:
         if not settler.reaches or "zero" in self.said:
             return
-        zero, top = set[str](), len(network.layers)
+        zero, top, onward = set[str](), len(network.layers), _leading(network)
         for edge in network.edges:
             given = [p.grad for p in edge.coupling.parameters() if p.grad is not None]
-            if edge.target < top and given and not any(bool(gradient.any()) for gradient in given):
+            if edge.target in onward - {top} and given and not any(bool(gradient.any()) for gradient in given):
                 zero.add(network.layers[edge.target - 1].name)
         lasting = [layer.name for layer in network.layers if layer.name in zero & self.zero]
         self.zero = zero
@@ -201,13 +203,21 @@ def stuck(layer: Layer, state: Tensor) -> Tensor:
     return (at_low | at_high).double().mean()
 
 
+def _leading(network: Network) -> set[int]:
+    """The layers from which a way leads to the output."""
+    found = {len(network.layers)}
+    for edge in reversed(network.edges):
+        found |= {edge.source} if edge.target in found else set()
+    return found
+
+
 def _last(network: Network) -> Tensor | None:
     """The last parameter that learns."""
     return next((p for p in reversed(list(network.parameters())) if p.requires_grad), None)
 
 
-def _sum(parameter: Tensor) -> float:
-    return float(parameter.detach().double().sum())
+def _begins(parameter: Tensor) -> Tensor:
+    return parameter.detach().flatten()[:1024].clone()
 
 
 def _some(names: list[str]) -> str:

@@ -179,9 +179,11 @@ def _changes(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> l
     sizes = [tuple(p.shape) for p in network.parameters()]
     claim([tuple(one.shape) for one in found] == sizes, rule, "update must give one tensor of each parameter's shape")
     parts = [_updates(rule, _fresh(network), x[k : k + 1], target[k : k + 1]) for k in range(len(x))]
-    for whole, again, *alone in zip(found, _updates(rule, _fresh(network), x, target), *parts, strict=True):
+    again = used if rule.memory else _fresh(network)  # what a law remembers moves in `remember`
+    second = _updates(rule, again, x, target)
+    for whole, same, *alone in zip(found, second, *parts, strict=True):
         claim(torch.isfinite(whole).all(), rule, "the update is not finite")
-        claim((whole == again).all(), rule, "update gives something else when asked again")
+        claim((whole == same).all(), rule, "update gives something else when asked again")
         if not _keeps(network, used):
             agree(rule, "update of a batch against the sum over its samples", whole, torch.stack(alone).sum(0))
     claim(not any(bool(one.any()) for one in found[1:]), rule, "the output layer has an update but does not learn")

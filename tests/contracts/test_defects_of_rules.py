@@ -33,8 +33,8 @@ class Twice(Contrast):
     def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
         return super().spend(network, settled, 2 * scale)
 
-    def learn(self, *args: Any, **kwargs: Any) -> Settled:
-        return Rule.learn(self, *args, **kwargs)
+    def batch(self, *args: Any, **kwargs: Any) -> Settled:
+        return Rule.batch(self, *args, **kwargs)
 
 
 class Forgotten(Contrast):

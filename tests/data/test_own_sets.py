@@ -74,7 +74,6 @@ DECLARED = [
     ({"classes": "ten"}, r"mine\.classes='ten': must be a whole number"),
     ({"classes": 0}, r"mine\.classes=0"),
     ({"levels": 0}, r"mine\.levels=0: must be the pixel value that stands for 1"),
-    ({"levels": None}, r"mine\.levels=None"),
     ({"names": "abc"}, r"mine\.names='abc': must be a tuple of names"),
     ({"names": ("a", "b", "c", "d")}, r"mine\.names="),
 ]

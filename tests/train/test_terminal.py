@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 
-from energy.cautions import Caution, caution
 from energy.component import describe
 from energy.kernels import Kernel
 from energy.train import fit as page
@@ -179,10 +178,10 @@ def test_whoever_records_warnings_still_does(make_run: Maker, monkeypatch: pytes
 
     def step(*given: Any) -> None:
         real(*given)
-        caution("look here")
+        warnings.warn("look here", stacklevel=1)
 
     monkeypatch.setattr(page, "train_step", step)
-    with pytest.warns(Caution, match="look here"):
+    with pytest.warns(UserWarning, match="look here"):
         fit(make_run(train={"epochs": 1}))
     assert warnings.formatwarning is before
 
