@@ -5,7 +5,7 @@ waited for, at every 64th alone. Between them nothing is computed, but that ever
 the layer, the number and the cure, and changes nothing.
 
     diverged     a solve whose activity left every bound
-    loop gain    above 2 at γ > 0: activity feeds itself (`energy.relax.contraction`)
+    loop gain    above 2 at γ > 0, and half as large again as at first: activity feeds itself (`relax.contraction`)
     bounds       three quarters of a hidden layer at a bound for every sample: no gradient passes
     zero         a hidden layer without any gradient at two looks
     objective    a hundred times what it was at the first two looks
@@ -34,12 +34,13 @@ from energy.state import State
 
 OFTEN: Final = 64
 LOOP_GAIN: Final = 2.0
+GROWN: Final = 1.5  # times the loop gain of the first look
 STUCK: Final = 0.75
 SAMPLES: Final = 8  # below which a unit at its bound for all of them says little
 HUNDREDFOLD: Final = 100.0
 CURE: Final = (
-    "keep_contracting=0.9 holds it; so do bounded units (hard_sigmoid), smaller weights (model.gain), a smaller "
-    "learning rate or gamma, or an output outside the dynamics (feedback=False)"
+    "bounded units (hard_sigmoid), smaller weights (model.gain), a smaller learning rate or gamma, or an output "
+    "outside the dynamics (feedback=False)"
 )
 
 _healths: WeakKeyDictionary[Network, Health] = WeakKeyDictionary()
@@ -77,7 +78,7 @@ class Health:
     def __init__(self) -> None:
         self.calls = self.looks = 0
         self.said: set[str] = set()
-        self.first = 0.0
+        self.first = self.gain = 0.0
         self.zero: set[str] = set()
         self.unsound: Tensor | None = None
         self.written: Written | None = None
@@ -125,7 +126,7 @@ class Health:
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""
         due, last = self.due(x), _last(network)
-        self._solves(settler, settled, due)
+        self._solves(network, settler, settled, due)
         if self.calls < 3 and last is not None and x.device.type == "cpu":
             self.written = Written(id(last.grad), last._version, _begins(last), ref(x))
         if not due:
@@ -138,23 +139,25 @@ class Health:
             self._objective(float(descended.double().mean()))
             self._gradients(network, settler)
 
-    def _solves(self, settler: Settler, settled: Settled, due: bool) -> None:
+    def _solves(self, network: Network, settler: Settler, settled: Settled, due: bool) -> None:
         for phase, solution in settled.solutions.items():
             unread = due and solution.lost is not None and bool(solution.lost.any())
             if solution.outcome is Outcome.DIVERGED or unread:
                 at = f" at layer {solution.layer}" if solution.layer else ""
-                self.say("diverged", f"settler={settler.label}: the {phase} solve diverged{at}; {CURE}")
+                self.say("diverged", f"settler={settler.label}: the {phase} solve diverged{at}; {_cure(network)}")
 
     def _settled(self, network: Network, settler: Settler, x: Tensor, state: State) -> None:
         if len(state) != len(network.layers):
             return
         if contraction(network) is None and "loop gain" not in self.said:
             gain, layer = loop_gain(network, x, state, settler.gamma)
-            if gain > LOOP_GAIN:
+            self.gain = self.gain or gain
+            if gain > max(LOOP_GAIN, GROWN * self.gain):
                 self.say(
                     "loop gain",
-                    f"loop gain {gain:.3g} at gamma={settler.gamma:g}, most of it at layer {layer}: above 1 an "
-                    f"equilibrium is not sure, above {LOOP_GAIN:g} units tend to lock at their bounds; {CURE}",
+                    f"loop gain rose from {self.gain:.3g} to {gain:.3g} at gamma={settler.gamma:g}, most of it at layer "
+                    f"{layer}: above 1 an equilibrium is not sure, and activity that feeds itself ends at the units' "
+                    f"bounds; {_cure(network)}",
                 )
         if len(x) >= SAMPLES and "bounds" not in self.said:
             for layer, tensor in zip(network.layers[:-1], state, strict=False):
@@ -163,7 +166,7 @@ class Health:
                     self.say(
                         "bounds",
                         f"layer {layer.name}: {100 * share:.0f} % of its units stand at a bound for every sample of a "
-                        f"batch, and no gradient passes them; {CURE}",
+                        f"batch, and no gradient passes them; {_cure(network)}",
                     )
 
     def _objective(self, now: float) -> None:
@@ -201,6 +204,11 @@ def stuck(layer: Layer, state: Tensor) -> Tensor:
     room = 1e-3 * (high - low) if math.isfinite(high - low) else 0.0
     at_low, at_high = (state <= low + room).all(0), (state >= high - room).all(0)
     return (at_low | at_high).double().mean()
+
+
+def _cure(network: Network) -> str:
+    """The remedies for activity that feeds itself."""
+    return f"try {CURE}" if contraction(network) is not None else f"keep_contracting=0.9 holds it; so do {CURE}"
 
 
 def _leading(network: Network) -> set[int]:

@@ -194,6 +194,7 @@ def test_what_remembers_batches_does_so_under_backprop_alone(name: str) -> None:
     x, target = nets.batch(network)
     before = copied(network.edges[0].coupling)
     for settler in (DualPropagation(), EquilibriumPropagation(), TwoPhase(), Implicit()):
+        network.zero_grad()
         Contrast().learn(network, settler, x, target, nets.FROZEN)
         settler.predict(network, x)
     buffers = dict(network.edges[0].coupling.named_buffers())

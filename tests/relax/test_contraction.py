@@ -23,6 +23,8 @@ from energy.settle.two_phase import TwoPhase
 from energy.state import State
 from energy.stream import stream
 
+pytestmark = pytest.mark.filterwarnings("ignore::energy.cautions.Caution")
+
 
 def filled(network: Network, scale: float = 1.0) -> Network:
     network.double()

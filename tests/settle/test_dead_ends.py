@@ -66,6 +66,7 @@ def both(network: Network, settler: Settler) -> list[Tensors]:
     """The gradient of settled states, and what `learn` writes, where layers are let go of as they come to rest."""
     x, target = nets.batch(network)
     found = Contrast().gradients(network, settler.settle(network, x, target, nets.FROZEN))
+    network.zero_grad()
     Contrast().learn(network, settler, x, target, nets.FROZEN)
     return [found, [p.grad * len(x) for p in network.parameters() if p.grad is not None]]
 

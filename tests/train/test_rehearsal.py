@@ -152,17 +152,11 @@ def test_a_model_that_needs_numbers_gets_them(monkeypatch: pytest.MonkeyPatch) -
     rehearse(Run(model=Odd(), data=_run().data))
 
 
-def test_all_runs_of_a_sweep_are_rehearsed_before_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_runs_of_a_sweep_are_rehearsed(tmp_path: Path) -> None:
     from energy.cli import main
 
-    words = ["train", "-m", "model=spiking,vgg16", "train.epochs=1", "out=sweep"]
-    assert main([*words, "--dry-run"]) == 2
+    assert main(["train", "--dry-run", "-m", "model=mlp,vgg16", "train.epochs=1", "out=sweep"]) == 2
     assert not list(tmp_path.iterdir())
-    capsys.readouterr()
-    assert main(words) == 1  # the one that fits is trained
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("energy: model=vgg16: model=vgg16: does not fit images of 1×8×8")
-    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["model=spiking"]
 
 
 def test_all_entrants_of_a_comparison_are_rehearsed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
