@@ -1,8 +1,7 @@
 """Settings that a settler does better with than with the defaults: taken where the command line and its files are
 silent, and said in one line."""
 
-import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from energy.component import Component, annotations, build, choices
@@ -20,53 +19,65 @@ def supply(base: type[Component], values: dict[str, Any]) -> str:
     Raises:
         ConfigurationError: for a settler that cannot be built.
     """
-    if "settler" in annotations(base):
+    kinds = annotations(base)
+    if "settler" in kinds:
         settler = build(Settler, values["settler"], path="settler")
-        taken = [_set(base, values, path, value) for path, value in settler.needs().items()]
-        return _told(f"settler={settler.label}", taken)
-    if "settlers" not in annotations(base):
+        return _told(settler, [path for path in settler.needs() if _set(kinds, values, settler, path)])
+    if "settlers" not in kinds:
         return ""
-    lines = []
-    entries = values.get("settlers") or base.__dataclass_fields__["settlers"].default_factory()  # type: ignore[misc]
-    values["settlers"] = list(entries)
-    for number, entry in enumerate(entries):
-        name = split(entry.partition(":")[2] if ":" in entry.partition("=")[0] else entry)[:1]
-        if not name or name[0] not in choices(Settler):
-            continue  # told where entries are read
-        taken = []
-        for path, value in build(Settler, name[0]).needs().items():
-            if not path.startswith(("settler.", "optimizer")):
-                taken.append(_set(base, values, path, value))
-            elif f" {path.removeprefix('settler.')}=" not in entry and f" {path}" not in entry:
-                values["settlers"][number] += f" {path}={value}"
-                taken.append(f"{path}={value}")
-        lines.append(_told(f"settler={name[0]}", taken))
-    return "; ".join(filter(None, lines))
+    values["settlers"] = list(values.get("settlers") or base.__dataclass_fields__["settlers"].default_factory())  # type: ignore[misc]
+    return "; ".join(filter(None, [_entry(kinds, values, at) for at in range(len(values["settlers"]))]))
 
 
-def _told(who: str, taken: list[str]) -> str:
-    said = ", ".join(filter(None, taken))
-    return f"{who}: takes {said}, where nothing else is said" if said else ""
+def _entry(kinds: Mapping[str, Any], values: dict[str, Any], at: int) -> str:
+    """The same for one entry of a comparison."""
+    entry = values["settlers"][at]
+    words = split(entry.partition(":")[2] if ":" in entry.partition("=")[0] else entry)
+    if not words or words[0] not in choices(Settler):
+        return ""  # told where entries are read
+    settler, taken = build(Settler, words[0]), list[str]()
+    said = [word.partition("=")[0].removeprefix("settler.") for word in words[1:]]
+    for path, value in settler.needs().items():
+        group = path.partition(".")[0]
+        if group not in ("settler", "optimizer"):
+            taken += [path] if _set(kinds, values, settler, path) else []
+        elif group not in values and not any(_covers(one, path.removeprefix("settler.")) for one in said):
+            values["settlers"][at] += f" {path}={value}"
+            taken.append(path)
+    return _told(settler, taken)
 
 
-def _set(base: type[Component], values: dict[str, Any], path: str, value: str | float) -> str:
-    """``path=value``, put into ``values``; nothing where it is said there, has no place, or is met already."""
+def _covers(said: str, path: str) -> bool:
+    """Whether an entry that says one thing leaves another no room."""
+    return said == path or said.partition(".")[0] == "optimizer" == path.partition(".")[0]
+
+
+def _told(settler: Settler, taken: Sequence[str]) -> str:
+    needs = settler.needs()
+    shown = [f"{path}={needs[path] if isinstance(needs[path], str) else format(needs[path], 'g')}" for path in taken]
+    return f"settler={settler.label}: takes {', '.join(shown)}, where nothing else is said" if shown else ""
+
+
+def _set(kinds: Mapping[str, Any], values: dict[str, Any], settler: Settler, path: str) -> bool:
+    """Put one need into ``values``, unless something is said there, it has no place, or the default meets it."""
     group, _, field = path.partition(".")
-    said = values.get(group)
+    needs, said = settler.needs(), values.get(group)
     if not field:
-        if said:
-            return ""
-        values[group] = {"name": value}
-        return f"{path}={value if isinstance(value, str) else format(value, 'g')}"
-    cls = choices(annotations(base)[group]).get(said["name"]) if isinstance(said, Mapping) else None
-    if cls is None or field in said or field not in annotations(cls) or _met(cls, field):
-        return ""
-    values[group] = {**said, field: value}
-    return f"{path}={value if isinstance(value, str) else format(value, 'g')}"
+        values[group] = said or {"name": needs[path]}
+        return not said
+    if group in needs and said != {"name": needs[group]}:  # it goes with a choice that was not taken
+        return False
+    if not isinstance(said, Mapping) or "name" not in said:
+        return False
+    cls = choices(kinds[group]).get(said["name"])
+    if cls is None or field in said or field not in annotations(cls) or _met(cls, field, needs[path]):
+        return False
+    values[group] = {**said, field: needs[path]}
+    return True
 
 
-def _met(cls: type[Component], field: str) -> bool:
-    """Whether the default of a field is a bounded unit, or no unit."""
-    make = cls.__dataclass_fields__[field].default_factory
-    default = make() if inspect.isclass(make) or callable(make) else None
-    return isinstance(default, Potential) and default.upper < float("inf")
+def _met(cls: type[Component], field: str, wanted: str | float) -> bool:
+    """Whether the default of a field is what is wanted, or a bounded unit already."""
+    declared = cls.__dataclass_fields__[field]
+    default = declared.default_factory() if callable(declared.default_factory) else declared.default
+    return default == wanted or (isinstance(default, Potential) and default.upper < float("inf"))

@@ -20,6 +20,7 @@ from energy.couplings import Gradients
 from energy.ledger import Ledger
 from energy.network import Edge, Network, laid_out
 from energy.objectives import Objective
+from energy.rules.health import health
 from energy.rules.rule import Rule
 from energy.settle.backprop import SettledTape
 from energy.settle.settler import Settled, SettledDyad, SettledPhases, Settler
@@ -42,6 +43,7 @@ class Contrast(Rule, name="contrast"):
         x = laid_out(x)
         harvest = Products(network, x, ledger, -1 / max(len(x), 1))
         settled = settler.deliver(network, x, target, objective, ledger, to=harvest)
+        health(network).solved(network, settler, settled)
         if harvest.complete:
             self.write(network, harvest.update)
         else:

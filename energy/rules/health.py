@@ -123,10 +123,18 @@ class Health:
                 "accumulate=True to add to them, or call zero_grad() first if they are not wanted",
             )
 
+    def solved(self, network: Network, settler: Settler, settled: Settled) -> None:
+        """Before a gradient is made of settled states: whether a solve has diverged."""
+        due = self.due(settled.x)
+        for phase, solution in settled.solutions.items():
+            unread = due and solution.lost is not None and bool(solution.lost.any())
+            if solution.outcome is Outcome.DIVERGED or unread:
+                at = f" at layer {solution.layer}" if solution.layer else ""
+                self.say("diverged", f"settler={settler.label}: the {phase} solve diverged{at}; {_cure(network)}")
+
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""
         due, last = self.due(x), _last(network)
-        self._solves(network, settler, settled, due)
         if self.calls < 3 and last is not None and x.device.type == "cpu":
             self.written = Written(id(last.grad), last._version, _begins(last), ref(x))
         if not due:
@@ -139,13 +147,6 @@ class Health:
             self._objective(float(descended.double().mean()))
             self._gradients(network, settler)
 
-    def _solves(self, network: Network, settler: Settler, settled: Settled, due: bool) -> None:
-        for phase, solution in settled.solutions.items():
-            unread = due and solution.lost is not None and bool(solution.lost.any())
-            if solution.outcome is Outcome.DIVERGED or unread:
-                at = f" at layer {solution.layer}" if solution.layer else ""
-                self.say("diverged", f"settler={settler.label}: the {phase} solve diverged{at}; {_cure(network)}")
-
     def _settled(self, network: Network, settler: Settler, x: Tensor, state: State) -> None:
         if len(state) != len(network.layers):
             return
@@ -155,9 +156,9 @@ class Health:
             if gain > max(LOOP_GAIN, GROWN * self.gain):
                 self.say(
                     "loop gain",
-                    f"loop gain rose from {self.gain:.3g} to {gain:.3g} at gamma={settler.gamma:g}, most of it at layer "
-                    f"{layer}: above 1 an equilibrium is not sure, and activity that feeds itself ends at the units' "
-                    f"bounds; {_cure(network)}",
+                    f"loop gain rose from {self.gain:.3g} to {gain:.3g} at gamma={settler.gamma:g}, most of it at "
+                    f"layer {layer}: above 1 an equilibrium is not sure, and activity that feeds itself ends "
+                    f"at the units' bounds; {_cure(network)}",
                 )
         if len(x) >= SAMPLES and "bounds" not in self.said:
             for layer, tensor in zip(network.layers[:-1], state, strict=False):
@@ -208,7 +209,7 @@ def stuck(layer: Layer, state: Tensor) -> Tensor:
 
 def _cure(network: Network) -> str:
     """The remedies for activity that feeds itself."""
-    return f"try {CURE}" if contraction(network) is not None else f"keep_contracting=0.9 holds it; so do {CURE}"
+    return f"try {CURE}" if contraction(network) is not None else f"keep_contracting=0.5 holds it; so do {CURE}"
 
 
 def _leading(network: Network) -> set[int]:

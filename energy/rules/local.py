@@ -28,6 +28,7 @@ from energy.couplings import Filtered
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
+from energy.rules.health import health
 from energy.rules.joined import Joined, groups, population
 from energy.rules.memory import lay, recall, remembers
 from energy.rules.rule import Rule
@@ -83,6 +84,7 @@ class Local(Rule):
         part = network.up_to(self.top(network))
         with network.learning():
             settled = self.settle(part, settler, x, target, ledger)
+        health(network).solved(network, settler, settled)
         self.apply(network, settled)
         self._remember(network, settled)
         return settled

@@ -101,6 +101,7 @@ class Rule(Component):
         """What `learn` does, without a look at how it goes; for a rule that can do better than settle and apply."""
         network.zero_grad()  # the memory of the last gradients serves this batch
         settled = settler.settle(network, x, target, objective, ledger)
+        health(network).solved(network, settler, settled)
         self.apply(network, settled)
         return settled
 

@@ -5,7 +5,6 @@ limits.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import field
 from typing import ClassVar, Final
 
@@ -24,7 +23,7 @@ from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
-from energy.settle.settler import FEEDBACK, Harvest, Settled, SettledDyad, Settler, checked
+from energy.settle.settler import FEEDBACK, Harvest, Needs, Settled, SettledDyad, Settler, checked
 from energy.state import State
 
 MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
@@ -52,7 +51,7 @@ class Dyadic(Settler):
         require(abs(self.beta) < float("inf"), self, "beta", "finite")
         require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
 
-    def needs(self) -> Mapping[str, str | float]:
+    def needs(self) -> Needs:
         return FEEDBACK if self.gamma else {}
 
     @property

@@ -99,11 +99,14 @@ class Prediction:
         return self.output if self.solution is None or self.solution.output is None else self.solution.output
 
 
-FEEDBACK: Final[Mapping[str, str | float]] = {
+Needs = Mapping[str, str | float]  # overrides of a run, such as {"model.hidden": "tanh"}
+FEEDBACK: Final[Needs] = {  # what methods need whose activity comes back down
     "model.hidden": "hard_sigmoid",  # bounded units have an equilibrium whatever the weights are
     "objective": "squared_error",  # whose outputs stay near the targets, where logits grow
-    "settler.keep_contracting": 0.9,
-}  # what methods need whose activity comes back down
+    "optimizer": "adam",  # for sums over positive activities the rate of gradient descent falls with the width
+    "optimizer.lr": 3e-4,
+    "settler.keep_contracting": 0.5,
+}
 
 
 class Settler(Component):
@@ -152,9 +155,9 @@ class Settler(Component):
         """
         return self.settle(network, x, target, objective, ledger)
 
-    def needs(self) -> Mapping[str, str | float]:
-        """What a run with this method does better with than with the defaults, as overrides of it (`model.hidden`,
-        `optimizer`, …): what the command line takes where the user says nothing."""
+    def needs(self) -> Needs:
+        """What a run with this method does better with than with the defaults: what the command line takes where the
+        user says nothing. A field of a part that is chosen here (`optimizer.lr`) goes with that choice."""
         return {}
 
     def wire(self, network: Network, *, seed: int = 0) -> None:

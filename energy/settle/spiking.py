@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -38,7 +37,7 @@ from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network, laid_out
 from energy.objectives import Objective
-from energy.settle.settler import Prediction, Settled, Settler, checked, require_finite
+from energy.settle.settler import Needs, Prediction, Settled, Settler, checked, require_finite
 from energy.spiking.activity import Activity, channels_last, columns, folded, simulate
 from energy.spiking.cost import synaptic
 from energy.spiking.encoders import Direct, Encoder
@@ -117,7 +116,7 @@ class SpikingSettler(Settler):
         asked = self.rate_strength > 0 or self.rate == SpikingSettler.rate
         require(asked, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0: nothing is penalised")
 
-    def needs(self) -> Mapping[str, str | float]:
+    def needs(self) -> Needs:
         return {"model.gain": math.sqrt(2), "optimizer": "adam"}  # currents that reach the threshold of every layer
 
     @torch.no_grad()

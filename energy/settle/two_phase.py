@@ -8,7 +8,6 @@ stored states."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import field
 
 import torch
@@ -24,7 +23,7 @@ from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
-from energy.settle.settler import FEEDBACK, Phase, Settled, SettledPhases, Settler, checked
+from energy.settle.settler import FEEDBACK, Needs, Phase, Settled, SettledPhases, Settler, checked
 from energy.state import State
 from energy.stream import fingerprint
 
@@ -50,7 +49,7 @@ class Phases(Settler):
         require(self.gamma > 0, self, "gamma", "in (0, 1]: without feedback a nudge moves no layer but the output")
         require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
 
-    def needs(self) -> Mapping[str, str | float]:
+    def needs(self) -> Needs:
         return FEEDBACK
 
     def wire(self, network: Network, *, seed: int = 0) -> None:

@@ -88,7 +88,7 @@ def explain(network: Network, settler: Settler, found: dict[str, Any]) -> None:
         health(network).say(
             "reference",
             f"the exact gradient is not settled ({unsettled[0]} phase: {found['reference'][unsettled[0]]}), so cosines "
-            "say little: the network contracts too slowly for it; keep_contracting=0.9 or smaller weights",
+            "say little: the network contracts too slowly for it; keep_contracting=0.5 or smaller weights",
         )
     elif found["cosine_worst"] is not None and found["cosine_worst"] < LOW and found["cosine_binds"] in CURES:
         health(network).say(
