@@ -7,6 +7,7 @@ A caution is one line that names the field or layer, the value, and what to do. 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,11 +41,19 @@ def told(to: Callable[[str], object]) -> Iterator[None]:
         _told.reset(token)
 
 
-def caution(text: str, *, stacklevel: int = 2) -> None:
-    """Warn with one line of `text`, as said by the caller `stacklevel` frames up; raise `Caution` within `strict`."""
+def caution(text: str) -> None:
+    """Warn with one line of `text`, as said by whoever called this library; raise `Caution` within `strict`."""
     if _strict.get():
         raise Caution(text)
     if (listener := _told.get()) is not None:
         listener(text)
     else:
-        warnings.warn(text, Caution, stacklevel=stacklevel + 1)
+        warnings.warn(text, Caution, stacklevel=_outside())
+
+
+def _outside() -> int:
+    """The stack level of the nearest frame that is not of this library, counted from `caution`."""
+    level, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "energy":
+        level, frame = level + 1, frame.f_back
+    return level

@@ -17,7 +17,6 @@ from energy.cautions import caution
 from energy.couplings import Affine, Coupling, Module, Shape
 
 CHANCE: Final = (nn.modules.dropout._DropoutNd, nn.RReLU)
-TO_ADD: Final = 4  # from here to who called `Network.add`
 CLOSE: Final = 1e-3  # of the greatest number: below it two outputs are the same in other kernels
 
 
@@ -135,7 +134,6 @@ def _caution(coupling: Coupling, name: str, drops: list[str], moved: list[str]) 
         caution(
             f"{name}: {whom} never acts, since couplings stay in evaluation mode: take it out, and regularise by "
             "weight_decay or by noise in the data",
-            stacklevel=TO_ADD,
         )
     fresh = [path for path in moved if not _seasoned(coupling.get_submodule(path))]
     if fresh and not coupling.by_chance and not isinstance(coupling, Block):
@@ -143,7 +141,6 @@ def _caution(coupling: Coupling, name: str, drops: list[str], moved: list[str]) 
         caution(
             f"{name}: {whom} updates its statistics under settler=backprop alone, and stays as it is under all others: "
             "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.block.Block and a local rule",
-            stacklevel=TO_ADD,
         )
 
 

@@ -30,7 +30,6 @@ def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name
         caution(
             f"{name}: pixels are uint8 and none is above {high:g}, but {BYTES} stands for 1; say `levels = {high:g}` "
             f"in the class, or `levels = {BYTES}` if that is meant",
-            stacklevel=4,
         )
         return
     _compare(some, declared or BYTES, mean, std, name)
@@ -48,7 +47,6 @@ def _compare(pixels: Tensor, levels: float, mean: Tensor, std: Tensor, name: str
             f"{name}: x = (pixel/{levels:g} - mean)/std has mean {means[channel]:.3g} and deviation "
             f"{deviations[channel]:.3g} in channel {channel}; levels (of the class), data.mean and data.std must be in "
             f"one unit: mean and std are those of pixel/levels, and pixels go up to {float(pixels.max()):g}",
-            stacklevel=5,
         )
 
 

@@ -92,7 +92,7 @@ class Health:
         """A caution of one kind, the first time."""
         if kind not in self.said:
             self.said.add(kind)
-            caution(text, stacklevel=4)
+            caution(text)
 
     def check(self, network: Network, gradients: Sequence[Tensor | None]) -> None:
         """Raise NonFiniteError for gradients that are not finite: at once on the CPU, at the next look elsewhere."""
