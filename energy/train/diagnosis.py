@@ -2,12 +2,12 @@
 
 Every suspect is a settler (or a precision) in which one thing is as good as can be and all else as it was:
 
-    nudge        β → 0
+    rounding     weights, inputs and states in float64
     mean         the free phase settled until it stands still
     difference   the nudged phase settled until it stands still
+    nudge        β → 0
     switches     two phases that share the pooling switches, as a dyad's replicas do
     wires        the weights carry the difference down
-    rounding     weights, inputs and states in float64
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from torch import Tensor
 
 from energy.feedback import Tied
 from energy.network import Network
+from energy.pooling import MaxPool
 from energy.settle.dyadic import Dyadic, EquilibriumPropagation
 from energy.settle.settler import Settler, onward
 from energy.settle.two_phase import Phases, TwoPhase
 
 GAIN: Final = 0.02  # of a worst cosine, below which a suspect is not what binds
+NEAR: Final = 0.01  # within which two suspects serve alike, and the first of them is named
 CURES: Final = {
     "nudge": "beta is too large: lower settler.beta",
     "mean": "the mean is not settled: lower settler.relax.tolerance or raise settler.relax.max_steps",
@@ -48,10 +50,11 @@ def binds(settler: Settler, network: Network, x: Tensor, target: Tensor, before:
     """
     found = {name: worst(*trial) for name, trial in suspects(settler, network, x, target)}
     known = {name: value for name, value in found.items() if value is not None}
-    best = max(known, key=lambda name: known[name], default=None)
-    if best is None:
+    if not known:
         return None
-    return best if known[best] > before + GAIN else "several"
+    top = max(known.values())
+    first = next(name for name, value in known.items() if value >= top - NEAR)
+    return first if known[first] > before + GAIN else "several"
 
 
 def suspects(
@@ -60,22 +63,27 @@ def suspects(
     """Every suspect that the settler has, by name, as what to settle and where."""
     wide = copy.deepcopy(network).double()
     here, there = (network, x, target), (wide, x.double(), target.double())
-    if isinstance(settler, TwoPhase):  # its small β needs the digits
-        yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *there)
-        dyad = EquilibriumPropagation(
-            gamma=settler.gamma, beta=2 * settler.beta, hold=False, relax=settler.relax, nudged=settler.nudged
-        )
-        yield "switches", (dyad, *here)
-    elif isinstance(settler, Dyadic) and _nudged(settler):
-        yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *here)
+    if x.dtype != torch.float64:
+        yield "rounding", (settler, *there)
     if settler.gamma:
         yield "mean", (dataclasses.replace(settler, relax=onward(settler.relax, x.dtype)), *here)
     if settler.gamma and isinstance(settler, Dyadic | Phases):
         yield "difference", (dataclasses.replace(settler, nudged=onward(settler.nudged, x.dtype)), *here)
+    if isinstance(settler, TwoPhase):
+        yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *there)  # which needs the digits
+        if any(isinstance(getattr(coupling, "pool", None), MaxPool) for coupling in network.couplings):
+            yield "switches", (_as_dyad(settler), *here)
+    elif isinstance(settler, Dyadic) and _nudged(settler):
+        yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *here)
     if isinstance(settler, Dyadic) and not isinstance(settler.feedback, Tied):
         yield "wires", (dataclasses.replace(settler, feedback=Tied()), *here)
-    if x.dtype != torch.float64:
-        yield "rounding", (settler, *there)
+
+
+def _as_dyad(settler: TwoPhase) -> EquilibriumPropagation:
+    """One dyad with the nudges of two centred phases."""
+    return EquilibriumPropagation(
+        gamma=settler.gamma, beta=2 * settler.beta, hold=False, relax=settler.relax, nudged=settler.nudged
+    )
 
 
 def _nudged(settler: Dyadic) -> bool:

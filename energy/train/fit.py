@@ -193,6 +193,7 @@ def finish_epoch(session: Session) -> None:
         "train_accuracy": accuracy,
         "validation_objective": None if validated is None else validated["objective"],
         "validation_accuracy": None if validated is None else validated["accuracy"],
+        "gamma": run.settler.gain(session.network),
         "settle": session.tally.settling(),
         "validation_settle": {} if validated is None else validated.get("settle", {}),
         "diverged_layer": session.tally.diverged or None,

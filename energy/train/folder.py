@@ -15,6 +15,7 @@ UNITS: Final = {
     "*_objective": "mean per sample, in the units of the objective",
     "*_accuracy": "percent of samples",
     "test_accuracy": "percent of samples",
+    "gamma": "feedback gain at the end of the epoch; below the settler's where its contraction is held",
     "settle.<phase>.outcomes": "solves (one per batch) by how they ended",
     "settle.<phase>.sweeps_*": "steps of the relaxation per sample, until it converged or the solve ended",
     "settle.<phase>.residual_*": "relative change that a response would still make to a layer, the largest, per sample",
@@ -28,6 +29,8 @@ UNITS: Final = {
     "seconds.learn": "settling and rule, training batches",
     "seconds.step": "in training steps: settling, rule, watch and optimiser; without the batches' preparation",
     "seconds.total": "wall clock of epochs: training, validation and probe",
+    "cosine_binds": "what, put right by itself, raises the worst cosine most; null from 0.9 on",
+    "reference": "how the solves of the exact gradient ended, by phase",
     "cosine_*": "cosine of the gradient with the exact one on the probe batch; 0 where nothing is learnt, "
     "null where the exact one is zero",
 }
