@@ -42,7 +42,7 @@ def _entry(kinds: Mapping[str, Any], values: dict[str, Any], at: int) -> str:
         if group not in ("settler", "optimizer"):
             taken += [path] if _set(kinds, values, settler, path) else []
         elif group not in values and not any(_covers(one, path.removeprefix("settler.")) for one in said):
-            values["settlers"][at] += f" {path}={value}"
+            values["settlers"][at] += f" {path}={_written(value)}"
             taken.append(path)
     return _told(settler, taken)
 
@@ -54,8 +54,13 @@ def _covers(said: str, path: str) -> bool:
 
 def _told(settler: Settler, taken: Sequence[str]) -> str:
     needs = settler.needs()
-    shown = [f"{path}={needs[path] if isinstance(needs[path], str) else format(needs[path], 'g')}" for path in taken]
+    shown = [f"{path}={_written(needs[path])}" for path in taken]
     return f"settler={settler.label}: takes {', '.join(shown)}, where nothing else is said" if shown else ""
+
+
+def _written(value: object) -> str:
+    """A value as on the command line."""
+    return format(value, "g") if isinstance(value, float) else str(value).replace(" ", "")
 
 
 def _set(kinds: Mapping[str, Any], values: dict[str, Any], settler: Settler, path: str) -> bool:
@@ -76,7 +81,7 @@ def _set(kinds: Mapping[str, Any], values: dict[str, Any], settler: Settler, pat
     return True
 
 
-def _met(cls: type[Component], field: str, wanted: str | float) -> bool:
+def _met(cls: type[Component], field: str, wanted: object) -> bool:
     """Whether the default of a field is what is wanted, or a bounded unit already."""
     declared = cls.__dataclass_fields__[field]
     default = declared.default_factory() if callable(declared.default_factory) else declared.default

@@ -99,7 +99,7 @@ class Prediction:
         return self.output if self.solution is None or self.solution.output is None else self.solution.output
 
 
-Needs = Mapping[str, str | float]  # overrides of a run, such as {"model.hidden": "tanh"}
+Needs = Mapping[str, str | float | list[int]]  # overrides of a run, such as {"model.hidden": "tanh"}
 FEEDBACK: Final[Needs] = {  # what methods need whose activity comes back down
     "model.hidden": "hard_sigmoid",  # bounded units have an equilibrium whatever the weights are
     "objective": "squared_error",  # whose outputs stay near the targets, where logits grow

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import field
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -23,9 +24,17 @@ from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
-from energy.settle.settler import FEEDBACK, Needs, Phase, Settled, SettledPhases, Settler, checked
+from energy.settle.settler import Needs, Phase, Settled, SettledPhases, Settler, checked
 from energy.state import State
 from energy.stream import fingerprint
+
+STORED: Final[Needs] = {  # what a difference of stored states needs beside bounded units
+    "model.hidden": "hard_sigmoid",
+    "model.sizes": [256],  # a nudge fades from layer to layer, the digits of a stored state do not
+    "model.gain": 0.5,
+    "objective": "squared_error",
+    "settler.keep_contracting": 0.9,
+}
 
 
 class Kind(enum.Enum):
@@ -50,7 +59,7 @@ class Phases(Settler):
         require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
 
     def needs(self) -> Needs:
-        return FEEDBACK
+        return STORED
 
     def wire(self, network: Network, *, seed: int = 0) -> None:
         if self.keep_contracting:

@@ -11,7 +11,8 @@ from energy.settle.settler import Settler
 
 Energy = Callable[[Sequence[str]], Any]
 
-FED_BACK = ["equilibrium_propagation", "contrastive_hebbian", "implicit", "two_phase", "coupled_learning"]
+FED_BACK = ["equilibrium_propagation", "contrastive_hebbian", "implicit"]
+STORED = ["two_phase", "two_phase_contrastive_hebbian", "coupled_learning"]
 UP_ONLY = ["dual_propagation", "backprop", "feedforward"]
 
 
@@ -29,6 +30,15 @@ def test_feedback_is_given_bounded_units_and_a_bound(energy: Energy, name: str) 
     assert run["optimizer"]["name"] == "adam" and run["optimizer"]["lr"] == 3e-4
     assert run["settler"]["keep_contracting"] == 0.5
     assert said.count("\n") == 1 and said.startswith(f"energy: settler={name}: takes model.hidden=hard_sigmoid, ")
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_stored_phases_are_given_one_hidden_layer(energy: Energy, name: str) -> None:
+    run, said = composed(energy, f"settler={name}")
+    assert run["model"] == {**run["model"], "hidden": {"name": "hard_sigmoid"}, "sizes": [256], "gain": 0.5}
+    assert run["settler"]["keep_contracting"] == 0.9 and run["optimizer"]["name"] == "sgd"
+    assert "model.sizes=[256], model.gain=0.5, " in said
+    assert composed(energy, f"settler={name}", "model.sizes=[8,8]")[0]["model"]["sizes"] == [8, 8]
 
 
 @pytest.mark.parametrize("name", UP_ONLY)
