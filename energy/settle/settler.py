@@ -103,8 +103,8 @@ Needs = Mapping[str, str | float | list[int]]  # overrides of a run, such as {"m
 FEEDBACK: Final[Needs] = {  # what methods need whose activity comes back down
     "model.hidden": "hard_sigmoid",  # bounded units have an equilibrium whatever the weights are
     "objective": "squared_error",  # whose outputs stay near the targets, where logits grow
-    "optimizer": "adam",  # for sums over positive activities the rate of gradient descent falls with the width
-    "optimizer.lr": 3e-4,
+    "optimizer": "sgd",
+    "optimizer.lr": 0.02,  # positive activities add up, and steeply where layers are wide
     "settler.keep_contracting": 0.5,
 }
 

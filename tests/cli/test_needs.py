@@ -27,7 +27,7 @@ def test_feedback_is_given_bounded_units_and_a_bound(energy: Energy, name: str) 
     run, said = composed(energy, f"settler={name}")
     assert run["model"]["hidden"]["name"] == "hard_sigmoid"
     assert run["objective"]["name"] == "squared_error"
-    assert run["optimizer"]["name"] == "adam" and run["optimizer"]["lr"] == 3e-4
+    assert run["optimizer"]["name"] == "sgd" and run["optimizer"]["lr"] == 0.02
     assert run["settler"]["keep_contracting"] == 0.5
     assert said.count("\n") == 1 and said.startswith(f"energy: settler={name}: takes model.hidden=hard_sigmoid, ")
 
@@ -55,9 +55,9 @@ def test_what_needs_nothing_says_nothing(energy: Energy, name: str) -> None:
         (["model.hidden=tanh"], ["model", "hidden", "name"], "tanh"),
         (["objective=cross_entropy"], ["objective", "name"], "cross_entropy"),
         (["objective.nudge=live"], ["objective", "name"], "cross_entropy"),
-        (["optimizer=sgd"], ["optimizer", "lr"], 0.05),
+        (["optimizer=sgd"], ["optimizer", "lr"], 0.02),
         (["optimizer.lr=0.01"], ["optimizer", "name"], "sgd"),
-        (["optimizer=adam"], ["optimizer", "lr"], 3e-4),
+        (["optimizer=adam"], ["optimizer", "lr"], 1e-3),
         (["optimizer=adam", "optimizer.lr=0.01"], ["optimizer", "lr"], 0.01),
         (["settler.keep_contracting=0"], ["settler", "keep_contracting"], 0.0),
         (["model=hopfield", "data=cifar10"], ["model", "hidden", "name"], "hard_sigmoid"),
