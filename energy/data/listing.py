@@ -26,7 +26,7 @@ def _described(name: str, dataset: DataSet) -> dict[str, str]:
     published = isinstance(dataset, Published)
     return {
         "name": name,
-        "images": " + ".join(map(str, dataset.counts)) if published else "",
+        "images": " + ".join(map(str, dataset.counts or ())) if published else "",
         "shape": "x".join(map(str, dataset.image)),
         "classes": f"{dataset.classes}: {', '.join(dataset.names[:5])}{', ...' * (dataset.classes > 5)}",
         "state": _state(dataset) if published else "embedded",

@@ -30,6 +30,7 @@ class Published(DataSet):
         verify: ask for the published digests and counts; false admits a part or a changed copy of the set.
     """
 
+    counts: ClassVar[tuple[int, int]]  # pyright: ignore[reportIncompatibleVariableOverride] (never None here)
     layouts: ClassVar[tuple[Layout, ...]]
     downloads: ClassVar[tuple[Download, ...]] = ()
     advice: ClassVar[str] = ""

@@ -8,7 +8,6 @@ spikes  Σ_t δ_k[t] x_{k−1}[t]ᵀ, in one product over time and batch
 
 from __future__ import annotations
 
-import copy
 from functools import singledispatch
 from typing import Any
 
@@ -31,7 +30,7 @@ class Contrast(Rule, name="contrast"):
     """Descend F, or the contrast of phases: the gradient of the objective as β → 0 where the settler says so."""
 
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
-        return self.spend(network, copy.copy(settled), 1.0)
+        return self.spend(network, settled.kept(), 1.0)
 
     def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
         return contrast(settled, network, scale)
@@ -144,7 +143,10 @@ def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
         settled.ledger.apply("products", edge.multiply_adds, len(settled.x) * settled.times)
     parameters = list(network.parameters())
     learnt, seed = [p for p in parameters if p.requires_grad], torch.full_like(settled.merit, scale)
-    found = iter(torch.autograd.grad(settled.merit, learnt, seed, materialize_grads=True))
+    if settled.walked:
+        raise ValueError("this tape was used up by Rule.apply or Rule.learn: settle again, or call update or gradients")
+    settled.walked = not settled.keep
+    found = iter(torch.autograd.grad(settled.merit, learnt, seed, retain_graph=settled.keep, materialize_grads=True))
     return [next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import ClassVar
@@ -38,7 +37,7 @@ class Rule(Component):
 
     def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
         """Minus the update: where the rule descends an objective, the gradient of its sum over the batch."""
-        return self.spend(network, copy.copy(settled), -1.0)
+        return self.spend(network, settled.kept(), -1.0)
 
     def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
         """`scale` times the update. A rule may free the states of `settled` as it goes and take the factor in early."""

@@ -18,10 +18,13 @@ from energy.tape import plain, require_tape
 
 @dataclass(kw_only=True)
 class SettledTape(Settled):
-    """Minus the summed objective, with its tape. `times` is how often each sample went through the couplings."""
+    """Minus the summed objective, with its tape. `times` is how often each sample went through the couplings; `walked`
+    says that the tape is no longer there.
+    """
 
     merit: Tensor
     times: int = 1
+    walked: bool = False
 
 
 class Backprop(Settler, name="backprop"):

@@ -23,7 +23,7 @@ from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
-from energy.settle.settler import FEEDBACK, Harvest, Needs, Settled, SettledDyad, Settler, checked
+from energy.settle.settler import FEEDBACK, Harvest, Needs, Settled, SettledDyad, Settler, UsedUp, checked
 from energy.state import State
 
 MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
@@ -105,15 +105,15 @@ class Dyadic(Settler):
             dyad.rest = hand
         ended = solve(dyad, state, self.nudged, keep=False)
         dyad.rest = None  # it refers to the dyad, and a ring is not freed at once
-        states = () if handed else ended.state.tensors
+        used, states = UsedUp(), ended.state.tensors
         return SettledDyad(
             x=dyad.x,
             output=output,
             ledger=ledger,
             solutions={**solutions, "nudged": dataclasses.replace(ended, state=State(()))},
             points=dyad.points,
-            mean=State(states[: dyad.depth]),
-            delta=list(states[dyad.depth :]),
+            mean=used if handed else State(states[: dyad.depth]),
+            delta=used if handed else list(states[dyad.depth :]),  # type: ignore[arg-type]
             gamma=dyad.gamma,
         )
 

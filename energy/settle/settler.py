@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, NoReturn, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -36,6 +37,28 @@ class Settled:
     ledger: Ledger
     solutions: dict[str, Solution] = field(default_factory=dict)
     points: list[Any] = field(default_factory=list)
+    keep: bool = False  # whether a rule must leave what it reads
+
+    def kept(self) -> Self:
+        """The same for a rule that must leave it as it is."""
+        twin = copy.copy(self)
+        twin.keep = True
+        return twin
+
+
+class UsedUp(State):
+    """In the place of states that a rule has used up: whoever asks for one is told so."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def _tell(self, *_: object) -> NoReturn:
+        raise ValueError(
+            "these settled states were used up by Rule.apply or Rule.learn: settle again, or call update or gradients "
+            "of the rule, which leave them"
+        )
+
+    __iter__ = __getitem__ = _tell  # type: ignore[assignment]
 
 
 class Harvest(Protocol):
@@ -61,8 +84,9 @@ class SettledDyad(Settled):
 
     def give(self, to: Harvest) -> None:
         """Hand over every layer that is still here, from the output down; none stays."""
-        means, deltas, points = list(self.mean), list(self.delta), list(self.points)
-        self.mean, self.delta, self.points = State(()), [], []
+        means, deltas, points = [*self.mean], [*self.delta], [*self.points]
+        self.mean, self.points = UsedUp(), []
+        self.delta = self.mean  # type: ignore[assignment]
         while means:
             to.take(len(means), means.pop(), deltas.pop(), points, {})
 

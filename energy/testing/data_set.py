@@ -36,10 +36,15 @@ def _read(data: DataSet) -> Raw:
 
 
 def _levels(data: DataSet, pixels: Tensor) -> None:
-    top, least = float(pixels.max()), data.levels / DIM
-    claim(top >= least, data, f"the brightest pixel is {top:g} where levels={data.levels:g} stands for 1: set levels")
-    whole = not pixels.is_floating_point()
-    claim(not whole or top <= data.levels, data, f"the brightest pixel is {top:g}, above levels={data.levels:g}")
+    whole, levels = not pixels.is_floating_point(), _stands_for_one(data)
+    claim(whole or data.levels is not None, data, "pixels are floating: declare levels, the value that stands for 1")
+    top, least = float(pixels.max()), levels / DIM
+    claim(top >= least, data, f"the brightest pixel is {top:g} where levels={levels:g} stands for 1: set levels")
+    claim(not whole or top <= levels, data, f"the brightest pixel is {top:g}, above levels={levels:g}")
+
+
+def _stands_for_one(data: DataSet) -> float:
+    return data.levels or BYTES
 
 
 @promise("load(device, seed) must give training, validation and test images")
@@ -53,7 +58,7 @@ def _loaded(data: DataSet, raw: Raw, device: str) -> None:
     x, labels = splits.test.take(slice(0, 4))
     claim(torch.equal(labels.cpu(), raw.test.labels[:4]), data, "labels of the test split are not those of read")
     mean, std = (torch.tensor(value, dtype=torch.float64).view(-1, 1, 1) for value in (data.mean, data.std))
-    wanted = (raw.test.pixels[:4].double() / data.levels - mean) / std
+    wanted = (raw.test.pixels[:4].double() / _stands_for_one(data) - mean) / std
     height, width = data.image[1:]
     inner = x.cpu()[..., data.pad : data.pad + height, data.pad : data.pad + width]
     agree(data, "x against (pixel/levels − mean)/std", inner, wanted, 1e-9)

@@ -17,11 +17,11 @@ from tests.contracts.noticing import noticed
 
 
 class FalselyQuadratic(Tanh):
-    quadratic: ClassVar[bool] = True
+    quadratic: ClassVar[bool] = True  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class NoValueQuadratic(Potential):
-    quadratic: ClassVar[bool] = True
+    quadratic: ClassVar[bool] = True  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def response(self, drive: Tensor) -> Tensor:
         return drive / (1 + drive.abs())
@@ -33,7 +33,7 @@ class Stretched(Clamp):
     slope: ClassVar[float] = 0.5
     lower: ClassVar[float] = 0.0
     lipschitz: ClassVar[float] = 0.5
-    quadratic: ClassVar[bool] = True
+    quadratic: ClassVar[bool] = True  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class Shifted(Tanh):

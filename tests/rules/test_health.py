@@ -173,7 +173,7 @@ def test_accumulated_gradients_are_the_sum() -> None:
     for number in range(3):
         other.zero_grad()
         Contrast().learn(other, settler, *batch(number), SQUARE)
-        wanted = [total + p.grad for total, p in zip(wanted, other.parameters(), strict=True)]
+        wanted = [total + p.grad for total, p in zip(wanted, other.parameters(), strict=True)]  # type: ignore[operator]
     for parameter, total in zip(network.parameters(), wanted, strict=True):
         torch.testing.assert_close(parameter.grad, total)
     wires = network.wiring.get_buffer("wires1")  # type: ignore[union-attr,operator]
