@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from energy.data import DataSet, Examples, Raw
+from energy.data.unit import BYTES
 from energy.testing.claim import agree, check, claim, promise, title
 
 DIM = 8  # how far below `levels` the brightest pixel may lie before the unit is doubted
