@@ -1,9 +1,10 @@
 """The loop gain: what is left of a disturbance after one trip up and down while no unit is at a bound.
 
 With ρ the spectral radius of the linearised response of all layers at once, s ← f(J(s)) at feedback gain γ, every f′
-taken at its greatest value, the loop gain is ρ². On a chain ρ² = γρ₀², ρ₀ being that at γ = 1 (Young's theorem). Below
-1 there is one equilibrium for every input, and a Gauss–Seidel sweep contracts by ρ² or faster. Above 1 activity can
-feed itself until units stand at their bounds, where no gradient passes.
+taken at its greatest value, the loop gain is ρ². On a chain ρ² = γρ₀², ρ₀ being that at γ = 1 (Young's theorem). Where
+couplings are affine and it is below 1, there is one equilibrium for every input, and on a chain a Gauss–Seidel sweep
+contracts by ρ² or faster. Above 1 activity can feed itself until units stand at their bounds, where no gradient passes.
+With max-pooling or a curved coupling it is the loop gain at one sample, and no guarantee.
 
 J at feedback gain γ is similar to the symmetric S with γ^(span/2) on either direction of an edge, so ‖Sv‖²/‖v‖² rises
 to ρ² under v ← Sv. One sample is enough, since weights do not depend on the sample; pooling and curved couplings are

@@ -38,6 +38,7 @@ GROWN: Final = 1.5  # times the loop gain of the first look
 STUCK: Final = 0.75
 SAMPLES: Final = 8  # below which a unit at its bound for all of them says little
 HUNDREDFOLD: Final = 100.0
+WRITTEN: Final = 2  # calls after which it is looked whether an optimiser uses what they wrote
 CURE: Final = (
     "bounded units (hard_sigmoid), smaller weights (model.gain), a smaller learning rate or gamma, or an output "
     "outside the dynamics (feedback=False)"
@@ -112,8 +113,11 @@ class Health:
 
     def fresh(self, network: Network, x: Tensor) -> None:
         """Before gradients are replaced by those of another batch: whether an optimiser has used them."""
-        last, written = _last(network), self.written
-        if written is None or last is None or last.grad is None or written.batch() is x:
+        written = self.written
+        if written is None or self.calls > WRITTEN + 1 or written.batch() is x:
+            return
+        last = _last(network)
+        if last is None or last.grad is None:
             return
         same = (written.gradient, written.version) == (id(last.grad), last._version)
         if same and torch.equal(written.begins, _begins(last)):
@@ -134,10 +138,9 @@ class Health:
 
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""
-        due, last = self.due(x), _last(network)
-        if self.calls < 3 and last is not None and x.device.type == "cpu":
+        if self.calls <= WRITTEN and x.device.type == "cpu" and (last := _last(network)) is not None:
             self.written = Written(id(last.grad), last._version, _begins(last), ref(x))
-        if not due:
+        if not self.due(x):
             return
         if self.unsound is not None and bool(self.unsound):
             raise NonFiniteError("a gradient was not finite since the last look, and may have reached the weights")
