@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from energy.component import Component, ConfigurationError, build, describe, key
+from energy.models import MLP, VGG
 from energy.objectives import CrossEntropy, Nudge
 from energy.potentials import Clamp, Identity, LeakyReLU, Potential, Tanh
 from energy.relax.relaxation import Relaxation
@@ -23,7 +24,6 @@ from energy.rules import Oja, PerLayer
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.settler import Settler
 from energy.settle.two_phase import TwoPhase
-from models import MLP, VGG
 
 
 @pytest.fixture(autouse=True)

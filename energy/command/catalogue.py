@@ -7,7 +7,6 @@ from typing import Final
 
 import energy
 from energy.command.plugins import load_plugin
-from energy.train.known import own
 
 ASIDE: Final = ("energy.__main__", "energy.cli", "energy.command", "energy.plots", "energy.testing")
 
@@ -16,12 +15,10 @@ def load(plugins: Iterable[str] = ()) -> None:
     """Import every module that may declare components, then the plug-ins, in this order.
 
     Raises:
-        ConfigurationError: when ``models`` did not come with this ``energy``, and when a plug-in is missing or fails,
-            naming its line.
+        ConfigurationError: when a plug-in is missing or fails, naming its line.
     """
-    for package in (energy, own("models")):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.startswith(ASIDE):
-                importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(energy.__path__, "energy."):
+        if not module.name.startswith(ASIDE):
+            importlib.import_module(module.name)
     for plugin in plugins:
         load_plugin(plugin)

@@ -5,7 +5,7 @@ from typing import Final
 from energy.cautions import Caution
 from energy.train.memory import OutOfMemory, lacks_memory, memory_line
 
-OURS: Final = ("energy", "models", "energy_models")
+OURS: Final = ("energy",)
 
 
 def complaint(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import energy
 from energy.component import Component, annotations
 
-OURS: Final = frozenset({"energy", "models", "energy_models"})
+OURS: Final = frozenset({"energy"})
 PLUGIN: Final = "energy_plugin_"  # how modules begin that `--plugin FILE` makes
 READ: Final[dict[Path, str]] = {}  # digests of plug-in files when they were imported
 

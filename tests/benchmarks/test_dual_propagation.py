@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from energy.model import Model
+from energy.models import MLP, VGG, VGG16
 from energy.settle.dyadic import DualPropagation
 from energy.study.memory import peak_bytes
 from energy.train.probe import angles
-from models import MLP, VGG, VGG16
 from tests.benchmarks.tasks import (
     COMPILED,
     DUAL,

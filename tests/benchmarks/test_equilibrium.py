@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from energy.ledger import Ledger
+from energy.models import Hopfield
 from energy.objectives import SquaredError, one_hot
 from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
@@ -33,7 +34,6 @@ from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.stream import stream
 from energy.train.evaluate import load
 from energy.train.probe import angles
-from models import Hopfield
 from tests.benchmarks.tasks import CLASSES, EAGER, Task, backprop, backprop_steps, channels_last, settled
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 

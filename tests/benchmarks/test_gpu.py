@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from energy.ledger import backprop_multiply_adds
+from energy.models import VGG16
 from energy.study.memory import peak_bytes
 from energy.train.probe import angles
 from energy.train.settings import settings
-from models import VGG16
 from tests.benchmarks.machine import product
 from tests.benchmarks.tasks import DUAL, EAGER, FUSED, Task, backprop_steps, candidates, task
 from tests.benchmarks.timing import QUIET, Record, Step, interleaved, rows

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from energy.models import MLP
 from energy.potentials import HardSigmoid
 from energy.relax.sweep import Sweep
 from energy.settle.dyadic import EquilibriumPropagation
-from models import MLP
 from tests.benchmarks.tasks import DUAL, EAGER, PLAIN, backprop, backprop_steps, settled, task
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 

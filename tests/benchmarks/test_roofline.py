@@ -10,7 +10,7 @@ import statistics
 import pytest
 import torch
 
-from models import VGG16
+from energy.models import VGG16
 from tests.benchmarks.machine import copy, kernels, median_seconds, product
 from tests.benchmarks.tasks import DUAL, EAGER, backprop_steps, candidates, task
 from tests.benchmarks.test_dual_propagation import BATCH, MODELS

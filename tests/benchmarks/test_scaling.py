@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from energy.model import Model
+from energy.models import MLP, VGG
 from energy.objectives import SquaredError
 from energy.potentials import HardSigmoid
 from energy.relax.sweep import Sweep
@@ -16,7 +17,6 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.settler import Settler
 from energy.train.probe import angles
-from models import MLP, VGG
 from tests.benchmarks.tasks import EAGER, Task, backprop_steps, candidates, task
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 

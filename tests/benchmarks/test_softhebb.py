@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.rules import PerLayer, SoftHebb
@@ -26,7 +27,6 @@ from energy.stream import stream
 from energy.train.features import Features
 from energy.train.optimizer import SGD
 from energy.train.readout import Course, Linear
-from models import SoftHebbNet
 from tests.benchmarks.tasks import channels_last
 from tests.benchmarks.timing import QUIET, Record, Step, interleaved, rows
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from energy.couplings import Convolution
 from energy.model import Model
+from energy.models import SpikingNet
 from energy.network import Network
 from energy.settle.spiking import Spiking
 from energy.stream import stream
-from models import SpikingNet
 from tests.benchmarks.tasks import Task, backprop_steps, gap, settled, task
 from tests.benchmarks.timing import QUIET, Record, Step, interleaved, rows
 

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-import energy.command.catalogue
 from energy import __version__
 from energy.cli import main, usage
 from energy.command.verbs import VERBS
-from energy.component import Component, ConfigurationError, choices
+from energy.component import Component, choices
 
 Energy = Callable[[Sequence[str]], Any]
 TINY = ["model.sizes=[8]", "train.epochs=1", "train.batch_size=200", "train.probe_every=0", "train.progress=false"]
@@ -22,8 +21,8 @@ TINY = ["model.sizes=[8]", "train.epochs=1", "train.batch_size=200", "train.prob
 def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty working folder, in a world where reading data, drawing weights or asking for a device fails."""
     from energy.data.dataset import DataSet
+    from energy.models.mlp import MLP
     from energy.train.run import Setting
-    from models.mlp import MLP
 
     def touched(*_: object, **__: object) -> None:
         raise AssertionError("touched before the configuration was known to be right")
@@ -287,10 +286,3 @@ def test_an_interruption_has_its_status(energy: Energy, monkeypatch: pytest.Monk
     monkeypatch.setitem(VERBS, "plot", VERBS["plot"]._replace(action=interrupted))
     answer = energy(["plot", "."])
     assert (answer.status, answer.err) == (130, "energy: interrupted\n")
-
-
-def test_a_models_package_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "energy").mkdir()
-    monkeypatch.setattr(energy.command.catalogue.energy, "__file__", str(tmp_path / "energy" / "__init__.py"))
-    with pytest.raises(ConfigurationError, match=r"^models: the one found is .*, which did not come with"):
-        energy.command.catalogue.own("models")

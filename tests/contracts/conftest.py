@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
+import energy.models
 import energy.objectives
 import energy.relax
 import energy.rules
 import energy.settle
 import energy.spiking
-import models
 from energy.component import Component
 
-for _package in (energy.relax, energy.rules, energy.settle, energy.spiking, models):
+for _package in (energy.relax, energy.rules, energy.settle, energy.spiking, energy.models):
     for _module in pkgutil.iter_modules(_package.__path__, f"{_package.__name__}."):
         importlib.import_module(_module.name)
 

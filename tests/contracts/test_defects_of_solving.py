@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from energy.feedback import Feedback, Site
 from energy.model import Model
+from energy.models import MLP
 from energy.network import Network
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
@@ -20,7 +21,6 @@ from energy.testing import (
     check_relaxation,
 )
 from energy.testing.small import batch, contracting
-from models import MLP
 from tests.contracts.noticing import noticed
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from energy.couplings import Skip
 from energy.feedback import Random
+from energy.models import MLP
 from energy.objectives import SquaredError
 from energy.potentials import Identity, Tanh
 from energy.relax.relaxation import Relaxation
@@ -32,7 +33,6 @@ from energy.testing import (
     check_spike_error,
     check_surrogate,
 )
-from models import MLP
 from tests.contracts.noticing import noticed
 
 CHECKS: list[tuple[Any, tuple[Any, ...], type]] = [

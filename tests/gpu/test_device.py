@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from energy.couplings import Convolution, Dense
+from energy.models.vgg import VGG16
 from energy.network import Network
 from energy.objectives import SquaredError, one_hot
 from energy.pooling import AveragePool, MaxPool
@@ -16,7 +17,6 @@ from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, TwoPhase, TwoPhaseContrastiveHebbian
 from energy.stream import stream
-from models.vgg import VGG16
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

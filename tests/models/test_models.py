@@ -9,9 +9,9 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.model import Model
+from energy.models import MLP, VGG, VGG16, Hopfield, HopfieldLaborieux, ResNet
 from energy.network import Network
 from energy.potentials import HalfHardSigmoid, HardSigmoid, Identity, ReLU
-from models import MLP, VGG, VGG16, Hopfield, HopfieldLaborieux, ResNet
 
 RGB = (3, 32, 32)
 

@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy.component import ConfigurationError
+from energy.models import SoftHebbNet
+from energy.models.softhebb import Padding, bound, pooling, scale
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.potentials import Softmax
 from energy.rules import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
-from models import SoftHebbNet
-from models.softhebb import Padding, bound, pooling, scale
 
 RGB = (3, 32, 32)
 

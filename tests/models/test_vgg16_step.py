@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from energy.models.vgg import VGG16
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.relax.dyad import Form
@@ -12,7 +13,6 @@ from energy.settle.dyadic import DualPropagation, EquilibriumPropagation, Implic
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
 from energy.stream import stream
-from models.vgg import VGG16
 
 pytestmark = pytest.mark.slow  # 34 million weights
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from energy.component import build, choices
+from energy.models import MLP
 from energy.objectives import CrossEntropy, one_hot
 from energy.potentials import Gated, Potential, RePU
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import DualPropagation
-from models import MLP
 
 
 def _load(name: str) -> ModuleType:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from energy.couplings import Dense, Module
+from energy.models import MLP, VGG, VGG16, Hopfield, ResNet, SoftHebbNet
 from energy.network import Network
 from energy.potentials import Identity, Tanh
-from models import MLP, VGG, VGG16, Hopfield, ResNet, SoftHebbNet
 
 
 def cells(network: Network) -> list[list[str]]:

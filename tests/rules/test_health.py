@@ -14,6 +14,7 @@ from energy.couplings import Convolution, Dense
 from energy.data import Digits
 from energy.errors import NonFiniteError
 from energy.feedback import KolenPollack
+from energy.models import MLP, VGG
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective, SquaredError, one_hot
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Tanh
@@ -29,7 +30,6 @@ from energy.settle import (
     TwoPhase,
 )
 from energy.stream import stream
-from models import MLP, VGG
 
 SQUARE = SquaredError()
 FED_BACK = (EquilibriumPropagation(), ContrastiveHebbian(), TwoPhase())

@@ -12,6 +12,7 @@ import torch
 
 from energy.kernels import fused
 from energy.ledger import Ledger
+from energy.models import VGG
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.potentials import HardSigmoid, ReLU
@@ -23,7 +24,6 @@ from energy.settle.feedforward import Feedforward
 from energy.settle.settler import SettledDyad, Settler
 from energy.settle.two_phase import TwoPhase
 from energy.study.memory import peak_bytes
-from models import VGG
 from tests.settle import nets
 
 NETWORKS: dict[str, Callable[[], Network]] = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Dense, Module
 from energy.ledger import Ledger
+from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.pooling import MaxPool
@@ -21,7 +22,6 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settled
-from models import SoftHebbNet
 
 RULES: list[Plasticity] = [
     *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.LABELLED),

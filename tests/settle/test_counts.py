@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from energy.ledger import Ledger, backprop_multiply_adds
+from energy.models import VGG, VGG16
 from energy.network import Network
 from energy.potentials import HardSigmoid, ReLU
 from energy.relax.sweep import Sweep
@@ -20,7 +21,6 @@ from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Equilibriu
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
-from models import VGG, VGG16
 from tests.settle import nets
 
 BATCH = 5
@@ -139,7 +139,7 @@ class TestCounts:
 def test_the_papers_vgg16_on_the_meta_device() -> None:
     """332.1 M multiply-adds forward for a 32×32 image, 33.64 M parameters: the note's own counts, no arithmetic
     done."""
-    with torch.device("meta"), patch("models.vgg.normal"):
+    with torch.device("meta"), patch("energy.models.vgg.normal"):
         network = VGG16().build((3, 32, 32), 10, seed=0)
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(33.64e6, rel=1e-3)
     assert sum(edge.multiply_adds for edge in network.edges) == pytest.approx(332.1e6, rel=1e-3)

@@ -14,14 +14,14 @@ from torch.nn import functional as F
 from energy.component import ConfigurationError
 from energy.couplings import Dense
 from energy.ledger import Ledger
+from energy.models import ResNet, SpikingNet
+from energy.models.spiking import Pooling
 from energy.network import Network
 from energy.potentials import Identity
 from energy.settle.spiking import Spiking
 from energy.spiking.export import to_nir
 from energy.spiking.monitor import record
 from energy.spiking.neurons import LIF, Reset
-from models import ResNet, SpikingNet
-from models.spiking import Pooling
 from tests.spiking.oracle import dense
 
 nir = pytest.importorskip("nir")

@@ -164,7 +164,7 @@ def test_any_number_of_steps(steps: int) -> None:
 
 
 def test_a_graph_with_skips() -> None:
-    from models import ResNet
+    from energy.models import ResNet
 
     network = ResNet(channels=[3, 4]).build((2, 6, 6), 4, seed=0).double()
     x, target = batch(network)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.feedback import Feedback, KolenPollack, Random, Sign, SignUnit, followers, renew, wiring
+from energy.models import MLP
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.potentials import Tanh
@@ -23,7 +24,6 @@ from energy.train.optimizer import SGD, Adam, AdamW, Optimizer
 from energy.train.probe import alignment
 from energy.train.run import Run
 from energy.train.session import Session
-from models import MLP
 
 Maker = Callable[..., Run]
 RATES = [0.1, 0.05, 0.2, 0.0, 0.1, 0.15]  # of six steps

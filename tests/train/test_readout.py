@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from energy.component import ConfigurationError, build
 from energy.couplings import Dense, Module
 from energy.ledger import Ledger
+from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.potentials import Identity, ReLU
 from energy.settle.feedforward import Feedforward
@@ -36,7 +37,6 @@ from energy.train.readout import (
     kept,
 )
 from energy.train.run import Run
-from models import SoftHebbNet
 
 Maker = Callable[..., Run]
 
