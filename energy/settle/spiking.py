@@ -32,12 +32,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, annotations, require
+from energy.component import ConfigurationError, require
+from energy.couplings import Linearization
 from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network, laid_out
 from energy.objectives import Objective
-from energy.settle.settler import Needs, Prediction, Settled, Settler, checked, require_finite
+from energy.settle.settled import Prediction, Settled
+from energy.settle.settler import Needs, Settler, checked, require_finite
 from energy.spiking.activity import Activity, channels_last, columns, folded, simulate
 from energy.spiking.cost import synaptic
 from energy.spiking.encoders import Direct, Encoder
@@ -65,6 +67,7 @@ class SettledSpikes(Settled):
     """
 
     activity: Activity
+    linear: list[Linearization]
     delta: list[Tensor]
     error: Tensor
 
@@ -147,12 +150,6 @@ class SpikingSettler(Settler):
     def observe(self, network: Network, x: Tensor) -> dict[str, Any]:
         return observation(network, self.simulate(network, x, Ledger()))
 
-    def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
-        from energy.settle.surrogate import SurrogateBackprop
-
-        shared = {name: getattr(self, name) for name in annotations(SpikingSettler)}
-        return SurrogateBackprop(**shared)
-
     def penalised(self, activity: Activity, layer: int) -> Tensor | None:
         """∂/∂x of the rate's penalty of a hidden layer, folded; None where there is none."""
         if not self.rate_strength or layer == len(activity.membranes):
@@ -216,7 +213,7 @@ class Spiking(SpikingSettler, name="spiking"):
             x=x,
             output=activity.score,
             ledger=ledger,
-            points=activity.points,
+            linear=activity.points,
             activity=activity,
             delta=self.descend(network, activity, target, ledger),
             error=self.error.value(activity.train, target),
@@ -230,11 +227,8 @@ class Spiking(SpikingSettler, name="spiking"):
             apical = [-self.error.gradient(activity.train, target).flatten(0, 1)] if layer == depth else []
             for edge in network.out_of(layer):
                 above, point = delta[edge.target - 1], activity.points[edge.index]
-                if wiring is None:
-                    said, spent = edge.coupling.adjoint(above, point), edge.multiply_adds
-                else:
-                    said, spent = wiring.adjoint(edge, above, delta[-1], point), wiring.multiply_adds(edge)
-                ledger.apply("nudged", spent, len(above))
+                said = wiring.adjoint(edge, above, delta[-1], point)
+                ledger.apply("nudged", wiring.multiply_adds(edge), len(above))
                 apical += [] if said is None else [said]
             penalty = self.penalised(activity, layer)
             apical += [] if penalty is None else [-penalty]

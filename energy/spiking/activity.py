@@ -75,7 +75,7 @@ def simulate(
         currents = []
         for edge in network.into(layer):
             pre = activity.source(edge.source)
-            said, points[edge.index] = edge.coupling.linearise(pre)
+            said, points[edge.index] = edge.coupling.linearize(pre)
             ledger.apply("free", edge.multiply_adds, len(pre))
             currents.append(said)
         last = channels_last(currents[0])

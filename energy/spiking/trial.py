@@ -16,7 +16,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.couplings import Affine, Gradients
-from energy.feedback import Direct, Wiring
+from energy.feedback import Transport
 from energy.ledger import Ledger
 from energy.network import Edge, Network, laid_out
 from energy.spiking.activity import TIE
@@ -42,7 +42,7 @@ class Trial:
     surrogate: Surrogate
     beta: float
     error: LocalError
-    wiring: Wiring | None
+    wiring: Transport
     eligible: bool  # whether products are with eligibility traces, or with what is heard at present
     delayed: bool  # whether an error takes a step to go down one layer
     u: list[Tensor] = field(init=False)
@@ -118,7 +118,7 @@ class Trial:
         if edge.index not in self.said:
             pre = self.x[edge.source]
             self.ledger.apply("free", edge.multiply_adds, len(pre))
-            said, self.points[edge.index] = edge.coupling.linearise(pre)
+            said, self.points[edge.index] = edge.coupling.linearize(pre)
             if not self._constant(edge):
                 return said
             self.said[edge.index] = said
@@ -139,15 +139,10 @@ class Trial:
     def _pulled(self, edge: Edge, above: list[Tensor | None]) -> Tensor | None:
         """What an edge says down; None before any error has come as far."""
         delta, top, point = above[edge.target - 1], above[-1], self.points[edge.index]
-        if self.wiring is None:
-            if delta is None:
-                return None
-            self.ledger.apply("nudged", edge.multiply_adds, len(delta))
-            return edge.coupling.adjoint(delta, point)
-        if top is None or (delta is None and not isinstance(self.wiring.feedback, Direct)):
+        if top is None or (delta is None and not self.wiring.reads_output):
             return None
         self.ledger.apply("nudged", self.wiring.multiply_adds(edge), len(top))
-        return self.wiring.adjoint(edge, delta, top, point)
+        return self.wiring.adjoint(edge, top if delta is None else delta, top, point)
 
     def _learn(self, grown: float) -> None:
         """The products of a step; `grown` is Σ λ^i so far, the eligibility of what never changes."""
@@ -163,7 +158,7 @@ class Trial:
 
     def _hebbian(self, edge: Edge, pre: Tensor, delta: Tensor) -> Gradients:
         self.ledger.apply("products", edge.multiply_adds, len(delta))
-        return edge.coupling.hebbian(pre, delta, self.points[edge.index])
+        return self.points[edge.index].weight_gradient(pre, delta)
 
     def _add(self, edge: Edge, products: Gradients, bias: float) -> None:
         """Add up; the product of a bias, which hears 1 at every step, with the eligibility of 1."""
