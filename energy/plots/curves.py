@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from energy.io.record import READOUT, RECORD, read_lines
 from energy.plots.style import apart, canvas, looks, save
-from energy.train.record import READOUT, RECORD, read_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

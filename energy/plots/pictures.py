@@ -115,7 +115,7 @@ def _grid(figure: "Figure", axes: "Axes", shown: np.ndarray, bar: bool = True) -
     """Pictures in [−1, 1], (n, C, h, w), tile by tile; a colour bar where there is one channel."""
     import torch
 
-    from energy.train.filters import tiled
+    from energy.analysis.filters import tiled
 
     times = -(-SIDE // max(shown.shape[2:]))
     grid = tiled(torch.from_numpy(shown.repeat(times, 2).repeat(times, 3))).numpy()

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
+from energy.analysis.probe import probe_run
 from energy.component import Component, ConfigurationError, annotations, describe, require
+from energy.io.provenance import provenance
+from energy.io.record import write_json
 from energy.settle.settler import Settler
 from energy.study.bench import Bench, Price
 from energy.study.entrants import Entrant, parse
@@ -14,9 +17,6 @@ from energy.train.evaluate import load
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.known import know
-from energy.train.probe import probe_run
-from energy.train.provenance import provenance
-from energy.train.record import write_json
 from energy.train.run import Run, Setting
 from energy.train.terminal import say
 

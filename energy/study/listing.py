@@ -13,8 +13,7 @@ from typing import Any, Final
 from energy.columns import fitted, terminal_width
 from energy.component import ConfigurationError
 from energy.hints import hint
-from energy.study.results import validated
-from energy.train.record import (
+from energy.io.record import (
     CHECKPOINTS,
     CONFIGURATION,
     FAILED,
@@ -25,6 +24,7 @@ from energy.train.record import (
     read_json,
     read_lines,
 )
+from energy.study.results import validated
 
 DEEPEST: Final = 6  # levels below the folder
 KEPT: Final = 3  # fields that stay while there are numbers to drop

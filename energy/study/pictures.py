@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from energy.analysis.embedding import MOST, neighbourhoods, principal
+from energy.analysis.filters import even, filters
+from energy.analysis.population import Survey, survey
+from energy.analysis.receptive import receptive
 from energy.data.images import Images
+from energy.io.album import ALBUM, write_album
 from energy.network import Network
 from energy.rules.local import Local
-from energy.study.album import ALBUM, write_album
-from energy.study.embedding import MOST, neighbourhoods, principal
-from energy.study.population import Survey, survey
-from energy.study.receptive import receptive
 from energy.train.evaluate import load
-from energy.train.filters import even, filters
 from energy.train.run import Run
 from energy.train.settings import settings
 

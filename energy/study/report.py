@@ -8,10 +8,10 @@ from textwrap import fill
 from typing import Any, Final
 
 from energy.columns import blocks, terminal_width
+from energy.io.record import read_json
 from energy.study.bench import Price
 from energy.study.results import validated
 from energy.study.statistics import markdown, plus_minus, summary
-from energy.train.record import read_json
 
 HEAD: Final = (
     "settler",

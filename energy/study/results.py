@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from energy.train.record import RESULT, read_json
+from energy.io.record import RESULT, read_json
 
 COLUMNS: Final[tuple[str, ...]] = (
     "cell",

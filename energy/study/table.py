@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from energy.io.record import read_json
 from energy.study.results import collect, read_results
 from energy.study.statistics import markdown, plus_minus, summary
-from energy.train.record import read_json
 
 HEAD: Final = (
     "cell",

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from energy.analysis.filters import filters, tiled, weight_of
 from energy.component import ConfigurationError, describe
+from energy.io.record import leaves
 from energy.network import Network
-from energy.train.filters import filters, tiled, weight_of
-from energy.train.record import leaves
 from energy.train.run import Run
 
 BOARD: Final = "tensorboard"

@@ -12,18 +12,18 @@ from torch import Tensor
 from energy.component import describe
 from energy.data.dataset import Splits
 from energy.data.images import Images
+from energy.io import checkpoint
+from energy.io.record import FINAL
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
+from energy.readout.features import features, seen
+from energy.readout.readout import Decoder, Readout, Report, accuracy, dense_output
 from energy.settle.settler import Prediction
-from energy.train import checkpoint
-from energy.train.features import features, seen
 from energy.train.folder import rebuilt
 from energy.train.known import know
 from energy.train.meter import Tally
-from energy.train.readout import Decoder, Readout, Report, accuracy, dense_output
-from energy.train.record import FINAL
 from energy.train.run import Run
 
 SPLITS = ("train", "validation", "test")

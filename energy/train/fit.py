@@ -13,28 +13,28 @@ from typing import Any
 
 import torch
 
+from energy.analysis.probe import NOTHING_MEASURED, alignment, probe_run
+from energy.analysis.units import populations
 from energy.cautions import strict, told
 from energy.component import describe
+from energy.io import checkpoint
+from energy.io.provenance import provenance
+from energy.io.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alone, append_line, write_json
 from energy.ledger import Ledger
 from energy.objectives import one_hot
+from energy.readout.readout import Decoder, install, kept
 from energy.rules.local import Local
-from energy.train import checkpoint
 from energy.train.board import Board, require_board
 from energy.train.evaluate import decoder, score
 from energy.train.folder import claim, held
 from energy.train.interrupt import Interrupt, Stopped
 from energy.train.memory import OutOfMemory, lacks_memory, memory_line
-from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import closing, opening, readout_line, report_epoch
-from energy.train.provenance import provenance
-from energy.train.readout import Decoder, install, kept
-from energy.train.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alone, append_line, write_json
 from energy.train.result import summary
 from energy.train.run import Run
 from energy.train.session import Session, parameters
 from energy.train.settings import settings
 from energy.train.terminal import Bar, bar, one_line_warnings, say
-from energy.train.units import populations
 
 
 def fit(run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from energy.component import ConfigurationError, build, describe
-from energy.train.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, leaves, read_json, write_json
+from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, leaves, read_json, write_json
 from energy.train.run import Run, digest, identity
 
 UNITS: Final = {

@@ -8,8 +8,8 @@ import torch
 
 from energy.component import ConfigurationError
 from energy.data.error import DataError
+from energy.io.record import RESULT
 from energy.network import Network
-from energy.train.record import RESULT
 from energy.train.run import Run
 from energy.train.session import require_learning, stages
 from energy.train.transfer import carry_over

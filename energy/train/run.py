@@ -13,19 +13,19 @@ import torch
 
 from energy.component import Component, ConfigurationError, describe, require
 from energy.data.dataset import DataSet
+from energy.io.code import plugins
 from energy.model import Model
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
 from energy.paths import expanded
 from energy.potentials import Identity, Potential
+from energy.readout.readout import Joint, Nearest, Readout
 from energy.rules.contrast import Contrast
 from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
-from energy.train.code import plugins
 from energy.train.optimizer import SGD, Optimizer
-from energy.train.readout import Joint, Nearest, Readout
 from energy.train.schedule import Cosine, Schedule
 
 

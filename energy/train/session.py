@@ -16,19 +16,19 @@ from energy.data.source import data_root
 from energy.errors import NonFiniteError
 from energy.feedback import renew
 from energy.hints import meant
+from energy.io import checkpoint
+from energy.io.provenance import provenance
+from energy.io.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.network import Network
+from energy.readout.readout import dense_output
 from energy.rules.health import guarded
 from energy.rules.local import Local
 from energy.settle.settler import Settled
-from energy.train import checkpoint
 from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
 from energy.train.progress import EpochTable
-from energy.train.provenance import provenance
-from energy.train.readout import dense_output
-from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.train.run import Order, Run, Weights
 from energy.train.terminal import say
 from energy.train.transfer import carry_over

@@ -21,12 +21,12 @@ from torch.nn import functional as F
 from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
+from energy.readout.features import Features
+from energy.readout.readout import Course, Linear
 from energy.rules import PerLayer, SoftHebb
 from energy.settle import Feedforward
 from energy.stream import stream
-from energy.train.features import Features
 from energy.train.optimizer import SGD
-from energy.train.readout import Course, Linear
 from tests.benchmarks.tasks import channels_last
 from tests.benchmarks.timing import QUIET, Record, Step, interleaved, rows
 

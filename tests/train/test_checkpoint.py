@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from energy.train import checkpoint
-from energy.train.checkpoint import DamagedCheckpoint, prune, read, steps, write
+from energy.io import checkpoint
+from energy.io.checkpoint import DamagedCheckpoint, prune, read, steps, write
 
 NAMES = ("tensors.safetensors", "facts.json", "manifest.json")
 

@@ -10,11 +10,11 @@ import torch
 
 from energy.data.error import DataError
 from energy.data.images import Images
-from energy.train import checkpoint
-from energy.train.checkpoint import DamagedCheckpoint
+from energy.io import checkpoint
+from energy.io.checkpoint import DamagedCheckpoint
+from energy.io.record import FINAL
 from energy.train.evaluate import evaluate, load, score
 from energy.train.fit import fit
-from energy.train.record import FINAL
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

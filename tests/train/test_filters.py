@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from energy.analysis.filters import filters, tiled
 from energy.couplings import Convolution, Dense
 from energy.network import Network
 from energy.potentials import Identity
-from energy.train.filters import filters, tiled
 
 
 def _dense(shape: tuple[int, ...], weight: torch.Tensor) -> Network:

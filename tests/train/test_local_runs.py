@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from energy.component import ConfigurationError, build, describe
+from energy.io import checkpoint
+from energy.io.record import FAILED, READOUT, RECORD
 from energy.ledger import Ledger
 from energy.objectives import CrossEntropy, one_hot
+from energy.readout.features import features, seen
+from energy.readout.readout import Linear, accuracy, dense_output
 from energy.rules.local import Local
-from energy.train import checkpoint
 from energy.train import fit as page
 from energy.train.evaluate import evaluate, load, predict
-from energy.train.features import features, seen
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
-from energy.train.readout import Linear, accuracy, dense_output
-from energy.train.record import FAILED, READOUT, RECORD
 from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.transfer import carry_over

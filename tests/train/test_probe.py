@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from energy.analysis.probe import angles, cosine, probe
 from energy.objectives import CrossEntropy, SquaredError, one_hot
 from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
@@ -13,7 +14,6 @@ from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward
-from energy.train.probe import angles, cosine, probe
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

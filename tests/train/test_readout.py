@@ -17,11 +17,9 @@ from energy.ledger import Ledger
 from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.potentials import Identity, ReLU
-from energy.settle.feedforward import Feedforward
-from energy.stream import stream
-from energy.train import readout as page
-from energy.train.features import Features, features
-from energy.train.readout import (
+from energy.readout import readout as page
+from energy.readout.features import Features, features
+from energy.readout.readout import (
     Course,
     Decoder,
     Joint,
@@ -36,6 +34,8 @@ from energy.train.readout import (
     install,
     kept,
 )
+from energy.settle.feedforward import Feedforward
+from energy.stream import stream
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

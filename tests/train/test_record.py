@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from energy.train.record import alone, append_line, cut, read_json, read_lines, write_json
+from energy.io.record import alone, append_line, cut, read_json, read_lines, write_json
 
 
 def test_lines_come_back_in_order(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from energy.train import checkpoint
+from energy.io import checkpoint
+from energy.io.checkpoint import DamagedCheckpoint
+from energy.io.record import CHECKPOINTS, RECORD
 from energy.train import fit as page
-from energy.train.checkpoint import DamagedCheckpoint
 from energy.train.evaluate import evaluate
 from energy.train.fit import fit
 from energy.train.interrupt import Stopped
-from energy.train.record import CHECKPOINTS, RECORD
 from energy.train.run import Run
 from tests.train.impatient import Impatient
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.analysis.units import units
 from energy.couplings import Convolution, Dense
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import Identity, ReLU
 from energy.rules import KrotovHopfield, PerLayer, SoftHebb, Variant
 from energy.settle.feedforward import Feedforward
-from energy.train.units import units
 
 
 def layer(weight: Tensor, *, bias: Tensor | None = None) -> Network:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from energy.analysis.filters import weight_of
+from energy.analysis.units import wins
 from energy.component import ConfigurationError
 from energy.data.images import Images
 from energy.ledger import Ledger
@@ -16,8 +18,6 @@ from energy.rules.local import Local, Plasticity
 from energy.rules.rule import Rule
 from energy.settle.settler import Settler
 from energy.state import State
-from energy.train.filters import weight_of
-from energy.train.units import wins
 
 NORMS, WEIGHTS = 30, 60  # bins
 

@@ -20,8 +20,8 @@ from energy.couplings import Dense
 from energy.kernels import Kernel
 from energy.network import Network
 from energy.objectives import class_numbers
+from energy.readout.features import Features
 from energy.stream import stream
-from energy.train.features import Features
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from energy.analysis.diagnosis import CURES, binds
 from energy.data.images import Images
 from energy.feedback import wiring
 from energy.network import Network
@@ -24,7 +25,6 @@ from energy.rules.rule import Rule
 from energy.settle.dyadic import Dyadic
 from energy.settle.settler import Settler
 from energy.settle.two_phase import Phases
-from energy.train.diagnosis import CURES, binds
 from energy.train.optimizer import layer_of
 from energy.train.run import Run
 
@@ -48,8 +48,8 @@ def probe(
     Returns:
         ``cosine_worst`` and ``cosine_worst_layer``, ``cosine_whole``, ``cosines`` by layer; None where a gradient is
         zero or not finite, so that there is no angle. ``cosine_binds``: below 0.9, what binds
-        (:mod:`energy.train.diagnosis`). ``reference``: how the solves of the exact gradient ended, by phase. No weight,
-        no ``.grad`` and no buffer changes.
+        (:mod:`energy.analysis.diagnosis`). ``reference``: how the solves of the exact gradient ended, by phase. No
+        weight, no ``.grad`` and no buffer changes.
     """
     held = [buffer.clone() for buffer in network.buffers()]
     settler = at_rest(settler)

@@ -1,0 +1,1 @@
+"""Features of a network below its output layer, and decoders fitted to them."""
