@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from energy.arguments import named
-from energy.couplings import Convolution, Coupling, Dense, Filtered, Gradients, Shape, Spread
+from energy.couplings import Convolution, Coupling, Dense, Gradients, Shape, Spread, UnitInputs
 from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
@@ -123,9 +123,9 @@ class Block(Coupling):
             drive = self._competing(u)
             return self._said(drive), Opening(pre, seen, inner, drive)
 
-    def filtered(self, pre: Tensor, drive: Tensor, point: Opening | Tensor) -> Filtered:
+    def unit_inputs(self, pre: Tensor, drive: Tensor, point: Opening | Tensor) -> UnitInputs:
         point = point if isinstance(point, Opening) and pre is point.pre else self.linearise(pre)[1]
-        return self.filters.filtered(point.seen, point.drive, point.inner)._replace(linear=not self.rectified)
+        return self.filters.unit_inputs(point.seen, point.drive, point.inner)._replace(linear=not self.rectified)
 
     def _opened(self, point: Opening | Tensor) -> Opening:
         return point if isinstance(point, Opening) else self.linearise(point)[1]

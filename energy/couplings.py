@@ -75,7 +75,7 @@ class Coupling(nn.Module):
             self.drive(self._zeros(pre))
         return counter.get_total_flops() // 2
 
-    def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
+    def unit_inputs(self, pre: Tensor, drive: Tensor, point: Any) -> UnitInputs:
         """What a rule without feedback needs of a coupling that has been linearised at `pre`.
 
         Raises ConfigurationError where that is no population of neurons.
@@ -179,14 +179,14 @@ class Spread(NamedTuple):
     full: Tensor
 
 
-class Filtered(NamedTuple):
-    """A layer as a population of neurons: u = W·seen + b, one row of the `filters`' weight a neuron.
+class UnitInputs(NamedTuple):
+    """A layer as a population of neurons: u = W·presynaptic + b, one row of the `filters`' weight a neuron.
 
     `drive` (B, K, …) is what its neurons compete with; `linear` is false where that is not u itself, up to what is
     common to all neurons of a place; `memory` is what a rule remembers of it."""
 
     filters: Affine
-    seen: Tensor
+    presynaptic: Tensor
     drive: Tensor
     linear: bool = True
     memory: Mapping[str, Tensor] = MappingProxyType({})
@@ -293,8 +293,8 @@ class Dense(Affine):
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
         return post.T @ seen.flatten(1)
 
-    def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
-        return Filtered(self, pre, drive)
+    def unit_inputs(self, pre: Tensor, drive: Tensor, point: Any) -> UnitInputs:
+        return UnitInputs(self, pre, drive)
 
     @torch.no_grad()
     def adjoint(self, post: Tensor, point: Point | Tensor) -> Tensor:
@@ -397,10 +397,10 @@ class Convolution(Affine):
         flat = post.permute(0, 2, 3, 1).reshape(len(patches), -1)
         return (flat.T @ patches).view(-1, kernel, kernel, seen.shape[1]).permute(0, 3, 1, 2)
 
-    def filtered(self, pre: Tensor, drive: Tensor, point: Any) -> Filtered:
+    def unit_inputs(self, pre: Tensor, drive: Tensor, point: Any) -> UnitInputs:
         if self.pool is not None:
             raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
-        return Filtered(self, pre, drive)
+        return UnitInputs(self, pre, drive)
 
     def _point(self, point: Point | Tensor) -> Point:
         return self.linearise(point)[1] if isinstance(point, Tensor) else point

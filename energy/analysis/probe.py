@@ -16,11 +16,10 @@ from torch import Tensor
 from energy.analysis.diagnosis import CURES, binds
 from energy.data.images import Images
 from energy.feedback import wiring
+from energy.health import health
 from energy.network import Network
 from energy.objectives import Objective, one_hot
 from energy.rules.contrast import Contrast
-from energy.rules.health import health
-from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import Dyadic
 from energy.settle.settler import Settler
@@ -101,9 +100,9 @@ def explain(network: Network, settler: Settler, found: dict[str, Any]) -> None:
 def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
     """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
 
-    A local rule has another aim than the objective, so no angle.
+    A rule that does not descend the objective, such as a local one, has no angle.
     """
-    if isinstance(run.rule, Local):
+    if not run.rule.descends:
         return NOTHING_MEASURED
     x, labels = images.take(slice(0, run.train.probe_batch))
     target = one_hot(labels, network.output.shape[0], x.dtype)

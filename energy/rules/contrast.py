@@ -9,17 +9,17 @@ spikes  Σ_t δ_k[t] x_{k−1}[t]ᵀ, in one product over time and batch
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from energy import foreach
 from energy.couplings import Gradients
+from energy.health import health
 from energy.ledger import Ledger
 from energy.network import Edge, Network, laid_out
 from energy.objectives import Objective
-from energy.rules.health import health
 from energy.rules.rule import Rule
 from energy.settle.backprop import SettledTape
 from energy.settle.settler import Settled, SettledDyad, SettledPhases, Settler
@@ -28,6 +28,8 @@ from energy.settle.spiking import SettledSpikes, SettledTrial
 
 class Contrast(Rule, name="contrast"):
     """Descend F, or the contrast of phases: the gradient of the objective as β → 0 where the settler says so."""
+
+    exact: ClassVar[bool] = True
 
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
         return self.spend(network, settled.kept(), 1.0)

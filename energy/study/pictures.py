@@ -21,7 +21,6 @@ from energy.analysis.receptive import receptive
 from energy.data.images import Images
 from energy.io.album import ALBUM, write_album
 from energy.network import Network
-from energy.rules.local import Local
 from energy.train.evaluate import load
 from energy.train.run import Run
 from energy.train.settings import settings
@@ -57,8 +56,8 @@ def measure(folder: Path, seed: int = 0) -> Path:
 def _names(run: Run, network: Network) -> dict[str, Any]:
     radii = {}
     for k, layer in enumerate(network.layers[:-1], start=1):
-        law = run.rule.of(network, k) if isinstance(run.rule, Local) else None
-        radii[layer.name] = None if law is None else {"norm": law.norm, "radius": law.radius}
+        law = run.rule.rule_for(network, k)
+        radii[layer.name] = None if law is None else {"norm": law.p, "radius": law.target_norm}
     return {"title": run.title, "layers": list(radii), "laws": radii, "classes": list(run.data.names)}
 
 

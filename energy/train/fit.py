@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from energy.analysis.probe import NOTHING_MEASURED, alignment, probe_run
-from energy.analysis.units import populations
+from energy.analysis.units import unit_diagnostics
 from energy.cautions import strict, told
 from energy.component import describe
 from energy.io import checkpoint
@@ -23,7 +23,6 @@ from energy.io.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alon
 from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.readout.readout import Decoder, install, kept
-from energy.rules.local import Local
 from energy.train.board import Board, require_board
 from energy.train.evaluate import decoder, score
 from energy.train.folder import claim, held
@@ -216,9 +215,11 @@ def measure(session: Session) -> dict[str, Any]:
     run, images = session.run, session.splits.train
     session.at("in the probe", "train.probe_batch")
     asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
-    angle = probe_run(run, session.network, images) if asked else NOTHING_MEASURED
-    local = asked and isinstance(run.rule, Local)
-    return {**angle, **({"units": populations(run, session.network, images)} if local else {})}
+    if not asked:
+        return NOTHING_MEASURED
+    batch = images.take(slice(0, run.train.probe_batch))
+    units = unit_diagnostics(session.network, run.rule, run.settler, *batch)
+    return {**probe_run(run, session.network, images), **({"units": units} if units else {})}
 
 
 def validate(session: Session) -> dict[str, Any] | None:

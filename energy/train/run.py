@@ -21,7 +21,6 @@ from energy.paths import expanded
 from energy.potentials import Identity, Potential
 from energy.readout.readout import Joint, Nearest, Readout
 from energy.rules.contrast import Contrast
-from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
@@ -187,7 +186,7 @@ class Run(Setting):
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
         output = getattr(self.model, "output", None)
         self.settler.admit(self.objective, output if isinstance(output, Potential) else Identity())
-        if self.train.order is Order.GREEDY and not isinstance(self.rule, Local):
+        if self.train.order is Order.GREEDY and not self.rule.supports_greedy:
             raise ConfigurationError(f"train.order=greedy: rule={self.rule.label} needs all layers at once")
 
     def draft(self) -> Network:

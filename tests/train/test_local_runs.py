@@ -46,7 +46,11 @@ LOCAL: dict[str, Any] = {
     "schedule": {"name": "constant"},
     "readout": {"name": "linear", "epochs": 3, "batch_size": 32, "lr": 0.01},
 }
-LABELLED = [{"name": "softhebb"}, {"name": "softhebb"}, {"name": "softhebb", "variant": "labelled", "scaled": False}]
+HEBBIAN_OUTPUT = [
+    {"name": "softhebb"},
+    {"name": "softhebb"},
+    {"name": "softhebb", "variant": "supervised", "scaled": False},
+]
 
 
 @pytest.fixture
@@ -312,10 +316,10 @@ def test_nothing_in_common_is_refused(make: Maker, make_run: Maker) -> None:
 # the output layer
 
 
-def test_a_labelled_output_learns_in_its_turn(make_run: Maker) -> None:
+def test_a_supervised_output_learns_in_its_turn(make_run: Maker) -> None:
     """In greedy order the output is scored in its own stage alone."""
     plain = {group: value for group, value in LOCAL.items() if group not in {"readout", "rule"}}
-    run = make_run(rule={"name": "per_layer", "rules": LABELLED}, train={"epochs": 1, "order": "greedy"}, **plain)
+    run = make_run(rule={"name": "per_layer", "rules": HEBBIAN_OUTPUT}, train={"epochs": 1, "order": "greedy"}, **plain)
     result = fit(run)
     assert [line["train_accuracy"] is None for line in lines(run)] == [True, True, False]
     assert "readout" not in result and result["epochs"] == 3
