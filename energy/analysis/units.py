@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.rules.local import Local, Plasticity
 from energy.rules.softhebb import SoftHebb
 from energy.settle.settler import Settler
-from energy.train.run import Run
 
 NEAR = 0.01  # |‖w‖/R − 1| within which a neuron has converged
 
@@ -43,13 +41,6 @@ def units(network: Network, rule: Local, settler: Settler, x: Tensor, labels: Te
             "silent": _percent((settled.mean[edge.target - 1].movedim(1, 0).flatten(1) == 0).all(1)),
         }
     return found
-
-
-def populations(run: Run, network: Network, images: Images) -> dict[str, dict[str, Any]]:
-    """:func:`units` on the first ``train.probe_batch`` images of a run, not augmented."""
-    assert isinstance(run.rule, Local)
-    x, labels = images.take(slice(0, run.train.probe_batch))
-    return units(network, run.rule, run.settler, x, labels)
 
 
 def _norms(law: Plasticity, weight: Tensor) -> dict[str, float]:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError, require
 from energy.couplings import Filtered
+from energy.errors import UsageTypeError
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
@@ -135,7 +136,9 @@ class Local(Rule):
         Raises TypeError for a settling that did not keep the activity of every layer.
         """
         if not isinstance(settled, SettledFree | SettledDyad):
-            raise TypeError(f"rule={self.label} needs the activity of every layer: {type(settled).__name__} has none")
+            raise UsageTypeError(
+                f"rule={self.label} needs the activity of every layer: {type(settled).__name__} has none"
+            )
         states = (settled.x, *settled.mean)
         for layer in range(1, len(states)):
             rule, edges = self.of(network, layer), network.into(layer)
@@ -200,7 +203,7 @@ class Plasticity(Local):
 
         Raises TypeError for a rule whose y is the gradient of nothing.
         """
-        raise TypeError(f"rule={self.label} descends no energy of the drives")
+        raise UsageTypeError(f"rule={self.label} descends no energy of the drives")
 
     def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
         """y of drives (…, K); the neurons compete on the last axis."""

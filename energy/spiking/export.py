@@ -19,6 +19,7 @@ import numpy as np
 
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense
+from energy.errors import UsageError
 from energy.network import Network
 from energy.pooling import AveragePool
 from energy.spiking.neurons import LIF, Reset
@@ -38,7 +39,7 @@ def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
     import nir  # pyright: ignore[reportMissingImports] (an extra)
 
     if not 0 < dt < math.inf:
-        raise ValueError(f"dt={dt}: must be above 0 and finite")
+        raise UsageError(f"dt={dt}: must be above 0 and finite")
     if neuron.reset is not Reset.ZERO:
         raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}

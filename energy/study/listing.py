@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from energy.columns import fitted, terminal_width
 from energy.component import ConfigurationError
+from energy.errors import UsageError
 from energy.hints import hint
+from energy.io.plain import leaves
 from energy.io.record import (
     CHECKPOINTS,
     CONFIGURATION,
@@ -20,7 +22,6 @@ from energy.io.record import (
     FINAL,
     RECORD,
     RESULT,
-    leaves,
     read_json,
     read_lines,
 )
@@ -158,9 +159,9 @@ def _lines(path: str) -> list[str]:
 def _plain(path: Path) -> Path:
     """The path of a plain file of a size that can be read."""
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: is not a file")
+        raise UsageError(f"{path}: is not a file")
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path}: is too large")
+        raise UsageError(f"{path}: is too large")
     return path
 
 

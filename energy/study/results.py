@@ -3,11 +3,12 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from energy.errors import UsageError
+from energy.io.atomic import write_text
 from energy.io.record import RESULT, read_json
 
 COLUMNS: Final[tuple[str, ...]] = (
@@ -69,7 +70,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
         reader = csv.DictReader(file)
         lines = list(reader)
     if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise ValueError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
+        raise UsageError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
     return lines
 
 
@@ -79,7 +80,7 @@ def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
     for folder in folders:
         found = sorted(folder.rglob(RESULT))
         if not found:
-            raise ValueError(f"{folder}: no finished run (no {RESULT}) in it")
+            raise UsageError(f"{folder}: no finished run (no {RESULT}) in it")
         for result in found:
             line = row(read_json(result))
             lines[_identity(line)] = line
@@ -97,9 +98,7 @@ def _write(path: Path, lines: list[dict[str, str]]) -> None:
     writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    temporary = path.with_name(f".writing-{path.name}")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, text.getvalue())
 
 
 def _number(value: float | None, digits: int) -> str | None:

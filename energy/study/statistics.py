@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from energy.errors import UsageError
+
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """``{"mean", "sd", "n", "values"}`` of finite numbers; ``sd`` divides by n - 1 and is None for a single one.
@@ -12,9 +14,9 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
         ValueError: when there is nothing to summarise, or a value is not finite.
     """
     if not values:
-        raise ValueError("there are no values to summarise")
+        raise UsageError("there are no values to summarise")
     if not all(math.isfinite(value) for value in values):
-        raise ValueError(f"values={list(values)}: must be finite to be summarised")
+        raise UsageError(f"values={list(values)}: must be finite to be summarised")
     mean = math.fsum(values) / len(values)
     spread = math.fsum((value - mean) ** 2 for value in values)
     sd = math.sqrt(spread / (len(values) - 1)) if len(values) > 1 else None

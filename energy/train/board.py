@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from energy.analysis.filters import filters, tiled, weight_of
+import numpy as np
+
+from energy.analysis.filters import filters, weight_of
 from energy.component import ConfigurationError, describe
-from energy.io.record import leaves
+from energy.io.plain import leaves
 from energy.network import Network
+from energy.plots.tiles import tiled
 from energy.train.run import Run
 
 BOARD: Final = "tensorboard"
@@ -86,10 +89,11 @@ class Board:
     def _filters(self, network: Network, epoch: int) -> None:
         shown = filters(network)
         if shown is not None:
-            grid = (0.5 + 0.5 * tiled(shown)).nan_to_num(1.0)
+            grid = np.nan_to_num(0.5 + 0.5 * tiled(shown.cpu().numpy()), nan=1.0)
             size = math.ceil(320 / max(grid.shape[:2]))  # a pixel of a filter can be seen
-            large = grid.repeat_interleave(size, 0).repeat_interleave(size, 1)
-            self.writer.add_image("filters", large.expand(-1, -1, 3).cpu(), epoch, dataformats="HWC")
+            large = grid.repeat(size, 0).repeat(size, 1)
+            colors = np.broadcast_to(large, (*large.shape[:2], 3))
+            self.writer.add_image("filters", colors, epoch, dataformats="HWC")
 
 
 def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
