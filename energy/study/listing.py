@@ -102,7 +102,7 @@ def _row(folder: Path, top: Path) -> Row:
     except BROKEN:
         return Row(row.folder, "broken configuration")
     try:
-        lines = read_lines(_plain(folder / RECORD)) if (folder / RECORD).exists() else []
+        lines = read_lines(_readable(folder / RECORD)) if (folder / RECORD).exists() else []
         last = lines[-1] if lines else {}
         numbers: dict[str, Any] = {
             "validation": last.get("validation_accuracy"),
@@ -156,7 +156,7 @@ def _lines(path: str) -> list[str]:
         return file.readlines()
 
 
-def _plain(path: Path) -> Path:
+def _readable(path: Path) -> Path:
     """The path of a plain file of a size that can be read."""
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: is not a file")
@@ -166,7 +166,7 @@ def _plain(path: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return read_json(_plain(path))
+    return read_json(_readable(path))
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from energy.errors import UsageError
 from energy.io.atomic import write_text
 from energy.io.record import RESULT, read_json
+from energy.study.statistics import number
 
 COLUMNS: Final[tuple[str, ...]] = (
     "cell",
@@ -39,11 +40,11 @@ def row(result: Mapping[str, Any]) -> dict[str, str]:
         "cell": result["title"],
         "configuration": result["configuration_key"],
         "test_accuracy_percent": f"{result['test_accuracy']:.4f}",
-        "validation_accuracy_percent": _number(validated(result), 4),
+        "validation_accuracy_percent": number(validated(result), ".4f", ""),
         "test_objective_per_sample": f"{result['test_objective']:.6g}",
-        "sweeps_mean": _number(result["sweeps"].get("mean"), 2),
-        "sweeps_p95": _number(result["sweeps"].get("p95"), 0),
-        "sweeps_max": _number(result["sweeps"].get("max"), 0),
+        "sweeps_mean": number(result["sweeps"].get("mean"), ".2f", ""),
+        "sweeps_p95": number(result["sweeps"].get("p95"), ".0f", ""),
+        "sweeps_max": number(result["sweeps"].get("max"), ".0f", ""),
         "training_multiply_adds": result["multiply_adds"],
         "training_seconds": f"{result['seconds']['total']:.1f}",
         "device": result["device_name"],
@@ -99,7 +100,3 @@ def _write(path: Path, lines: list[dict[str, str]]) -> None:
     writer.writeheader()
     writer.writerows(lines)
     write_text(path, text.getvalue())
-
-
-def _number(value: float | None, digits: int) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"

@@ -29,6 +29,11 @@ def plus_minus(stats: Mapping[str, Any], digits: int = 2) -> str:
     return mean if stats["sd"] is None else f"{mean} ± {stats['sd']:.{digits}f}"
 
 
+def number(value: float | None, form: str, missing: str = "–") -> str:
+    """A number in the format `form`, or `missing` where there is none."""
+    return missing if value is None else format(value, form)
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table: the first column to the left, the others to the right, padded so that it reads as text too."""
     cells = [list(head), *[[cell.replace("|", "\\|") for cell in row] for row in rows]]

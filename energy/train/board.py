@@ -76,7 +76,7 @@ class Board:
 
         names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
         reached = {f"result/{name}": result[name] for name in names if result[name] is not None}
-        chosen = {name: _plain(value) for name, value in leaves(describe(self.run), "/") if name != "out"}
+        chosen = {name: _writable(value) for name, value in leaves(describe(self.run), "/") if name != "out"}
         for summary in hparams(chosen, reached):
             self.writer.file_writer.add_summary(summary)
         for name, value in reached.items():
@@ -103,6 +103,6 @@ def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
-def _plain(value: Any) -> bool | int | float | str:
+def _writable(value: Any) -> bool | int | float | str:
     """A value as the writer takes it: lists and None as text."""
     return value if isinstance(value, bool | int | float | str) else str(value)

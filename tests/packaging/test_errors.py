@@ -4,6 +4,7 @@ import ast
 import builtins
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def test_errors_are_found_where_they_were() -> None:
     from energy.data import DataError
 
     assert (ConfigurationError, DataError) == (errors.ConfigurationError, errors.DataError)
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from energy.network import Network
+    from energy.spiking.export import to_nir
+    from energy.spiking.neurons import LIF
+
+    monkeypatch.setitem(sys.modules, "nir", None)
+    with pytest.raises(errors.MissingDependencyError, match="to_nir: needs nir, which the extra `nir` installs"):
+        to_nir(Network((2,)), LIF())
 
 
 def _texts(function: ast.AST) -> set[str]:
