@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from energy.arguments import named
 from energy.couplings import Convolution, Coupling, Dense, Gradients, Shape, Spread, UnitInputs
+from energy.errors import UsageError, UsageTypeError
 from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
@@ -59,12 +60,12 @@ class Block(Coupling):
     ) -> None:
         super().__init__()
         if rectified and not centred:
-            raise ValueError("Block(rectified=True): must be centred too")
+            raise UsageError("Block(rectified=True): must be centred too")
         if not isinstance(filters, Dense | Convolution):
-            raise TypeError(f"Block: filters is {named(filters)}: must be a Dense or a Convolution")
+            raise UsageTypeError(f"Block: filters is {named(filters)}: must be a Dense or a Convolution")
         self.prepare, self.filters = nn.Sequential(*prepare), filters
         if held := [name for name, _ in self.prepare.named_parameters()]:
-            raise ValueError(
+            raise UsageError(
                 f"Block: prepare.{held[0]} is a parameter, which nothing would learn: take affine=False, or "
                 "energy.couplings.Module for the whole chain"
             )

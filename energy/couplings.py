@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from energy.arguments import named, whole
 from energy.component import ConfigurationError
+from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
 from energy.potentials import per_sample
 from energy.precision import in_precision
@@ -154,7 +155,9 @@ class Module(Coupling):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
-            raise TypeError(f"Module: module is {named(module)}: must be an nn.Module, such as nn.Linear(784, 100)")
+            raise UsageTypeError(
+                f"Module: module is {named(module)}: must be an nn.Module, such as nn.Linear(784, 100)"
+            )
         self.module = module
         self.eval()
 
@@ -262,7 +265,7 @@ class Dense(Affine):
     def shape(self, pre: Shape) -> Shape:
         size, fan_in = self.weight.shape
         if math.prod(pre) != fan_in:
-            raise ValueError(
+            raise UsageError(
                 f"Dense({fan_in}, {size}) cannot read a layer of shape {pre}: it has {math.prod(pre)} units"
             )
         return (size,)
@@ -334,9 +337,11 @@ class Convolution(Affine):
         fan_in, channels, kernel, stride, groups = (whole("Convolution", *one) for one in given)
         padding = whole("Convolution", "padding", padding, 0)
         if fan_in % groups or channels % groups:
-            raise ValueError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
+            raise UsageError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
         if not (pool is None or isinstance(pool, Pool)):
-            raise TypeError(f"Convolution: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …")
+            raise UsageTypeError(
+                f"Convolution: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …"
+            )
         self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
         self.stride, self.padding, self.groups, self.pool = stride, padding, groups, pool
@@ -352,10 +357,10 @@ class Convolution(Affine):
         """The shape before pooling."""
         channels, fan_in, kernel, _ = self.weight.shape
         if len(pre) != 3 or pre[0] != fan_in * self.groups:
-            raise ValueError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
+            raise UsageError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
         sides = tuple((side + 2 * self.padding - kernel) // self.stride + 1 for side in pre[1:])
         if min(sides) < 1:
-            raise ValueError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
+            raise UsageError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
         return (channels, *sides)
 
     def shape(self, pre: Shape) -> Shape:

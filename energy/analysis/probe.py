@@ -14,18 +14,16 @@ import torch
 from torch import Tensor
 
 from energy.analysis.diagnosis import CURES, binds
-from energy.data.images import Images
 from energy.feedback import wiring
 from energy.health import health
 from energy.network import Network
-from energy.objectives import Objective, one_hot
+from energy.objectives import Objective
+from energy.parameters import layer_of
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.dyadic import Dyadic
 from energy.settle.settler import Settler
 from energy.settle.two_phase import Phases
-from energy.train.optimizer import layer_of
-from energy.train.run import Run
 
 NOTHING_MEASURED: Final = {
     "cosine_worst": None,
@@ -95,18 +93,6 @@ def explain(network: Network, settler: Settler, found: dict[str, Any]) -> None:
             f"worst cosine {found['cosine_worst']:.2f} at layer {found['cosine_worst_layer']}: "
             f"{CURES[found['cosine_binds']]}",
         )
-
-
-def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
-
-    A rule that does not descend the objective, such as a local one, has no angle.
-    """
-    if not run.rule.descends:
-        return NOTHING_MEASURED
-    x, labels = images.take(slice(0, run.train.probe_batch))
-    target = one_hot(labels, network.output.shape[0], x.dtype)
-    return probe(network, run.settler, run.rule, run.objective, x, target)
 
 
 def alignment(network: Network) -> dict[str, dict[str, float | None]]:

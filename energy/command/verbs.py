@@ -121,7 +121,7 @@ def plot(line: Line) -> int:
     """Draw figures from records, and of a finished run what it learnt."""
     paths, _ = folders.sort("plot", line.rest)
     from energy.command.figures import draw
-    from energy.data.error import DataError
+    from energy.errors import DataError
 
     for path in paths:
         try:

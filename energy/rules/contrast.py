@@ -16,6 +16,7 @@ from torch import Tensor
 
 from energy import foreach
 from energy.couplings import Gradients
+from energy.errors import UsageError, UsageTypeError
 from energy.health import health
 from energy.ledger import Ledger
 from energy.network import Edge, Network, laid_out
@@ -108,7 +109,7 @@ class Products:
 def contrast(settled: Settled, network: Network, scale: float) -> list[Tensor]:
     """−scale·∂F/∂θ for one kind of settled states, which it may use up. Register a function for a kind of your own."""
     name = type(settled).__name__
-    raise TypeError(f"rule=contrast does not know {name}: register a function with energy.rules.contrast.contrast")
+    raise UsageTypeError(f"rule=contrast does not know {name}: register a function with energy.rules.contrast.contrast")
 
 
 @contrast.register
@@ -146,7 +147,7 @@ def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
     parameters = list(network.parameters())
     learnt, seed = [p for p in parameters if p.requires_grad], torch.full_like(settled.merit, scale)
     if settled.walked:
-        raise ValueError("this tape was used up by Rule.apply or Rule.learn: settle again, or call update or gradients")
+        raise UsageError("this tape was used up by Rule.apply or Rule.learn: settle again, or call update or gradients")
     settled.walked = not settled.keep
     found = iter(torch.autograd.grad(settled.merit, learnt, seed, retain_graph=settled.keep, materialize_grads=True))
     return [next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.couplings import UnitInputs
+from energy.errors import UsageTypeError
 from energy.network import Edge, Network
 from energy.rules.joined import Joined, population
 from energy.rules.memory import memory_of
@@ -49,7 +50,7 @@ def linearized_layers(
         ConfigurationError: for a layer that is no population of units, or has no drive of the rule's p.
     """
     if not isinstance(settled, SettledDyad):
-        raise TypeError(f"rule={rule.label} needs the activity of every layer: {type(settled).__name__} has none")
+        raise UsageTypeError(f"rule={rule.label} needs the activity of every layer: {type(settled).__name__} has none")
     states = (settled.x, *settled.mean)
     for layer in range(1, len(states)):
         law, edges = rule.rule_for(network, layer), network.into(layer)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from energy.component import require
 from energy.couplings import UnitInputs
+from energy.errors import UsageTypeError
 from energy.network import Network
 from energy.rules.joined import groups
 from energy.rules.local import Local
@@ -64,7 +65,7 @@ class Plasticity(Local):
         Raises:
             TypeError: for a rule whose y is the gradient of nothing.
         """
-        raise TypeError(f"rule={self.label} descends no energy of the drives")
+        raise UsageTypeError(f"rule={self.label} descends no energy of the drives")
 
     def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
         """y of drives (…, K); the units compete on the last axis."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from energy.component import require
 from energy.couplings import UnitInputs
+from energy.errors import UsageError
 from energy.kernels import Kernel
 from energy.rules.plasticity import Plasticity
 from energy.rules.step import TINY, constants
@@ -167,7 +168,7 @@ def ranked(drive: Tensor, rank: int, anti_hebbian: float) -> Tensor:
 
 def _enough(rank: int, drive: Tensor) -> int:
     if rank > drive.shape[-1]:
-        raise ValueError(f"rank={rank}: there are {drive.shape[-1]} neurons that compete")
+        raise UsageError(f"rank={rank}: there are {drive.shape[-1]} neurons that compete")
     return rank
 
 
@@ -179,5 +180,5 @@ def supervised(drive: Tensor, target: Tensor | None) -> Tensor:
     wanted = None if target is None else target.reshape(len(target), 1, -1)
     if wanted is None or wanted.shape != drive.shape:
         shape = None if target is None else tuple(target.shape)
-        raise ValueError(f"target of shape {shape} cannot teach neurons with drives of shape {tuple(drive.shape)}")
+        raise UsageError(f"target of shape {shape} cannot teach neurons with drives of shape {tuple(drive.shape)}")
     return wanted.to(drive.dtype)

@@ -11,7 +11,8 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, require
+from energy.component import require
+from energy.errors import FieldError
 from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network
@@ -217,6 +218,4 @@ class Implicit(Dyadic, name="implicit"):
         super().__post_init__()
         require(self.beta == 0, self, "beta", "0")
         if not isinstance(self.feedback, Tied):
-            raise ConfigurationError(
-                f"{self.label}.feedback={self.feedback.label}: must be tied: the gradient is exact"
-            )
+            raise FieldError(self.label, f"feedback={self.feedback.label}: must be tied: the gradient is exact")

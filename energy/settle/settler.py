@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Final, NoReturn, Protocol, Self
 import torch
 from torch import Tensor
 
-from energy.component import Component, require
-from energy.errors import NonFiniteError
+from energy.component import Component, build, require
+from energy.errors import NonFiniteError, UsageError
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -53,7 +53,7 @@ class UsedUp(State):
         super().__init__(())
 
     def _tell(self, *_: object) -> NoReturn:
-        raise ValueError(
+        raise UsageError(
             "these settled states were used up by Rule.apply or Rule.learn: settle again, or call update or gradients "
             "of the rule, which leave them"
         )
@@ -213,10 +213,9 @@ class Settler(Component):
 
     def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
         """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
-        from energy.settle.dyadic import Implicit  # which stands on this module
-
         further = onward(self.relax, dtype)
-        return Implicit(gamma=self.gamma, relax=further, nudged=further)
+        exact = {"name": "implicit", "gamma": self.gamma, "relax": further, "nudged": further}
+        return build(Settler, exact)  # by name, since its module stands on this one
 
     def observe(self, network: Network, x: Tensor) -> dict[str, Any] | None:
         """What a figure of this method shows of its activity on `x`, as plain values; None for nothing."""

@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, annotations, require
+from energy.component import ConfigurationError, annotations, build, require
 from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network, laid_out
@@ -148,10 +148,8 @@ class SpikingSettler(Settler):
         return observation(network, self.simulate(network, x, Ledger()))
 
     def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
-        from energy.settle.surrogate import SurrogateBackprop
-
         shared = {name: getattr(self, name) for name in annotations(SpikingSettler)}
-        return SurrogateBackprop(**shared)
+        return build(Settler, {"name": "surrogate_backprop", **shared})  # by name, since its module stands on this one
 
     def penalised(self, activity: Activity, layer: int) -> Tensor | None:
         """∂/∂x of the rate's penalty of a hidden layer, folded; None where there is none."""

@@ -44,9 +44,9 @@ def measure(folder: Path, seed: int = 0) -> Path:
     with settings(deterministic=False, fused_kernels=False):
         shown = filters(network)
         if shown is not None:
-            arrays["filters"] = _plain(shown)
+            arrays["filters"] = _on_host(shown)
         for name, fields in _receptive(network, images, seed).items():
-            arrays[f"receptive/{name}"] = _plain(even(fields))
+            arrays[f"receptive/{name}"] = _on_host(even(fields))
         found = survey(network, run.settler, run.rule, images)
         arrays |= _populations(found) | _features(found, seed)
     facts = {"split": split, "images": len(images), "step": stored["step"], "seed": seed, **_names(run, network)}
@@ -86,9 +86,9 @@ def _populations(found: Survey) -> dict[str, np.ndarray]:
         for what in ("norm", "rate", "weight", "activity"):
             drawn = getattr(one, what)
             if drawn is not None:
-                arrays[f"{what}/{name}"], arrays[f"{what}_edges/{name}"] = map(_plain, drawn)
+                arrays[f"{what}/{name}"], arrays[f"{what}_edges/{name}"] = map(_on_host, drawn)
         if one.wins is not None:
-            arrays[f"wins/{name}"] = _plain(one.wins)
+            arrays[f"wins/{name}"] = _on_host(one.wins)
     return arrays
 
 
@@ -101,9 +101,9 @@ def _features(found: Survey, seed: int) -> dict[str, np.ndarray]:
     arrays = {"principal": placed, "principal_share": share, "labels": torch.cat(found.labels)}
     if 4 <= len(values) <= MOST:
         arrays["neighbourhoods"] = neighbourhoods(values, seed)
-    return {name: _plain(tensor) for name, tensor in arrays.items()}
+    return {name: _on_host(tensor) for name, tensor in arrays.items()}
 
 
-def _plain(tensor: Tensor) -> np.ndarray:
+def _on_host(tensor: Tensor) -> np.ndarray:
     """On the host, in single precision where it is a floating-point number."""
     return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()

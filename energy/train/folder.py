@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from energy.component import ConfigurationError, build, describe
 from energy.io.former import current
-from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, leaves, read_json, write_json
+from energy.io.plain import leaves
+from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, read_json, write_json
 from energy.train.run import Run, digest, identity
 
 UNITS: Final = {

@@ -7,7 +7,7 @@ the memory costs nothing. What depends on numbers, the data or the device shows 
 import torch
 
 from energy.component import ConfigurationError
-from energy.data.error import DataError
+from energy.errors import DataError
 from energy.io.record import RESULT
 from energy.network import Network
 from energy.train.run import Run

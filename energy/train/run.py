@@ -19,7 +19,8 @@ from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
 from energy.paths import expanded
 from energy.potentials import Identity, Potential
-from energy.readout.readout import Joint, Nearest, Readout
+from energy.readout.nearest import Nearest
+from energy.readout.readout import Joint, Readout
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation

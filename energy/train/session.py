@@ -21,7 +21,7 @@ from energy.io import checkpoint
 from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.network import Network
-from energy.readout.readout import dense_output
+from energy.readout.decoder import dense_output
 from energy.settle.settler import Settled
 from energy.train.board import Board
 from energy.train.clock import Clock
@@ -163,8 +163,8 @@ class Session:
         """Continue from the newest checkpoint of the run folder, if there is one.
 
         Raises:
-            DamagedCheckpoint: when the newest is not what was written. Removing it, to fall back to the one before,
-                is left to the user.
+            DamagedCheckpointError: when the newest is not what was written. Removing it, to fall back to the one
+                before, is left to the user.
         """
         found = checkpoint.steps(self.folder / CHECKPOINTS)
         if found:

@@ -22,7 +22,7 @@ from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.readout.features import Features
-from energy.readout.readout import Course, Linear
+from energy.readout.linear import Course, Linear
 from energy.rules import PerLayer, SoftHebb
 from energy.settle import Feedforward
 from energy.stream import stream

@@ -15,8 +15,9 @@ from energy.io import checkpoint
 from energy.io.record import FAILED, READOUT, RECORD
 from energy.ledger import Ledger
 from energy.objectives import CrossEntropy, one_hot
+from energy.readout.decoder import accuracy, dense_output
 from energy.readout.features import features, seen
-from energy.readout.readout import Linear, accuracy, dense_output
+from energy.readout.linear import Linear
 from energy.rules.local import Local
 from energy.train import fit as page
 from energy.train.evaluate import evaluate, load, predict

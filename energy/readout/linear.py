@@ -1,0 +1,200 @@
+"""Read-outs trained by gradient descent on features."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from energy.component import ConfigurationError, require
+from energy.kernels import Kernel
+from energy.readout.decoder import Decoder, accuracy, numbered, widened
+from energy.readout.features import Features
+from energy.readout.readout import Readout, Report
+from energy.stream import stream
+
+
+class Linear(Readout, name="linear"):
+    """A linear layer under softmax cross-entropy, by Adam.
+
+    The rate is halved at 20, 35, 50, 60, 70, 80 and 90 % of 50 epochs or more, at 50 and 75 % of 20 to 49, never of
+    fewer, unless `steady`. With `patience` > 0 it stops after so many epochs in which the validation accuracy did not
+    rise by `least` percent points, and keeps the best weights; without, those of the last epoch. dropout is the share
+    of features that a step does not see, rounded to 1/256. rise is the scale of the first weights, U(±rise/√D), or
+    U(0, rise/√D) with `positive`. With `scaled` it learns from features over their root mean square, which the weights
+    then take in."""
+
+    epochs: int = 50
+    batch_size: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    dropout: float = 0.5
+    steady: bool = False
+    patience: int = 0
+    least: float = 0.01
+    rise: float = 1.0
+    positive: bool = False
+    scaled: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "batch_size"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        require(0 < self.lr < math.inf, self, "lr", "above 0")
+        require(0 <= self.weight_decay < math.inf, self, "weight_decay", "at least 0")
+        require(0 <= self.dropout < 1, self, "dropout", "at least 0 and below 1")
+        require(self.patience >= 0, self, "patience", "at least 0")
+        stops = self.patience > 0 or self.least == Linear.least
+        require(stops, self, "least", f"left at {Linear.least:g} while patience is 0, which never stops early")
+        require(0 <= self.rise < math.inf, self, "rise", "at least 0")
+
+    def error(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss summed over the batch, and its gradient with respect to the scores (B, classes)."""
+        logs = scores.log_softmax(1)
+        gradient = logs.exp()
+        rows = torch.arange(len(labels), device=labels.device)
+        gradient[rows, labels] -= 1
+        return -logs[rows, labels].sum(), gradient
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate in an epoch, counted from 0."""
+        percents: tuple[int, ...] = ()
+        if self.epochs >= 50:
+            percents = (20, 35, 50, 60, 70, 80, 90)
+        elif self.epochs >= 20:
+            percents = (50, 75)
+        passed = sum(epoch >= percent * self.epochs // 100 for percent in percents)
+        return self.lr if self.steady else self.lr / 2**passed
+
+    @torch.no_grad()
+    def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
+        """Raises ConfigurationError where early stopping has no validation split, ValueError for what are no labels."""
+        train, validation = numbered(train, classes), validation and numbered(validation, classes)
+        if self.patience and not validation:
+            raise ConfigurationError(f"{self.label}.patience={self.patience}: needs data.validation above 0")
+        course = Course(self, train, classes, seed)
+        best, waited = (-math.inf, course.decoder), 0
+        for epoch in range(self.epochs):
+            line = course.epoch(epoch)
+            if validation:
+                line["validation_accuracy"] = accuracy(course.decoder, validation)
+            if not self.patience:
+                report(line)
+                continue
+            better = line["kept"] = line["validation_accuracy"] > best[0] + self.least
+            report(line)
+            waited = 0 if better else waited + 1
+            best = (line["validation_accuracy"], course.decoder) if better else best
+            if waited >= self.patience:
+                break
+        return best[1] if self.patience else course.decoder
+
+
+class Power(Linear, name="power"):
+    """A linear layer under Σ|tanh(β o) − t|^m with t = ±1 (Krotov & Hopfield 2019, in which m is tuned)."""
+
+    exponent: float = 6.0
+    beta: float = 1.0
+    dropout: float = 0.0
+    scaled: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(1 < self.exponent < math.inf, self, "exponent", "above 1")
+        require(0 < self.beta < math.inf, self, "beta", "above 0")
+
+    def error(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = 2 * F.one_hot(labels, scores.shape[1]).to(scores.dtype) - 1
+        bent = (self.beta * scores).tanh()
+        miss = bent - wanted
+        size = miss.abs().pow(self.exponent - 1)
+        slope = self.exponent * self.beta * size * miss.sign() * (1 - bent.square())
+        return (size * miss.abs()).sum(), slope
+
+
+class Course:
+    """One training of a linear read-out."""
+
+    def __init__(self, readout: Linear, train: Features, classes: int, seed: int) -> None:
+        self.readout, self.train, self.seed = readout, train, seed
+        wide, size = torch.promote_types(train.values.dtype, torch.float32), train.values.shape[1]
+        device = train.values.device
+        bound = readout.rise / size**0.5
+        weight, bias = (torch.empty(*shape, dtype=wide, device="cpu") for shape in ((classes, size), (classes,)))
+        weight.uniform_(0 if readout.positive else -bound, bound, generator=stream(seed, "init/readout"))
+        bias.uniform_(-bound, bound, generator=stream(seed, "init/readout.bias"))
+        self.weight, self.bias = torch.nn.Parameter(weight.to(device)), torch.nn.Parameter(bias.to(device))
+        self.unit = (
+            root_mean_square(train.values).to(wide) if readout.scaled else torch.ones((), dtype=wide, device=device)
+        )
+        self.unit = self.unit.to(device)
+        fused = device.type in {"cpu", "cuda"}
+        parameters = [self.weight, self.bias]
+        self.optimizer = torch.optim.Adam(parameters, lr=readout.lr, weight_decay=readout.weight_decay, fused=fused)
+
+    @property
+    def decoder(self) -> Decoder:
+        """A copy of the weights as they are now, for the features as they are."""
+        return Decoder(self.weight.detach() / self.unit, self.bias.detach().clone())
+
+    def epoch(self, epoch: int) -> dict[str, Any]:
+        """One pass over the features in the order of (seed, epoch); its line of facts."""
+        readout, size, device = self.readout, self.readout.batch_size, self.train.values.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = readout.rate(epoch)
+        order = torch.randperm(len(self.train), generator=stream(self.seed, "order/readout", epoch), device="cpu").to(
+            device
+        )
+        total, right = torch.zeros(2, device=device, dtype=torch.float64).unbind()
+        masks = stream(self.seed, "dropout", epoch, device=device)
+        for start in range(0, len(order), size):
+            loss, correct = self._step(order[start : start + size], masks)
+            total += loss
+            right += correct
+        count = len(order)
+        found = {"train_objective": float(total) / count, "train_accuracy": 100 * float(right) / count}
+        return {"epoch": epoch, "learning_rate": readout.rate(epoch), **found}
+
+    def _step(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        weight, labels = self.weight.detach(), self.train.labels[rows]
+        values, kept = dropped(self.train.values, rows, self.readout.dropout, generator)
+        unit = kept * self.unit
+        scores = values @ weight.T / unit + self.bias.detach()
+        loss, error = self.readout.error(scores, labels)
+        error = error / len(rows)
+        self.weight.grad = (error / unit).T @ values
+        self.bias.grad = error.sum(0)
+        self.optimizer.step()
+        return loss, (scores.argmax(1) == labels).sum()
+
+
+def dropped(values: Tensor, rows: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """The chosen rows, float32 or wider, about `share` of their entries set to zero, and the share that is kept, in
+    256ths.
+    """
+    threshold = round(share * 256)
+    if not threshold:
+        return widened(values[rows]), 1.0
+    count = len(rows) * values.shape[1]
+    words = torch.empty(-(-count // 8), dtype=torch.int64, device=values.device)
+    words.random_(-(2**63), None, generator=generator)  # eight bytes a draw
+    drawn = words.view(torch.uint8)[:count].view(len(rows), -1)
+    limit = torch.full((), threshold, dtype=torch.float32, device=values.device)
+    return _DROP((values, rows, drawn, limit)), 1 - threshold / 256
+
+
+def _drop(values: Tensor, rows: Tensor, drawn: Tensor, limit: Tensor) -> Tensor:
+    return torch.where(drawn.float() < limit, 0.0, widened(values[rows]))
+
+
+_DROP = Kernel(_drop)
+
+
+def root_mean_square(values: Tensor) -> Tensor:
+    """Over all features of all samples; 1 where they are all zero."""
+    squares = torch.stack([part.float().square().mean(dtype=torch.float64) * len(part) for part in values.split(1000)])
+    root = (squares.sum() / len(values)).sqrt()
+    return torch.where(root > 0, root, 1.0)
