@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy.component import Component, ConfigurationError
+from energy.errors import UsageError
 from energy.potentials import Identity, Potential, per_sample
 
 
@@ -78,7 +79,7 @@ class Objective(Component):
         if self.nudge is Nudge.LIVE:
             return drive, h - self.gradient(potential.response(drive), target)
         if frozen is None:
-            raise ValueError("frozen=None: objective.nudge=frozen needs the gradient at the free output, or take live")
+            raise UsageError("frozen=None: objective.nudge=frozen needs the gradient at the free output, or take live")
         return drive, h - frozen
 
     def _require_linear(self) -> None:
@@ -173,23 +174,23 @@ def class_numbers(labels: Tensor, classes: int) -> Tensor:
     """The labels as (B,) int64, looked at as `one_hot` says."""
     if labels.ndim != 1:
         cure = "; squeeze(1) makes it so" if labels.ndim == 2 and labels.shape[1] == 1 else ""
-        raise ValueError(f"labels has shape {tuple(labels.shape)}: must be (B,){cure}")
+        raise UsageError(f"labels has shape {tuple(labels.shape)}: must be (B,){cure}")
     if labels.is_floating_point() or labels.is_complex():
-        raise ValueError(f"labels is {labels.dtype}: must be whole numbers; labels.long() makes them so")
+        raise UsageError(f"labels is {labels.dtype}: must be whole numbers; labels.long() makes them so")
     if classes < 1:
-        raise ValueError(f"classes={classes}: must be at least 1")
+        raise UsageError(f"classes={classes}: must be at least 1")
     labels = labels.to(torch.int64)
     if len(labels) and labels.device.type == "cpu":
         low, high = (int(bound) for bound in labels.aminmax())
         if low < 0 or high >= classes:
-            raise ValueError(f"labels reach from {low} to {high}: must be in 0 … {classes - 1} for {classes} classes")
+            raise UsageError(f"labels reach from {low} to {high}: must be in 0 … {classes - 1} for {classes} classes")
     return labels
 
 
 def matching(target: Tensor, output: Tensor) -> Tensor:
     """The target itself; ValueError unless it has the shape of the output, to which it would be broadcast."""
     if target.shape != output.shape:
-        raise ValueError(
+        raise UsageError(
             f"target has shape {tuple(target.shape)}: must be that of the output, {tuple(output.shape)}; "
             "of labels, one_hot(labels, classes) makes it"
         )
