@@ -13,12 +13,15 @@ rate falls as a norm reaches 1:
 With y = s (`deep=False`), the rule of 2022, Δw descends −T ln Σ_k exp(u_k/T) on the unit sphere. The layer above
 receives not s but the Triangle activation max(u − mean_k u, 0)^p.
 
+On images as small as these digits a read-out of random weights (`epochs=0`) is no less accurate: this page shows the
+rule, and the papers its worth.
+
 Reference: Moraitis et al., Neuromorph. Comput. Eng. 2 (2022) 044017; Journé et al., ICLR 2023.
 """
 
 import torch
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -48,22 +51,18 @@ def features(weight: Tensor, x: Tensor, power: float = 0.7) -> Tensor:
     return (drive - drive.mean(1, keepdim=True)).relu() ** power
 
 
-def main(neurons: int = 500, epochs: int = 5, readout: int = 30) -> float:
-    """Learn features of scikit-learn's digits, then a linear read-out of them; the test accuracy in percent."""
+def main(neurons: int = 500, epochs: int = 5, ridge: float = 10.0) -> float:
+    """Learn features of 1437 of scikit-learn's digits, fit a read-out, and return the accuracy on the other 360."""
     order = torch.randperm(1797, generator=torch.manual_seed(0))
     x, labels = (torch.from_numpy(array)[order] for array in load_digits(return_X_y=True))
     x, weight = x.float() / 16, 25 * torch.randn(neurons, 64) / 8
     for _ in range(epochs):
         for part in torch.randperm(1437).split(10):
             weight += step(weight, change(weight, x[part]))
-    seen, head = features(weight, x), nn.Linear(neurons, 10)
-    optimizer = torch.optim.Adam(head.parameters())
-    for _ in range(readout):
-        for part in torch.randperm(1437).split(50):
-            optimizer.zero_grad()
-            F.cross_entropy(head(seen[part]), labels[part]).backward()
-            optimizer.step()
-    return 100 * float((head(seen[1437:]).argmax(1) == labels[1437:]).float().mean())
+    seen, y = features(weight, x), F.one_hot(labels).float()
+    gram = seen[:1437].T @ seen[:1437] + ridge * torch.eye(neurons)
+    readout = torch.linalg.solve(gram, seen[:1437].T @ y[:1437])
+    return 100 * float(((seen[1437:] @ readout).argmax(1) == labels[1437:]).float().mean())
 
 
 if __name__ == "__main__":

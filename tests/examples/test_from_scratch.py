@@ -117,6 +117,7 @@ def test_equilibrium_propagation(sizes: Sequence[int], seed: int) -> None:
     x, y = nets.batch(network, samples=5, seed=seed)
     for beta in (0.5, 0.1):
         betas = {Kind.POSITIVE: (0.0, beta), Kind.NEGATIVE: (-beta, 0.0), Kind.CENTRED: (-beta, beta)}
+        found: list[Tensor] = []
         for kind, pair in betas.items():
             found = page("equilibrium_propagation").gradients(layers(network), x, y, pair, SETTLED)
             same(
