@@ -58,7 +58,7 @@ class Objective(Component):
         if type(self).nudged is Objective.nudged:
             self._require_linear()
 
-    def admit(self, plus: float, minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def admit(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         """Raise ConfigurationError if the nudges β₊ and β₋ are not possible on an output layer of `potential`."""
 
     def nudged(
@@ -68,12 +68,23 @@ class Objective(Component):
         h: Tensor,
         target: Tensor,
         frozen: Tensor | None,
-        plus: float,
-        minus: float,
+        beta_plus: float,
+        beta_minus: float,
     ) -> tuple[Tensor, Tensor]:
-        """(a, h) of the output layer with the nudge in them; `plus` = β₊, `minus` = β₋, `frozen` the error at the free
-        state, without which a frozen nudge is a ValueError. A proximal one must be defined by the subclass:
-        ConfigurationError.
+        """(a, h) of the output layer with the nudge in them: (a, h − e) with e = ∇C, live or frozen.
+
+        Args:
+            potential: the potential of the output layer.
+            drive: a, (B, …).
+            h: the difference drive from below, (B, …).
+            target: y, the shape of the output.
+            frozen: e at the free state, if the nudge is frozen.
+            beta_plus: β₊ = r₊β, the nudge of s⁺.
+            beta_minus: β₋ = r₋β, the nudge of s⁻.
+
+        Raises:
+            ConfigurationError: for a proximal nudge, which a subclass must define.
+            ValueError: for a frozen nudge without `frozen`.
         """
         self._require_linear()
         if self.nudge is Nudge.LIVE:
@@ -109,13 +120,13 @@ class SquaredError(Objective, name="squared_error"):
                 "use live or frozen, or an identity, relu, clipped_relu, hard_sigmoid or half_hard_sigmoid output"
             )
 
-    def admit(self, plus: float, minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def admit(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         if self.nudge is not Nudge.PROXIMAL:
             return
         slope = float(potential.quadratic) or 1.0
-        if not (slope * plus > -1 and slope * minus < 1):
+        if not (slope * beta_plus > -1 and slope * beta_minus < 1):
             raise ConfigurationError(
-                f"beta: β₊={plus:g} and β₋={minus:g} make the proximal step of squared error singular: "
+                f"beta: β₊={beta_plus:g} and β₋={beta_minus:g} make the proximal step of squared error singular: "
                 f"must be above {-1 / slope:g} and below {1 / slope:g}"
             )
 
@@ -126,17 +137,17 @@ class SquaredError(Objective, name="squared_error"):
         h: Tensor,
         target: Tensor,
         frozen: Tensor | None,
-        plus: float,
-        minus: float,
+        beta_plus: float,
+        beta_minus: float,
     ) -> tuple[Tensor, Tensor]:
         if self.nudge is not Nudge.PROXIMAL:
-            return super().nudged(potential, drive, h, target, frozen, plus, minus)
+            return super().nudged(potential, drive, h, target, frozen, beta_plus, beta_minus)
         self.check(potential)
-        self.admit(plus, minus, potential)
+        self.admit(beta_plus, beta_minus, potential)
         slope = float(potential.quadratic)
         own = drive if slope == 1 else drive * slope
-        pull = (h + matching(target, drive) - own) / ((1 + slope * plus) * (1 - slope * minus))
-        return drive - slope * plus * minus * pull, pull
+        pull = (h + matching(target, drive) - own) / ((1 + slope * beta_plus) * (1 - slope * beta_minus))
+        return drive - slope * beta_plus * beta_minus * pull, pull
 
 
 class CrossEntropy(Objective, name="cross_entropy"):

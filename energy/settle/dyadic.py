@@ -68,8 +68,8 @@ class Dyadic(Settler):
             hold(network)
 
     def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
-        plus = self.form.plus(self.alpha)
-        objective.admit(plus * self.beta, (1 - plus) * self.beta, output)
+        r_plus = self.form.r_plus(self.alpha)
+        objective.admit(r_plus * self.beta, (1 - r_plus) * self.beta, output)
 
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None

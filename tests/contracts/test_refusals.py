@@ -38,20 +38,20 @@ class Falling(Potential):
 
 
 class WrongGate(Tanh):
-    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
-        return super().gate(drive, error, 1 - plus)
+    def gate(self, drive: Tensor, error: Tensor, r_plus: float) -> Tensor:
+        return super().gate(drive, error, 1 - r_plus)
 
 
 class Cancelling(Tanh):
-    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+    def gate(self, drive: Tensor, error: Tensor, r_plus: float) -> Tensor:
         safe = torch.where(error == 0, 1.0, error)
-        ends = (drive + plus * error).tanh() - (drive - (1 - plus) * error).tanh()
+        ends = (drive + r_plus * error).tanh() - (drive - (1 - r_plus) * error).tanh()
         return torch.where(error == 0, 1 - drive.tanh().square(), ends / safe)
 
 
 class WrongMean(Tanh):
-    def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, plus: float, alpha: float) -> Tensor:
-        return super().mean(drive, h, delta, beta, plus, 1 - alpha)
+    def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, r_plus: float, alpha: float) -> Tensor:
+        return super().mean(drive, h, delta, beta, r_plus, 1 - alpha)
 
 
 class Narrowing(Potential):
