@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS: Final = "energy.components"  # the group in which a distribution names modules of its own
 ASIDE: Final = ("energy.__main__", "energy.cli", "energy.command", "energy.plots", "energy.testing")
 
-_loaded: set[tuple[str, str]] = set()
+LOADED: Final[set[tuple[str, str]]] = set()  # distributions and the modules of theirs that are imported
 
 
 def know() -> None:
@@ -29,9 +29,9 @@ def know() -> None:
     for name in modules():
         importlib.import_module(name)
     for distribution, entry in entry_points():
-        if (distribution, entry.value) not in _loaded:
+        if (distribution, entry.value) not in LOADED:
             _load(distribution, entry)
-            _loaded.add((distribution, entry.value))
+            LOADED.add((distribution, entry.value))
 
 
 def modules() -> dict[str, Path]:
