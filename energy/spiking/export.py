@@ -32,7 +32,7 @@ def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
     """The graph of `network` with units `neuron`; `dt` is the length of a step in seconds. `nir.write` stores it.
 
     Raises:
-        MissingDependencyError: when nir is not installed (`pip install energy-toolkit[nir]`).
+        MissingDependencyError: when nir is not installed (`pip install equilibria[nir]`).
         ValueError: for a `dt` that is not above 0 and finite.
         ConfigurationError: naming what NIR has no node for.
     """
