@@ -23,7 +23,8 @@ from energy.rules.health import health
 from energy.rules.rule import Rule
 from energy.settle.backprop import SettledTape
 from energy.settle.settler import Settled, SettledDyad, SettledPhases, Settler
-from energy.settle.spiking import SettledSpikes, SettledTrial
+from energy.settle.spiking import SettledOnline, SettledSpikes
+from energy.spiking.products import products as spike_products
 
 
 class Contrast(Rule, name="contrast"):
@@ -152,20 +153,13 @@ def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
 
 @contrast.register
 def _(settled: SettledSpikes, network: Network, scale: float) -> list[Tensor]:
-    activity, update = settled.activity, []
-    for edge in network.edges:
-        pre, delta = activity.source(edge.source), settled.delta[edge.target - 1]
-        if len(pre) < len(delta):  # the same at every step
-            delta = activity.unfold(delta).sum(0)
-        settled.ledger.apply("products", edge.multiply_adds, len(pre))
-        products = edge.coupling.hebbian(pre, delta, settled.points[edge.index])
-        foreach.multiply_(products, scale)
-        update += products
+    update = spike_products(network, settled.activity, settled.delta, settled.ledger)
+    foreach.multiply_(update, scale)
     return update
 
 
 @contrast.register
-def _(settled: SettledTrial, network: Network, scale: float) -> list[Tensor]:
+def _(settled: SettledOnline, network: Network, scale: float) -> list[Tensor]:
     return foreach.multiply(settled.products, scale)
 
 

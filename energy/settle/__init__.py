@@ -4,7 +4,7 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Prediction, Settled, Settler
-from energy.settle.spiking import Credit, Spiking
+from energy.settle.spiking import Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
 
@@ -12,7 +12,6 @@ __all__ = [
     "Backprop",
     "ContrastiveHebbian",
     "CoupledLearning",
-    "Credit",
     "DualPropagation",
     "Dyadic",
     "EquilibriumPropagation",
@@ -24,6 +23,7 @@ __all__ = [
     "Settler",
     "Spiking",
     "SurrogateBackprop",
+    "TemporalCredit",
     "TwoPhase",
     "TwoPhaseContrastiveHebbian",
 ]

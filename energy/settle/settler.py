@@ -218,8 +218,8 @@ class Settler(Component):
         further = onward(self.relax, dtype)
         return Implicit(gamma=self.gamma, relax=further, nudged=further)
 
-    def observe(self, network: Network, x: Tensor) -> dict[str, Any] | None:
-        """What a figure of this method shows of its activity on `x`, as plain values; None for nothing."""
+    def snapshot(self, network: Network, x: Tensor) -> dict[str, Any] | None:
+        """Plain values that a figure of this method shows of its activity on `x`; None for nothing."""
         return None
 
     def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)

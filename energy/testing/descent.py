@@ -13,7 +13,7 @@ from energy.feedback import Tied
 from energy.objectives import CrossEntropy, Objective, SquaredError
 from energy.rules.contrast import Contrast
 from energy.settle.settler import Settler
-from energy.settle.spiking import SpikingSettler
+from energy.settle.spiking_settler import SpikingSettler
 from energy.testing.claim import agree, claim, promise, title
 from energy.testing.small import batch, contracting
 from energy.testing.truth import by_layer, cosine, exact

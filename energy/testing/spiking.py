@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from energy.spiking.errors import SpikeError, Train
+from energy.spiking.errors import SpikeError, SpikeTrain
 from energy.spiking.surrogates import Surrogate
 from energy.testing.claim import agree, check, claim, noise, promise, tensor
 
@@ -52,14 +52,14 @@ def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
     with torch.enable_grad():
         traces = torch.stack(rows).requires_grad_()
         before = torch.cat([torch.zeros_like(traces[:1]), traces[:-1]])
-        train = Train((traces - decay * before) / (1 - decay), traces, decay)
+        train = SpikeTrain((traces - decay * before) / (1 - decay), traces, decay)
         value = tensor(error, "value", error.value(train, target))
         claim(value.requires_grad, error, "value is cut from autograd: no detach, no_grad or NumPy in it")
         (wanted,) = torch.autograd.grad(value.sum(), traces)
     claim(value.shape == (samples,) and torch.isfinite(value).all(), error, "value is not one finite number a sample")
-    train = Train(spikes, traces.detach(), decay)
+    train = SpikeTrain(spikes, traces.detach(), decay)
     found = error.gradient(train, target)
     agree(error, "gradient against autograd of value", found, wanted, 1e-9)
-    alone = Train(spikes[:, 1:2], traces.detach()[:, 1:2], decay)
+    alone = SpikeTrain(spikes[:, 1:2], traces.detach()[:, 1:2], decay)
     agree(error, "value of one sample alone", error.value(alone, target[1:2]), value.detach()[1:2], 1e-12)
     return []

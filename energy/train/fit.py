@@ -28,7 +28,7 @@ from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
 from energy.train.progress import closing, opening, readout_line, report_epoch
 from energy.train.provenance import provenance
 from energy.train.readout import Decoder, install, kept
-from energy.train.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alone, append_line, write_json
+from energy.train.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, alone, append_line, write_json
 from energy.train.result import summary
 from energy.train.run import Run
 from energy.train.session import Session, parameters
@@ -288,9 +288,9 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
     tested = score(run, session.network, session.splits.test)
     result = {**summary(session, tested), **read, "weights": which}
-    observed = run.settler.observe(session.network, session.splits.test.take(slice(0, 1))[0])
-    if observed is not None:
-        write_json(folder / OBSERVED, observed)
+    snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
+    if snapshot is not None:
+        write_json(folder / SNAPSHOT, snapshot)
     write_json(folder / RESULT, result)
     if session.board:
         session.board.end(result)

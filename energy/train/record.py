@@ -15,7 +15,7 @@ CONFIGURATION: Final = "configuration.json"
 FINAL: Final = "final"
 CHECKPOINTS: Final = "checkpoints"
 FAILED: Final = "failed"
-OBSERVED: Final = "observed.json"  # what a figure shows of the activity that a method has, if it has any
+SNAPSHOT: Final = "snapshot.json"  # what a figure shows of the activity that a method has, if it has any
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
