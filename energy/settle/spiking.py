@@ -54,8 +54,8 @@ class TemporalCredit(enum.Enum):
 
 @dataclass(kw_only=True)
 class SettledSpikes(Settled):
-    """A simulation and its errors. `delta` is δ of each layer, folded (T·B, …); `error` the spike-train error of each sample
-    before the rate's penalty, (B,).
+    """A simulation and its errors. `delta` is δ of each layer, folded (T·B, …); `error` the spike-train error of each
+    sample before the rate's penalty, (B,).
     """
 
     activity: Activity
