@@ -45,7 +45,9 @@ class SpikeError(Component):
 
 
 class LocalError(SpikeError):
-    """C = Σ_t C_t(x[t]): known while the trial runs, which causal credit needs; a subclass gives `cost` and `at`."""
+    """C = Σ_t C_t(x[t]): known while the simulation runs, which causal credit needs.
+
+    A subclass gives `cost` and `at`."""
 
     def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
         """C_t(x[t]) of each sample, (B,)."""
