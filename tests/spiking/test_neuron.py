@@ -16,7 +16,7 @@ from energy.objectives import CrossEntropy
 from energy.settle.spiking import Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.spiking.adaptive import AdaptiveLIF
-from energy.spiking.neuron import History, Neuron, Transition
+from energy.spiking.neuron import Errors, History, Neuron, Transition
 from energy.spiking.neurons import LIF, Leaky, Membrane, Reset
 from energy.spiking.surrogates import Surrogate
 from tests.spiking.oracle import NETWORKS, STEPS, Unrolled, autograd, batch, dense, gap, gradients, wired
@@ -190,8 +190,8 @@ def test_a_closed_form_belongs_to_the_dynamics_it_was_derived_from() -> None:
             return super().leak_and_reset(membrane, spikes) * 0.9
 
     class Solved(Resonant):
-        def backward(self, step: Transition, *others: Any) -> Any:
-            return Neuron.backward(self, step, *others)
+        def backward(self, step: Transition, ahead: Any, heard: Tensor, surrogate: Surrogate, beta: float) -> Errors:
+            return Neuron.backward(self, step, ahead, heard, surrogate, beta)
 
     assert not Leakier().closed and Solved().closed and Solved.errors is Neuron.errors
     network = dense()
