@@ -19,15 +19,47 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from energy.component import Component, ConfigurationError, require
-from energy.couplings import Coupling, Shape
+from energy.couplings import Linearization, Shape
 from energy.network import Edge, Network
 from energy.stream import stream
+
+
+class Transport(Protocol):
+    """What carries the difference δ down the edges of one network."""
+
+    @property
+    def reads_output(self) -> bool:
+        """Whether it depends on the difference of the output itself."""
+        ...
+
+    def adjoint(self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization) -> Tensor | None:
+        """The message down `edge`: (B, *source shape), or None for nothing."""
+        ...
+
+    def multiply_adds(self, edge: Edge) -> int:
+        """Of one `adjoint` of one sample."""
+        ...
+
+
+class TiedWeights:
+    """A′(m)ᵀδ by the weights themselves."""
+
+    reads_output = False
+
+    def adjoint(self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization) -> Tensor:
+        return linear.adjoint(delta)
+
+    def multiply_adds(self, edge: Edge) -> int:
+        return edge.multiply_adds
+
+
+TIED: Final = TiedWeights()
 
 
 @dataclass(frozen=True)
@@ -56,6 +88,7 @@ class Feedback(Component):
     group: ClassVar[str] = "feedback"
     follows: ClassVar[bool] = False  # the wires take the steps of the weights
     renews: ClassVar[bool] = False  # they are drawn again for every step
+    reads_output: ClassVar[bool] = False  # what is sent down depends on the difference of the output itself
 
     def wire(self, network: Network, *, seed: int = 0) -> None:
         """Lay the wires of `network`, in place of any it has: buffers under `wiring`, hence in its `state_dict`.
@@ -68,8 +101,8 @@ class Feedback(Component):
         """
         network.add_module("wiring", Wiring(self, network, seed))
 
-    def wiring(self, network: Network) -> Wiring | None:
-        """The wires that a settler needs; None where the weights serve.
+    def wiring(self, network: Network) -> Transport:
+        """What carries the difference down in a settling of `network`.
 
         Raises:
             ConfigurationError: where the network has no wires, or those of another kind.
@@ -88,7 +121,7 @@ class Feedback(Component):
             return None
         name, kind = f"couplings.{edge.index}", type(edge.coupling)
         weight = getattr(edge.coupling, "weight", None)
-        if kind.rewired is Coupling.rewired or not isinstance(weight, Tensor):
+        if not kind.takes_feedback_weights or not isinstance(weight, Tensor):
             raise ConfigurationError(
                 f"feedback={self}: must be tied or direct: {name} is a {kind.__name__}, which has no weight "
                 "that others could replace"
@@ -112,14 +145,16 @@ class Feedback(Component):
         """B, of the shape of `weight`."""
         return wires
 
-    def adjoint(self, edge: Edge, delta: Any, top: Tensor, point: Any, wires: Tensor | None) -> Tensor | None:
-        """What `edge` says down about the difference `delta` of its target (which may be `spread`), `top` being that of
-        the output: (B, *source shape), or None for nothing.
+    def adjoint(
+        self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization, wires: Tensor | None
+    ) -> Tensor | None:
+        """The message down `edge` about the difference `delta` of its target, (B, *source shape), or None for nothing.
+        `top` is the difference of the output, None unless `reads_output`.
         """
         if wires is None:
-            return edge.coupling.adjoint(delta, point)
+            return linear.adjoint(delta)
         weight: Any = edge.coupling.weight
-        return edge.coupling.adjoint(delta, edge.coupling.rewired(point, self.matrix(weight.detach(), wires)))
+        return linear.adjoint(delta, weight=self.matrix(weight.detach(), wires))
 
     def multiply_adds(self, edge: Edge, wires: Tensor | None) -> int:
         """Of one `adjoint` of one sample."""
@@ -133,8 +168,8 @@ class Tied(Feedback, name="tied"):
         if wiring(network) is not None:
             del network.wiring
 
-    def wiring(self, network: Network) -> None:
-        return None
+    def wiring(self, network: Network) -> Transport:
+        return TIED
 
 
 class Random(Feedback, name="random"):
@@ -146,14 +181,18 @@ class Direct(Feedback, name="direct"):
     layer hears the output alone, whatever couplings lie between, for outputs × units multiply-adds.
     """
 
+    reads_output: ClassVar[bool] = True
+
     def site(self, network: Network, edge: Edge) -> Site | None:
         if edge is not network.out_of(edge.source)[0] or not _leads(network, edge.source):
             return None
         outputs = math.prod(network.output.shape)
         return Site(network.layers[edge.source - 1].name, (outputs, *network.shape(edge.source)), outputs**-0.5)
 
-    def adjoint(self, edge: Edge, delta: Any, top: Tensor, point: Any, wires: Tensor | None) -> Tensor | None:
-        if wires is None:
+    def adjoint(
+        self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization, wires: Tensor | None
+    ) -> Tensor | None:
+        if wires is None or top is None:
             return None
         return (top.flatten(1) @ wires.flatten(1).to(top.dtype)).view(len(top), *wires.shape[1:])
 
@@ -243,9 +282,13 @@ class Wiring(nn.Module):
     def wires(self, edge: Edge) -> Tensor | None:
         return self.get_buffer(f"wires{edge.index}") if edge.index in self.sites else None
 
-    def adjoint(self, edge: Edge, delta: Any, top: Tensor, point: Any) -> Tensor | None:
-        """What `edge` says down about `delta`: see `Feedback.adjoint`."""
-        return self.feedback.adjoint(edge, delta, top, point, self.wires(edge))
+    @property
+    def reads_output(self) -> bool:
+        return self.feedback.reads_output
+
+    def adjoint(self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization) -> Tensor | None:
+        """The message down `edge` about `delta`: see `Feedback.adjoint`."""
+        return self.feedback.adjoint(edge, delta, top, linear, self.wires(edge))
 
     def multiply_adds(self, edge: Edge) -> int:
         """Of one `adjoint` of one sample."""

@@ -12,9 +12,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from energy.block import Block
 from energy.cautions import caution
 from energy.couplings import Affine, Coupling, Module, Shape
+from energy.couplings.block import Block
 
 CHANCE: Final = (nn.modules.dropout._DropoutNd, nn.RReLU)
 CLOSE: Final = 1e-3  # of the greatest number: below it two outputs are the same in other kernels
@@ -82,7 +82,7 @@ def examine(coupling: Coupling, shape: Shape, name: str) -> None:
     like = next(coupling.parameters(), torch.zeros(()))
     if isinstance(coupling, Affine) or like.device.type == "meta":
         return
-    says = coupling.prepared if isinstance(coupling, Block) else coupling.drive  # filters have no modes
+    says = coupling.prepared if isinstance(coupling, Block) else coupling  # filters have no modes
     sample = _sample(shape).to(like.device, like.dtype)
     try:
         with undisturbed(coupling):
@@ -140,7 +140,7 @@ def _caution(coupling: Coupling, name: str, drops: list[str], moved: list[str]) 
         whom = ", ".join(_called(coupling, path) for path in fresh)
         caution(
             f"{name}: {whom} updates its statistics under settler=backprop alone, and stays as it is under all others: "
-            "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.block.Block and a local rule",
+            "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.couplings.Block and a local rule",
         )
 
 
@@ -189,7 +189,7 @@ def require_precision(name: str, coupling: Coupling, shape: Shape, x: Tensor) ->
     """Raise ValueError where a coupling on a layer of `shape` cannot hear states in the dtype of `x`."""
     with undisturbed(coupling):
         try:
-            said = coupling.drive(torch.zeros((2, *shape), dtype=x.dtype, device=x.device)).dtype
+            said = coupling(torch.zeros((2, *shape), dtype=x.dtype, device=x.device)).dtype
             reason = f"answers in {said}"
         except Exception as error:  # of whatever kind: it is somebody's module
             said, reason = None, str(error).strip().partition("\n")[0][:120]

@@ -71,7 +71,7 @@ class Network(nn.Module):
         self.edges: list[Edge] = []
         self._into: list[list[Edge]] = [[]]  # by layer, the input first
         self._out_of: list[list[Edge]] = [[]]
-        self._done_at: list[list[int]] = [[]]
+        self._last_read_at: list[list[int]] = [[]]
         self._parts: dict[int, Network] = {}
         self._watched: list[admission.Watched] = []  # the couplings, and those inside them
         self._heard: set[tuple[int, torch.dtype, torch.dtype | None]] = set()  # what has been tried
@@ -113,9 +113,9 @@ class Network(nn.Module):
         self.layers.append(layer)
         self._into.append(list(edges))
         self._out_of.append([])
-        self._done_at.append([])
+        self._last_read_at.append([])
         target = len(self.layers)
-        self._done_at[min((e.source for e in edges if e.source), default=target)].append(target)
+        self._last_read_at[min((e.source for e in edges if e.source), default=target)].append(target)
         for edge in edges:
             self.edges.append(edge)
             self._out_of[edge.source].append(edge)
@@ -161,11 +161,15 @@ class Network(nn.Module):
         """The edges that leave a layer upwards."""
         return self._out_of[layer]
 
-    def done_at(self, layer: int) -> Sequence[int]:
-        """Going down: the layers whose last edge from below is reached with `layer`. One that hears the input alone is
-        done when it is reached itself.
+    def last_read_at(self, layer: int) -> Sequence[int]:
+        """The layers that no later step of a top-down pass reads once `layer` has been processed."""
+        return self._last_read_at[layer]
+
+    def completed_by(self, layer: int) -> list[Edge]:
+        """The edges of which a top-down pass has processed both ends with `layer`: those out of it, and those into it
+        from the input.
         """
-        return self._done_at[layer]
+        return [*self.out_of(layer), *(edge for edge in self.into(layer) if not edge.source)]
 
     @property
     def output(self) -> Layer:
@@ -240,13 +244,12 @@ class Network(nn.Module):
         )
 
     def _from_below(self, layer: int, states: tuple[Tensor, ...]) -> Iterator[Tensor]:
-        return (edge.coupling.drive(states[edge.source]) for edge in self.into(layer))
+        return (edge.coupling(states[edge.source]) for edge in self.into(layer))
 
     def _from_above(self, layer: int, states: tuple[Tensor, ...], gamma: float) -> Iterator[Tensor]:
         for edge in self.out_of(layer):
             if gain := edge.gain(gamma):
-                point = edge.coupling.linearise(states[layer])[1]
-                yield gain * edge.coupling.adjoint(states[edge.target], point)
+                yield gain * edge.coupling.linearize(states[layer])[1].adjoint(states[edge.target])
 
 
 def laid_out(x: Tensor) -> Tensor:

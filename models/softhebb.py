@@ -9,9 +9,9 @@ from dataclasses import field
 import torch
 from torch import Tensor, nn
 
-from energy.block import Block
 from energy.component import ConfigurationError, require
 from energy.couplings import Convolution, Dense
+from energy.couplings.block import Block
 from energy.model import Model
 from energy.network import Network
 from energy.potentials import Identity, Potential, RePU

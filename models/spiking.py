@@ -8,11 +8,11 @@ from dataclasses import field
 
 from energy.component import require
 from energy.couplings import Convolution, Dense
+from energy.couplings.recurrent import Recurrent
 from energy.model import Model
 from energy.network import Network
 from energy.pooling import AveragePool, MaxPool
 from energy.potentials import Identity, Potential, ReLU
-from energy.recurrent import Recurrent
 
 from .initial import gaussian
 
@@ -29,9 +29,9 @@ class SpikingNet(Model, name="spiking"):
     widths above. Without a plan it is a multilayer perceptron, 300-300 by default.
 
     W ~ N(0, gain²/fan-in), no biases. `recurrent` gives each hidden dense layer synapses with itself, which act in time
-    alone (`energy.recurrent`), initialised alike. Under `settler=spiking` each layer is a population of spiking units,
-    its currents pooled before they reach the membrane, and the potentials are not used; with other settlers they make
-    the rate-based network of the same weights."""
+    alone (`energy.couplings.recurrent`), initialised alike. Under `settler=spiking` each layer is a population of
+    spiking units, its currents pooled before they reach the membrane, and the potentials are not used; with other
+    settlers they make the rate-based network of the same weights."""
 
     plan: list[int] = field(default_factory=list)
     dense: list[int] = field(default_factory=lambda: [300, 300])

@@ -1,22 +1,31 @@
-"""How one problem reaches its equilibrium: the relaxations, the loop around them, and what they solve."""
+"""The way of a problem to its equilibrium: relaxations, the loop around them, and the problems they solve."""
 
-from energy.relax.dyad import Dyad, Form
+from energy.relax.dyad import Dyad, Form, Nudging
 from energy.relax.flow import Flow
-from energy.relax.problem import Problem, Single
+from energy.relax.layered import Layered
+from energy.relax.messages import Messages
+from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
+from energy.relax.single_phase import Nudge, SinglePhase
 from energy.relax.solver import Outcome, Solution, solve
 from energy.relax.sweep import Sweep
 from energy.relax.synchronous import Synchronous
+from energy.relax.top_down import FinalLayer
 from energy.relax.zebra import Zebra
 
 __all__ = [
     "Dyad",
+    "FinalLayer",
     "Flow",
     "Form",
+    "Layered",
+    "Messages",
+    "Nudge",
+    "Nudging",
     "Outcome",
     "Problem",
     "Relaxation",
-    "Single",
+    "SinglePhase",
     "Solution",
     "Sweep",
     "Synchronous",

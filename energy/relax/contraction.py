@@ -1,6 +1,6 @@
 """The loop gain: what is left of a disturbance after one trip up and down while no unit is at a bound.
 
-With ρ the spectral radius of the linearised response of all layers at once, s ← f(J(s)) at feedback gain γ, every f′
+With ρ the spectral radius of the linearized response of all layers at once, s ← f(J(s)) at feedback gain γ, every f′
 taken at its greatest value, the loop gain is ρ². On a chain ρ² = γρ₀², ρ₀ being that at γ = 1 (Young's theorem). Where
 couplings are affine and it is below 1, there is one equilibrium for every input, and on a chain a Gauss–Seidel sweep
 contracts by ρ² or faster. Above 1 activity can feed itself until units stand at their bounds, where no gradient passes.
@@ -8,7 +8,7 @@ With max-pooling or a curved coupling it is the loop gain at one sample, and no 
 
 J at feedback gain γ is similar to the symmetric S with γ^(span/2) on either direction of an edge, so ‖Sv‖²/‖v‖² rises
 to ρ² under v ← Sv. One sample is enough, since weights do not depend on the sample; pooling and curved couplings are
-linearised at its activity.
+linearized at its activity.
 
 Source: Young 1971 (consistently ordered matrices); Liu & Chen 2026 (feedback scaled to lower the spectral radius)."""
 
@@ -97,9 +97,9 @@ def trip(network: Network, states: Sequence[Tensor], vector: list[Tensor], gamma
         gain = edge.gain(gamma) * _slope(network, edge.source) * _slope(network, edge.target)
         if gain:
             below, above = edge.source - 1, edge.target - 1
-            point = edge.coupling.linearise(states[edge.source].to(vector[below].dtype))[1]
-            onward[above] += edge.coupling.tangent(vector[below], point) * gain**0.5
-            onward[below] += edge.coupling.adjoint(vector[above], point) * gain**0.5
+            linear = edge.coupling.linearize(states[edge.source].to(vector[below].dtype))[1]
+            onward[above] += linear.tangent(vector[below]) * gain**0.5
+            onward[below] += linear.adjoint(vector[above]) * gain**0.5
     size, before = (torch.stack([t.double().square().sum() for t in some]).sum() for some in (onward, vector))
     root = size.sqrt().clamp_min(TINY)
     return size / before, [(tensor / root).to(tensor.dtype) for tensor in onward]

@@ -16,16 +16,18 @@ Source: Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2
 from __future__ import annotations
 
 import enum
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from energy.component import ConfigurationError
-from energy.feedback import Wiring
+from energy.feedback import TIED, Transport
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
-from energy.relax.problem import Problem, _total
+from energy.relax.layered import Layered, Tensors
+from energy.relax.messages import total
+from energy.relax.single_phase import SinglePhase
 from energy.state import State
 
 
@@ -40,65 +42,64 @@ class Form(enum.Enum):
         return alpha if self is Form.SADDLE else 1 - alpha
 
 
-class Dyad(Problem):
-    """States are (m_1 … m_L, δ_1 … δ_L). Both replicas share one linearisation of every coupling, that at m."""
+@dataclass(frozen=True)
+class Nudging:
+    """How the two replicas of a dyad are nudged apart, β being the total nudge of a sample.
+
+    `alpha` weighs s⁺ in the mean, `form` shares the nudge out, `frozen` is ∇C at the free output where the nudge is
+    linearized there, and `feedback` carries the difference down.
+    """
+
+    objective: Objective
+    target: Tensor
+    beta: float
+    alpha: float = 0.5
+    form: Form = Form.ADJOINT
+    frozen: Tensor | None = None
+    feedback: Transport = TIED
+
+    @property
+    def r_plus(self) -> float:
+        """r₊."""
+        return self.form.plus(self.alpha)
+
+
+class Dyad(Layered):
+    """States are (m_1 … m_L, δ_1 … δ_L). Both replicas share one linearization of every coupling, that at m."""
 
     def __init__(
-        self,
-        network: Network,
-        x: Tensor,
-        gamma: float,
-        ledger: Ledger,
-        phase: str = "nudged",
-        *,
-        objective: Objective,
-        target: Tensor,
-        beta: float,
-        alpha: float = 0.5,
-        form: Form = Form.ADJOINT,
-        frozen: Tensor | None = None,
-        wiring: Wiring | None = None,
+        self, network: Network, x: Tensor, gamma: float, ledger: Ledger, nudging: Nudging, phase: str = "nudged"
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)
-        self.wiring, self.top = wiring, x.new_empty(0)
-        self.objective, self.target, self.frozen = objective, target, frozen
-        self.beta, self.alpha, self.plus = beta, alpha, form.plus(alpha)
-        self.delta_below: list[Tensor | None] = [None] * len(network.edges)
-        self.delta_above: list[Tensor | None] = [None] * len(network.edges)
-        self.spreads: dict[int, Any] = {}  # the differences that closing edges have just said down
+        self.nudging = nudging
 
-    def start(self, mean: State, free: Problem) -> State:
-        """A dyad closed on a settled or bottom-up mean, with what `free` has heard."""
-        self.points, self.below, self.above = list(free.points), list(free.below), list(free.above)
-        self.fresh = free.fresh
-        return State((*mean, *map(_nothing, mean)))
+    def initial_state(self, mean: State, free: SinglePhase) -> State:
+        """A dyad closed on a settled or bottom-up mean, which has received what `free` has."""
+        state = State((*mean, *map(_nothing, mean)))
+        self.messages = free.messages.copy()
+        self.messages.sent_by = state if free.messages.sent_by is mean else None
+        return state
 
-    def delta(self, state: State, layer: int) -> Tensor:
+    def delta(self, state: Tensors, layer: int) -> Tensor:
+        """δ of a layer."""
         return state[self.depth + layer - 1]
 
+    def read_going_down(self, state: State) -> dict[int, Tensor]:
+        """The tensors, by position, that a last downward half-sweep reads before it has set them."""
+        if not any(self.gains):
+            return {}
+        return {at: state[at] for at in range(self.depth, 2 * self.depth)}  # curved couplings look at δ below
+
     def error_drive(self, layer: int) -> Tensor | None:
-        """h of a layer from the cached drives; None where nothing speaks to its difference."""
-        parts = [
-            *(self.delta_below[e.index] for e in self.network.into(layer)),
-            *(self.delta_above[e.index] for e in self.network.out_of(layer)),
-        ]
-        return _total(parts) if any(part is not None for part in parts) else None
+        """h of a layer from the messages; None where nothing has been sent to its difference."""
+        errors = self.messages.errors(self.network, layer)
+        return total(errors) if errors else None
 
-    def said_down(self) -> list[list[Tensor | None]]:
-        return [self.above, self.delta_above]
-
-    def forget(self, layer: int) -> None:
-        super().forget(layer)
-        for edge in self.network.into(layer):
-            self.delta_below[edge.index] = None
-        for edge in self.network.out_of(layer):
-            self.delta_above[edge.index] = None
-
-    def respond(self, state: State, layer: int) -> dict[int, Tensor]:
+    def update(self, layer: int) -> dict[int, Tensor]:
         drive, h = self.drive(layer), self.error_drive(layer)
         if layer == self.depth:
             return self._pair(layer, *self.output(drive, h))
-        if h is None:  # nothing is said to its difference, which may have been let go of
+        if h is None:  # nothing is sent to its difference, which may have been freed
             mean = self.network.layers[layer - 1].potential.response(drive)
             return self._pair(layer, mean, _nothing(mean))
         return self._pair(layer, *self.settle_pair(layer, drive, h))
@@ -109,52 +110,48 @@ class Dyad(Problem):
 
     def nudged(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         """(a, h) of the output layer with the nudge in them."""
-        potential = self.network.output.potential
+        nudging, potential = self.nudging, self.network.output.potential
         h = drive.new_zeros(()) if h is None else h
-        plus, minus = self.plus * self.beta, (1 - self.plus) * self.beta
-        return self.objective.nudged(potential, drive, h, self.target, self.frozen, plus, minus)
+        plus, minus = nudging.r_plus * nudging.beta, (1 - nudging.r_plus) * nudging.beta
+        return nudging.objective.nudged(potential, drive, h, nudging.target, nudging.frozen, plus, minus)
 
     def settle_pair(self, layer: int, drive: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """(m, δ) of a layer that hears a and h."""
-        return self.network.layers[layer - 1].potential.pair(drive, h, self.beta, self.plus, self.alpha)
+        """(m, δ) of a layer whose drives are a and h."""
+        nudging, potential = self.nudging, self.network.layers[layer - 1].potential
+        return potential.pair(drive, h, nudging.beta, nudging.r_plus, nudging.alpha)
 
     def _pair(self, layer: int, mean: Tensor, delta: Tensor) -> dict[int, Tensor]:
         return {layer - 1: mean, self.depth + layer - 1: delta}
 
-    def _say_up(self, state: State, edge: Edge) -> None:
-        super()._say_up(state, edge)
-        self._say_difference_up(state, edge)
+    def _downward(self) -> list[list[Tensor | None]]:
+        return [self.messages.down, self.messages.d_down]
 
-    def _say_difference_up(self, state: State, edge: Edge) -> None:
+    def send_up(self, state: Tensors, edge: Edge) -> None:
+        super().send_up(state, edge)
+        self._send_difference_up(state, edge)
+
+    def _send_difference_up(self, state: Tensors, edge: Edge) -> None:
+        """γ^span A′(m) δ_source."""
         if gain := self.gains[edge.index]:
-            said = edge.coupling.tangent(self.delta(state, edge.source), self.points[edge.index])
-            self.delta_below[edge.index] = said if gain == 1 else said * gain
+            sent = self.linearization(state, edge).tangent(self.delta(state, edge.source))
+            self.messages.d_up[edge.index] = sent if gain == 1 else sent * gain
             self.count(edge)
 
-    def _say_down(self, state: State, edge: Edge) -> None:
-        super()._say_down(state, edge)
-        self._say_difference_down(state, edge)
+    def send_down(self, state: Tensors, edge: Edge) -> None:
+        super().send_down(state, edge)
+        self._send_difference_down(state, edge)
 
-    def _say_difference_down(self, state: State, edge: Edge) -> None:
-        point = self.point(state, edge)
-        delta = self.delta(state, edge.target)
-        if self.closing and self.rest is not None:
-            delta = self.spreads[edge.index] = edge.coupling.spread(delta, point)
-        said = self._pulled(state, edge, delta, point)
+    def _send_difference_down(self, state: Tensors, edge: Edge) -> None:
+        """A′(m)ᵀδ_target by the feedback weights, and γ^span ∂m⟨m_target, A′(m)δ_source⟩ where A is curved."""
+        linear, feedback = self.linearization(state, edge), self.nudging.feedback
+        top = self.delta(state, self.depth) if feedback.reads_output else None
+        self.ledger.apply(self.phase, feedback.multiply_adds(edge), self.batch)
+        sent = feedback.adjoint(edge, self.delta(state, edge.target), top, linear)
         if gain := self.gains[edge.index]:
-            bent = edge.coupling.curvature(self.delta(state, edge.source), self.mean(state, edge.target), point)
-            said = said if bent is None else _total([said, gain * bent])
-        self.delta_above[edge.index] = said
-
-    def _pulled(self, state: State, edge: Edge, delta: Any, point: Any) -> Tensor | None:
-        """A′(m)ᵀδ, by the weight or by the wires that stand in for it."""
-        if self.wiring is None:
-            self.count(edge)
-            return edge.coupling.adjoint(delta, point)
-        top = self.delta(state, self.depth)
-        self.top = top if top.numel() else self.top  # a closing step has let go of it
-        self.ledger.apply(self.phase, self.wiring.multiply_adds(edge), len(self.x))
-        return self.wiring.adjoint(edge, delta, self.top, point)
+            bent = linear.curvature(self.delta(state, edge.source), self.mean(state, edge.target))
+            if bent is not None:
+                sent = gain * bent if sent is None else sent + gain * bent
+        self.messages.d_down[edge.index] = sent
 
 
 class HeldDyad(Dyad):
@@ -163,32 +160,32 @@ class HeldDyad(Dyad):
     The mean is then the free equilibrium itself, which the joint one differs from by O(β²) (adjoint form, or α = ½); as
     β → 0 both give the exact gradient."""
 
-    def start(self, mean: State, free: Problem) -> State:
-        """Needs a mean that has just climbed, so that its drives are those it responded to."""
-        state = super().start(mean, free)
+    def initial_state(self, mean: State, free: SinglePhase) -> State:
+        """Needs a mean that comes from a bottom-up pass, so that its drives are those it responded to."""
+        state = super().initial_state(mean, free)
         self.drives = [self.drive(k) for k in range(1, self.depth + 1)]
         return state
 
-    def said_down(self) -> list[list[Tensor | None]]:
-        return [self.delta_above]
+    def read_going_down(self, state: State) -> dict[int, Tensor]:
+        return dict(enumerate(state))
 
-    def blank(self, state: State) -> None:
-        """Nothing: the means stay."""
+    def _downward(self) -> list[list[Tensor | None]]:
+        return [self.messages.d_down]
 
-    def respond(self, state: State, layer: int) -> dict[int, Tensor]:
+    def update(self, layer: int) -> dict[int, Tensor]:
         drive, h = self.drives[layer - 1], self.error_drive(layer)
         if layer == self.depth:
             drive, h = self.nudged(drive, h)
         if h is None:
             return {self.depth + layer - 1: _nothing(drive)}
-        delta = self.network.layers[layer - 1].potential.secant(drive, h, self.beta, self.plus)
-        return {self.depth + layer - 1: delta}
+        potential = self.network.layers[layer - 1].potential
+        return {self.depth + layer - 1: potential.secant(drive, h, self.nudging.beta, self.nudging.r_plus)}
 
-    def _say_up(self, state: State, edge: Edge) -> None:
-        self._say_difference_up(state, edge)
+    def send_up(self, state: Tensors, edge: Edge) -> None:
+        self._send_difference_up(state, edge)
 
-    def _say_down(self, state: State, edge: Edge) -> None:
-        self._say_difference_down(state, edge)
+    def send_down(self, state: Tensors, edge: Edge) -> None:
+        self._send_difference_down(state, edge)
 
 
 class ClampedDyad(Dyad):
@@ -199,9 +196,10 @@ class ClampedDyad(Dyad):
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.network.readout(self.depth):
             raise ConfigurationError("an output outside the dynamics (feedback=False) cannot be clamped")
-        minus = (1 - self.plus) * self.beta
+        nudging = self.nudging
+        minus = (1 - nudging.r_plus) * nudging.beta
         low = self.network.output.potential.response(drive if h is None else drive - minus * h)
-        return self.alpha * self.target + (1 - self.alpha) * low, (self.target - low) / self.beta
+        return nudging.alpha * nudging.target + (1 - nudging.alpha) * low, (nudging.target - low) / nudging.beta
 
 
 def _nothing(like: Tensor) -> Tensor:

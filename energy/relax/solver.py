@@ -28,7 +28,8 @@ class Outcome(enum.Enum):
 class Solution:
     """Where a solve ended. `steps` and `residual` are per sample: (B,); the residual is the largest relative change
     that a response would still make to a layer, NaN where convergence was not asked for, and then no sample counts as
-    converged. `layer` names the first layer that diverged; `lost` says of each tensor whether it did, (tensors,), where
+    converged. `layer` names the first layer that diverged; `taken` is how many steps the batch took;
+    `lost` says of each tensor whether it did, (tensors,), where
     the device has not been asked. `output` is the activity of the output layer, each sample's from the check at which
     it first reached the tolerance: it does not depend on which samples settle beside it.
     """
@@ -41,6 +42,7 @@ class Solution:
     layer: str = ""
     output: Tensor | None = None
     lost: Tensor | None = None
+    taken: int = 0
 
     def __str__(self) -> str:
         at = f" ({self.layer})" if self.layer else ""
@@ -51,22 +53,20 @@ class Solution:
         return f"{self.outcome.name.lower()}{at}: {self.outcome.value}; {int(self.steps.max())} steps, {share}"
 
 
-def solve(problem: Problem, state: State, relax: Relaxation, *, keep: bool = True) -> Solution:
+@torch.no_grad()
+def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1) -> Solution:
     """Step until all samples have converged, one has diverged, or the budget is spent; the device is read at checks.
 
-    keep=False says that `problem` and `state` are not needed afterwards. A solve of one step then closes with it: it
-    lets go of their tensors as it replaces them."""
-    with torch.no_grad():  # no decorator: its wrapper would hold on to the first state
-        return _solve(problem, state, relax, keep)
-
-
-def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Solution:
-    batch, top = len(problem.x), problem.depth - 1
-    steps = torch.full((batch,), relax.max_steps, device=problem.x.device)
-    residual = torch.full((batch,), torch.nan, device=problem.x.device)
-    converged = reached = torch.zeros(batch, dtype=torch.bool, device=problem.x.device)
-    outcome, layer, memory, taken, output, lost = Outcome.FIXED, "", None, 0, None, None
-    problem.closing = not keep and relax.max_steps == 1 and not relax.tolerance
+    Args:
+        problem: whose `response` the states come to equal.
+        state: where to start.
+        relax: the way down, with its budget and tolerance.
+        output: the position of the output layer's activity in a state.
+    """
+    steps = torch.full((problem.batch,), relax.max_steps, device=problem.device)
+    residual = torch.full((problem.batch,), torch.nan, device=problem.device)
+    converged = reached = torch.zeros(problem.batch, dtype=torch.bool, device=problem.device)
+    outcome, layer, memory, taken, kept, lost = Outcome.FIXED, "", None, 0, None, None
     for taken in range(1, relax.max_steps + 1):
         before = state
         state, memory = returned(relax, relax.step(problem, state, memory))
@@ -74,22 +74,25 @@ def _solve(problem: Problem, state: State, relax: Relaxation, keep: bool) -> Sol
             residual, blown = _look(relax.residual(problem, before, state), state)
             steps = torch.where((residual <= relax.tolerance) & ~converged, taken, steps)
             converged = residual <= relax.tolerance
-            output = _kept(output, state[top], reached)
+            kept = _kept(kept, state[output], reached)
             reached = reached | converged
             outcome, layer = _verdict(problem, converged, blown.any(1))
             if outcome is not Outcome.BUDGET:
                 break
     if outcome is Outcome.FIXED and relax.max_steps > 1:
         lost = ~(state.norms() < BLOWN_UP).all(1)
-        if (
-            lost.device.type == "cpu"
-        ):  # elsewhere the look would wait, and a fixed number of steps is how one asks not to
+        if lost.device.type == "cpu":  # elsewhere the look would wait, and fixed steps are how one asks not to
             ended, layer = _verdict(problem, converged, lost)
             outcome, lost = ended if ended is Outcome.DIVERGED else outcome, None
-    problem.closing = False
-    problem.ledger.sweeps[problem.phase] += taken
-    output = state[top] if output is None else output
-    return Solution(state, outcome, steps.clamp(max=taken), residual, converged, layer, output, lost)
+    kept = state[output] if kept is None else kept
+    return Solution(state, outcome, steps.clamp(max=taken), residual, converged, layer, kept, lost, taken)
+
+
+def fixed(problem: Problem, state: State, steps: int) -> Solution:
+    """The solution of a fixed number of steps of which nothing is asked."""
+    batch, device = problem.batch, problem.device
+    nan, none = torch.full((batch,), torch.nan, device=device), torch.zeros(batch, dtype=torch.bool, device=device)
+    return Solution(state, Outcome.FIXED, torch.full((batch,), steps, device=device), nan, none, taken=steps)
 
 
 def _kept(held: Tensor | None, now: Tensor, reached: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from energy.component import require
+from energy.relax.layered import Layered, require_layers
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.state import State
@@ -31,31 +32,23 @@ class Sweep(Relaxation, name="sweep"):
         require(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
 
     def step(self, problem: Problem, state: State, memory: Memory | None) -> tuple[State, Memory | None]:
-        layers = range(1, problem.depth + 1)
-        if not problem.fresh:
-            for k in layers:
-                state = problem.visit(state, [k], below=True)
-        elif problem.closing:
-            problem.blank(state)
-        for k in reversed(layers):
-            state = problem.visit(state, [k], above=True, last=True)
-        return state, self._extrapolate(problem, memory) if self.momentum else None
+        layered = require_layers(problem, self.label)
+        state = layered.top_down(layered.bottom_up(state))
+        return state, self._extrapolate(layered, memory) if self.momentum else None
 
-    def _extrapolate(self, problem: Problem, memory: Memory | None) -> Memory | None:
+    def _extrapolate(self, problem: Layered, memory: Memory | None) -> Memory | None:
         """Put x in the place of g; (x, g)."""
-        places = [(kind, at) for kind in problem.said_down() for at, said in enumerate(kind) if said is not None]
-        if not places:
+        sent = problem.sent_down()
+        if not len(sent):
             return None
-        said = State(kind[at] for kind, at in places)  # pyright: ignore[reportArgumentType] (None is left out above)
         if memory is None:
-            return said, said
-        heard, before = memory
-        change = said - before
-        going_on = (said - heard).dot(change) > 0
-        onward = said + change.weighted(going_on.to(said[0].dtype) * self.momentum)
-        for (kind, at), tensor in zip(places, onward, strict=True):
-            kind[at] = tensor
-        return onward, said
+            return sent, sent
+        received, before = memory
+        change = sent - before
+        going_on = (sent - received).dot(change) > 0
+        onward = sent + change.weighted(going_on.to(sent[0].dtype) * self.momentum)
+        problem.replace_sent_down(onward)
+        return onward, sent
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return after - before

@@ -1,22 +1,24 @@
-"""Even/odd updates: all layers of one colour respond together."""
+"""Even/odd updates: all layers of one color respond together."""
 
 from __future__ import annotations
 
+from energy.relax.layered import require_layers
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.state import State
 
 
 class Zebra(Relaxation, name="zebra"):
-    """Layers of one colour respond together, colour after colour; a chain has two, a graph with skips as many as it
+    """Layers of one color respond together, color after color; a chain has two, a graph with skips as many as it
     needs.
 
-    A step costs 2(U − U₁) for one replica, like a sweep. Source: the block scheme of Scellier et al. (2023), coloured
+    A step costs 2(U − U₁) for one replica, like a sweep. Source: the block scheme of Scellier et al. (2023), colored
     for any graph."""
 
     def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
-        for layers in problem.colours:
-            state = problem.visit(state, layers, below=True, above=True)
+        layered = require_layers(problem, self.label)
+        for layers in layered.colors:
+            state = layered.update_layers(state, layers)
         return state, None
 
     def residual(self, problem: Problem, before: State, after: State) -> State:

@@ -29,7 +29,8 @@ from energy.errors import NonFiniteError
 from energy.network import Layer, Network
 from energy.relax.contraction import contraction, loop_gain
 from energy.relax.solver import Outcome
-from energy.settle.settler import Settled, Settler
+from energy.settle.settled import Settled
+from energy.settle.settler import Settler
 from energy.state import State
 
 OFTEN: Final = 64

@@ -13,9 +13,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from energy.block import Block
 from energy.component import ConfigurationError
-from energy.couplings import Affine, Coupling, Filtered
+from energy.couplings import Affine, Block, Coupling, Filtered, Linearization
 from energy.network import Edge
 
 
@@ -55,7 +54,7 @@ class Joined:
 
 
 def population(
-    edges: Sequence[Edge], states: Sequence[Tensor], drive: Tensor, points: Sequence[Any], title: str
+    edges: Sequence[Edge], states: Sequence[Tensor], drive: Tensor, linear: Sequence[Linearization | None], title: str
 ) -> Filtered:
     """What the neurons see, weigh and compete with that `edges` lead to; `drive` is what all of them say together.
 
@@ -63,7 +62,7 @@ def population(
     several of which one rectifies by itself or sorts the neurons into groups of its own.
     """
     weighed = [edge for edge in edges if type(edge.coupling).filtered is not Coupling.filtered]
-    found = [edge.coupling.filtered(states[edge.source], drive, points[edge.index]) for edge in weighed or edges]
+    found = [edge.coupling.filtered(states[edge.source], drive, linear[edge.index]) for edge in weighed or edges]
     if len(edges) == 1:
         return found[0]
     if not all(one.linear for one in found):
@@ -73,7 +72,7 @@ def population(
     for edge, one in zip(weighed, found, strict=True):
         if isinstance(edge.coupling, Block) and edge.coupling.centred:  # neurons compete before they are centred
             drive = drive + one.drive.mean(1, keepdim=True)
-    joined = Joined(weighed, [one.filters for one in found])
+    joined = Joined(weighed, [cast(Affine, one.filters) for one in found])
     seen = tuple(one.seen for one in found)
     return Filtered(cast(Any, joined), cast(Any, seen), drive, linear=len(weighed) == len(edges))
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError, require
-from energy.couplings import Filtered
+from energy.couplings import Filtered, Linearization
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
@@ -33,7 +33,8 @@ from energy.rules.joined import Joined, groups, population
 from energy.rules.memory import lay, recall, remembers
 from energy.rules.rule import Rule
 from energy.rules.step import STEP, TINY, along, constants, over_places
-from energy.settle.settler import Settled, SettledDyad, Settler
+from energy.settle.settled import Settled, SettledDyad
+from energy.settle.settler import Settler
 from energy.state import State
 
 
@@ -42,6 +43,7 @@ class SettledFree(Settled):
     """A free settling, up to the highest layer that learns: its activities, each layer's drive, and the target."""
 
     mean: State
+    linear: list[Linearization | None]
     drives: list[Tensor]
     target: Tensor
 
@@ -113,7 +115,7 @@ class Local(Rule):
             output=state[-1],
             ledger=ledger,
             solutions={} if solution is None else {"free": solution},
-            points=problem.points,
+            linear=problem.messages.linear,
             mean=state,
             drives=[problem.drive(k) for k in range(1, problem.depth + 1)],
             target=target,
@@ -141,7 +143,7 @@ class Local(Rule):
             rule, edges = self.of(network, layer), network.into(layer)
             if rule is not None and (not learning or any(self._learns(network, edge) for edge in edges)):
                 drive = _drive(network, settled, states, layer)
-                open = population(edges, states, drive, settled.points, network.layers[layer - 1].name)
+                open = population(edges, states, drive, settled.linear, network.layers[layer - 1].name)
                 yield Learnt(edges[0], rule, open._replace(memory=self._recall(network, layer, rule)))
 
     def learnt(self, network: Network, settled: Settled) -> Iterator[Learnt]:
@@ -328,5 +330,5 @@ def _paired(network: Network, found: dict[int, tuple[Tensor, Tensor | None]]) ->
 def _drive(network: Network, settled: SettledFree | SettledDyad, states: tuple[Tensor, ...], layer: int) -> Tensor:
     if isinstance(settled, SettledFree):
         return settled.drives[layer - 1]
-    said = [edge.coupling.drive(states[edge.source]) for edge in network.into(layer)]
+    said = [edge.coupling(states[edge.source]) for edge in network.into(layer)]
     return torch.stack(said).sum(0) if len(said) > 1 else said[0]

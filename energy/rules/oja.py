@@ -17,7 +17,7 @@ from energy.component import ConfigurationError, require
 from energy.couplings import Filtered
 from energy.rules.joined import groups
 from energy.rules.local import Plasticity
-from energy.settle.settler import Settled
+from energy.settle.settled import Settled
 
 
 class Linear(Plasticity):

@@ -17,7 +17,8 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.rules.health import add_up, health
-from energy.settle.settler import Settled, Settler
+from energy.settle.settled import Settled
+from energy.settle.settler import Settler
 
 
 class Rule(Component):
@@ -37,10 +38,9 @@ class Rule(Component):
 
     def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
         """Minus the update: where the rule descends an objective, the gradient of its sum over the batch."""
-        return self.spend(network, settled.kept(), -1.0)
+        return self._times(network, settled, -1.0)
 
-    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
-        """`scale` times the update. A rule may free the states of `settled` as it goes and take the factor in early."""
+    def _times(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
         update = self.update(network, settled)
         foreach.multiply_(update, scale)
         return update
@@ -48,13 +48,10 @@ class Rule(Component):
     def apply(self, network: Network, settled: Settled) -> None:
         """Write minus the mean update over the batch into `.grad`, replacing what was there; None for a frozen one.
 
-        Like `Tensor.backward` this may use up what it reads: the states in `settled` are then no longer there. `update`
-        and `gradients` leave them.
-
         Raises:
             NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, where looking is free;
                 elsewhere `learn` looks now and then)."""
-        self.write(network, self.spend(network, settled, -1 / len(settled.x)))
+        self.write(network, self._times(network, settled, -1 / len(settled.x)))
 
     def learn(
         self,
@@ -68,8 +65,8 @@ class Rule(Component):
         accumulate: bool = False,
         strict: bool = False,
     ) -> Settled:
-        """One batch from its inputs to `.grad`: `settler.settle`, then `apply`. In what is returned the states are used
-        up: a rule may learn from each layer as it comes to rest, and free it.
+        """One batch from its inputs to `.grad`: `settler.settle_once`, then `apply`. In what is returned the states are
+        consumed: a rule may learn from each layer as soon as it is final, and free it.
 
         What looks wrong is said once, as a `Caution` (`energy.rules.health`).
 
@@ -99,7 +96,7 @@ class Rule(Component):
     ) -> Settled:
         """What `learn` does, without a look at how it goes; for a rule that can do better than settle and apply."""
         network.zero_grad()  # the memory of the last gradients serves this batch
-        settled = settler.settle(network, x, target, objective, ledger)
+        settled = settler.settle_once(network, x, target, objective, ledger)
         health(network).solved(network, settler, settled)
         self.apply(network, settled)
         return settled

@@ -3,7 +3,9 @@
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit
 from energy.settle.feedforward import Feedforward
-from energy.settle.settler import Prediction, Settled, Settler
+from energy.settle.reference import exact_settler
+from energy.settle.settled import Prediction, Settled
+from energy.settle.settler import Settler
 from energy.settle.spiking import Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
@@ -26,4 +28,5 @@ __all__ = [
     "TemporalCredit",
     "TwoPhase",
     "TwoPhaseContrastiveHebbian",
+    "exact_settler",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -11,20 +9,10 @@ from energy.component import require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
-from energy.settle.settler import Settled, Settler, checked, require_finite
+from energy.settle.settled import Settled, SettledTape
+from energy.settle.settler import Settler, checked, require_finite
 from energy.state import State
 from energy.tape import plain, require_tape
-
-
-@dataclass(kw_only=True)
-class SettledTape(Settled):
-    """Minus the summed objective, with its tape. `times` is how often each sample went through the couplings; `walked`
-    says that the tape is no longer there.
-    """
-
-    merit: Tensor
-    times: int = 1
-    walked: bool = False
 
 
 class Backprop(Settler, name="backprop"):
@@ -49,10 +37,18 @@ class Backprop(Settler, name="backprop"):
         ledger = ledger or Ledger()
         with torch.enable_grad(), network.learning():
             output = network(x)
-            merit = -objective.value(output, target).sum()
+            negative_loss = -objective.value(output, target).sum()
         for edge in network.edges:
             ledger.apply("free", edge.multiply_adds, len(x))
             if edge.source:
                 ledger.apply("nudged", edge.multiply_adds, len(x))
         require_finite(network, x, State([output.detach()]))
-        return SettledTape(x=x, output=output.detach(), ledger=ledger, merit=merit)
+        return SettledTape(x=x, output=output.detach(), ledger=ledger, negative_loss=negative_loss)
+
+    def settle_once(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        settled = self.settle(network, x, target, objective, ledger)
+        if isinstance(settled, SettledTape):
+            settled.once = True
+        return settled

@@ -5,6 +5,7 @@ limits.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import field
 from typing import ClassVar, Final
 
@@ -18,12 +19,14 @@ from energy.network import Network
 from energy.objectives import Nudge, Objective
 from energy.potentials import Identity, Potential
 from energy.relax.contraction import hold
-from energy.relax.dyad import ClampedDyad, Dyad, Form, HeldDyad
-from energy.relax.problem import Single
+from energy.relax.dyad import ClampedDyad, Dyad, Form, HeldDyad, Nudging
 from energy.relax.relaxation import Relaxation
-from energy.relax.solver import Solution, solve
+from energy.relax.single_phase import SinglePhase
+from energy.relax.solver import Solution, fixed, solve
 from energy.relax.sweep import Sweep
-from energy.settle.settler import FEEDBACK, Harvest, Needs, Settled, SettledDyad, Settler, UsedUp, checked
+from energy.relax.top_down import FinalLayer, final_layers, stream
+from energy.settle.settled import Settled, SettledDyad, freeing
+from energy.settle.settler import FEEDBACK, Needs, Settler, checked, solve_layers
 from energy.state import State
 
 MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
@@ -67,55 +70,43 @@ class Dyadic(Settler):
         plus = self.form.plus(self.alpha)
         objective.admit(plus * self.beta, (1 - plus) * self.beta, output)
 
-    @torch.no_grad()
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        return self._settle(network, x, target, objective, ledger or Ledger(), None)
+        return self._settle(network, x, target, objective, ledger, once=False).retained()
+
+    def settle_once(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        if type(self).settle is not Dyadic.settle:  # a subclass settles otherwise
+            return self.settle(network, x, target, objective, ledger)
+        return self._settle(network, x, target, objective, ledger, once=True)
 
     @torch.no_grad()
-    def deliver(
-        self,
-        network: Network,
-        x: Tensor,
-        target: Tensor,
-        objective: Objective,
-        ledger: Ledger | None = None,
-        *,
-        to: Harvest,
-    ) -> Settled:
-        return self._settle(network, x, target, objective, ledger or Ledger(), to)
-
     def _settle(
-        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, to: Harvest | None
-    ) -> Settled:
-        target = checked(network, x, target, objective)
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None, once: bool
+    ) -> SettledDyad:
+        target, ledger = checked(network, x, target, objective), ledger or Ledger()
         if self.keep_contracting and self.gamma:
             hold(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
         dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
-        handed: list[int] = []
-        if to is not None:
-            to.gamma = dyad.gamma
+        solution, final = self._ended(dyad, state, once)
+        solutions = {**solutions, "nudged": dataclasses.replace(solution, state=State(()))}  # which `final` holds
+        return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
 
-            def hand(state: State, layer: int) -> None:
-                to.take(layer, dyad.mean(state, layer), dyad.delta(state, layer), dyad.points, dyad.spreads)
-                dyad.empty(state, network.done_at(layer))
-                handed.append(layer)
-
-            dyad.rest = hand
-        ended = solve(dyad, state, self.nudged, keep=False)
-        dyad.rest = None  # it refers to the dyad, and a ring is not freed at once
-        used, states = UsedUp(), ended.state.tensors
-        return SettledDyad(
-            x=dyad.x,
-            output=output,
-            ledger=ledger,
-            solutions={**solutions, "nudged": dataclasses.replace(ended, state=State(()))},
-            points=dyad.points,
-            mean=used if handed else State(states[: dyad.depth]),
-            delta=used if handed else list(states[dyad.depth :]),  # type: ignore[arg-type]
-            gamma=dyad.gamma,
-        )
+    def _ended(self, dyad: Dyad, state: State, once: bool) -> tuple[Solution, Iterator[FinalLayer]]:
+        """How the nudged phase ended, and its layers; the last half of a fixed number of sweeps has yet to be taken."""
+        if not isinstance(self.nudged, Sweep) or self.nudged.tolerance:
+            solution = solve_layers(dyad, state, self.nudged)
+            return solution, freeing(final_layers(dyad, solution.state)[::-1])
+        steps = self.nudged.max_steps
+        if steps == 1:
+            solution = fixed(dyad, state, steps)
+        else:
+            before = solve(dyad, state, dataclasses.replace(self.nudged, max_steps=steps - 1), output=dyad.depth - 1)
+            solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps)
+        dyad.ledger.sweeps[dyad.phase] += steps
+        return solution, stream(dyad, dyad.bottom_up(solution.state), share=once)
 
     def nudge(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
@@ -123,26 +114,27 @@ class Dyadic(Settler):
         """Settle freely; the nudged problem, the dyad closed on the free state, the free output, and how that went."""
         free, state, solution = self.free(network, x, ledger)
         output = state[-1]
-        state = free.climb(state) if self.hold else state
+        state = free.bottom_up(state) if self.hold else state
         frozen = objective.gradient(output, target) if objective.nudge is Nudge.FROZEN else None
-        dyad = self.dyad(free, target, objective, frozen)
-        return dyad, dyad.start(state, free), output, {} if solution is None else {"free": solution}
+        dyad = self.dyad(free, self.nudging(network, target, objective, frozen))
+        return dyad, dyad.initial_state(state, free), output, {} if solution is None else {"free": solution}
 
-    def dyad(self, free: Single, target: Tensor, objective: Objective, frozen: Tensor | None) -> Dyad:
-        """The nudged problem above a free one."""
-        return (HeldDyad if self.hold else self.replicas)(
-            free.network,
-            free.x,
-            free.gamma,
-            free.ledger,
+    def nudging(self, network: Network, target: Tensor, objective: Objective, frozen: Tensor | None) -> Nudging:
+        """How this method nudges the replicas of `network` apart."""
+        return Nudging(
             objective=objective,
             target=target,
             beta=self.beta,
             alpha=self.alpha,
             form=self.form,
             frozen=frozen,
-            wiring=self.feedback.wiring(free.network),
+            feedback=self.feedback.wiring(network),
         )
+
+    def dyad(self, free: SinglePhase, nudging: Nudging) -> Dyad:
+        """The nudged problem above a free one."""
+        kind = HeldDyad if self.hold else self.replicas
+        return kind(free.network, free.x, free.gamma, free.ledger, nudging)
 
 
 class DualPropagation(Dyadic, name="dual_propagation"):

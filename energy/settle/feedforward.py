@@ -10,7 +10,9 @@ from torch import Tensor
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
-from energy.settle.settler import Settled, SettledDyad, Settler, checked
+from energy.relax.top_down import FinalLayer
+from energy.settle.settled import Settled, SettledDyad
+from energy.settle.settler import Settler, checked
 
 
 class Feedforward(Settler, name="feedforward"):
@@ -32,10 +34,16 @@ class Feedforward(Settler, name="feedforward"):
         target = checked(network, x, target, objective)
         ledger = ledger or Ledger()
         free, state, _ = self.free(network, x, ledger)
-        top = network.output
         error = -objective.gradient(state[-1], target)
-        delta: list[Tensor | None] = [None] * (len(network.layers) - 1)
-        delta.append(top.potential.tangent(free.drive(len(network.layers)), error))
-        return SettledDyad(
-            x=free.x, output=state[-1], ledger=ledger, points=free.points, mean=state, delta=delta, gamma=self.gamma
+        top = network.output.potential.tangent(free.drive(free.depth), error)
+        linear = free.messages.linear
+        final = tuple(
+            FinalLayer(
+                k,
+                state[k - 1],
+                top if k == free.depth else None,
+                {edge.index: linear[edge.index] for edge in network.completed_by(k)},
+            )
+            for k in reversed(range(1, free.depth + 1))
         )
+        return SettledDyad(x=free.x, output=state[-1], ledger=ledger, final=final, gamma=self.gamma)

@@ -1,12 +1,10 @@
-"""Which equilibria a method needs: the interface of the inference phase, and what it hands to a rule."""
+"""The inference phase of a learning method: its interface."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, NoReturn, Protocol, Self
+from dataclasses import field
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -18,110 +16,13 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Identity, Potential
 from energy.relax.contraction import contraction
-from energy.relax.problem import Single
+from energy.relax.layered import Layered
 from energy.relax.relaxation import Relaxation
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
+from energy.settle.settled import Prediction, Settled
 from energy.state import State
-
-
-@dataclass(kw_only=True)
-class Settled:
-    """What one settling of a batch left behind, until `Rule.apply` uses it up. `output` is the free output (the forward
-    pass at γ = 0), (B, …); `solutions` says for each phase how it ended; `points` are the linearisation points of the
-    couplings, edge by edge.
-    """
-
-    x: Tensor
-    output: Tensor
-    ledger: Ledger
-    solutions: dict[str, Solution] = field(default_factory=dict)
-    points: list[Any] = field(default_factory=list)
-    keep: bool = False  # whether a rule must leave what it reads
-
-    def kept(self) -> Self:
-        """The same for a rule that must leave it as it is."""
-        twin = copy.copy(self)
-        twin.keep = True
-        return twin
-
-
-class UsedUp(State):
-    """In the place of states that a rule has used up: whoever asks for one is told so."""
-
-    def __init__(self) -> None:
-        super().__init__(())
-
-    def _tell(self, *_: object) -> NoReturn:
-        raise ValueError(
-            "these settled states were used up by Rule.apply or Rule.learn: settle again, or call update or gradients "
-            "of the rule, which leave them"
-        )
-
-    __iter__ = __getitem__ = _tell  # type: ignore[assignment]
-
-
-class Harvest(Protocol):
-    """Who takes the layers of a dyad as they come to rest, from the output down; `gamma` is set before the first."""
-
-    gamma: float
-
-    def take(self, layer: int, mean: Tensor, delta: Tensor | None, points: list[Any], spreads: dict[int, Any]) -> None:
-        """(m, δ) of a layer that will not change any more; of the edges their `points`, and δ of the target where it
-        was `spread` already. Both may be emptied.
-        """
-
-
-@dataclass(kw_only=True)
-class SettledDyad(Settled):
-    """Mean and normalised difference of every layer. `delta[k]` is None where nothing is to be learnt. The nudged
-    solution holds no state: it would be these.
-    """
-
-    mean: State
-    delta: list[Tensor | None]
-    gamma: float
-
-    def give(self, to: Harvest) -> None:
-        """Hand over every layer that is still here, from the output down; none stays."""
-        means, deltas, points = [*self.mean], [*self.delta], [*self.points]
-        self.mean, self.points = UsedUp(), []
-        self.delta = self.mean  # type: ignore[assignment]
-        while means:
-            to.take(len(means), means.pop(), deltas.pop(), points, {})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """One stored state of a multi-phase method, and the weight with which its ∂E/∂θ enters the gradient."""
-
-    state: State
-    weight: float
-    points: list[Any]
-    errors: dict[int, Tensor] = field(default_factory=dict)  # ∂C/∂a of the layers outside the dynamics
-    sign: Tensor | None = None  # +1 or −1, which multiplies the weight
-
-
-@dataclass(kw_only=True)
-class SettledPhases(Settled):
-    """Separately settled states. `factors[e]` multiplies the contrast of edge e (Xie–Seung's γ^(k−L); otherwise 1)."""
-
-    phases: list[Phase]
-    factors: list[float]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The free output, and how its solve ended; None where there was nothing to solve."""
-
-    output: Tensor
-    solution: Solution | None = None
-
-    @property
-    def alone(self) -> Tensor:
-        """The output that each sample has where its own solve ends, whichever samples settle beside it."""
-        return self.output if self.solution is None or self.solution.output is None else self.solution.output
-
 
 Needs = Mapping[str, str | float | list[int]]  # overrides of a run, such as {"model.hidden": "tanh"}
 FEEDBACK: Final[Needs] = {  # what methods need whose activity comes back down
@@ -164,18 +65,11 @@ class Settler(Component):
         """
         raise NotImplementedError(f"{type(self).__name__} must define settle(network, x, target, objective, ledger)")
 
-    def deliver(
-        self,
-        network: Network,
-        x: Tensor,
-        target: Tensor,
-        objective: Objective,
-        ledger: Ledger | None = None,
-        *,
-        to: Harvest,
+    def settle_once(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        """`settle`, handing layers over as they come to rest where that is possible. What was handed over is not in
-        what is returned; here nothing is.
+        """`settle`, for a rule that reads the result once: what is read may be freed, and the last half-sweep may be
+        left to be taken as it is read. `Rule.learn` calls it; here it is `settle`.
         """
         return self.settle(network, x, target, objective, ledger)
 
@@ -211,13 +105,6 @@ class Settler(Component):
         `energy.testing.check_settler` holds the method to it."""
         return 1.0
 
-    def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
-        """The settler of the exact gradient at the same gamma, its relaxation the same one with a budget to run on."""
-        from energy.settle.dyadic import Implicit  # which stands on this module
-
-        further = onward(self.relax, dtype)
-        return Implicit(gamma=self.gamma, relax=further, nudged=further)
-
     def snapshot(self, network: Network, x: Tensor) -> dict[str, Any] | None:
         """Plain values that a figure of this method shows of its activity on `x`; None for nothing."""
         return None
@@ -226,24 +113,24 @@ class Settler(Component):
         """Raise ConfigurationError if the nudges of this settler are not possible with `objective` there."""
 
     @torch.no_grad()
-    def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[Single, State, Solution | None]:
+    def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[SinglePhase, State, Solution | None]:
         """The free problem, its state, and how its solve ended (None at γ = 0, where the bottom-up pass is the
         equilibrium).
         """
-        problem = Single(network, x, self.gain(network), ledger, "free")
-        state = problem.start()
+        problem = SinglePhase(network, x, self.gain(network), ledger, "free")
+        state = problem.initial_state()
         if self.gamma == 0:
             require_finite(network, x, state)
             return problem, state, None
-        solution = solve(problem, state, self.relax)
+        solution = solve_layers(problem, state, self.relax)
         return problem, solution.state, solution
 
 
-def onward(relax: Relaxation, dtype: torch.dtype) -> Relaxation:
-    """The same relaxation with a budget to run on until states of `dtype` stand still."""
-    tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
-    budget, tolerance = max(300, 5 * relax.max_steps), min(tight, relax.tolerance or tight)
-    return dataclasses.replace(relax, max_steps=budget, tolerance=tolerance)
+def solve_layers(problem: Layered, state: State, relax: Relaxation) -> Solution:
+    """`solve`, with its steps entered into the problem's ledger."""
+    solution = solve(problem, state, relax, output=problem.depth - 1)
+    problem.ledger.sweeps[problem.phase] += solution.taken
+    return solution
 
 
 def require_finite(network: Network, x: Tensor, state: State) -> None:

@@ -33,7 +33,8 @@ from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network, laid_out
 from energy.objectives import Objective
-from energy.settle.settler import Settled, checked, require_finite
+from energy.settle.settled import Settled
+from energy.settle.settler import checked, require_finite
 from energy.settle.spiking_settler import SpikingSettler
 from energy.spiking.activity import Activity
 from energy.spiking.errors import LocalError
@@ -125,7 +126,6 @@ class Spiking(SpikingSettler, name="spiking"):
             x=x,
             output=activity.logits,
             ledger=ledger,
-            points=activity.points,
             activity=activity,
             delta=self.descend(network, activity, target, ledger),
             error=self.error.value(activity.train, target),
@@ -138,7 +138,7 @@ class Spiking(SpikingSettler, name="spiking"):
         for layer in range(depth, 0, -1):
             apical = [-self.error.gradient(activity.train, target).flatten(0, 1)] if layer == depth else []
             for edge in network.out_of(layer):
-                said = pull_back(edge, wiring, delta, activity.points[edge.index], ledger)
+                said = pull_back(edge, wiring, delta, activity.linear[edge.index], ledger)
                 apical += [] if said is None else [said]
             penalty = self.penalised(activity, layer)
             apical += [] if penalty is None else [-penalty]

@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from energy.component import annotations, choices, require
+from energy.component import require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
-from energy.settle.settler import Needs, Prediction, Settler, require_finite
+from energy.settle.settled import Prediction
+from energy.settle.settler import Needs, Settler, require_finite
 from energy.spiking.activity import Activity, simulate
 from energy.spiking.cost import synaptic
 from energy.spiking.encoders import Direct, Encoder
@@ -99,11 +100,6 @@ class SpikingSettler(Settler):
 
     def snapshot(self, network: Network, x: Tensor) -> dict[str, Any]:
         return snapshot(network, self.simulate(network, x, Ledger()))
-
-    def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
-        """Back-propagation through time by autograd, of the same unit: `surrogate_backprop`."""
-        shared = {name: getattr(self, name) for name in annotations(SpikingSettler)}
-        return choices(SpikingSettler)["surrogate_backprop"](**shared)
 
     def penalised(self, activity: Activity, layer: int) -> Tensor | None:
         """∂/∂x of the rate's penalty of a hidden layer, folded; None where there is none."""

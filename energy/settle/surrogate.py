@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energy.component import annotations
 from energy.ledger import Ledger
 from energy.network import Network, laid_out
 from energy.objectives import Objective
-from energy.settle.backprop import SettledTape
-from energy.settle.settler import Settled, Settler, checked, require_finite
+from energy.settle.reference import exact_settler
+from energy.settle.settled import Settled, SettledTape
+from energy.settle.settler import checked, require_finite
 from energy.settle.spiking_settler import SpikingSettler
 from energy.spiking.activity import TIE
 from energy.spiking.cost import synaptic
@@ -61,14 +63,21 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
         with torch.enable_grad():
             membrane, train, penalty = self.unrolled(network, sequence, ledger)
             error = self.error.value(train, target)
-            merit = -(error.sum() + penalty)
+            negative_loss = -(error.sum() + penalty)
         logits = (train.spikes.sum(0) + TIE * membrane.sum(0)).detach()
         require_finite(network, x, State([logits]))
         error = error.detach()
-        return SettledSpikeTape(x=x, output=logits, ledger=ledger, merit=merit, times=self.steps, error=error)
+        return SettledSpikeTape(
+            x=x, output=logits, ledger=ledger, negative_loss=negative_loss, passes=self.steps, error=error
+        )
 
-    def reference(self, dtype: torch.dtype = torch.float32) -> Settler:
-        return self
+    def settle_once(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        settled = self.settle(network, x, target, objective, ledger)
+        if isinstance(settled, SettledTape):
+            settled.once = True
+        return settled
 
     def unrolled(self, network: Network, sequence: Tensor, ledger: Ledger) -> tuple[Tensor, SpikeTrain, Tensor]:
         """Membranes (T, B, …) and train of the output, and the rates' penalty summed over the batch; differentiable."""
@@ -79,7 +88,7 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
             said = []
             for edge in network.into(k):
                 pre = heard[edge.source].flatten(0, 1)
-                said.append(edge.coupling.drive(laid_out(pre)).unflatten(0, (self.steps, -1)))
+                said.append(edge.coupling(laid_out(pre)).unflatten(0, (self.steps, -1)))
                 ledger.apply("free", edge.multiply_adds, len(pre))
                 if edge.source:
                     ledger.apply("nudged", edge.multiply_adds, len(pre))
@@ -106,3 +115,10 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
             trace = neuron.trace(trace, spikes)
             rows.append((neuron.membrane(state), spikes, trace))
         return tuple(map(torch.stack, zip(*rows, strict=True)))  # type: ignore[return-value]
+
+
+@exact_settler.register
+def _(settler: SpikingSettler, dtype: torch.dtype = torch.float32) -> SpikingSettler:
+    if isinstance(settler, SurrogateBackprop):
+        return settler
+    return SurrogateBackprop(**{name: getattr(settler, name) for name in annotations(SpikingSettler)})

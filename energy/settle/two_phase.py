@@ -14,17 +14,19 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from energy import objectives
 from energy.component import ConfigurationError, require
 from energy.ledger import Ledger
 from energy.network import Network
-from energy.objectives import Nudge, Objective
+from energy.objectives import Objective
 from energy.potentials import Identity, Potential
 from energy.relax.contraction import hold
-from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
-from energy.relax.solver import Solution, solve
+from energy.relax.single_phase import Nudge, SinglePhase
+from energy.relax.solver import Solution
 from energy.relax.sweep import Sweep
-from energy.settle.settler import Needs, Phase, Settled, SettledPhases, Settler, checked
+from energy.settle.settled import Phase, Settled, SettledPhases
+from energy.settle.settler import Needs, Settler, checked, solve_layers
 from energy.state import State
 from energy.stream import fingerprint
 
@@ -77,32 +79,31 @@ class Phases(Settler):
         free, state, solution = self.free(network, x, ledger)
         assert solution is not None
         solutions: dict[str, Solution] = {"free": solution}
-        phases = []
+        phases, sign = [], self.sign(free.x)
         for name, weight, problem in self.problems(free, state, target, objective):
             if problem is not free:
-                problem.adopt(free)
-                solutions[name] = solve(problem, state, self.nudged)
-            phases.append(self.phase(solutions[name].state, weight, problem, target, objective))
+                problem.messages = free.messages.copy()
+                solutions[name] = solve_layers(problem, state, self.nudged)
+            error = objective.gradient(solutions[name].state[-1], target)
+            phases.append(stored(solutions[name].state, weight, problem, error, sign))
         return SettledPhases(
             x=free.x,
             output=state[-1],
             ledger=ledger,
             solutions=solutions,
-            points=free.points,
             phases=phases,
             factors=self.factors(network, free.gamma),
         )
 
     def problems(
-        self, free: Single, state: State, target: Tensor, objective: Objective
-    ) -> list[tuple[str, float, Single]]:
+        self, free: SinglePhase, state: State, target: Tensor, objective: Objective
+    ) -> list[tuple[str, float, SinglePhase]]:
         """(name, weight of ∂E/∂θ, problem) of every phase."""
         raise NotImplementedError
 
-    def phase(self, state: State, weight: float, problem: Single, target: Tensor, objective: Objective) -> Phase:
-        outside = problem.network.readout(problem.depth)
-        errors = problem.pulls(state, objective.gradient(state[-1], target)) if outside else {}
-        return Phase(state=state, weight=weight, points=problem.points, errors=errors, sign=problem.sign)
+    def sign(self, x: Tensor) -> Tensor | None:
+        """+1 or −1 on the device, by which the nudge and its weight are multiplied; None for neither."""
+        return None
 
     def check(self, network: Network) -> None:
         """Raise ConfigurationError where a layer inside the dynamics stands on one outside them: no contrast of phases
@@ -143,36 +144,34 @@ class TwoPhase(Phases, name="two_phase"):
             objective.admit(-self.beta, 0.0, output)
 
     def problems(
-        self, free: Single, state: State, target: Tensor, objective: Objective
-    ) -> list[tuple[str, float, Single]]:
-        frozen = objective.gradient(state[-1], target) if objective.nudge is Nudge.FROZEN else None
+        self, free: SinglePhase, state: State, target: Tensor, objective: Objective
+    ) -> list[tuple[str, float, SinglePhase]]:
+        frozen = objective.gradient(state[-1], target) if objective.nudge is objectives.Nudge.FROZEN else None
+        sign = self.sign(free.x)
 
-        def at(beta: float, name: str) -> Single:
-            return Single(
-                free.network,
-                free.x,
-                free.gamma,
-                free.ledger,
-                name,
-                beta=beta,
-                objective=objective,
-                target=target,
-                frozen=frozen,
-            )
+        def at(beta: float, name: str) -> SinglePhase:
+            nudge = Nudge(beta, objective, target, frozen, sign)
+            return SinglePhase(free.network, free.x, free.gamma, free.ledger, name, nudge=nudge)
 
         beta = -self.beta if self.kind is Kind.NEGATIVE else self.beta
         nudged = at(beta, "nudged")
         if self.kind is Kind.CENTRED:
             return [("nudged", 0.5 / beta, nudged), ("nudged_down", -0.5 / beta, at(-beta, "nudged_down"))]
-        if self.kind is Kind.RANDOM_SIGN:
-            free.sign = nudged.sign = self._sign(free.x)
         return [("free", -1 / beta, free), ("nudged", 1 / beta, nudged)]
 
-    def _sign(self, x: Tensor) -> Tensor:
-        """+1 or −1, a function of the batch's own bits, so that a resumed run draws the same; nothing is read from the
-        device.
+    def sign(self, x: Tensor) -> Tensor | None:
+        """Of `random_sign`, a function of the batch's own bits, so that a resumed run draws the same; nothing is read
+        from the device.
         """
+        if self.kind is not Kind.RANDOM_SIGN:
+            return None
         return ((fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
+
+
+def stored(state: State, weight: float, problem: SinglePhase, error: Tensor, sign: Tensor | None) -> Phase:
+    """A phase that has settled; `error` is ∇C at its output."""
+    errors = problem.errors(state, error) if problem.network.readout(problem.depth) else {}
+    return Phase(state=state, weight=weight, linear=problem.messages.linear, errors=errors, sign=sign)
 
 
 class Clamping(Phases):
@@ -182,10 +181,10 @@ class Clamping(Phases):
     def alignment(self) -> float:
         return 0.5
 
-    def hold(self, free: Single, value: Tensor, name: str) -> Single:
+    def hold(self, free: SinglePhase, value: Tensor, name: str) -> SinglePhase:
         if free.network.readout(free.depth):
             raise ConfigurationError(f"{self.label}: an output outside the dynamics (feedback=False) cannot be clamped")
-        return Single(free.network, free.x, free.gamma, free.ledger, name, clamp=value.to(free.x.dtype))
+        return SinglePhase(free.network, free.x, free.gamma, free.ledger, name, clamp=value.to(free.x.dtype))
 
 
 class TwoPhaseContrastiveHebbian(Clamping, name="two_phase_contrastive_hebbian"):
@@ -194,8 +193,8 @@ class TwoPhaseContrastiveHebbian(Clamping, name="two_phase_contrastive_hebbian")
     """
 
     def problems(
-        self, free: Single, state: State, target: Tensor, objective: Objective
-    ) -> list[tuple[str, float, Single]]:
+        self, free: SinglePhase, state: State, target: Tensor, objective: Objective
+    ) -> list[tuple[str, float, SinglePhase]]:
         return [("free", -1.0, free), ("clamped", 1.0, self.hold(free, target, "clamped"))]
 
 
@@ -214,8 +213,8 @@ class CoupledLearning(Clamping, name="coupled_learning"):
         require(self.kind is not Kind.RANDOM_SIGN, self, "kind", "positive, negative or centred")
 
     def problems(
-        self, free: Single, state: State, target: Tensor, objective: Objective
-    ) -> list[tuple[str, float, Single]]:
+        self, free: SinglePhase, state: State, target: Tensor, objective: Objective
+    ) -> list[tuple[str, float, SinglePhase]]:
         step, beta = objective.gradient(state[-1], target) * self.beta, self.beta
         up = self.hold(free, state[-1] - step, "nudged")
         down = self.hold(free, state[-1] + step, "nudged_down")

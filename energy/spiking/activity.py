@@ -31,15 +31,15 @@ TIE: Final = 1e-3  # the weight of the membrane beside the spike count: it decid
 @dataclass
 class Activity:
     """What every layer did, folded, (T·B, …), one entry per layer: `states` (each a NamedTuple of such tensors, that of
-    the neuron), `traces`, and `currents` where the neuron's way back needs them. `points` are the linearisation points
-    of the couplings, edge by edge; `inputs` is (B, …) where the input is constant, otherwise (T·B, …).
+    the neuron), `traces`, and `currents` where the neuron's way back needs them. `linear` are the linearized couplings,
+    edge by edge; `inputs` is (B, …) where the input is constant, otherwise (T·B, …).
     """
 
     neuron: Neuron
     steps: int
     samples: int
     inputs: Tensor
-    points: list[Any]
+    linear: list[Any]
     states: list[NeuronState] = field(default_factory=list)
     traces: list[Tensor] = field(default_factory=list)
     currents: list[Tensor | None] = field(default_factory=list)
@@ -107,13 +107,13 @@ def simulate(
     """Run `network` from rest on a `sequence` of (T, B, *input shape), or (1, B, …) for a constant input.
 
     keep: whether all layers are kept; otherwise each is let go of when those above it have heard it."""
-    points: list[Any] = [None] * len(network.edges)
-    activity = Activity(neuron, steps, sequence.shape[1], laid_out(sequence.flatten(0, 1)), points)
+    linear: list[Any] = [None] * len(network.edges)
+    activity = Activity(neuron, steps, sequence.shape[1], laid_out(sequence.flatten(0, 1)), linear)
     for layer in range(1, len(network.layers) + 1):
         currents = []
         for edge in network.into(layer):
             pre = activity.source(edge.source)
-            said, points[edge.index] = edge.coupling.linearise(pre)
+            said, linear[edge.index] = edge.coupling.linearize(pre)
             ledger.apply("free", edge.multiply_adds, len(pre))
             currents.append(said)
         recurrent = lateral(network, layer)
@@ -127,11 +127,11 @@ def simulate(
 
 
 def _let_go(network: Network, activity: Activity, layer: int) -> None:
-    """Drop the layers that nobody above `layer` hears, and every point."""
+    """Drop the layers that nobody above `layer` hears, and every linearization."""
     nothing = activity.inputs.new_empty(0)
     for below in range(1, layer + 1):
         if below < len(network.layers) and all(edge.target <= layer for edge in network.out_of(below)):
             activity.states[below - 1] = ()
             activity.traces[below - 1] = nothing
             activity.currents[below - 1] = None
-    activity.points[:] = [None] * len(network.edges)
+    activity.linear[:] = [None] * len(network.edges)

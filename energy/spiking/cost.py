@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy.couplings import Convolution, Coupling, Dense, Shape, Skip
+from energy.couplings.recurrent import Recurrent
 from energy.network import Network
-from energy.recurrent import Recurrent
 
 Number = int | float | Tensor
 

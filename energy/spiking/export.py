@@ -19,9 +19,9 @@ import numpy as np
 
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense
+from energy.couplings.recurrent import Recurrent
 from energy.network import Network
 from energy.pooling import AveragePool
-from energy.recurrent import Recurrent
 from energy.spiking.neuron import Neuron
 from energy.spiking.neurons import LIF, Reset
 

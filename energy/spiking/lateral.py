@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from energy.couplings import Dense
+from energy.couplings.recurrent import Recurrent
 from energy.network import Edge, Network
-from energy.recurrent import Recurrent
 
 
 class Lateral(NamedTuple):
@@ -21,13 +21,13 @@ class Lateral(NamedTuple):
 
     def drive(self, trace: Tensor) -> Tensor:
         """V x, of the shape of x; differentiable."""
-        rows = [coupling.drive(self._rows(coupling, trace)) for coupling in self.couplings]
+        rows = [coupling(self._rows(coupling, trace)) for coupling in self.couplings]
         return sum(rows[1:], rows[0]).view(trace.shape)
 
     def adjoint(self, delta: Tensor) -> Tensor:
         """Vᵀ δ, of the shape of δ."""
         rows = [self._rows(coupling, delta) for coupling in self.couplings]
-        said = [coupling.adjoint(row, row) for coupling, row in zip(self.couplings, rows, strict=True)]
+        said = [coupling.linearize(row)[1].adjoint(row) for coupling, row in zip(self.couplings, rows, strict=True)]
         return sum(said[1:], said[0]).view(delta.shape)
 
     @property
@@ -50,4 +50,4 @@ def lateral_product(edge: Edge, pre: Tensor, post: Tensor) -> Tensor | None:
     if not isinstance(edge.coupling, Recurrent):
         return None
     with torch.no_grad():
-        return edge.coupling.lateral.hebbian(pre, post)[0]
+        return edge.coupling.lateral.linearize(pre)[1].weight_gradient(pre, post)[0]

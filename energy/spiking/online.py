@@ -20,7 +20,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.couplings import Affine, Gradients
-from energy.feedback import Wiring
+from energy.feedback import Transport
 from energy.ledger import Ledger
 from energy.network import Edge, Network, laid_out
 from energy.spiking.activity import TIE
@@ -43,12 +43,12 @@ class OnlineResult(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One batch: `sequence` is (T, B, …), or (1, B, …) for a constant input; `wiring` None where the weights serve."""
+    """One batch: `sequence` is (T, B, …), or (1, B, …) for a constant input; `wiring` carries errors down."""
 
     network: Network
     sequence: Tensor
     target: Tensor
-    wiring: Wiring | None
+    wiring: Transport
     ledger: Ledger
 
     def constant(self, edge: Edge) -> bool:
@@ -74,7 +74,7 @@ class Memory:
 
     layers: list[LayerMemory]  # the input first
     delta: list[Tensor | None]
-    points: list[Any]
+    linear: list[Any]  # couplings, linearized at the step
     products: list[list[Tensor]]
     logits: Tensor
     error: Tensor
@@ -92,7 +92,7 @@ class Memory:
         return cls(
             layers=layers,
             delta=[None] * depth,
-            points=[None] * len(network.edges),
+            linear=[None] * len(network.edges),
             products=[[torch.zeros_like(p) for p in edge.coupling.parameters()] for edge in network.edges],
             logits=sequence.new_zeros((samples, *network.output.shape)),
             error=sequence.new_zeros(samples),
@@ -186,7 +186,7 @@ class OnlineSimulation:
             last = layer == len(network.layers)
             apical = [-self.error.at(top, batch.target, t, self.steps, decay)] if last else []
             for edge in network.out_of(layer):
-                said = pull_back(edge, batch.wiring, above, memory.points[edge.index], batch.ledger)
+                said = pull_back(edge, batch.wiring, above, memory.linear[edge.index], batch.ledger)
                 apical += [] if said is None else [said]
             memory.delta[layer - 1] = self._error(memory.layers[layer], apical)
 
@@ -232,7 +232,7 @@ def _drive(edge: Edge, batch: Batch, memory: Memory) -> Tensor:
         return memory.said[edge.index]
     pre = memory.layers[edge.source].trace
     batch.ledger.apply("free", edge.multiply_adds, len(pre))
-    said, memory.points[edge.index] = edge.coupling.linearise(pre)
+    said, memory.linear[edge.index] = edge.coupling.linearize(pre)
     if batch.constant(edge):
         memory.said[edge.index] = said
     return said
@@ -240,7 +240,7 @@ def _drive(edge: Edge, batch: Batch, memory: Memory) -> Tensor:
 
 def _hebbian(edge: Edge, batch: Batch, memory: Memory, pre: Tensor, delta: Tensor) -> Gradients:
     batch.ledger.apply("products", edge.multiply_adds, len(delta))
-    return edge.coupling.hebbian(pre, delta, memory.points[edge.index])
+    return memory.linear[edge.index].weight_gradient(pre, delta)
 
 
 def _add(edge: Edge, memory: Memory, products: Gradients, bias: float) -> None:

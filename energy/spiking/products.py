@@ -26,7 +26,7 @@ def products(network: Network, activity: Activity, delta: Sequence[Tensor], ledg
         if len(pre) < len(post):  # the same at every step
             post = activity.unfold(post).sum(0)
         ledger.apply("products", edge.multiply_adds, len(pre))
-        found = [*edge.coupling.hebbian(pre, post, activity.points[edge.index])]
+        found = [*activity.linear[edge.index].weight_gradient(pre, post)]
         recurrent = _recurrent(edge, activity, delta[edge.target - 1], ledger)
         if recurrent is not None:
             found[-1] = recurrent

@@ -11,7 +11,7 @@ from energy.component import ConfigurationError
 from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Edge, Network
-from energy.relax.problem import Single
+from energy.relax.single_phase import SinglePhase
 from energy.rules.local import Local, Plasticity
 from energy.rules.rule import Rule
 from energy.settle.settler import Settler
@@ -96,19 +96,19 @@ def _law(network: Network, rule: Rule, layer: int) -> Plasticity | None:
     return rule.of(network, layer) if isinstance(rule, Local) else None
 
 
-def _competing(problem: Single, state: State, rule: Rule, layer: int) -> Tensor:
+def _competing(problem: SinglePhase, state: State, rule: Rule, layer: int) -> Tensor:
     """The drives that neurons compete with, (B, places…, groups, K/groups)."""
     (edge, *more) = problem.network.into(layer)
     drive, law = problem.drive(layer), _law(problem.network, rule, layer)
     if more or law is None:
         return drive.movedim(1, -1).unsqueeze(-2)
-    opened = edge.coupling.filtered((problem.x, *state)[edge.source], drive, problem.points[edge.index])
+    opened = edge.coupling.filtered((problem.x, *state)[edge.source], drive, problem.messages.linear[edge.index])
     return law.competing(law.drive(opened), opened)
 
 
-def _seen(problem: Single, state: State, edge: Edge) -> Tensor:
+def _seen(problem: SinglePhase, state: State, edge: Edge) -> Tensor:
     below = state[edge.source - 1]
     try:
-        return edge.coupling.filtered(below, problem.drive(edge.target), problem.points[edge.index]).seen
+        return edge.coupling.filtered(below, problem.drive(edge.target), problem.messages.linear[edge.index]).seen
     except ConfigurationError:  # a coupling without neurons' weights: what it reads, then
         return below

@@ -63,7 +63,7 @@ def ascent(network: Network, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
         below = network.up_to(layer - 1).activity(x) if layer > 1 else ()
         states = (x, *below)
-        drive = torch.stack([edge.coupling.drive(states[edge.source]) for edge in network.into(layer)]).sum(0)
+        drive = torch.stack([edge.coupling(states[edge.source]) for edge in network.into(layer)]).sum(0)
         middle = drive[(..., *(side // 2 for side in drive.shape[2:]))].diagonal()
         (slope,) = torch.autograd.grad(middle.sum(), x)
     return middle.detach(), slope.nan_to_num(0.0, 0.0, 0.0)

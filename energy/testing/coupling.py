@@ -21,11 +21,11 @@ PER_SAMPLE = ("drive", "adjoint", "tangent")
 
 @check(Coupling, "Module(...) of energy.couplings makes one of an nn.Module")
 def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str = "cpu") -> list[str]:
-    """Check a coupling that reads layers of `pre_shape` (no batch axis); `drive`, or `energy` with `shape`, is all it
+    """Check a coupling that reads layers of `pre_shape` (no batch axis); `forward`, or `energy` with `shape`, is all it
     must define.
 
     `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent` against autograd, finite
-    differences and each other; `hebbian`, also at a state that has moved away from the point, `hebbian_tangent` and
+    differences and each other; `weight_gradient`, also at a state that has moved away, `second_gradient` and
     `curvature` against derivatives of the drive; `multiply_adds` against a count of the operations; sample by sample,
     the same twice, for a batch of one, for images with the channel last, with frozen parameters; nothing written to. A
     float64 copy is checked, then float32 and bfloat16 states; parameters that are all zero get random values."""
@@ -61,10 +61,10 @@ def _others(coupling: Coupling, pre: Tensor) -> tuple[Tensor, Tensor]:
     return post, noise("direction", *pre.shape, device=pre.device)
 
 
-@promise("drive(pre) must give one tensor (B, *shape) of the dtype of pre, each sample's from that sample alone")
+@promise("forward(pre) must give one tensor (B, *shape) of the dtype of pre, each sample's from that sample alone")
 def _drive(coupling: Coupling, pre: Tensor) -> None:
     before = pre.clone()
-    drive = tensor(coupling, "drive", coupling.drive(pre)).detach()
+    drive = tensor(coupling, "drive", coupling(pre)).detach()
     claim(
         len(drive) == len(pre) and drive.ndim > 1,
         coupling,
@@ -80,19 +80,19 @@ def _drive(coupling: Coupling, pre: Tensor) -> None:
     claim((pre == before).all(), coupling, "drive writes to its input")
     claim(torch.isfinite(drive).all(), coupling, "drive is not finite")
     claim(
-        (coupling.drive(pre) == drive).all(),
+        (coupling(pre) == drive).all(),
         coupling,
         "drive gives something else when asked again (chance, or hidden state)",
     )
     order = shuffled(len(pre), pre.device)
-    agree(coupling, "drive of a permuted batch", coupling.drive(pre[order]), drive[order], 1e-12)
-    agree(coupling, "drive of one sample alone", coupling.drive(pre[:1]), drive[:1], 1e-12)
+    agree(coupling, "drive of a permuted batch", coupling(pre[order]), drive[order], 1e-12)
+    agree(coupling, "drive of one sample alone", coupling(pre[:1]), drive[:1], 1e-12)
 
 
-@promise("energy(pre, post) must give −⟨post, drive(pre)⟩ of each sample, (B,), differentiable")
+@promise("energy(pre, post) must give −⟨post, forward(pre)⟩ of each sample, (B,), differentiable")
 def _energy(coupling: Coupling, pre: Tensor) -> None:
     post, _ = _others(coupling, pre)
-    drive = coupling.drive(pre).detach()
+    drive = coupling(pre).detach()
     post.requires_grad_()
     energy = tensor(coupling, "energy", coupling.energy(pre, post))
     claim(energy.requires_grad, coupling, "energy is cut from autograd: no detach, no_grad or NumPy in it")
@@ -102,25 +102,23 @@ def _energy(coupling: Coupling, pre: Tensor) -> None:
     agree(coupling, "drive against −∂energy/∂post", drive, -slope)
 
 
-@promise(
-    "linearise(pre) must give (drive, point), adjoint(post, point) the shape of pre, tangent(direction, point) of post"
-)
+@promise("linearize(pre) must give (drive, linearization), adjoint(post) the shape of pre, tangent(direction) of post")
 def _linear_maps(coupling: Coupling, pre: Tensor) -> None:
     post, direction = _others(coupling, pre)
-    drive, point = coupling.linearise(pre)
-    claim(not drive.requires_grad, coupling, "linearise returns a drive with an autograd tape")
-    agree(coupling, "drive of linearise", drive, coupling.drive(pre), 1e-12)
-    pulled, pushed = coupling.adjoint(post, point).detach(), coupling.tangent(direction, point).detach()
+    drive, linear = coupling.linearize(pre)
+    claim(not drive.requires_grad, coupling, "linearize returns a drive with an autograd tape")
+    agree(coupling, "drive of linearize", drive, coupling(pre), 1e-12)
+    pulled, pushed = linear.adjoint(post).detach(), linear.tangent(direction).detach()
     for name, found, like in (("adjoint", pulled, pre), ("tangent", pushed, post)):
         follows(coupling, name, found, like)
     leaf = pre.clone().requires_grad_()
-    traced = coupling.drive(leaf)
+    traced = coupling(leaf)
     claim(traced.requires_grad, coupling, "drive is cut from autograd: no detach, no_grad or NumPy in it")
     (expected,) = torch.autograd.grad(traced, leaf, post, materialize_grads=True)
     agree(coupling, "adjoint against autograd of the drive", pulled, expected)
-    spread = coupling.spread(post, point)
-    agree(coupling, "adjoint of what spread gives", coupling.adjoint(spread, point).detach(), pulled, 1e-12)
-    ahead, behind = (coupling.drive(pre + step * direction).detach() for step in (STEP, -STEP))
+    linear.prepare(post)
+    agree(coupling, "adjoint of what was prepared", linear.adjoint(post).detach(), pulled, 1e-12)
+    ahead, behind = (coupling(pre + step * direction).detach() for step in (STEP, -STEP))
     agree(coupling, "tangent against differences of the drive", pushed, (ahead - behind) / (2 * STEP), 1e-6)
     agree(
         coupling,
@@ -134,7 +132,7 @@ def _autograd_product(coupling: Coupling, pre: Tensor, post: Tensor) -> tuple[Te
     """∂θ⟨post, A(pre)⟩ by autograd."""
     parameters = tuple(coupling.parameters())
     learnt = [p for p in parameters if p.requires_grad]
-    total = (post * coupling.drive(pre)).sum()
+    total = (post * coupling(pre)).sum()
     if not learnt or not total.requires_grad:
         return tuple(torch.zeros_like(p) for p in parameters)
     found = iter(torch.autograd.grad(total, learnt, allow_unused=True, materialize_grads=True))
@@ -151,27 +149,29 @@ def _aligned(
         agree(coupling, f"{what} of {name}", mine, theirs, tolerance)
 
 
-@promise("hebbian(pre, post, point) must give one tensor for each parameter")
+@promise("weight_gradient(pre, post) must give one tensor for each parameter")
 def _products(coupling: Coupling, pre: Tensor) -> None:
     post, _ = _others(coupling, pre)
-    point, expected = coupling.linearise(pre)[1], _autograd_product(coupling, pre, post)
-    _aligned(coupling, "hebbian", coupling.hebbian(pre, post), expected, 1e-9)
-    _aligned(coupling, "hebbian at a point", coupling.hebbian(pre, post, point), expected, 1e-9)
-    spread = coupling.spread(post, point)
-    _aligned(coupling, "hebbian of what spread gives", coupling.hebbian(pre, spread, point), expected, 1e-9)
-    claim(all(p.grad is None for p in coupling.parameters()), coupling, "hebbian writes to .grad")
+    linear, expected = coupling.linearize(pre)[1], _autograd_product(coupling, pre, post)
+    _aligned(coupling, "weight_gradient", linear.weight_gradient(pre, post), expected, 1e-9)
+    linear.prepare(post)
+    _aligned(coupling, "weight_gradient of what was prepared", linear.weight_gradient(pre, post), expected, 1e-9)
+    _aligned(
+        coupling, "weight_gradient beside what was prepared", linear.weight_gradient(pre, post + 0), expected, 1e-9
+    )
+    claim(all(p.grad is None for p in coupling.parameters()), coupling, "weight_gradient writes to .grad")
 
 
-@promise("hebbian_tangent and curvature(direction, post, point) must be derivatives of the drive")
+@promise("second_gradient and curvature(direction, post) must be derivatives of the drive")
 def _second_order(coupling: Coupling, pre: Tensor) -> None:
     """What changes when the point moves along the direction: of the product, and of the adjoint."""
     post, direction = _others(coupling, pre)
-    point = coupling.linearise(pre)[1]
+    linear = coupling.linearize(pre)[1]
     ahead, behind = pre + STEP * direction, pre - STEP * direction
     expected = _change(coupling, ahead, behind, post)
-    _aligned(coupling, "hebbian_tangent", coupling.hebbian_tangent(direction, post, point), expected, 1e-6)
+    _aligned(coupling, "second_gradient", linear.second_gradient(direction, post), expected, 1e-6)
     bent = (_pull(coupling, post, ahead) - _pull(coupling, post, behind)) / (2 * STEP)
-    found = coupling.curvature(direction, post, point)
+    found = linear.curvature(direction, post)
     agree(coupling, "curvature", torch.zeros_like(pre) if found is None else found, bent, 1e-6)
 
 
@@ -181,26 +181,28 @@ def _change(coupling: Coupling, ahead: Tensor, behind: Tensor, post: Tensor) -> 
     return [(a - b) / (2 * STEP) for a, b in zip(forth, back, strict=True)]
 
 
-@promise("hebbian(pre, post, point) must take another pre than the point's")
+@promise("weight_gradient(pre, post) must take another pre than that of the linearization")
 def _moved(coupling: Coupling, pre: Tensor) -> None:
     """At a state that has moved from the point, as the mean of a dyad does: ∂θ⟨post, A(pre)⟩ to first order at least;
     exactly ∂θ⟨post, A_point(pre)⟩ of a coupling that is affine in θ and, given the point, in pre.
     """
     post, direction = _others(coupling, pre)
-    point, ahead, behind = coupling.linearise(pre)[1], pre + STEP * direction, pre - STEP * direction
-    for name, given in (("post", post), ("what spread gives", coupling.spread(post, point))):
-        forth, back = coupling.hebbian(ahead, given, point), coupling.hebbian(behind, given, point)
+    linear, ahead, behind = coupling.linearize(pre)[1], pre + STEP * direction, pre - STEP * direction
+    for prepared in (False, True):
+        if prepared:
+            linear.prepare(post)
+        forth, back = linear.weight_gradient(ahead, post), linear.weight_gradient(behind, post)
         change = [(a - b) / (2 * STEP) for a, b in zip(forth, back, strict=True)]
-        what = f"hebbian of {name} at a state that has moved from the point: its change"
+        what = "weight_gradient at a state that has moved from the point: its change"
         _aligned(coupling, what, change, _change(coupling, ahead, behind, post), 1e-5)
     if isinstance(coupling, Affine):
         far = pre + 5 * direction
-        gained = zip(coupling.hebbian(far, post, point), coupling.hebbian(pre, post, point), strict=True)
+        gained = zip(linear.weight_gradient(far, post), linear.weight_gradient(pre, post), strict=True)
         pairs = zip(gained, coupling.parameters(), strict=True)
         found = sum((((a - b) * p).sum() for (a, b), p in pairs), torch.zeros_like(post.sum()))
-        wanted = 5 * (post * coupling.tangent(direction, point)).sum()
+        wanted = 5 * (post * linear.tangent(direction)).sum()
         if next(coupling.parameters(), None) is not None:
-            agree(coupling, "⟨θ, hebbian⟩ far from the point against ⟨post, tangent⟩", found, wanted)
+            agree(coupling, "⟨θ, weight_gradient⟩ far from the point against ⟨post, tangent⟩", found, wanted)
 
 
 @promise("every map must take a batch of one, and images in either memory layout")
@@ -220,31 +222,29 @@ def _layouts(coupling: Coupling, pre: Tensor) -> None:
 
 def _maps(coupling: Coupling, pre: Tensor, post: Tensor, direction: Tensor) -> dict[str, Tensor]:
     """Drive, adjoint, tangent and the product of every parameter."""
-    drive, point = coupling.linearise(pre)
-    names = [f"hebbian of {name}" for name, _ in coupling.named_parameters()]
-    products = dict(zip(names, coupling.hebbian(pre, post, point), strict=True))
-    linear = {"adjoint": coupling.adjoint(post, point), "tangent": coupling.tangent(direction, point)}
+    drive, linear = coupling.linearize(pre)
+    names = [f"weight_gradient of {name}" for name, _ in coupling.named_parameters()]
+    products = dict(zip(names, linear.weight_gradient(pre, post), strict=True))
+    linear = {"adjoint": linear.adjoint(post), "tangent": linear.tangent(direction)}
     return {"drive": drive, **linear, **products}
 
 
-@promise("hebbian must give one tensor for each parameter, frozen ones included")
+@promise("weight_gradient must give one tensor for each parameter, frozen ones included")
 def _frozen(coupling: Coupling, pre: Tensor) -> None:
     post, _ = _others(coupling, pre)
     frozen, expected = copy.deepcopy(coupling), _autograd_product(coupling, pre, post)
     learnt = [parameter.requires_grad for parameter in coupling.parameters()]
     for parameter in frozen.parameters():
         parameter.requires_grad_(False)
-        found, point = frozen.hebbian(pre, post), frozen.linearise(pre)[1]
-        claim(len(found) == len(expected), coupling, f"hebbian returns {len(found)} tensors where some are frozen")
-        named = zip(frozen.named_parameters(), found, frozen.hebbian(pre, post, point), expected, learnt, strict=True)
-        for (name, one), bare, pointed, wanted, was in named:
+        found = frozen.linearize(pre)[1].weight_gradient(pre, post)
+        claim(len(found) == len(expected), coupling, f"weight_gradient returns {len(found)} tensors if some are frozen")
+        for (name, one), mine, wanted, was in zip(frozen.named_parameters(), found, expected, learnt, strict=True):
             if one.requires_grad and was:
-                agree(coupling, f"hebbian of {name} beside frozen parameters", bare, wanted)
-                agree(coupling, f"hebbian at a point of {name} beside frozen parameters", pointed, wanted)
+                agree(coupling, f"weight_gradient of {name} beside frozen parameters", mine, wanted)
 
 
 def _pull(coupling: Coupling, post: Tensor, at: Tensor) -> Tensor:
-    return coupling.adjoint(post, coupling.linearise(at)[1])
+    return coupling.linearize(at)[1].adjoint(post)
 
 
 @promise("multiply_adds(shape) must be a whole number, that of one sample")
@@ -253,7 +253,7 @@ def _price(coupling: Coupling, shape: tuple[int, ...]) -> list[str]:
     claim(isinstance(cost, int) and cost >= 0, coupling, f"multiply_adds is {cost!r}: must be a whole number")
     sample = noise("pre", 1, *shape, device=next(coupling.parameters(), torch.zeros(())).device)
     with FlopCounterMode(display=False) as counter:
-        coupling.drive(sample)
+        coupling(sample)
     counted = counter.get_total_flops() // 2
     if not counted:
         return (
@@ -274,16 +274,16 @@ def _dtypes(coupling: Coupling, pre: Tensor) -> list[str]:
     for dtype in (torch.float32, torch.bfloat16):
         low = pre.to(dtype)
         try:
-            found = subject.drive(low).dtype
+            found = subject(low).dtype
         except (RuntimeError, NotImplementedError) as error:
             claim(dtype == torch.bfloat16, coupling, f"fails for {dtype}: {brief(error)}")
-            hint = "weight.to(pre.dtype) in drive would allow them"
+            hint = "weight.to(pre.dtype) in forward would allow them"
             return [f"{title(coupling)}: bfloat16 states over float32 weights not checked; {hint} ({brief(error)})"]
         claim(found == dtype, coupling, f"drive of {dtype} states is {found}: the dtype must follow the input")
         post, direction = (one.to(dtype) for one in _others(coupling, pre))
         wanted = _maps(exact, low.double(), post.double(), direction.double())
         for name, one in _maps(subject, low, post, direction).items():
-            kind = torch.float32 if name.startswith("hebbian") else dtype
+            kind = torch.float32 if name.startswith("weight_gradient") else dtype
             claim(one.dtype == kind, coupling, f"{name} of {dtype} states is {one.dtype}: must be {kind}")
             claim(torch.isfinite(one).all(), coupling, f"{name} of {dtype} states is not finite")
             if dtype == torch.float32:

@@ -12,6 +12,7 @@ from energy.component import ConfigurationError
 from energy.feedback import Tied
 from energy.objectives import CrossEntropy, Objective, SquaredError
 from energy.rules.contrast import Contrast
+from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.settle.spiking_settler import SpikingSettler
 from energy.testing.claim import agree, claim, promise, title
@@ -121,7 +122,7 @@ def _spiking(settler: Settler, device: str) -> list[str]:
     """Compare a spiking settler with its reference, the tape."""
     if not isinstance(settler, SpikingSettler):
         return [f"{title(settler)}: not compared with a gradient: its activity is not what the potentials respond"]
-    network, (x, target), reference = contracting(device), batch(device), SpikingSettler.reference(settler)
+    network, (x, target), reference = contracting(device), batch(device), exact_settler(settler)
     settler.wire(network)
     wanted, found = (
         by_layer(network, Contrast().gradients(network, one.settle(network, x, target, SquaredError())))

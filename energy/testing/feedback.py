@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from energy.feedback import Feedback, renew
+from energy.feedback import Feedback, renew, wiring
 from energy.network import Network
 from energy.objectives import SquaredError
 from energy.rules.contrast import Contrast
@@ -51,7 +51,7 @@ def _wire(feedback: Feedback, network: Network) -> None:
 
 @promise("matrix(weight, wires) must give B, of the shape of the weight")
 def _laid(feedback: Feedback, network: Network) -> None:
-    found = feedback.wiring(network)
+    found = wiring(network)
     for layer, weight, wires in found.matrices(network) if found is not None else ():
         claim(wires.shape == weight.shape, feedback, f"B of {layer} has shape {tuple(wires.shape)}, W {weight.shape}")
         claim(wires.dtype == weight.dtype, feedback, f"B of {layer} is {wires.dtype}: the dtype must be the weight's")
@@ -75,7 +75,7 @@ def _seeded(feedback: Feedback, network: Network, device: str) -> None:
 @promise("the difference must go down the wires B, and up and into the products the weights W")
 def _by_hand(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
     """δ_L = y − s_L, δ_k = f′(a_k) Σ Bᵀδ, ∂W = −δ sᵀ, written out for tanh below a linear output."""
-    found, (x, target) = feedback.wiring(network), batch(device)
+    found, (x, target) = wiring(network), batch(device)
     if found is None:
         return
     with torch.no_grad():

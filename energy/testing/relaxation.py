@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from energy.ledger import Ledger
-from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation, returned
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Outcome, Solution
 from energy.state import State
 from energy.testing.claim import agree, check, claim, promise, shuffled
@@ -124,8 +124,8 @@ def _repeats(relaxation: Relaxation, trial: Trial) -> None:
 @torch.no_grad()
 def _leaves_states_alone(relaxation: Relaxation, trial: Trial) -> None:
     for dtype in (torch.float64, torch.float32):
-        problem = Single(trial.network, trial.x.to(dtype), 1.0, Ledger())
-        state, memory = problem.start(), None
+        problem = SinglePhase(trial.network, trial.x.to(dtype), 1.0, Ledger())
+        state, memory = problem.initial_state(), None
         for _ in range(3):
             before = [tensor.clone() for tensor in state]
             after, memory = returned(relaxation, relaxation.step(problem, state, memory))

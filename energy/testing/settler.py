@@ -13,7 +13,8 @@ from energy.objectives import Objective, SquaredError
 from energy.relax.solver import Outcome
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
-from energy.settle.settler import Settled, Settler
+from energy.settle.settled import Settled
+from energy.settle.settler import Settler
 from energy.testing.claim import agree, brief, check, claim, promise, shuffled, tensor
 from energy.testing.descent import check_descent
 from energy.testing.small import batch, contracting

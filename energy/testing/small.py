@@ -12,9 +12,9 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import SquaredError, one_hot
 from energy.potentials import Identity, Tanh
-from energy.relax.dyad import Dyad
-from energy.relax.problem import Single
+from energy.relax.dyad import Dyad, Nudging
 from energy.relax.relaxation import Relaxation
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
 from energy.testing.claim import noise
@@ -56,9 +56,9 @@ class Trial:
     def permuted(self, order: Tensor) -> Trial:
         return Trial(self.network, self.x[order], self.target[order], self.gamma)
 
-    def single(self, relax: Relaxation, ledger: Ledger | None = None) -> tuple[Single, Solution]:
-        problem = Single(self.network, self.x, self.gamma, ledger if ledger is not None else Ledger())
-        return problem, solve(problem, problem.start(), relax)
+    def single(self, relax: Relaxation, ledger: Ledger | None = None) -> tuple[SinglePhase, Solution]:
+        problem = SinglePhase(self.network, self.x, self.gamma, ledger if ledger is not None else Ledger())
+        return problem, solve(problem, problem.initial_state(), relax)
 
     def dyad(self, relax: Relaxation, ledger: Ledger | None = None) -> tuple[Dyad, Solution]:
         free, settled = self.single(EXACT)
@@ -68,9 +68,6 @@ class Trial:
             self.x,
             self.gamma,
             ledger if ledger is not None else Ledger(),
-            objective=SquaredError(),
-            target=self.target,
-            beta=0.1,
-            frozen=frozen,
+            Nudging(SquaredError(), self.target, 0.1, frozen=frozen),
         )
-        return problem, solve(problem, problem.start(settled.state, free), relax)
+        return problem, solve(problem, problem.initial_state(settled.state, free), relax)

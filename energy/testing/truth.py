@@ -31,11 +31,11 @@ def equilibrium(network: Network, x: Tensor, gamma: float) -> list[Tensor]:
 
 def _drive(network: Network, states: list[Tensor], layer: int, gamma: float) -> Tensor:
     """Σ A(s_below) + Σ γ^span A′(s)ᵀ s_above."""
-    total = torch.stack([edge.coupling.drive(states[edge.source]) for edge in network.into(layer)]).sum(0)
+    total = torch.stack([edge.coupling(states[edge.source]) for edge in network.into(layer)]).sum(0)
     for edge in network.out_of(layer):
         if gain := edge.gain(gamma):
             here = states[layer] if states[layer].requires_grad else states[layer].detach().requires_grad_()
-            said = (edge.coupling.drive(here) * states[edge.target]).sum()
+            said = (edge.coupling(here) * states[edge.target]).sum()
             total = total + gain * torch.autograd.grad(said, here, create_graph=True)[0]
     return total
 

@@ -24,7 +24,8 @@ from energy.feedback import Tied
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.settle.dyadic import Dyadic, EquilibriumPropagation
-from energy.settle.settler import Settler, onward
+from energy.settle.reference import further
+from energy.settle.settler import Settler
 from energy.settle.two_phase import Phases, TwoPhase
 
 GAIN: Final = 0.02  # of a worst cosine, below which a suspect is not what binds
@@ -66,9 +67,9 @@ def suspects(
     if x.dtype != torch.float64:
         yield "rounding", (settler, *there)
     if settler.gamma:
-        yield "mean", (dataclasses.replace(settler, relax=onward(settler.relax, x.dtype)), *here)
+        yield "mean", (dataclasses.replace(settler, relax=further(settler.relax, x.dtype)), *here)
     if settler.gamma and isinstance(settler, Dyadic | Phases):
-        yield "difference", (dataclasses.replace(settler, nudged=onward(settler.nudged, x.dtype)), *here)
+        yield "difference", (dataclasses.replace(settler, nudged=further(settler.nudged, x.dtype)), *here)
     if isinstance(settler, TwoPhase):
         yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *there)  # which needs the digits
         if any(isinstance(getattr(coupling, "pool", None), MaxPool) for coupling in network.couplings):

@@ -16,7 +16,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
-from energy.settle.settler import Prediction
+from energy.settle.settled import Prediction
 from energy.train import checkpoint
 from energy.train.features import features, seen
 from energy.train.folder import rebuilt

@@ -22,6 +22,7 @@ from energy.rules.health import health
 from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import Dyadic
+from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.settle.two_phase import Phases
 from energy.train.diagnosis import CURES, binds
@@ -57,7 +58,7 @@ def probe(
     given = rule.gradients(network, settler.settle(network, x, target, objective))
     for buffer, before in zip(network.buffers(), held, strict=True):
         buffer.copy_(before)  # back-propagation learns through statistics, and they remember
-    settled = settler.reference(wide).settle(network, x.to(wide), target.to(wide), objective)
+    settled = exact_settler(settler, wide).settle(network, x.to(wide), target.to(wide), objective)
     outcomes = {phase: solution.outcome.name.lower() for phase, solution in settled.solutions.items()}
     wanted = Contrast().gradients(network, settled)
     found = {**angles(network, given, wanted), "cosine_binds": None, "reference": outcomes}

@@ -19,7 +19,7 @@ from energy.hints import meant
 from energy.network import Network
 from energy.rules.health import guarded
 from energy.rules.local import Local
-from energy.settle.settler import Settled
+from energy.settle.settled import Settled
 from energy.train import checkpoint
 from energy.train.board import Board
 from energy.train.clock import Clock

@@ -29,6 +29,7 @@ from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import MOMENTUM, ContrastiveHebbian, EquilibriumPropagation
+from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.stream import stream
@@ -177,7 +178,7 @@ def _angles(group: str, tasks: list[Task], tested: dict[str, Settler]) -> Iterat
     for label, settler in tested.items():
         cosines, spent, left = [], [], []
         for number, given in enumerate(tasks):
-            onward = settler.reference()
+            onward = exact_settler(settler)
             key = (number, repr(onward.relax))
             exact[key] = exact.get(key) or _exact(given, onward)
             ledger = Ledger()

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from energy.block import Block
 from energy.couplings import Convolution, Coupling, Dense, Module, Skip
+from energy.couplings.block import Block
 from energy.pooling import AveragePool, MaxPool
 from energy.testing import check_coupling
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from energy.block import Block
 from energy.couplings import Convolution, Dense, Gradients, Module
+from energy.couplings.block import Block
 from energy.potentials import per_sample
 from energy.testing import (
     check_coupling,

@@ -12,7 +12,7 @@ from energy.rules import Hebb, Oja, SoftHebb, Variant
 from energy.rules.contrast import Contrast
 from energy.rules.local import Local
 from energy.rules.rule import Rule
-from energy.settle.settler import Settled
+from energy.settle.settled import Settled
 from energy.spiking.errors import VanRossum
 from energy.spiking.neurons import LIF, Membrane
 from energy.spiking.surrogates import Logistic

@@ -10,9 +10,10 @@ from energy.feedback import Random
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective, SquaredError
-from energy.settle.backprop import Backprop, SettledTape
+from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation, Implicit
-from energy.settle.settler import Settled, SettledDyad, SettledPhases, Settler
+from energy.settle.settled import Settled, SettledDyad, SettledPhases, SettledTape
+from energy.settle.settler import Settler
 from energy.settle.spiking import SettledOnline, SettledSpikes, Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.settle.two_phase import CoupledLearning, TwoPhase, TwoPhaseContrastiveHebbian

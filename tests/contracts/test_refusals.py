@@ -15,7 +15,7 @@ from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.rules import Local, Oja, PerLayer, SoftHebb, Variant
 from energy.settle.dyadic import DualPropagation
-from energy.settle.settler import Settled
+from energy.settle.settled import Settled
 from energy.state import State
 from energy.testing import (
     check_coupling,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
-from energy.block import Block
 from energy.couplings import Convolution, Coupling, Dense, Module, Skip
+from energy.couplings.block import Block
 from energy.network import Network
 from energy.pooling import AveragePool, MaxPool
 from energy.potentials import Identity, ReLU, Tanh

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from energy.block import Block
 from energy.component import ConfigurationError
 from energy.couplings import Affine, Convolution, Coupling, Dense, Module, Skip
+from energy.couplings.block import Block
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import Identity, RePU, Tanh
@@ -106,7 +106,7 @@ def test_a_block_is_pool_normalise_pad_convolve_centre(centred: bool, rectified:
         heard = heard - heard.mean(1, keepdim=True)
     else:
         v = u
-    torch.testing.assert_close(block.drive(x), heard if centred else u, rtol=0, atol=1e-12)
+    torch.testing.assert_close(block(x), heard if centred else u, rtol=0, atol=1e-12)
     drive, point = block.linearise(x)
     opened = block.filtered(x, drive, point)
     torch.testing.assert_close(opened.drive, v.detach(), rtol=0, atol=1e-12)  # before its mean is taken away
@@ -119,7 +119,7 @@ def test_a_block_in_low_precision_stays_in_it() -> None:
     block = Block(Convolution(4, 6, 3), nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1), centred=True).eval()
     drawn(block).float()
     x = normal(2, 4, 5, 5)
-    found = block.drive(x.bfloat16())
+    found = block(x.bfloat16())
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.double(), block.double().drive(x), rtol=0, atol=0.15)
 

@@ -53,7 +53,7 @@ def test_convolution_by_hand(stride: int, padding: int, groups: int) -> None:
     x = draw(2, 4, 6, 5)
     assert coupling.bias is not None
     expected = convolve(x, coupling.weight, coupling.bias, stride, padding, groups)
-    torch.testing.assert_close(coupling.drive(x), expected)
+    torch.testing.assert_close(coupling(x), expected)
     assert coupling.shape((4, 6, 5)) == tuple(expected.shape[1:])
     assert coupling.multiply_adds((4, 6, 5)) == expected[0].numel() * (4 // groups) * 9
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from energy.block import Block
 from energy.cautions import Caution, strict
 from energy.couplings import Coupling, Dense, Module
+from energy.couplings.block import Block
 from energy.network import Network
 from energy.objectives import SquaredError
 from energy.potentials import Identity, RePU, Tanh

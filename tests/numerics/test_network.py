@@ -11,7 +11,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.pooling import AveragePool, MaxPool
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Softmax, Softplus, Tanh
-from energy.relax.problem import Single
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Outcome, solve
 from energy.relax.sweep import Sweep
 from energy.state import State
@@ -78,7 +78,7 @@ def test_depth_is_the_longest_path_and_gains_its_differences() -> None:
 
 def test_layers_of_one_colour_are_not_joined() -> None:
     for network in (graph(), chain(Tanh())):
-        colours = Single(network, torch.zeros(1, *network.input_shape), 1.0, Ledger()).colours
+        colours = SinglePhase(network, torch.zeros(1, *network.input_shape), 1.0, Ledger()).colours
         assert sorted(k for group in colours for k in group) == list(range(1, len(network.layers) + 1))
         for group in colours:
             assert not any(e.source in group and e.target in group for e in network.edges)
@@ -97,8 +97,8 @@ def chain(potential: Potential, scale: float = 0.3) -> Network:
 @pytest.mark.parametrize("potential", [Tanh(), Sigmoid(), Softplus(), Identity()])
 def test_the_energy_is_flat_at_an_equilibrium(potential: Potential, gamma: float) -> None:
     network, x = chain(potential), draw(3, 4)
-    problem = Single(network, x, gamma, Ledger())
-    solution = solve(problem, problem.start(), Sweep(max_steps=500, tolerance=1e-14, check_every=1))
+    problem = SinglePhase(network, x, gamma, Ledger())
+    solution = solve(problem, problem.initial_state(), Sweep(max_steps=500, tolerance=1e-14, check_every=1))
     assert solution.outcome is Outcome.CONVERGED
     state = solution.state.map(lambda t: t.clone().requires_grad_())
     for slope in torch.autograd.grad(network.energy(x, state, gamma).sum(), state.tensors):
@@ -108,8 +108,8 @@ def test_the_energy_is_flat_at_an_equilibrium(potential: Potential, gamma: float
 def test_in_a_box_the_energy_only_rises_inwards() -> None:
     """Karush–Kuhn–Tucker: flat inside, not falling towards the inside at a bound."""
     network, x = chain(HardSigmoid(), 1.5), draw(40, 4, key="many")
-    problem = Single(network, x, 1.0, Ledger())
-    solution = solve(problem, problem.start(), Sweep(max_steps=2000, tolerance=1e-14, check_every=1))
+    problem = SinglePhase(network, x, 1.0, Ledger())
+    solution = solve(problem, problem.initial_state(), Sweep(max_steps=2000, tolerance=1e-14, check_every=1))
     assert solution.outcome is Outcome.CONVERGED
     state = solution.state.map(lambda t: t.clone().requires_grad_())
     slopes = torch.autograd.grad(network.energy(x, state, 1.0).sum(), state.tensors)
@@ -225,8 +225,8 @@ def test_average_pooling_and_softmax_take_part() -> None:
     network.add(Dense(4, 2), Identity())
     filled(network, 1.0)
     x = draw(3, 1, 4, 4)
-    problem = Single(network, x, 1.0, Ledger())
-    solution = solve(problem, problem.start(), Sweep(max_steps=500, tolerance=1e-13, check_every=1))
+    problem = SinglePhase(network, x, 1.0, Ledger())
+    solution = solve(problem, problem.initial_state(), Sweep(max_steps=500, tolerance=1e-13, check_every=1))
     state = solution.state
     lowest = network.energy(x, state)
     for key in range(20):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from energy.block import Block
 from energy.couplings import Convolution, Coupling, Dense, Module
+from energy.couplings.block import Block
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import Identity, Potential, RePU, Tanh

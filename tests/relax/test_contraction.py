@@ -13,7 +13,7 @@ from energy.objectives import SquaredError, one_hot
 from energy.pooling import AveragePool
 from energy.potentials import HalfHardSigmoid, HardSigmoid, Identity, Potential, Sigmoid
 from energy.relax.contraction import contraction, loop_gain
-from energy.relax.problem import Single
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import solve
 from energy.relax.zebra import Zebra
 from energy.rules.contrast import Contrast
@@ -104,12 +104,12 @@ def test_a_zebra_step_on_a_linear_chain_contracts_by_it() -> None:
     network, x = chain(Identity(), 0.45), torch.randn(4, 6, dtype=torch.float64, generator=stream(1, "x"))
     gain = measured(network, x, 1.0)
     assert gain < 0.8
-    problem = Single(network, x, 1.0, Ledger())
-    rest = solve(problem, problem.start(), Zebra(max_steps=400, tolerance=1e-15)).state
+    problem = SinglePhase(network, x, 1.0, Ledger())
+    rest = solve(problem, problem.initial_state(), Zebra(max_steps=400, tolerance=1e-15)).state
     gaps = []
     for steps in (30, 31):
-        problem = Single(network, x, 1.0, Ledger())
-        state = solve(problem, problem.start(), Zebra(max_steps=steps, tolerance=0.0)).state
+        problem = SinglePhase(network, x, 1.0, Ledger())
+        state = solve(problem, problem.initial_state(), Zebra(max_steps=steps, tolerance=0.0)).state
         gaps.append(float((state - rest).norms().max()))
     assert gaps[1] / gaps[0] == pytest.approx(gain, rel=1e-3)
 

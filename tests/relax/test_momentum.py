@@ -13,11 +13,11 @@ from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity
-from energy.relax.problem import Single
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Outcome, solve
 from energy.relax.sweep import Sweep
 from energy.settle.dyadic import ContrastiveHebbian, EquilibriumPropagation
-from energy.settle.settler import SettledDyad
+from energy.settle.settled import SettledDyad
 from tests.settle import nets
 
 
@@ -53,10 +53,10 @@ def by_hand(network: Network, x: Tensor, gamma: float, momentum: float, sweeps: 
 def test_the_recursion_by_hand(sweeps: int, gamma: float) -> None:
     network = nets.mlp(HardSigmoid(), gain=0.9, bias=0.3)
     x = nets.batch(network, samples=6)[0]
-    problem = Single(network, x, gamma, Ledger())
+    problem = SinglePhase(network, x, gamma, Ledger())
     relax = Sweep(max_steps=sweeps, tolerance=0.0, momentum=0.7)
     with torch.no_grad():
-        found, wanted = solve(problem, problem.start(), relax).state, by_hand(network, x, gamma, 0.7, sweeps)
+        found, wanted = solve(problem, problem.initial_state(), relax).state, by_hand(network, x, gamma, 0.7, sweeps)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-13)
 
@@ -71,9 +71,9 @@ def test_fewer_sweeps_where_the_chain_is_stiff() -> None:
         )
     x, taken = nets.batch(network.double())[0], {}
     for momentum in (0.0, 0.8):
-        problem = Single(network, x, 1.0, Ledger())
+        problem = SinglePhase(network, x, 1.0, Ledger())
         relax = Sweep(max_steps=2000, tolerance=1e-9, check_every=1, momentum=momentum)
-        solution = solve(problem, problem.start(), relax)
+        solution = solve(problem, problem.initial_state(), relax)
         assert solution.outcome is Outcome.CONVERGED
         taken[momentum] = int(solution.steps.max())
     assert taken[0.8] < taken[0.0] / 2
@@ -82,8 +82,8 @@ def test_fewer_sweeps_where_the_chain_is_stiff() -> None:
 def test_without_feedback_there_is_nothing_to_extrapolate() -> None:
     network = Network((4,))
     network.add(Dense(4, 3), Identity())
-    problem = Single(network.double(), torch.randn(2, 4, dtype=torch.float64), 1.0, Ledger())
-    assert solve(problem, problem.start(), Sweep(momentum=0.9)).outcome is Outcome.CONVERGED
+    problem = SinglePhase(network.double(), torch.randn(2, 4, dtype=torch.float64), 1.0, Ledger())
+    assert solve(problem, problem.initial_state(), Sweep(momentum=0.9)).outcome is Outcome.CONVERGED
 
 
 def test_a_held_mean_stays_where_it_settled_freely() -> None:
@@ -106,8 +106,8 @@ def test_a_closing_solve_is_asked_for() -> None:
     network = nets.mlp(HardSigmoid(), norm=0.4)
     x = nets.batch(network)[0]
     for keep in (True, False):
-        problem = Single(network, x, 0.0, Ledger())
-        start = problem.start()
+        problem = SinglePhase(network, x, 0.0, Ledger())
+        start = problem.initial_state()
         before = list(start)
         solve(problem, start, nets.once(), keep=keep)
         assert all(now is then for now, then in zip(start, before, strict=True)) is keep

@@ -12,8 +12,8 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Tanh
 from energy.relax.flow import Flow
-from energy.relax.problem import Single
 from energy.relax.relaxation import Relaxation
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Outcome, Solution, solve
 from energy.relax.sweep import Sweep
 from energy.relax.synchronous import Synchronous
@@ -22,8 +22,8 @@ from tests.settle import nets
 
 
 def free(network: Network, relax: Relaxation, gamma: float) -> Solution:
-    problem = Single(network, nets.batch(network)[0], gamma, Ledger())
-    return solve(problem, problem.start(), relax)
+    problem = SinglePhase(network, nets.batch(network)[0], gamma, Ledger())
+    return solve(problem, problem.initial_state(), relax)
 
 
 @pytest.mark.parametrize("relax", [Synchronous(damping=0.9), Flow(time=0.1)], ids=lambda r: r.label)

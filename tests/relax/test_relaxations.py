@@ -16,14 +16,15 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Tanh
 from energy.relax.flow import Flow, Method
-from energy.relax.problem import Problem, Single
+from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Outcome, Solution, solve
 from energy.relax.sweep import Sweep
 from energy.relax.synchronous import Synchronous
 from energy.relax.zebra import Zebra
 from energy.settle.dyadic import EquilibriumPropagation
-from energy.settle.settler import SettledDyad
+from energy.settle.settled import SettledDyad
 from energy.state import State
 from tests.settle import nets
 from tests.settle.oracles import equilibrium, gap
@@ -50,8 +51,8 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 
 
 def free(network: Network, relax: Relaxation, gamma: float = 1.0, samples: int = 4) -> Solution:
-    problem = Single(network, nets.batch(network, samples)[0], gamma, Ledger())
-    return solve(problem, problem.start(), relax)
+    problem = SinglePhase(network, nets.batch(network, samples)[0], gamma, Ledger())
+    return solve(problem, problem.initial_state(), relax)
 
 
 class TestAgreement:
@@ -109,8 +110,8 @@ class TestAgreement:
 def energies(network: Network, relax: Relaxation, gamma: float, steps: int, start: State | None = None) -> Tensor:
     """E after every step: (steps + 1, B)."""
     x = nets.batch(network)[0]
-    problem = Single(network, x, gamma, Ledger())
-    state = problem.start() if start is None else start
+    problem = SinglePhase(network, x, gamma, Ledger())
+    state = problem.initial_state() if start is None else start
     problem.fresh = start is None
     values, memory = [network.energy(x, state, gamma)], None
     with torch.no_grad():
@@ -160,13 +161,13 @@ class TestOutcomes:
         x = nets.batch(network, samples=2)[0]
         x[0] = 0  # with no bias the zero state is its equilibrium
         relax = Sweep(max_steps=200, tolerance=1e-6, check_every=1)
-        problem = Single(network, x, 1.0, Ledger())
-        solution = solve(problem, problem.start(), relax)
+        problem = SinglePhase(network, x, 1.0, Ledger())
+        solution = solve(problem, problem.initial_state(), relax)
         assert solution.outcome is Outcome.CONVERGED
         assert solution.steps[0] == 1 < solution.steps[1]
         assert solution.residual[0] == 0 < solution.residual[1] <= 1e-6
-        alone = Single(network, x[1:], 1.0, Ledger())
-        other = solve(alone, alone.start(), relax)
+        alone = SinglePhase(network, x[1:], 1.0, Ledger())
+        other = solve(alone, alone.initial_state(), relax)
         assert other.steps[0] == solution.steps[1]
         assert problem.ledger.sweeps["free"] == int(solution.steps.max())
 
@@ -182,8 +183,8 @@ class TestOutcomes:
         network = nets.mlp(Tanh(), norm=0.6, bias=0.0)
         x = nets.batch(network, samples=3)[0]
         x[1] = 0
-        problem = Single(network, x, 1.0, Ledger())
-        solution = solve(problem, problem.start(), Sweep(max_steps=4, tolerance=1e-12))
+        problem = SinglePhase(network, x, 1.0, Ledger())
+        solution = solve(problem, problem.initial_state(), Sweep(max_steps=4, tolerance=1e-12))
         assert solution.outcome is Outcome.BUDGET
         assert solution.converged.tolist() == [False, True, False]
 
@@ -220,8 +221,8 @@ class TestOutcomes:
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.fill_(1.0 if parameter.ndim > 1 else 0.0)
-        problem = Single(network, torch.ones(2, 3), 1.0, Ledger())
-        solution = solve(problem, problem.start(), relax)
+        problem = SinglePhase(network, torch.ones(2, 3), 1.0, Ledger())
+        solution = solve(problem, problem.initial_state(), relax)
         assert solution.outcome is Outcome.DIVERGED
         assert solution.layer in {"first", "second", "output"}
         assert solution.layer in str(solution)
@@ -239,8 +240,8 @@ class TestOutcomes:
         network = nets.mlp(ReLU(), gain=4.0, bias=0.0)
         x = nets.batch(network, samples=3)[0]
         x[:2] = 0
-        problem = Single(network, x, 1.0, Ledger())
-        solution = solve(problem, problem.start(), Sweep(max_steps=400))
+        problem = SinglePhase(network, x, 1.0, Ledger())
+        solution = solve(problem, problem.initial_state(), Sweep(max_steps=400))
         assert solution.outcome is Outcome.DIVERGED
         assert not bool(solution.converged[2])
 
@@ -248,8 +249,8 @@ class TestOutcomes:
         network = NETWORKS["max"]()
         relax = Sweep(max_steps=15, tolerance=0.0)
         whole = free(network, relax).state
-        problem = Single(network, nets.batch(network)[0][2:3], 1.0, Ledger())
-        alone = solve(problem, problem.start(), relax).state
+        problem = SinglePhase(network, nets.batch(network)[0][2:3], 1.0, Ledger())
+        alone = solve(problem, problem.initial_state(), relax).state
         assert gap(list(alone), [s[2:3] for s in whole]) < 1e-14
 
 
@@ -279,8 +280,8 @@ class TestRanges:
 
 def test_the_first_half_sweep_after_a_bottom_up_start_changes_nothing_and_costs_nothing() -> None:
     network = NETWORKS["mlp"]()
-    problem = Single(network, nets.batch(network)[0], 1.0, Ledger())
-    state = problem.start()
+    problem = SinglePhase(network, nets.batch(network)[0], 1.0, Ledger())
+    state = problem.initial_state()
     spent = problem.ledger.multiply_adds
     again = problem.visit(state, [1], below=True)
     assert all(torch.equal(a, b) for a, b in zip(state, again, strict=True))
@@ -289,12 +290,12 @@ def test_the_first_half_sweep_after_a_bottom_up_start_changes_nothing_and_costs_
 
 def test_layers_of_one_colour_are_never_joined() -> None:
     network = nets.skips(Tanh())
-    problem = Single(network, nets.batch(network)[0], 1.0, Ledger())
-    for layers in problem.colours:
+    problem = SinglePhase(network, nets.batch(network)[0], 1.0, Ledger())
+    for layers in problem.colors:
         assert not any(e.source in layers and e.target in layers for e in network.edges)
-    assert sorted(k for layers in problem.colours for k in layers) == [1, 2, 3, 4]
+    assert sorted(k for layers in problem.colors for k in layers) == [1, 2, 3, 4]
     chain = nets.mlp(Tanh())
-    assert Single(chain, nets.batch(chain)[0], 1.0, Ledger()).colours == [[1, 3], [2, 4]]
+    assert SinglePhase(chain, nets.batch(chain)[0], 1.0, Ledger()).colors == [[1, 3], [2, 4]]
 
 
 class TestFlow:
@@ -308,9 +309,9 @@ class TestFlow:
 
         network = NETWORKS[name]().to(dtype)
         x = nets.batch(network)[0].to(dtype)
-        problem = Single(network, x, 0.7, Ledger())
+        problem = SinglePhase(network, x, 0.7, Ledger())
         with torch.no_grad():
-            start = problem.start() * 0.5
+            start = problem.initial_state() * 0.5
 
             def velocity(_: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
                 now = State(tensors)
@@ -329,10 +330,10 @@ class TestFlow:
         """Of a linear flow ṡ = W s + b − s, whose solution is an exponential: the error falls as time^order."""
         network = nets.mlp(Identity(), norm=0.5)
         x = nets.batch(network)[0]
-        problem = Single(network, x, 1.0, Ledger())
+        problem = SinglePhase(network, x, 1.0, Ledger())
         ends = []
         with torch.no_grad():
-            start = problem.start() * 0.0
+            start = problem.initial_state() * 0.0
             for steps in (8, 16, 512):
                 state, flow = start, Flow(time=1 / steps, method=method if steps < 512 else Method.RK4)
                 for _ in range(steps):

@@ -6,7 +6,7 @@ from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity
-from energy.relax.problem import Single
+from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
 from energy.settle.dyadic import EquilibriumPropagation
@@ -27,8 +27,8 @@ X = torch.randn(24, 6, generator=stream(1, "x"), dtype=torch.float64) * torch.li
 
 
 def solved(relax: Sweep) -> Solution:
-    problem = Single(network(), X, 1.0, Ledger())
-    return solve(problem, problem.start(), relax)
+    problem = SinglePhase(network(), X, 1.0, Ledger())
+    return solve(problem, problem.initial_state(), relax)
 
 
 def test_a_fixed_number_of_steps_measures_no_residual() -> None:

@@ -14,7 +14,8 @@ from energy.rules.rule import Rule
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward
-from energy.settle.settler import Settled, SettledDyad, SettledPhases, Settler
+from energy.settle.settled import Settled, SettledDyad, SettledPhases
+from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
 from tests.settle.oracles import autograd, gap, heard, products

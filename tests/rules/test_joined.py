@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from energy.block import Block
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense, Skip
+from energy.couplings.block import Block
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import SquaredError
@@ -72,7 +72,7 @@ def pair(
     one.double()
     x = torch.randn(7, few, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     with torch.no_grad():
-        below = two.edges[0].coupling.drive(x)
+        below = two.edges[0].coupling(x)
         first, second = (list(two.edges[k].coupling.parameters()) for k in (1, 2))
         joint = list(one.edges[0].coupling.parameters())
         joint[0].copy_(torch.cat([first[0], second[0]], 1))

@@ -21,7 +21,8 @@ from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward
-from energy.settle.settler import SettledDyad, Settler
+from energy.settle.settled import SettledDyad
+from energy.settle.settler import Settler
 from energy.settle.two_phase import TwoPhase
 from energy.study.memory import peak_bytes
 from tests.settle import nets

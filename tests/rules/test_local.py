@@ -21,7 +21,7 @@ from energy.rules import Hebb, KrotovHopfield, Local, Oja, PerLayer, Plasticity,
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
 from energy.settle.feedforward import Feedforward
-from energy.settle.settler import Settled
+from energy.settle.settled import Settled
 
 RULES: list[Plasticity] = [
     *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.LABELLED),
@@ -199,7 +199,7 @@ def test_a_labelled_output_learns_its_classes_above_blocks_that_learn_without() 
     assert settled.output.shape == (5, 4)
     weight = network.edges[2].coupling.get_parameter("filters.weight")
     seen = settled.points[2].seen
-    u = network.edges[2].coupling.drive(settled.mean[1]).detach()  # type: ignore[attr-defined]
+    u = network.edges[2].coupling(settled.mean[1]).detach()  # type: ignore[attr-defined]
     wanted = (target.T @ seen - (target * u).sum(0)[:, None] * weight) / 5
     assert weight.grad is not None
     torch.testing.assert_close(weight.grad, -wanted)

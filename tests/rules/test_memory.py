@@ -103,7 +103,7 @@ def test_of_groups_and_places() -> None:
     rule = BCM()
     rule.attach(network)
     step(rule, network, x)
-    u = network.edges[0].coupling.drive(x)
+    u = network.edges[0].coupling(x)
     wanted = 1 + 0.25 * (u.square().mean((0, 2, 3)) - 1)
     torch.testing.assert_close(network.state_dict()["memory.theta_1"], wanted.detach())
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.block import Block
 from energy.component import ConfigurationError, build
 from energy.couplings import Convolution, Dense
+from energy.couplings.block import Block
 from energy.kernels import fused
 from energy.potentials import Softmax
 from energy.rules import Hebb, KrotovHopfield, Oja, PerLayer, Plasticity, Sanger, SoftHebb, Variant

@@ -13,7 +13,8 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.rules.contrast import Contrast
-from energy.settle.settler import Settled, SettledDyad, Settler
+from energy.settle.settled import Settled, SettledDyad
+from energy.settle.settler import Settler
 
 Tensors = list[Tensor]
 
@@ -42,13 +43,13 @@ def heard(network: Network, x: Tensor, states: Sequence[Tensor], gamma: float) -
     everything = (x, *states)
     drives: Tensors = []
     for k in range(1, len(everything)):
-        total = sum((e.coupling.drive(everything[e.source]) for e in network.into(k)), torch.zeros(()).to(x))
+        total = sum((e.coupling(everything[e.source]) for e in network.into(k)), torch.zeros(()).to(x))
         for edge in network.out_of(k):
             gain = gamma ** (network.depth(edge.target) - network.depth(k)) if edge.feedback else 0.0
             if gain:
                 pre = everything[k]
                 pre = pre if pre.requires_grad else pre.detach().requires_grad_()
-                said = edge.coupling.drive(pre)
+                said = edge.coupling(pre)
                 held = everything[edge.target]
                 total = total + gain * torch.autograd.grad(said, pre, held, create_graph=True)[0]
         drives.append(total)
@@ -126,7 +127,7 @@ def products(network: Network, x: Tensor, states: Sequence[Tensor]) -> Tensors:
     """∂E/∂θ = −∂θ Σ ⟨s_k, A(s_{k−1})⟩ by autograd, the states held; every edge inside the dynamics, at γ = 1."""
     everything = (x, *(s.detach() for s in states))
     energy = -sum(
-        ((everything[e.target] * e.coupling.drive(everything[e.source])).sum() for e in network.edges),
+        ((everything[e.target] * e.coupling(everything[e.source])).sum() for e in network.edges),
         torch.zeros(()).to(x),
     )
     return list(torch.autograd.grad(energy, list(network.parameters())))

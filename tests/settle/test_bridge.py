@@ -15,7 +15,7 @@ from energy.objectives import Objective
 from energy.potentials import HardSigmoid, Potential, Sigmoid, Tanh
 from energy.relax.dyad import Form
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation
-from energy.settle.settler import SettledDyad
+from energy.settle.settled import SettledDyad
 from energy.settle.two_phase import Kind, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
 from tests.settle.oracles import equilibrium, gap, learn, pair, products, slope

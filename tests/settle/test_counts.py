@@ -44,7 +44,7 @@ def units(network: Network) -> tuple[int, int]:
         if weight.ndim == 4:
             pre = torch.zeros(1, *network.shape(edge.source), dtype=weight.dtype)
             pool, edge.coupling.pool = edge.coupling.pool, None  # type: ignore[union-attr]
-            positions = edge.coupling.drive(pre)[0, 0].numel()
+            positions = edge.coupling(pre)[0, 0].numel()
             edge.coupling.pool = pool  # type: ignore[union-attr]
         cost = weight.numel() * positions * BATCH
         total += cost

@@ -15,11 +15,11 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Gated, HardSigmoid, Identity, LeakyReLU, Potential, ReLU, Sigmoid, Softplus, Tanh
 from energy.relax.dyad import Dyad, Form
-from energy.relax.problem import Single
+from energy.relax.single_phase import SinglePhase
 from energy.relax.synchronous import Synchronous
 from energy.settle.dyadic import DualPropagation, Dyadic, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward
-from energy.settle.settler import SettledDyad
+from energy.settle.settled import SettledDyad
 from energy.state import State
 from tests.settle import nets
 from tests.settle.oracles import autograd, gap, learn
@@ -192,7 +192,7 @@ class TestBlocks:
         total, below = torch.zeros(()).to(x), x
         for k, layer in enumerate(network.layers):
             difference = (plus[k] - minus[k]) / beta
-            drive = network.edges[k].coupling.drive(below)
+            drive = network.edges[k].coupling(below)
             total = total + (layer.potential.value(plus[k]) - layer.potential.value(minus[k])).sum() / beta
             total = total - (difference * drive).sum()
             below = alpha * plus[k] + (1 - alpha) * minus[k]
@@ -206,8 +206,8 @@ class TestBlocks:
     ) -> None:
         network, beta = nets.mlp(hidden, gain=1.0), 0.7
         x, target = nets.batch(network)
-        free = Single(network, x, 0.0, Ledger())
-        state = free.start()
+        free = SinglePhase(network, x, 0.0, Ledger())
+        state = free.initial_state()
         dyad = Dyad(
             network,
             x,

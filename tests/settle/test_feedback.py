@@ -36,7 +36,7 @@ from energy.relax.synchronous import Synchronous
 from energy.relax.zebra import Zebra
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit
-from energy.settle.settler import SettledDyad
+from energy.settle.settled import SettledDyad
 from energy.settle.two_phase import TwoPhase
 from tests.settle.nets import CROSS, FIXED, FROZEN, PROXIMAL, batch, cnn, curved, draw, mlp, once, pooled, skips
 from tests.settle.oracles import autograd, flatten, gap, learn
@@ -226,7 +226,7 @@ def test_a_clamped_output_sends_its_difference_down_the_wires() -> None:
     top = target - network(x)
     others = expected(network, Random())
     h = top @ others[3]
-    a = network.edges[2].coupling.drive(network.activity(x)[1])
+    a = network.edges[2].coupling(network.activity(x)[1])
     wanted = (a + h / 2).tanh() - (a - h / 2).tanh()
     assert settled.delta[2] is not None and gap([settled.delta[2]], [wanted.detach()]) < 1e-12
 
@@ -436,7 +436,7 @@ def test_direct_wires_pass_a_coupling_by_autograd() -> None:
     x, target = batch(network)
     states = [x]
     for edge, layer in zip(network.edges, network.layers, strict=True):
-        states.append(layer.potential.response(edge.coupling.drive(states[-1].detach())))
+        states.append(layer.potential.response(edge.coupling(states[-1].detach())))
     error = torch.softmax(states[-1].detach(), 1) - target
     total = (error * states[-1]).sum()
     for index, wires in laid(network).items():

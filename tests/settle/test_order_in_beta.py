@@ -66,7 +66,7 @@ def kink_distance(network: Network, objective: Objective, kinks: tuple[float, ..
     x, target = nets.batch(network)
     least, states, drives = float("inf"), [x], []
     for k, layer in enumerate(network.layers, start=1):
-        drives.append(sum(edge.coupling.drive(states[edge.source]) for edge in network.into(k)))
+        drives.append(sum(edge.coupling(states[edge.source]) for edge in network.into(k)))
         states.append(layer.potential.response(drives[-1]))
     errors = torch.autograd.grad(objective.value(states[-1], target).sum(), states[1:-1])
     for drive, h in zip(drives[:-1], errors, strict=True):

@@ -14,7 +14,8 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import HardSigmoid, Identity, Potential, Sigmoid, Tanh
 from energy.settle.dyadic import ContrastiveHebbian
-from energy.settle.settler import Settled, SettledPhases, Settler
+from energy.settle.settled import Settled, SettledPhases
+from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
 from tests.settle.oracles import autograd, cosines, equilibrium, exact, gap, learn, move, slope

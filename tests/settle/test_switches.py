@@ -12,7 +12,7 @@ from energy.potentials import HardSigmoid
 from energy.relax.solver import Outcome
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import EquilibriumPropagation, Implicit
-from energy.settle.settler import SettledDyad, SettledPhases
+from energy.settle.settled import SettledDyad, SettledPhases
 from energy.settle.two_phase import TwoPhase
 from tests.settle import nets
 from tests.settle.oracles import exact, gap, heard, learn, pair, products

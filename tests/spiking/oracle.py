@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from energy.couplings import Convolution, Dense
+from energy.couplings.recurrent import Recurrent
 from energy.feedback import Feedback, Tied, wiring
 from energy.network import Network
 from energy.objectives import CrossEntropy
 from energy.pooling import AveragePool, MaxPool, Pool
 from energy.potentials import Identity, ReLU
-from energy.recurrent import Recurrent
 from energy.rules.contrast import Contrast
 from energy.settle.settler import Settler
 

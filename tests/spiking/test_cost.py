@@ -15,6 +15,7 @@ from energy.objectives import CrossEntropy
 from energy.pooling import AveragePool
 from energy.potentials import ReLU
 from energy.rules.contrast import Contrast
+from energy.settle.reference import exact_settler
 from energy.settle.spiking import Spiking, TemporalCredit
 from energy.spiking.cost import fan_out, synaptic
 from energy.spiking.encoders import Rate
@@ -57,7 +58,7 @@ def test_the_fan_out_of_a_convolution_is_counted_output_by_output(
         for unit in range(math.prod(shape)):
             moved = still.clone()
             moved.view(-1)[unit] = 1.0
-            wanted.view(-1)[unit] = (coupling.drive(moved) != coupling.drive(still)).sum()
+            wanted.view(-1)[unit] = (coupling(moved) != coupling(still)).sum()
     coupling.pool = pool
     found = fan_out(coupling, shape)
     assert isinstance(found, torch.Tensor) and torch.equal(found.float(), wanted)
@@ -108,7 +109,7 @@ def test_the_reference_by_hand() -> None:
     network = dense()
     x, target = batch(network)
     ledger = Ledger()
-    Contrast().gradients(network, Spiking().reference().settle(network, x, target, CrossEntropy(), ledger))
+    Contrast().gradients(network, exact_settler(Spiking()).settle(network, x, target, CrossEntropy(), ledger))
     every = STEPS * len(x) * sum(edge.multiply_adds for edge in network.edges)
     first = STEPS * len(x) * network.edges[0].multiply_adds
     assert ledger.spent == {"free": every, "nudged": every - first, "products": every}

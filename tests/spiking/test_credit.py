@@ -15,6 +15,7 @@ from energy.network import Network
 from energy.objectives import CrossEntropy
 from energy.potentials import Identity, ReLU
 from energy.rules.contrast import Contrast
+from energy.settle.reference import exact_settler
 from energy.settle.spiking import SettledOnline, SettledSpikes, Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.spiking.encoders import Latency
@@ -128,7 +129,7 @@ def test_the_angle_to_the_exact_gradient_at_the_start(credit: TemporalCredit) ->
         network = chain(Dense(64, 40), Dense(40, 30), Dense(30, 10), shape=(64,), seed=seed, gain=2**0.5, bias=0.0)
         x, target = batch(network, 64, seed)
         settler = Spiking(steps=8, credit=credit)
-        exact = gradients(settler.reference(), network, x / 2, target)
+        exact = gradients(exact_settler(settler), network, x / 2, target)
         for name, one, other in zip("123", gradients(settler, network, x / 2, target)[::2], exact[::2], strict=True):
             assert low / 5 < angle(one, other) < high, f"layer {name}, seed {seed}"
 

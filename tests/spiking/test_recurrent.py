@@ -9,15 +9,16 @@ import torch
 
 from energy.component import build
 from energy.couplings import Dense
+from energy.couplings.recurrent import Recurrent
 from energy.feedback import Feedback
 from energy.ledger import Ledger
 from energy.models import SpikingNet
 from energy.network import Network
 from energy.objectives import CrossEntropy
 from energy.potentials import Identity, ReLU
-from energy.recurrent import Recurrent
 from energy.rules.contrast import Contrast
 from energy.settle import DualPropagation, EquilibriumPropagation
+from energy.settle.reference import exact_settler
 from energy.settle.spiking import Spiking, TemporalCredit
 from energy.spiking.adaptive import AdaptiveLIF
 from energy.spiking.encoders import Latency
@@ -46,7 +47,7 @@ def test_the_gradient_is_that_of_the_network_written_out_in_time(reset: Reset, d
     wanted = autograd(unrolled.van_rossum(target), network)
     assert all(float(g.norm()) > 0 for g in laterals(network, wanted))
     assert gap(gradients(settler, network, x, target), wanted) < 1e-12
-    assert gap(gradients(settler.reference(), network, x, target), wanted) < 1e-12
+    assert gap(gradients(exact_settler(settler), network, x, target), wanted) < 1e-12
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9])
@@ -55,7 +56,7 @@ def test_other_neurons_and_any_number_of_steps(steps: int) -> None:
     x, target = batch(network)
     settler = Spiking(steps=steps, neuron=AdaptiveLIF(), encoder=Latency(), error=VanRossum(pattern=[1]))
     found = gradients(settler, network, x, target)
-    assert gap(found, gradients(settler.reference(), network, x, target)) < 1e-12
+    assert gap(found, gradients(exact_settler(settler), network, x, target)) < 1e-12
     assert any(bool(g.any()) for g in laterals(network, found)) == (steps > 1)
 
 
@@ -139,7 +140,7 @@ def test_counts_by_hand() -> None:
     x, target = batch(network)
     ledger, taped = Ledger(), Ledger()
     Contrast().gradients(network, Spiking().settle(network, x, target, CrossEntropy(), ledger))
-    Contrast().gradients(network, Spiking().reference().settle(network, x, target, CrossEntropy(), taped))
+    Contrast().gradients(network, exact_settler(Spiking()).settle(network, x, target, CrossEntropy(), taped))
     again = (STEPS - 1) * len(x) * (20 * 20 + 15 * 15)
     up, first = STEPS * len(x) * (20 * 15 + 15 * 4), len(x) * 8 * 20
     assert ledger.spent == {"free": first + up + again, "nudged": up + again, "products": first + up + again}

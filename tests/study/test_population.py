@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from energy.block import Block
 from energy.couplings import Convolution, Dense
+from energy.couplings.block import Block
 from energy.data.augment import Augment
 from energy.data.images import Images
 from energy.network import Network

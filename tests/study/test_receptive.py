@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.block import Block
 from energy.couplings import Convolution, Dense
+from energy.couplings.block import Block
 from energy.network import Network
 from energy.potentials import Identity, ReLU, RePU, Tanh
 from energy.study.receptive import ascent, receptive, window

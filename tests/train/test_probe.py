@@ -13,6 +13,7 @@ from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward
+from energy.settle.reference import exact_settler
 from energy.train.probe import angles, cosine, probe
 from energy.train.run import Run
 
@@ -68,12 +69,12 @@ def test_the_exact_gradient_at_gamma_zero_is_autograd(make_run: Maker) -> None:
 
 def test_the_reference_runs_the_same_relaxation_on() -> None:
     settler = EquilibriumPropagation(gamma=0.25, relax=Zebra(max_steps=7, tolerance=0.0))
-    exact = settler.reference()
+    exact = exact_settler(settler)
     assert exact.gamma == 0.25
     assert isinstance(exact.relax, Zebra)
     assert exact.relax.max_steps >= 300
     assert 0 < exact.relax.tolerance <= 1e-6
-    assert EquilibriumPropagation(relax=Sweep(max_steps=1000)).reference().relax.max_steps == 5000
+    assert EquilibriumPropagation(relax=exact_settler(Sweep(max_steps=1000))).relax.max_steps == 5000
 
 
 def test_equilibrium_propagation_with_little_nudge_is_close_at_its_own_gamma(make_run: Maker) -> None:

@@ -12,13 +12,17 @@ Source: Journé et al., ICLR 2023 (arXiv:2209.11883), whose blocks normalise, co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
 
 from energy.arguments import named
-from energy.couplings import Convolution, Coupling, Dense, Filtered, Gradients, Shape, Spread
+from energy.couplings.convolution import Convolution
+from energy.couplings.coupling import Coupling
+from energy.couplings.dense import Dense
+from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
+from energy.couplings.units import Filtered
 from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
@@ -31,15 +35,60 @@ SWITCHES: Final = (
 )
 
 
-class Opening(NamedTuple):
-    """Where a block was opened: the layer below, what its neurons saw, the point of the filters, and what the neurons
+class BlockLinearization(Linearization):
+    """A block at one state: the layer below, what its neurons saw, the filters linearized there, and what the neurons
     compete with.
     """
 
-    pre: Tensor
-    seen: Tensor
-    inner: Any
-    drive: Tensor
+    def __init__(self, block: Block, pre: Tensor, seen: Tensor, inner: Linearization, competing: Tensor) -> None:
+        self.block, self.pre, self.seen, self.inner, self.competing = block, pre, seen, inner, competing
+        self._exact = AutogradLinearization(block, block, pre)
+        self._prepared: tuple[Tensor, Tensor] | None = None
+
+    def prepare(self, post: Tensor) -> None:
+        self._prepared = (post, self._pulled(post))
+
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        pulled = self.inner.adjoint(self._pulled(post), weight=weight)
+        with taped():
+            pre = leaf(self.pre)
+            return torch.autograd.grad(self.block.prepared(pre), pre, pulled.view_as(self.seen))[0]
+
+    def tangent(self, direction: Tensor) -> Tensor:
+        return self._exact.tangent(direction)
+
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        pulled = self._pulled(post)
+        with torch.no_grad():
+            return self.inner.weight_gradient(self._sees(pre), pulled)
+
+    def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
+        return self._exact.second_gradient(direction, post)
+
+    def curvature(self, direction: Tensor, post: Tensor) -> Tensor | None:
+        return self._exact.curvature(direction, post)
+
+    def _pulled(self, post: Tensor) -> Tensor:
+        """`post` as it reaches the filters."""
+        if self._prepared is not None and self._prepared[0] is post:
+            return self._prepared[1]
+        if self.block.rectified:
+            return centre(centre(post) * (self.competing > 0))
+        return centre(post) if self.block.centred else post
+
+    def _sees(self, pre: Tensor) -> Tensor:
+        """What the filters see of `pre` through the map that is fixed at this state."""
+        if pre is self.pre:
+            return self.seen
+        chain = list(_links(self.block.prepare))
+        if not any(isinstance(module, SWITCHES) for module in chain):
+            return self.block.prepared(pre)
+        at = self.pre
+        for module in chain:
+            pre = pushed(module, at, pre) if isinstance(module, SWITCHES) else in_precision(module, pre)
+            with torch.no_grad():
+                at = in_precision(module, at)
+        return pre
 
 
 class Block(Coupling):
@@ -47,8 +96,10 @@ class Block(Coupling):
 
     Normalisation by running statistics inside `prepare` is a fixed affine map except while the network learns
     (`Network.learning`). What switches is fixed at the point: maxima are taken where the point has them and rectifiers
-    let through what they let through there, so that drive of a direction, adjoint and products are those of one map.
+    let through what they let through there, so that tangent, adjoint and gradients are those of one map.
     Raises ValueError where `prepare` holds parameters."""
+
+    takes_feedback_weights: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -76,9 +127,6 @@ class Block(Coupling):
         """That of the filters."""
         return self.filters.weight
 
-    def rewired(self, point: Opening, weight: Tensor) -> Opening:
-        return point._replace(inner=self.filters.rewired(point.inner, weight))
-
     def shape(self, pre: Shape) -> Shape:
         return self.filters.shape(self._seen(pre))
 
@@ -93,22 +141,8 @@ class Block(Coupling):
         """What the filters see of `pre`, in its precision."""
         return in_precision(self.prepare, pre)
 
-    def _sees(self, pre: Tensor, point: Opening) -> Tensor:
-        """What the filters see of `pre` through the map that is fixed at the point."""
-        if pre is point.pre:
-            return point.seen
-        chain = list(_links(self.prepare))
-        if not any(isinstance(module, SWITCHES) for module in chain):
-            return self.prepared(pre)
-        at = point.pre
-        for module in chain:
-            pre = pushed(module, at, pre) if isinstance(module, SWITCHES) else in_precision(module, pre)
-            with torch.no_grad():
-                at = in_precision(module, at)
-        return pre
-
-    def drive(self, pre: Tensor) -> Tensor:
-        return self._said(self._competing(self.filters.drive(self.prepared(pre))))
+    def forward(self, pre: Tensor) -> Tensor:
+        return self._said(self._competing(self.filters(self.prepared(pre))))
 
     def _competing(self, u: Tensor) -> Tensor:
         return centre(u).clamp_min(0) if self.rectified else u
@@ -116,51 +150,18 @@ class Block(Coupling):
     def _said(self, drive: Tensor) -> Tensor:
         return centre(drive) if self.centred else drive
 
-    def linearise(self, pre: Tensor) -> tuple[Tensor, Opening]:
+    def linearize(self, pre: Tensor) -> tuple[Tensor, BlockLinearization]:
         with torch.no_grad():
             seen = self.prepared(pre)
-            u, inner = self.filters.linearise(seen)
-            drive = self._competing(u)
-            return self._said(drive), Opening(pre, seen, inner, drive)
+            u, inner = self.filters.linearize(seen)
+            competing = self._competing(u)
+            return self._said(competing), BlockLinearization(self, pre, seen, inner, competing)
 
-    def filtered(self, pre: Tensor, drive: Tensor, point: Opening | Tensor) -> Filtered:
-        point = point if isinstance(point, Opening) and pre is point.pre else self.linearise(pre)[1]
-        return self.filters.filtered(point.seen, point.drive, point.inner)._replace(linear=not self.rectified)
-
-    def _opened(self, point: Opening | Tensor) -> Opening:
-        return point if isinstance(point, Opening) else self.linearise(point)[1]
-
-    def _pulled(self, post: Tensor, point: Opening) -> Tensor:
-        """What the filters hear of `post`."""
-        if self.rectified:
-            return centre(centre(post) * (point.drive > 0))
-        return self._said(post)
-
-    def adjoint(self, post: Tensor | Spread, point: Opening | Tensor) -> Tensor:
-        point = self._opened(point)
-        heard = post.full if isinstance(post, Spread) else self._pulled(post, point)
-        pulled = self.filters.adjoint(heard, point.inner)
-        with taped():
-            pre = leaf(point.pre)
-            return torch.autograd.grad(self.prepared(pre), pre, pulled.view_as(point.seen))[0]
-
-    def spread(self, post: Tensor, point: Opening) -> Spread:
-        return Spread(self._pulled(post, point))
-
-    def hebbian(self, pre: Tensor, post: Tensor | Spread, point: Opening | Tensor | None = None) -> Gradients:
-        point = self._opened(pre if point is None else point)
-        heard = post.full if isinstance(post, Spread) else self._pulled(post, point)
-        with torch.no_grad():
-            return self.filters.hebbian(self._sees(pre, point), heard, point.inner)
-
-    def tangent(self, direction: Tensor, point: Opening | Tensor) -> Tensor:
-        return super().tangent(direction, self._opened(point).pre)
-
-    def hebbian_tangent(self, direction: Tensor, post: Tensor, point: Opening | Tensor) -> Gradients:
-        return super().hebbian_tangent(direction, post, self._opened(point).pre)
-
-    def curvature(self, direction: Tensor, post: Tensor, point: Opening | Tensor) -> Tensor | None:
-        return super().curvature(direction, post, self._opened(point).pre)
+    def filtered(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> Filtered:
+        if not (isinstance(linear, BlockLinearization) and pre is linear.pre):
+            linear = self.linearize(pre)[1]
+        seen = self.filters.filtered(linear.seen, linear.competing, linear.inner)
+        return seen._replace(linear=not self.rectified)
 
 
 def _links(module: nn.Module) -> Iterator[nn.Module]:

@@ -1,0 +1,29 @@
+"""The cost of two layers together, −⟨post, A(pre)⟩: the couplings, and what learning needs of each, linearized."""
+
+from energy.couplings.affine import Affine, AffineLinearization
+from energy.couplings.block import Block
+from energy.couplings.convolution import Convolution
+from energy.couplings.coupling import Coupling
+from energy.couplings.dense import Dense
+from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
+from energy.couplings.module import Module
+from energy.couplings.recurrent import Recurrent
+from energy.couplings.skip import Skip
+from energy.couplings.units import Filtered
+
+__all__ = [
+    "Affine",
+    "AffineLinearization",
+    "AutogradLinearization",
+    "Block",
+    "Convolution",
+    "Coupling",
+    "Dense",
+    "Filtered",
+    "Gradients",
+    "Linearization",
+    "Module",
+    "Recurrent",
+    "Shape",
+    "Skip",
+]

@@ -1,0 +1,45 @@
+"""Affine couplings: A(m) = P(Wm + b), everything in closed form."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from energy.couplings.coupling import Coupling
+from energy.couplings.linearization import Gradients, Linearization
+
+
+class AffineLinearization(Linearization):
+    """An affine coupling: there is no curvature, and the second product is the first one without a bias."""
+
+    bias: nn.Parameter | None
+
+    def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
+        """⟨post, W direction⟩ has the product of (direction, post), and no bias."""
+        gradients = self.weight_gradient(direction, post)
+        return gradients if self.bias is None else (*gradients[:-1], torch.zeros_like(self.bias))
+
+    def curvature(self, direction: Tensor, post: Tensor) -> None:
+        return None
+
+
+class Affine(Coupling):
+    """A(m) = P(Wm + b), W linear and P a pooling or nothing: forward, adjoint, tangent and weight gradient in closed
+    form, no autograd.
+    """
+
+    takes_feedback_weights: ClassVar[bool] = True
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        """weight·seen, without bias and pooling."""
+        raise NotImplementedError(f"{type(self).__name__} has no weights")
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        """Σ post·seenᵀ over batch and places, in their precision and of the shape of the weight: ∂W⟨post, W·seen⟩,
+        without pooling.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no weights")

@@ -1,0 +1,177 @@
+"""Convolutions, with an optional pooling after them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from energy.arguments import named, whole
+from energy.component import ConfigurationError
+from energy.couplings.affine import Affine, AffineLinearization
+from energy.couplings.linearization import Gradients, Linearization, Shape
+from energy.couplings.units import Filtered
+from energy.pooling import Pool
+
+
+class ConvolutionLinearization(AffineLinearization):
+    """`Convolution` at one state: the weight in the precision of the states (cast once), the shapes below and before
+    pooling, the pooling's switches, and the last `post` that was prepared, un-pooled.
+    """
+
+    def __init__(self, coupling: Convolution, weight: Tensor, pre: Shape, full: Shape, switches: Tensor | None) -> None:
+        self.coupling, self.weight, self.bias = coupling, weight, coupling.bias
+        self.pre, self.full, self.switches = pre, full, switches
+        self._prepared: tuple[Tensor, Tensor] | None = None
+
+    def prepare(self, post: Tensor) -> None:
+        if self.coupling.pool is not None:
+            self._prepared = (post, self._unpooled(post))
+
+    @torch.no_grad()
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        full = self._unpooled(post)
+        last = full.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        # of what lies below the kernel reads only the shape
+        shaped = torch.empty(self.pre, dtype=full.dtype, device=full.device, memory_format=layout)
+        weight = self.weight if weight is None else weight.to(self.weight.dtype)
+        return self.coupling.backward(full, shaped, weight, [True, False, False])[0]
+
+    @torch.no_grad()
+    def tangent(self, direction: Tensor) -> Tensor:
+        full = self.coupling.convolve(direction, self.weight.to(direction.dtype), None)
+        return full if self.coupling.pool is None else self.coupling.pool.tangent(full, self.switches)
+
+    @torch.no_grad()
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        mask = [False, True, self.bias is not None]
+        _, product, bias = self.coupling.backward(self._unpooled(post), pre, self.weight, mask)
+        product = product.to(self.coupling.weight.dtype)
+        return (product,) if self.bias is None else (product, bias.to(self.bias.dtype))
+
+    def _unpooled(self, post: Tensor) -> Tensor:
+        if self._prepared is not None and self._prepared[0] is post:
+            return self._prepared[1]
+        pool = self.coupling.pool
+        return post if pool is None else pool.adjoint(post, self.switches, torch.Size(self.full))
+
+
+class Convolution(Affine):
+    """A(m) = P(W ∗ m + b), W of shape (channels, fan-in/groups, k, k) and P an optional pooling.
+
+    With pooling the upper layer's state is the pooled tensor (as in the code of Høier & Zach, 2024): for a monotone
+    response this is the same forward map as convolve–respond–pool, with a quarter of the activities to settle.
+
+    Args:
+        fan_in: channels of the layer below.
+        channels: channels of the layer above.
+        kernel: side of the square kernel.
+        stride, padding, dilation, groups: as in `torch.nn.Conv2d`.
+        bias: whether every channel has one.
+        pool: a pooling of `energy.pooling`, or None.
+
+    Raises:
+        ValueError: for sizes that are no whole numbers, or out of range.
+        TypeError: for a `pool` that is none.
+    """
+
+    def __init__(
+        self,
+        fan_in: int,
+        channels: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        pool: Pool | None = None,
+    ) -> None:
+        super().__init__()
+        fan_in, channels = whole("Convolution", "fan_in", fan_in), whole("Convolution", "channels", channels)
+        kernel, groups = whole("Convolution", "kernel", kernel), whole("Convolution", "groups", groups)
+        if fan_in % groups or channels % groups:
+            raise ValueError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
+        if not (pool is None or isinstance(pool, Pool)):
+            raise TypeError(f"Convolution: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …")
+        self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+        self.stride, self.dilation = whole("Convolution", "stride", stride), whole("Convolution", "dilation", dilation)
+        self.padding, self.groups = whole("Convolution", "padding", padding, 0), groups
+        self.pool = pool
+
+    def extra_repr(self) -> str:
+        channels, fan_in, kernel, _ = self.weight.shape
+        others = {"stride": (self.stride, 1), "padding": (self.padding, 0), "dilation": (self.dilation, 1)}
+        others |= {"groups": (self.groups, 1), "bias": (self.bias is not None, True), "pool": (self.pool, None)}
+        said = [f"{name}={value}" for name, (value, default) in others.items() if value != default]
+        return ", ".join([str(fan_in * self.groups), str(channels), str(kernel), *said])
+
+    def _sizes(self, pre: Shape) -> Shape:
+        """The shape before pooling."""
+        channels, fan_in, kernel, _ = self.weight.shape
+        if len(pre) != 3 or pre[0] != fan_in * self.groups:
+            raise ValueError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
+        reach = self.dilation * (kernel - 1) + 1
+        sides = tuple((side + 2 * self.padding - reach) // self.stride + 1 for side in pre[1:])
+        if min(sides) < 1:
+            raise ValueError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
+        return (channels, *sides)
+
+    def shape(self, pre: Shape) -> Shape:
+        sizes = self._sizes(pre)
+        return sizes if self.pool is None else self.pool.shape(sizes)
+
+    def multiply_adds(self, pre: Shape) -> int:
+        return math.prod(self._sizes(pre)) * math.prod(self.weight.shape[1:])
+
+    def convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None) -> Tensor:
+        """weight ∗ pre + bias, without pooling."""
+        cast = None if bias is None else bias.to(pre.dtype)
+        return F.conv2d(pre, weight, cast, self.stride, self.padding, self.dilation, self.groups)
+
+    def backward(self, post: Tensor, pre: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of ⟨post, weight ∗ pre + bias⟩ by (pre, weight, bias), of which `mask` says the wanted ones."""
+        sizes = [len(weight)] if mask[2] else None
+        stride, padding, dilation = ([value] * 2 for value in (self.stride, self.padding, self.dilation))
+        return torch.ops.aten.convolution_backward(
+            post, pre, weight.to(post.dtype), sizes, stride, padding, dilation, False, [0, 0], self.groups, mask
+        )
+
+    def forward(self, pre: Tensor) -> Tensor:
+        full = self.convolve(pre, self.weight.to(pre.dtype), self.bias)
+        return full if self.pool is None else self.pool(full)
+
+    def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
+        with torch.no_grad():
+            weight = self.weight.to(pre.dtype)
+            full = self.convolve(pre, weight, self.bias)
+            drive, switches = (full, None) if self.pool is None else self.pool.open(full)
+            return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches)
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        return self.convolve(seen, weight.to(seen.dtype), None)
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        if self.groups == 1 and seen.device.type == "cpu":  # its kernel for weight gradients is the slower one there
+            return self._patched(seen, post)
+        return self.backward(post, seen, self.weight, [False, True, False])[1]
+
+    def _patched(self, seen: Tensor, post: Tensor) -> Tensor:
+        """The same by one matrix product over patches, (batch·places, fan-in), whose columns lie like the weight's."""
+        kernel, sides = self.weight.shape[-1], [self.padding] * 4
+        padded, reach = F.pad(seen, sides) if self.padding else seen, self.dilation * (kernel - 1) + 1
+        windows = padded.unfold(2, reach, self.stride).unfold(3, reach, self.stride)
+        windows = windows[..., :: self.dilation, :: self.dilation]  # (B, C, H, W, k, k)
+        patches = windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, self.weight[0].numel())
+        flat = post.permute(0, 2, 3, 1).reshape(len(patches), -1)
+        return (flat.T @ patches).view(-1, kernel, kernel, seen.shape[1]).permute(0, 3, 1, 2)
+
+    def filtered(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> Filtered:
+        if self.pool is not None:
+            raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
+        return Filtered(self, pre, drive)

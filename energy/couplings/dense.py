@@ -1,0 +1,80 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from energy.arguments import whole
+from energy.couplings.affine import Affine, AffineLinearization
+from energy.couplings.linearization import Gradients, Linearization, Shape
+from energy.couplings.units import Filtered
+
+
+class DenseLinearization(AffineLinearization):
+    """`Dense` for presynaptic states of one shape: `weight` in the precision of the states, cast once."""
+
+    def __init__(self, coupling: Dense, weight: Tensor, pre: Shape) -> None:
+        self.coupling, self.weight, self.pre, self.bias = coupling, weight, pre, coupling.bias
+
+    @torch.no_grad()
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        weight = self.weight if weight is None else weight.to(self.weight.dtype)
+        return (post @ weight.to(post.dtype)).view(len(post), *self.pre[1:])
+
+    @torch.no_grad()
+    def tangent(self, direction: Tensor) -> Tensor:
+        return F.linear(direction.flatten(1), self.weight.to(direction.dtype))
+
+    @torch.no_grad()
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        product = self.coupling.product(pre, post).to(self.coupling.weight.dtype)
+        return (product,) if self.bias is None else (product, post.sum(0, dtype=self.bias.dtype))
+
+
+class Dense(Affine):
+    """A(m) = W·flatten(m) + b, W of shape (size, fan-in)."""
+
+    def __init__(self, fan_in: int, size: int, *, bias: bool = True) -> None:
+        super().__init__()
+        fan_in, size = whole("Dense", "fan_in", fan_in), whole("Dense", "size", size)
+        self.weight = nn.Parameter(torch.zeros(size, fan_in))
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+
+    def extra_repr(self) -> str:
+        size, fan_in = self.weight.shape
+        return f"{fan_in}, {size}" if self.bias is not None else f"{fan_in}, {size}, bias=False"
+
+    def shape(self, pre: Shape) -> Shape:
+        size, fan_in = self.weight.shape
+        if math.prod(pre) != fan_in:
+            raise ValueError(
+                f"Dense({fan_in}, {size}) cannot read a layer of shape {pre}: it has {math.prod(pre)} units"
+            )
+        return (size,)
+
+    def multiply_adds(self, pre: Shape) -> int:
+        return self.weight.numel()
+
+    def forward(self, pre: Tensor) -> Tensor:
+        return self._apply_weight(pre, self.weight.to(pre.dtype))
+
+    def _apply_weight(self, pre: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(pre.flatten(1), weight, None if self.bias is None else self.bias.to(pre.dtype))
+
+    def linearize(self, pre: Tensor) -> tuple[Tensor, DenseLinearization]:
+        with torch.no_grad():
+            weight = self.weight.to(pre.dtype)
+            return self._apply_weight(pre, weight), DenseLinearization(self, weight, tuple(pre.shape))
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(seen.flatten(1), weight.to(seen.dtype))
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        return post.T @ seen.flatten(1)
+
+    def filtered(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> Filtered:
+        return Filtered(self, pre, drive)

@@ -1,0 +1,112 @@
+"""A coupling at one presynaptic state m: the linear map A′(m), its transpose, and the gradients of both.
+
+`Coupling.linearize(pre)` returns the drive A(m) and a linearization, as `torch.func.linearize` does. They come apart
+since their lives differ: a drive is read once, the linearization until the weights of its edge have been learnt.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from energy.component import ConfigurationError
+from energy.potentials import per_sample
+from energy.tape import leaf, plain, pushed, taped
+
+Gradients = tuple[Tensor, ...]
+Shape = tuple[int, ...]
+
+
+class Linearization(abc.ABC):
+    """The maps of a coupling A at a presynaptic state m. All are linear in every argument but `pre`; with pooling and
+    rectifiers the switches are those of m.
+
+    Shapes: `pre` and `direction` are (B, *pre shape), `post` is (B, *post shape); gradients are tuples with one tensor
+    per parameter of the coupling, in the order of `parameters()`, summed over the batch.
+    """
+
+    def prepare(self, post: Tensor) -> None:  # noqa: B027 (nothing is in common unless a subclass says so)
+        """Do once what `adjoint` and `weight_gradient` of this very tensor both begin with, such as un-pooling."""
+
+    @abc.abstractmethod
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        """A′(m)ᵀ post, the vector–Jacobian product: (B, *pre shape).
+
+        Args:
+            post: (B, *post shape).
+            weight: feedback weights that stand in for the coupling's own, of the same shape.
+
+        Raises:
+            ConfigurationError: for a `weight` where the coupling cannot tell its weight from its map.
+        """
+
+    @abc.abstractmethod
+    def tangent(self, direction: Tensor) -> Tensor:
+        """A′(m) direction, the Jacobian–vector product: (B, *post shape). A bias takes no part."""
+
+    @abc.abstractmethod
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        """∂θ⟨post, A(pre)⟩, the Hebbian product of the two activities."""
+
+    @abc.abstractmethod
+    def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
+        """∂θ⟨post, A′(m) direction⟩, the second Hebbian product of a network with feedback."""
+
+    @abc.abstractmethod
+    def curvature(self, direction: Tensor, post: Tensor) -> Tensor | None:
+        """∂m⟨post, A′(m) direction⟩: (B, *pre shape), or None where A is piecewise affine."""
+
+
+class AutogradLinearization(Linearization):
+    """The maps of any differentiable `forward`, by autograd at the state `pre`."""
+
+    def __init__(self, coupling: nn.Module, forward: Callable[[Tensor], Tensor], pre: Tensor) -> None:
+        self.coupling, self.forward, self.pre = coupling, forward, pre
+
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        if weight is not None:
+            raise ConfigurationError(
+                f"{type(self.coupling).__name__}: has no weight that feedback weights could stand in for; a coupling "
+                "that has returns a linearization of its own, whose adjoint(post, weight=...) takes them"
+            )
+        with taped():
+            pre = leaf(self.pre)
+            return torch.autograd.grad(self.forward(pre), pre, post)[0]
+
+    def tangent(self, direction: Tensor) -> Tensor:
+        return pushed(self.forward, self.pre, direction)
+
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        with taped():
+            return self._gradients(per_sample(plain(post) * self.forward(plain(pre))).sum())
+
+    def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
+        return self._gradients(self._slope(direction, post)[0])
+
+    def curvature(self, direction: Tensor, post: Tensor) -> Tensor | None:
+        total, pre = self._slope(direction, post)
+        if not total.requires_grad:
+            return None
+        return torch.autograd.grad(total, pre, allow_unused=True)[0]
+
+    def _slope(self, direction: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
+        """⟨A′(m)ᵀ post, direction⟩ as a differentiable number, and the m it is differentiable in."""
+        with taped():
+            pre = leaf(self.pre)
+            (pulled,) = torch.autograd.grad(self.forward(pre), pre, plain(post), create_graph=True)
+            return (pulled * plain(direction)).sum(), pre
+
+    def _gradients(self, total: Tensor) -> Gradients:
+        return gradients_of(total, tuple(self.coupling.parameters()))
+
+
+def gradients_of(total: Tensor, parameters: Sequence[Tensor]) -> Gradients:
+    """∂total/∂p of every parameter; zero for a frozen one, and for one that `total` does not depend on."""
+    learnt = [p for p in parameters if p.requires_grad]
+    if not learnt or not total.requires_grad:
+        return tuple(torch.zeros_like(p) for p in parameters)
+    found = iter(torch.autograd.grad(total, learnt, allow_unused=True, materialize_grads=True))
+    return tuple(next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters)

@@ -1,0 +1,36 @@
+"""A layer as a population of neurons, as rules without feedback see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class Filters(Protocol):
+    """Weights of neurons, one row per neuron: an `Affine` coupling, or those of several edges side by side."""
+
+    @property
+    def weight(self) -> Tensor: ...
+
+    @property
+    def bias(self) -> Tensor | None: ...
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor: ...
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor: ...
+
+
+class Filtered(NamedTuple):
+    """A layer as a population of neurons: u = W·seen + b, one row of the `filters`' weight per neuron.
+
+    `drive` (B, K, …) is what its neurons compete with; `linear` is false where that is not u itself, up to what is
+    common to all neurons of a place; `memory` is what a rule remembers of it."""
+
+    filters: Filters
+    seen: Tensor
+    drive: Tensor
+    linear: bool = True
+    memory: Mapping[str, Tensor] = MappingProxyType({})

@@ -1,0 +1,181 @@
+"""The layers of a network as a problem: every layer's response to the others, in one phase or as a dyad.
+
+A layer reads the messages that its edges last brought it. A relaxation either asks for the `response` of all layers at
+once, or updates them one by one in half-sweeps. Going up a layer receives only from below and going down only from
+above, since the other side has no news: that is what makes a symmetric sweep cost 2(U − U₁). The input is heard once.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from energy.component import ConfigurationError
+from energy.couplings import Linearization
+from energy.ledger import Ledger
+from energy.network import Edge, Network, laid_out
+from energy.relax.messages import Messages, total
+from energy.relax.problem import Problem
+from energy.state import State
+
+Tensors = State | Mapping[int, Tensor]  # tensors by their position in a state, all of them or those that are left
+
+
+class Layered(Problem, abc.ABC):
+    """s = response(s) for the layers of `network` above a clamped `x`, at feedback gain `gamma`.
+
+    Args:
+        network: its layers are numbered from 1; 0 is the input.
+        x: (B, *input shape).
+        gamma: feedback gain in [0, 1].
+        ledger: where applications of couplings are counted, under `phase`.
+    """
+
+    def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str) -> None:
+        self.network, self.x = network, laid_out(x)
+        self.gamma, self.gains = gamma, [edge.gain(gamma) for edge in network.edges]
+        self.ledger, self.phase = ledger, phase
+        self.depth = len(network.layers)
+        self.messages = Messages.none(network)
+
+    @property
+    def batch(self) -> int:
+        return len(self.x)
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    def name(self, index: int) -> str:
+        return self.network.layers[index % self.depth].name
+
+    @abc.abstractmethod
+    def update(self, layer: int) -> dict[int, Tensor]:
+        """The new tensors of one layer, by position in the state, from the messages it has received."""
+
+    def response(self, state: State) -> State:
+        layers = range(1, self.depth + 1)
+        for k in layers:
+            self.receive_from_below(state, k)
+        for k in layers:
+            self.receive_from_above(state, k)
+        return self._updated(state, list(layers))
+
+    def update_layers(self, state: State, layers: list[int]) -> State:
+        """Set `layers`, no two of them joined by an edge, to their responses to both sides."""
+        for k in layers:
+            self.receive_from_below(state, k)
+            self.receive_from_above(state, k)
+        return self._updated(state, layers)
+
+    def _updated(self, state: State, layers: list[int]) -> State:
+        changes: dict[int, Tensor] = {}
+        for k in layers:
+            changes |= self.update(k)
+        return state.replace(changes)
+
+    def bottom_up(self, state: State) -> State:
+        """The upward half-sweep; `state` itself where the upward messages are its own already."""
+        if self.messages.sent_by is state:
+            return state
+        for k in range(1, self.depth + 1):
+            self.receive_from_below(state, k)
+            state = state.replace(self.update(k))
+        self.messages.sent_by = state
+        return state
+
+    def top_down(self, state: State) -> State:
+        """The downward half-sweep."""
+        for k in reversed(range(1, self.depth + 1)):
+            self.receive_from_above(state, k)
+            state = state.replace(self.update(k))
+        return state
+
+    @cached_property
+    def colors(self) -> list[list[int]]:
+        """The layers in groups of which no two are joined."""
+        return _colors(self.network)
+
+    def sent_down(self) -> State:
+        """All messages that came from above, one after the other."""
+        return State(tensor for kind in self._downward() for tensor in kind if tensor is not None)
+
+    def replace_sent_down(self, messages: State) -> None:
+        """Put others in their places, in the order of `sent_down`."""
+        others = iter(messages)
+        for kind in self._downward():
+            kind[:] = [tensor if tensor is None else next(others) for tensor in kind]
+
+    def _downward(self) -> list[list[Tensor | None]]:
+        return [self.messages.down]
+
+    def receive_from_below(self, state: Tensors, layer: int) -> None:
+        """Send anew along the edges into a layer; the input sends once."""
+        for edge in self.network.into(layer):
+            if edge.source or self.messages.up[edge.index] is None:
+                self.send_up(state, edge)
+
+    def receive_from_above(self, state: Tensors, layer: int) -> None:
+        """Send anew down the edges out of a layer."""
+        for edge in self.network.out_of(layer):
+            self.send_down(state, edge)
+
+    def send_up(self, state: Tensors, edge: Edge) -> None:
+        """A(m), and the linearization at m."""
+        self.messages.sent_by = None
+        drive, linear = edge.coupling.linearize(self.mean(state, edge.source))
+        self.messages.up[edge.index], self.messages.linear[edge.index] = drive, linear
+        self.count(edge)
+
+    def send_down(self, state: Tensors, edge: Edge) -> None:
+        """γ^span A′(m)ᵀ m_target, where the edge carries feedback."""
+        if gain := self.gains[edge.index]:
+            sent = self.linearization(state, edge).adjoint(self.mean(state, edge.target))
+            self.messages.down[edge.index] = sent if gain == 1 else sent * gain
+            self.count(edge)
+
+    def mean(self, state: Tensors, layer: int) -> Tensor:
+        """The activity that others see of a layer; layer 0 is the input."""
+        return state[layer - 1] if layer else self.x
+
+    def drive(self, layer: int) -> Tensor:
+        """J(m) of a layer from the messages."""
+        return total(self.messages.received(self.network, layer))
+
+    def linearization(self, state: Tensors, edge: Edge) -> Linearization:
+        """The edge's coupling as it was last linearized; by sending up once if nothing has been sent yet."""
+        if self.messages.linear[edge.index] is None:
+            self.send_up(state, edge)
+        linear = self.messages.linear[edge.index]
+        assert linear is not None
+        return linear
+
+    def count(self, edge: Edge) -> None:
+        """Enter one application of the edge's coupling to every sample."""
+        self.ledger.apply(self.phase, edge.multiply_adds, self.batch)
+
+
+def require_layers(problem: Problem, relax: str) -> Layered:
+    """The problem as one of layers.
+
+    Raises:
+        ConfigurationError: where it has none that could be updated one by one.
+    """
+    if isinstance(problem, Layered):
+        return problem
+    raise ConfigurationError(
+        f"relax={relax}: must be flow or synchronous: {type(problem).__name__} has no layers to update one by one"
+    )
+
+
+def _colors(network: Network) -> list[list[int]]:
+    """Greedy coloring: layers of one color are not joined, so they may respond together. Two colors on a chain."""
+    color: dict[int, int] = {}
+    for k in range(1, len(network.layers) + 1):
+        taken = {color[e.source] for e in network.into(k) if e.source}
+        color[k] = next(c for c in range(len(taken) + 1) if c not in taken)
+    return [[k for k in color if color[k] == c] for c in range(max(color.values()) + 1)]

@@ -1,0 +1,75 @@
+"""The messages on the edges of a network, as values: what each edge last sent, and the linearization it sent it at."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from energy.couplings import Linearization
+from energy.network import Network
+from energy.state import State
+
+
+@dataclass
+class Messages:
+    """One slot per edge e, from layer j up to layer k; None until something has been sent.
+
+        up[e] = A_e(m_j)                 down[e] = γ^span A_e′(m_j)ᵀ m_k
+        d_up[e] = γ^span A_e′(m_j) δ_j   d_down[e] = A_e′(m_j)ᵀ δ_k, or by feedback weights B_eᵀ δ_k
+
+    `linear[e]` is the coupling linearized at m_j. `sent_by` is the state whose messages the upward ones are, so they
+    are current for a state if they were sent by it; whatever sends a new one upwards takes it away.
+    """
+
+    up: list[Tensor | None]
+    down: list[Tensor | None]
+    d_up: list[Tensor | None]
+    d_down: list[Tensor | None]
+    linear: list[Linearization | None]
+    sent_by: State | None = field(default=None)
+
+    @classmethod
+    def none(cls, network: Network) -> Messages:
+        """Nothing sent yet on any edge."""
+        edges = range(len(network.edges))
+        return cls(
+            up=[None for _ in edges],
+            down=[None for _ in edges],
+            d_up=[None for _ in edges],
+            d_down=[None for _ in edges],
+            linear=[None for _ in edges],
+        )
+
+    def copy(self) -> Messages:
+        """The same messages, in slots of their own."""
+        lists = {name: list(getattr(self, name)) for name in ("up", "down", "d_up", "d_down", "linear")}
+        return dataclasses.replace(self, **lists)
+
+    def drop(self, network: Network, layer: int) -> None:
+        """Free what a layer has received. The linearizations stay."""
+        for edge in network.into(layer):
+            self.up[edge.index] = self.d_up[edge.index] = None
+        for edge in network.out_of(layer):
+            self.down[edge.index] = self.d_down[edge.index] = None
+
+    def received(self, network: Network, layer: int) -> list[Tensor]:
+        """The parts of J(m) of a layer: from below, then from above."""
+        below = [self.up[edge.index] for edge in network.into(layer)]
+        above = [self.down[edge.index] for edge in network.out_of(layer)]
+        return [tensor for tensor in (*below, *above) if tensor is not None]
+
+    def errors(self, network: Network, layer: int) -> list[Tensor]:
+        """The parts of J′(m)ᵀδ of a layer, in the same order."""
+        below = [self.d_up[edge.index] for edge in network.into(layer)]
+        above = [self.d_down[edge.index] for edge in network.out_of(layer)]
+        return [tensor for tensor in (*below, *above) if tensor is not None]
+
+
+def total(tensors: list[Tensor]) -> Tensor:
+    """The sum, from left to right."""
+    found = tensors[0]
+    for tensor in tensors[1:]:
+        found = found + tensor
+    return found

@@ -1,0 +1,115 @@
+"""One phase: the states of a network by themselves, free, nudged or clamped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.ledger import Ledger
+from energy.network import Edge, Network
+from energy.objectives import Objective
+from energy.relax.layered import Layered, Tensors
+from energy.relax.messages import total
+from energy.state import State
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """β·C added to the energy: `beta` times the objective against `target` (B, *output shape).
+
+    `frozen` is ∇C at the free output where the nudge is linearized there; `sign`, () of the state's dtype, is +1 or −1
+    on the device and multiplies β.
+    """
+
+    beta: float
+    objective: Objective
+    target: Tensor
+    frozen: Tensor | None = None
+    sign: Tensor | None = None
+
+    def drive(self, network: Network, drive: Tensor) -> Tensor:
+        """The drive of the output layer with the nudge in it."""
+        nudged = self._at(network, drive, self.beta)
+        return nudged if self.sign is None else torch.where(self.sign > 0, nudged, self._at(network, drive, -self.beta))
+
+    def _at(self, network: Network, drive: Tensor, beta: float) -> Tensor:
+        potential, nothing = network.output.potential, drive.new_zeros(())
+        drive, h = self.objective.nudged(potential, drive, nothing, self.target, self.frozen, beta, 0.0)
+        return drive + beta * h
+
+    def error(self, output: Tensor) -> Tensor:
+        """∇C."""
+        return self.frozen if self.frozen is not None else self.objective.gradient(output, self.target)
+
+
+class SinglePhase(Layered):
+    """The layers' activities as states. Free unless `nudge` adds to the energy, or `clamp` holds the output."""
+
+    def __init__(
+        self,
+        network: Network,
+        x: Tensor,
+        gamma: float,
+        ledger: Ledger,
+        phase: str = "free",
+        *,
+        nudge: Nudge | None = None,
+        clamp: Tensor | None = None,
+    ) -> None:
+        super().__init__(network, x, gamma, ledger, phase)
+        self.nudge, self.clamp = nudge, clamp
+
+    def initial_state(self) -> State:
+        """One bottom-up pass."""
+        state = State(())
+        for k in range(1, self.depth + 1):
+            self.receive_from_below(state, k)
+            response = self.network.layers[k - 1].potential.response(self.drive(k))
+            state = State((*state, response))
+        self.messages.sent_by = state
+        return state
+
+    def update(self, layer: int) -> dict[int, Tensor]:
+        drive = self.drive(layer)
+        if layer == self.depth:
+            if self.clamp is not None:
+                return {layer - 1: self.clamp}
+            if self.nudge is not None and not self.network.readout(layer):
+                drive = self.nudge.drive(self.network, drive)
+        return {layer - 1: self.network.layers[layer - 1].potential.response(drive)}
+
+    def errors(self, state: Tensors, error: Tensor) -> dict[int, Tensor]:
+        """∂C/∂a of every layer that leads to the output outside the dynamics, output first: f′(a) times `error`, which
+        is ∇C, at the output, and times what the edges above send down elsewhere. Empty where the output is inside them.
+        """
+        found: dict[int, Tensor] = {}
+        for layer in range(self.depth, 0, -1):
+            if not self.network.readout(layer):
+                continue
+            received: list[Tensor] = [error] if layer == self.depth else []
+            for edge in self.network.out_of(layer):
+                if edge.target in found:
+                    received.append(self.linearization(state, edge).adjoint(found[edge.target]))
+                    self.count(edge)
+            if received:
+                potential = self.network.layers[layer - 1].potential
+                found[layer] = potential.tangent(self.drive(layer), total(received))
+        return found
+
+    def send_down(self, state: Tensors, edge: Edge) -> None:
+        if edge.feedback or self.nudge is None or self.nudge.beta == 0:
+            super().send_down(state, edge)
+        elif self.network.readout(self.depth) and not self.network.readout(edge.source):
+            self._send_nudge(state, edge, self.nudge)
+
+    def _send_nudge(self, state: Tensors, edge: Edge, nudge: Nudge) -> None:
+        """A read-out sends down the nudge and nothing else, as a term β γ^(d_L − 1) C of the energy would."""
+        pull = self.errors(state, nudge.error(state[self.depth - 1])).get(edge.target)
+        if pull is not None:
+            span = self.network.output.depth - self.network.depth(edge.source)
+            pushed = pull * (-nudge.beta * self.gamma**span)
+            pushed = pushed if nudge.sign is None else pushed * nudge.sign
+            self.messages.down[edge.index] = self.linearization(state, edge).adjoint(pushed)
+            self.count(edge)

@@ -1,0 +1,80 @@
+"""The last top-down half-sweep of a dyad, layer by layer: pulled by whoever learns from it.
+
+A layer that has been yielded will not change any more, and is freed here once no lower layer reads it. Whoever pulls
+keeps of it what the products of its edges need, so a step needs no more memory than back-propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from energy.couplings import Linearization
+from energy.network import Network
+from energy.relax.dyad import Dyad
+from energy.state import State
+
+
+class FinalLayer(NamedTuple):
+    """A layer that will not change any more: m and δ, both (B, *shape), δ None where nothing is to be learnt; and the
+    linearizations of the edges whose two ends are then final, by index: those out of it, and those from the input.
+    """
+
+    layer: int
+    mean: Tensor
+    delta: Tensor | None
+    linear: Mapping[int, Linearization | None]
+
+
+def stream(dyad: Dyad, state: State, *, share: bool) -> Iterator[FinalLayer]:
+    """The downward half-sweep from `state`, the output layer first. `dyad` is spent by it.
+
+    Args:
+        dyad: its upward messages are those of `state`.
+        share: un-pool every difference once for the layer below and for the product of its edge, which must follow
+            at once since it lives until then.
+
+    Raises:
+        ValueError: where parameters have moved since: a pending pass reads them.
+    """
+    return _descend(dyad, dyad.read_going_down(state), share, _versions(dyad.network))
+
+
+def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, versions: list[int]) -> Iterator[FinalLayer]:
+    network, depth = dyad.network, dyad.depth
+    dyad.messages.sent_by = None  # stale from here on, and it would keep the first state
+    top = {2 * depth - 1} if dyad.nudging.feedback.reads_output else set[int]()
+    for layer in reversed(range(1, depth + 1)):
+        with torch.no_grad():  # not around the yield, since it would go on there
+            if versions != _versions(network):
+                raise ValueError("the parameters have moved since these states were settled: settle again")
+            if share:
+                for edge in network.out_of(layer):
+                    dyad.linearization(held, edge).prepare(dyad.delta(held, edge.target))
+            dyad.receive_from_above(held, layer)
+            held |= dyad.update(layer)
+            dyad.messages.drop(network, layer)
+        yield FinalLayer(layer, dyad.mean(held, layer), dyad.delta(held, layer), _taken(dyad, layer))
+        for done in network.last_read_at(layer):
+            for position in {done - 1, depth + done - 1} - top:
+                del held[position]
+
+
+def _taken(dyad: Dyad, layer: int) -> dict[int, Linearization | None]:
+    """The linearizations that go with a layer, taken out of the messages."""
+    found: dict[int, Linearization | None] = {}
+    for edge in dyad.network.completed_by(layer):
+        found[edge.index], dyad.messages.linear[edge.index] = dyad.messages.linear[edge.index], None
+    return found
+
+
+def _versions(network: Network) -> list[int]:
+    return [parameter._version for parameter in network.parameters() if not parameter.is_inference()]
+
+
+def final_layers(dyad: Dyad, state: State) -> list[FinalLayer]:
+    """The same layers of a state that has been settled, the output first."""
+    layers = reversed(range(1, dyad.depth + 1))
+    return [FinalLayer(k, dyad.mean(state, k), dyad.delta(state, k), _taken(dyad, k)) for k in layers]

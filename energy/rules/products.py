@@ -1,0 +1,63 @@
+"""The gradients of a settled dyad, as local products of the two activities that a coupling joins.
+
+    ∂θ⟨δ, J(m)⟩ = δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ,      δ_k for a bias
+
+The rule pulls the layers from the output down and makes an edge's product as soon as both its ends are there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from energy import foreach
+from energy.couplings import Gradients, Linearization
+from energy.network import Edge, Network
+from energy.settle.settled import SettledDyad
+
+Pair = tuple[Tensor, Tensor | None]  # (m, δ) of a layer
+
+
+def dyadic_gradients(settled: SettledDyad, network: Network, scale: float) -> list[Tensor]:
+    """`scale` times ∂θ⟨δ, J(m)⟩, one tensor per parameter in the order of `network.parameters()`; layers are dropped as
+    soon as no edge needs them any more.
+    """
+    alive: dict[int, Pair] = {0: (settled.x, None)}
+    found: dict[int, Gradients] = {}
+    for layer, mean, delta, linear in settled.layers():
+        alive[layer] = mean, delta
+        for edge in network.completed_by(layer):
+            found[edge.index] = edge_gradient(edge, alive, linear[edge.index], settled, scale)
+        del mean, delta, linear
+        for done in network.last_read_at(layer):
+            del alive[done]
+    return [tensor for index in sorted(found) for tensor in found[index]]
+
+
+def edge_gradient(
+    edge: Edge, alive: dict[int, Pair], linear: Linearization | None, settled: SettledDyad, scale: float
+) -> Gradients:
+    """scale·(δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ) of one edge."""
+    (below, below_delta), (above, delta) = alive[edge.source], alive[edge.target]
+    if delta is None or linear is None:
+        return zeros(edge)
+    settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
+    products = _scaled(edge, linear, below, delta, scale)
+    if below_delta is not None and (gain := edge.gain(settled.gamma)):
+        second = linear.second_gradient(below_delta, above)
+        foreach.add_(products, second, gain * scale)
+        settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
+    return products
+
+
+def _scaled(edge: Edge, linear: Linearization, mean: Tensor, delta: Tensor, scale: float) -> Gradients:
+    """scale·∂θ⟨δ, A(m)⟩; the factor goes to the smaller of difference and products."""
+    if delta.numel() < edge.size:
+        return linear.weight_gradient(mean, delta * scale)
+    products = linear.weight_gradient(mean, delta)
+    foreach.multiply_(products, scale)
+    return products
+
+
+def zeros(edge: Edge) -> Gradients:
+    """Nothing is learnt."""
+    return tuple(torch.zeros_like(parameter) for parameter in edge.coupling.parameters())
