@@ -107,7 +107,8 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
     def _population(self, current: Tensor, recurrent: Lateral | None) -> tuple[Tensor, Tensor, Tensor]:
         """u, s and x of a layer from its currents, all (T, B, …), one operation after the other."""
         neuron, silent = self.neuron, torch.zeros_like(current[0])
-        state, spikes, trace, rows = neuron.initial(silent.shape, silent), silent, silent, []
+        state, rows = neuron.initial(silent.shape, silent), []
+        spikes = trace = silent
         for t, now in enumerate(current):
             heard = now + recurrent.drive(trace) if recurrent is not None and t else now
             state = neuron.step(state, spikes, heard)

@@ -30,9 +30,16 @@ TIE: Final = 1e-3  # the weight of the membrane beside the spike count: it decid
 
 @dataclass
 class Activity:
-    """What every layer did, folded, (T·B, …), one entry per layer: `states` (each a NamedTuple of such tensors, that of
-    the neuron), `traces`, and `currents` where the neuron's way back needs them. `linear` are the linearized couplings,
-    edge by edge; `inputs` is (B, …) where the input is constant, otherwise (T·B, …).
+    """The activity of every layer, folded, (T·B, …), one entry per layer.
+
+    Args:
+        neuron: the unit of every layer.
+        steps, samples: T and B.
+        inputs: (B, …) where the input is constant, otherwise (T·B, …).
+        linear: the linearized couplings, edge by edge.
+        states: each a NamedTuple of tensors, that of the neuron.
+        traces: x.
+        currents: I, where the neuron's way back needs them.
     """
 
     neuron: Neuron

@@ -21,8 +21,8 @@ class Lateral(NamedTuple):
 
     def drive(self, trace: Tensor) -> Tensor:
         """V x, of the shape of x; differentiable."""
-        rows = [coupling(self._rows(coupling, trace)) for coupling in self.couplings]
-        return sum(rows[1:], rows[0]).view(trace.shape)
+        said: list[Tensor] = [coupling(self._rows(coupling, trace)) for coupling in self.couplings]
+        return sum(said[1:], said[0]).view(trace.shape)
 
     def adjoint(self, delta: Tensor) -> Tensor:
         """Vᵀ δ, of the shape of δ."""
@@ -36,7 +36,7 @@ class Lateral(NamedTuple):
         return sum(coupling.weight.numel() for coupling in self.couplings)
 
     def _rows(self, coupling: Dense, tensor: Tensor) -> Tensor:
-        return tensor.view(-1, len(coupling.weight))
+        return tensor.reshape(-1, len(coupling.weight))
 
 
 def lateral(network: Network, layer: int) -> Lateral | None:

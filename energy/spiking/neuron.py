@@ -203,14 +203,15 @@ class Neuron(Component):
         lateral: Lateral | None = None,
     ) -> Tensor:
         """δ = −∂C/∂I of all steps from c = −∂C/∂x, both (T, M): back through time, step by step."""
-        pulled, ahead, through, found = torch.zeros_like(apical[0]), None, None, []
+        pulled, found = torch.zeros_like(apical[0]), []
+        back = Errors(None, None, pulled)
         for t in reversed(range(len(apical))):
             said = apical[t] + lateral.adjoint(found[-1]) if lateral is not None and found else apical[t]
             pulled = torch.add(said, pulled, alpha=self.decay)
             heard = pulled * (1 - self.decay)
-            heard = heard if through is None else heard + through
-            ahead, through, delta = self.backward(history.transition(self, t), ahead, heard, surrogate, beta)
-            found.append(delta)
+            heard = heard if back.spikes is None else heard + back.spikes
+            back = self.backward(history.transition(self, t), back.before, heard, surrogate, beta)
+            found.append(back.current)
         return torch.stack(found[::-1])
 
 
@@ -235,7 +236,8 @@ def _run(current: Tensor, *given: Any) -> tuple[Tensor, ...]:
     """Every field of the state, then the traces, (T, M); `given` is the state at rest (1, M), neuron and steps."""
     (neuron, steps, *laterals), fields = given[_fields(given) :], given[: _fields(given)]
     state = type(neuron.initial((0,), current))._make(field[0] for field in fields)
-    spikes, trace, rows = torch.zeros_like(current[0]), torch.zeros_like(current[0]), []
+    spikes, rows = torch.zeros_like(current[0]), []
+    trace = spikes
     for t in range(steps):
         now = current[t if len(current) > 1 else 0]
         now = now + laterals[0].drive(trace) if laterals and t else now

@@ -28,7 +28,7 @@ from energy.spiking.surrogates import Surrogate
 
 
 class Reset(enum.Enum):
-    """What a spike does to the membrane of the next step."""
+    """The effect of a spike on the membrane of the next step."""
 
     ZERO = "starts from zero: u ← u(1 − s)"
     SUBTRACT = "loses the threshold: u ← u − θs, after the leak"
@@ -42,7 +42,7 @@ class Membrane(NamedTuple):
 
 
 class Leaky(Neuron):
-    """What units with a leaky membrane have in common.
+    """The base of units with a leaky membrane.
 
     Attributes:
         tau_m: membrane time constant in steps, at least 1; ``inf`` for no leak.

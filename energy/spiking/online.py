@@ -33,7 +33,7 @@ from energy.spiking.surrogates import Surrogate
 
 
 class OnlineResult(NamedTuple):
-    """What a batch has taught: the products of all steps, one per parameter in the order of `network.parameters()`; the
+    """The result of one batch: the products of all steps, one per parameter in the order of `network.parameters()`; the
     logits (B, …) and the error of each sample (B,).
     """
 
@@ -70,7 +70,7 @@ class LayerMemory:
 
 @dataclass
 class Memory:
-    """What a simulation works on, until its batch is over."""
+    """The working memory of one batch."""
 
     layers: list[LayerMemory]  # the input first
     delta: list[Tensor | None]
@@ -101,7 +101,7 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class OnlineSimulation:
-    """How batches are run through T steps and learnt from.
+    """A simulation through T steps that learns while it runs.
 
     Args:
         steps: T.
@@ -152,7 +152,8 @@ class OnlineSimulation:
         """One step of a layer's units."""
         held = memory.layers[layer]
         if held.step is None:
-            before, held.spikes, held.trace = self._rest(current)
+            before, held.spikes = self.neuron.initial(current.shape, current), torch.zeros_like(current)
+            held.trace = held.spikes
         else:
             before = held.step.after
         if held.recurrent is not None and t:
@@ -164,11 +165,6 @@ class OnlineSimulation:
         held.spikes = fired.to(current.dtype)
         self._remember(batch, memory, layer, self.neuron.trace(held.trace, held.spikes), t)
         batch.ledger.fire(batch.network.layers[layer - 1].name, *synaptic(batch.network, layer, fired))
-
-    def _rest(self, current: Tensor) -> tuple[Any, Tensor, Tensor]:
-        """State, spikes and trace before the first step."""
-        silent = torch.zeros_like(current)
-        return self.neuron.initial(current.shape, current), silent, silent
 
     def _remember(self, batch: Batch, memory: Memory, layer: int, trace: Tensor, t: int) -> None:
         """The new trace of a layer, and what its synapses are eligible by."""

@@ -1,4 +1,4 @@
-"""What the synapses of a whole simulation learn: Σ_t δ[t] x[t]ᵀ, one product over time and batch per edge."""
+"""The products of a whole simulation: Σ_t δ[t] x[t]ᵀ, one product over time and batch per edge."""
 
 from __future__ import annotations
 
