@@ -43,6 +43,7 @@ class Coupling(nn.Module):
     """
 
     by_chance: bool = False  # whether its output is drawn in training mode, in which it then never is
+    batchwise: bool = False  # whether, while it learns, a sample's drive depends on its batch, exactly accounted for
 
     def train(self, mode: bool = True) -> Self:
         """Evaluation mode, whatever is asked for: what two layers cost is a function of their states."""
@@ -59,6 +60,9 @@ class Coupling(nn.Module):
             post = torch.zeros((len(pre), *self.shape(tuple(pre.shape[1:]))), dtype=pre.dtype, device=pre.device)
             post = post.requires_grad_()
             return -torch.autograd.grad(self.energy(plain(pre), post).sum(), post, create_graph=tape)[0]
+
+    def remember(self) -> None:
+        """Take the batch it was last applied to into what it remembers, once per learnt batch; nothing unless defined."""
 
     def energy(self, pre: Tensor, post: Tensor) -> Tensor:
         """−⟨post, A(pre)⟩ a sample: (B,)."""
@@ -325,6 +329,7 @@ class Convolution(Affine):
         *,
         stride: int = 1,
         padding: int = 0,
+        dilation: int = 1,
         groups: int = 1,
         bias: bool = True,
         pool: Pool | None = None,
@@ -332,19 +337,20 @@ class Convolution(Affine):
         super().__init__()
         given = (("fan_in", fan_in), ("channels", channels), ("kernel", kernel), ("stride", stride), ("groups", groups))
         fan_in, channels, kernel, stride, groups = (whole("Convolution", *one) for one in given)
-        padding = whole("Convolution", "padding", padding, 0)
+        padding, dilation = whole("Convolution", "padding", padding, 0), whole("Convolution", "dilation", dilation)
         if fan_in % groups or channels % groups:
             raise ValueError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
         if not (pool is None or isinstance(pool, Pool)):
             raise TypeError(f"Convolution: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …")
         self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
-        self.stride, self.padding, self.groups, self.pool = stride, padding, groups, pool
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.groups, self.pool = groups, pool
 
     def extra_repr(self) -> str:
         channels, fan_in, kernel, _ = self.weight.shape
-        others = {"stride": (self.stride, 1), "padding": (self.padding, 0), "groups": (self.groups, 1)}
-        others |= {"bias": (self.bias is not None, True), "pool": (self.pool, None)}
+        others = {"stride": (self.stride, 1), "padding": (self.padding, 0), "dilation": (self.dilation, 1)}
+        others |= {"groups": (self.groups, 1), "bias": (self.bias is not None, True), "pool": (self.pool, None)}
         said = [f"{name}={value}" for name, (value, default) in others.items() if value != default]
         return ", ".join([str(fan_in * self.groups), str(channels), str(kernel), *said])
 
@@ -353,9 +359,11 @@ class Convolution(Affine):
         channels, fan_in, kernel, _ = self.weight.shape
         if len(pre) != 3 or pre[0] != fan_in * self.groups:
             raise ValueError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
-        sides = tuple((side + 2 * self.padding - kernel) // self.stride + 1 for side in pre[1:])
+        reach = self.dilation * (kernel - 1) + 1
+        sides = tuple((side + 2 * self.padding - reach) // self.stride + 1 for side in pre[1:])
         if min(sides) < 1:
-            raise ValueError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
+            dilated = "" if self.dilation == 1 else f" and a dilation of {self.dilation}"
+            raise ValueError(f"Convolution with a kernel of {kernel}{dilated} does not fit a layer of shape {pre}")
         return (channels, *sides)
 
     def shape(self, pre: Shape) -> Shape:
@@ -367,7 +375,7 @@ class Convolution(Affine):
 
     def _convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None) -> Tensor:
         cast = None if bias is None else bias.to(pre.dtype)
-        return F.conv2d(pre, weight, cast, self.stride, self.padding, groups=self.groups)
+        return F.conv2d(pre, weight, cast, self.stride, self.padding, self.dilation, self.groups)
 
     def drive(self, pre: Tensor) -> Tensor:
         full = self._convolve(pre, self.weight.to(pre.dtype), self.bias)
@@ -384,7 +392,7 @@ class Convolution(Affine):
         return self._convolve(seen, weight.to(seen.dtype), None)
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        if self.groups == 1 and seen.device.type == "cpu":  # its kernel for weight gradients is the slower one there
+        if self.groups == self.dilation == 1 and seen.device.type == "cpu":  # whose kernel for weights is the slower one
             return self._patched(seen, post)
         return self._backward(post, seen, self.weight, [False, True, False])[1]
 
@@ -415,9 +423,9 @@ class Convolution(Affine):
 
     def _backward(self, post: Tensor, pre: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
         sizes = [len(weight)] if mask[2] else None
-        stride, padding = [self.stride] * 2, [self.padding] * 2
+        stride, padding, dilation = [self.stride] * 2, [self.padding] * 2, [self.dilation] * 2
         return torch.ops.aten.convolution_backward(
-            post, pre, weight.to(post.dtype), sizes, stride, padding, [1, 1], False, [0, 0], self.groups, mask
+            post, pre, weight.to(post.dtype), sizes, stride, padding, dilation, False, [0, 0], self.groups, mask
         )
 
     @torch.no_grad()

@@ -30,7 +30,8 @@ class SettledTape(Settled):
 class Backprop(Settler, name="backprop"):
     """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0.
 
-    Alone among the settlers it learns through the statistics of the batch where a coupling normalises by them."""
+    Alone among the settlers it learns through the statistics of the batch where a `Module` normalises by them; with
+    `energy.normalization.BatchNorm` all do."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,6 +50,7 @@ class Backprop(Settler, name="backprop"):
         ledger = ledger or Ledger()
         with torch.enable_grad(), network.learning():
             output = network(x)
+            network.remember()
             merit = -objective.value(output, target).sum()
         for edge in network.edges:
             ledger.apply("free", edge.multiply_adds, len(x))

@@ -92,6 +92,13 @@ class Dyadic(Settler):
         target = checked(network, x, target, objective)
         if self.keep_contracting and self.gamma:
             hold(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
+        with network.normalizing():
+            return self._settled(network, x, target, objective, ledger, to)
+
+    def _settled(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, to: Harvest | None
+    ) -> Settled:
+        """Both phases, what comes to rest being handed `to` a harvest if there is one."""
         dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
         handed: list[int] = []
         if to is not None:

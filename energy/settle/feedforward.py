@@ -31,7 +31,8 @@ class Feedforward(Settler, name="feedforward"):
     ) -> Settled:
         target = checked(network, x, target, objective)
         ledger = ledger or Ledger()
-        free, state, _ = self.free(network, x, ledger)
+        with network.normalizing():
+            free, state, _ = self.free(network, x, ledger)
         top = network.output
         error = -objective.gradient(state[-1], target)
         delta: list[Tensor | None] = [None] * (len(network.layers) - 1)

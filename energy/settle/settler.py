@@ -234,8 +234,10 @@ class Settler(Component):
         state = problem.start()
         if self.gamma == 0:
             require_finite(network, x, state)
+            network.remember()
             return problem, state, None
         solution = solve(problem, state, self.relax)
+        network.remember()
         return problem, solution.state, solution
 
 
