@@ -5,6 +5,7 @@ import enum
 import inspect
 import shutil
 import textwrap
+from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
 from energy.component import Component, ConfigurationError, annotations, build, choices
@@ -79,7 +80,17 @@ def _entries(group: str) -> dict[str, type[Component]]:
 def _page(cls: type[Component]) -> str:
     described = inspect.getdoc(cls) if summary(cls) else ""
     lines = [f"{cls.group}={cls.label}    {cls.__module__}.{cls.__qualname__}", described or "", "Fields:"]
-    return "\n".join([*lines, *(f"  {text}" for text in fields(cls) or ["none"])])
+    inside = [line for name, item in _items(cls) for line in ["", part(f"each of {name}", item)]]
+    return "\n".join([*lines, *(f"  {text}" for text in fields(cls) or ["none"]), *inside])
+
+
+def _items(cls: type[Component]) -> Iterator[tuple[str, type[Component]]]:
+    """The fields that list components for which there is no choice, those inside them too."""
+    for name, kind in annotations(cls).items():
+        item = get_args(kind)[0] if get_origin(kind) is list else None
+        if inspect.isclass(item) and issubclass(item, Component) and not choices(item):
+            yield name, item
+            yield from _items(item)
 
 
 def _kind(kind: Any) -> str:
