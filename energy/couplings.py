@@ -62,7 +62,7 @@ class Coupling(nn.Module):
             return -torch.autograd.grad(self.energy(plain(pre), post).sum(), post, create_graph=tape)[0]
 
     def remember(self) -> None:
-        """Take the batch it was last applied to into what it remembers, once per learnt batch; nothing unless defined."""
+        """Take the batch it was last applied to into what it remembers, once per learnt batch; nothing by default."""
 
     def energy(self, pre: Tensor, post: Tensor) -> Tensor:
         """−⟨post, A(pre)⟩ a sample: (B,)."""
@@ -392,7 +392,9 @@ class Convolution(Affine):
         return self._convolve(seen, weight.to(seen.dtype), None)
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        if self.groups == self.dilation == 1 and seen.device.type == "cpu":  # whose kernel for weights is the slower one
+        if (
+            self.groups == self.dilation == 1 and seen.device.type == "cpu"
+        ):  # whose kernel for weights is the slower one
             return self._patched(seen, post)
         return self._backward(post, seen, self.weight, [False, True, False])[1]
 

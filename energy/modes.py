@@ -140,8 +140,8 @@ def _caution(coupling: Coupling, name: str, drops: list[str], moved: list[str]) 
         whom = ", ".join(_called(coupling, path) for path in fresh)
         caution(
             f"{name}: {whom} updates its statistics under settler=backprop alone, and stays as it is under all others: "
-            "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.normalization.BatchNorm, or energy.block.Block "
-            "and a local rule",
+            "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.normalization.BatchNorm, or "
+            "energy.block.Block and a local rule",
         )
 
 

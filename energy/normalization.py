@@ -51,7 +51,13 @@ class Normalization(Coupling):
     shift: nn.Parameter | None
 
     def __init__(
-        self, filters: Coupling, size: Sequence[int], *, eps: float = 1e-5, affine: bool = True, pool: Pool | None = None
+        self,
+        filters: Coupling,
+        size: Sequence[int],
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        pool: Pool | None = None,
     ) -> None:
         super().__init__()
         owner = type(self).__name__

@@ -20,8 +20,8 @@ class Hidden(Potential):
 
 
 class Reading(Component):
-    """A further edge into a layer: the layer that it reads, by number (0 is the input, −1 the layer below), its coupling
-    and pooling, and what multiplies the gain of its initial weights.
+    """A further edge into a layer: the layer that it reads, by number (0 is the input, −1 the layer below), its
+    coupling and pooling, and what multiplies the gain of its initial weights.
     """
 
     source: int
@@ -130,7 +130,6 @@ def _source(reading: Reading, number: int, where: str) -> int:
     """The layer that is read, counted from the input, by layer `number`."""
     source = reading.source if reading.source >= 0 else number + reading.source
     if not 0 <= source < number:
-        raise ConfigurationError(
-            f"{where}.source={reading.source}: must be 0 (the input) … {number - 1}, or −1 (the layer below) … −{number}"
-        )
+        limit = f"0 (the input) … {number - 1}, or −1 (the layer below) … −{number}"
+        raise ConfigurationError(f"{where}.source={reading.source}: must be {limit}")
     return source

@@ -1,5 +1,5 @@
-"""Pooling of every geometry, and convolutions of every stride, padding, dilation, kernel and group at odd sizes: torch's
-own operation, and autograd through it, in float64."""
+"""Pooling of every geometry, and convolutions of every stride, padding, dilation, kernel and group at odd sizes:
+torch's own operation, and autograd through it, in float64."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def test_one_set_of_switches_serves_drive_adjoint_tangent_and_product(pool: Pool
 
 GEOMETRIES = [
     (kernel, stride, padding, dilation, groups)
-    for kernel, stride, padding, dilation, groups in itertools.product((1, 2, 3, 4, 5), (1, 2, 3), (0, 2), (1, 2), (1, 2))
+    for kernel, stride, padding, dilation, groups in itertools.product(
+        (1, 2, 3, 4, 5), (1, 2, 3), (0, 2), (1, 2), (1, 2)
+    )
     if dilation * (kernel - 1) + 1 <= 7 + 2 * padding and (kernel > 1 or dilation == 1)
 ]
 
