@@ -427,6 +427,19 @@ def test_an_experiment_holds_layers_too(here: Path, capsys: pytest.CaptureFixtur
     assert (model.layers, model.gain) == (chain(NET).layers, 0.5)
 
 
+def test_any_part_can_stand_in_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "settler.yaml").write_text("name: dual_propagation\nbeta: 0.03\nalpha: 1.0", encoding="utf-8")
+    words = ["settler=dual_propagation", "settler.file=settler.yaml", "settler.alpha=0.0"]
+    assert main(["train", "--dry-run", *words]) == 0
+    said = json.loads(capsys.readouterr().out)["settler"]
+    assert (said["beta"], said["alpha"]) == (0.03, 0.0)
+
+
+def test_a_comparison_takes_the_file_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--dry-run", "model=chain", "model.file=net.yaml", "settlers=[backprop]"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["model"]["layers"]) == 3
+
+
 def test_a_sweep_over_files(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "other.yaml").write_text("layers: [{coupling: {name: dense, size: 3}}]", encoding="utf-8")
     assert main(["train", "-m", "--dry-run", "model=chain", "model.file=net.yaml,other.yaml"]) == 0
