@@ -19,7 +19,7 @@ from energy.component import describe
 from energy.errors import OutOfMemory
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, alone, append_line, write_json
+from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, alone, append_line, write_json
 from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.readout.decoder import Decoder, install

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from energy.command.figures import draw
-from energy.io.record import FINAL, read_json, read_lines
+from energy.io.record import FINAL, SNAPSHOT, read_json, read_lines
 from energy.train import fit as page
 from energy.train.evaluate import evaluate, load
 from energy.train.fit import fit
