@@ -25,23 +25,43 @@ from tests.contracts.noticing import noticed
 
 
 class Meaned(Contrast):
-    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
-        return [one / len(settled.x) for one in super().spend(network, settled, scale)]
+    def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one / len(settled.x) for one in super().gradients(network, settled)]
+
+    def update(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one / len(settled.x) for one in super().update(network, settled)]
 
 
 class Twice(Contrast):
-    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
-        return super().spend(network, settled, 2 * scale)
+    def update(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [2 * one for one in super().update(network, settled)]
 
-    def batch(self, *args: Any, **kwargs: Any) -> Settled:
-        return Rule.batch(self, *args, **kwargs)
+    def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [2 * one for one in super().gradients(network, settled)]
+
+    def apply(self, network: Network, settled: Settled) -> None:
+        super().apply(network, settled)
+        for parameter in network.parameters():
+            parameter.grad = None if parameter.grad is None else 2 * parameter.grad
 
 
 class Forgotten(Contrast):
-    """`learn` of the base knows nothing of what `spend` does here."""
+    """`apply` knows nothing of what `update` does here."""
 
-    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
-        return [one.clamp(-1e-3, 1e-3) for one in super().spend(network, settled, scale)]
+    def update(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one.clamp(-1e-3, 1e-3) for one in super().update(network, settled)]
+
+    def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one.clamp(-1e-3, 1e-3) for one in super().gradients(network, settled)]
+
+
+class Unlearnt(Contrast):
+    """`apply` does otherwise than `update` says."""
+
+    def apply(self, network: Network, settled: Settled) -> None:
+        super().apply(network, settled)
+        for parameter in network.parameters():
+            parameter.grad = None if parameter.grad is None else 1.01 * parameter.grad
 
 
 class OfRule(Rule):
@@ -68,6 +88,7 @@ class Unpaired(Rule):
         (OfRule(), "sum over its samples"),
         (Twice(), "against autograd"),
         (Forgotten(), "sum over its samples|mean over the batch"),
+        (Unlearnt(), "mean over the batch|apply"),
         (Dictionary(), "update"),
         (Unpaired(), "one tensor of each parameter's shape"),
         (Rule(), "must define update"),

@@ -95,7 +95,7 @@ def test_a_held_mean_stays_where_it_settled_freely() -> None:
     settled = settler.settle(network, x, target, nets.PROXIMAL)
     assert isinstance(settled, SettledDyad)
     problem, state, _ = settler.free(network, x, Ledger())
-    for found, wanted in zip(settled.mean, problem.climb(state), strict=True):
+    for found, wanted in zip(settled.mean, problem.bottom_up(state), strict=True):
         assert torch.equal(found, wanted)
     for k, layer in enumerate(network.layers, start=1):
         assert torch.equal(settled.mean[k - 1], layer.potential.response(problem.drive(k)))

@@ -112,7 +112,6 @@ def energies(network: Network, relax: Relaxation, gamma: float, steps: int, star
     x = nets.batch(network)[0]
     problem = SinglePhase(network, x, gamma, Ledger())
     state = problem.initial_state() if start is None else start
-    problem.fresh = start is None
     values, memory = [network.energy(x, state, gamma)], None
     with torch.no_grad():
         for _ in range(steps):
@@ -283,7 +282,9 @@ def test_the_first_half_sweep_after_a_bottom_up_start_changes_nothing_and_costs_
     problem = SinglePhase(network, nets.batch(network)[0], 1.0, Ledger())
     state = problem.initial_state()
     spent = problem.ledger.multiply_adds
-    again = problem.visit(state, [1], below=True)
+    assert problem.bottom_up(state) is state
+    problem.receive_from_below(state, 1)
+    again = state.replace(problem.update(1))
     assert all(torch.equal(a, b) for a, b in zip(state, again, strict=True))
     assert problem.ledger.multiply_adds == spent  # the input is heard once
 

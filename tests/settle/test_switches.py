@@ -28,7 +28,7 @@ def example() -> tuple[Network, Tensor, Tensor]:
 
 def winners(network: Network, state: Tensor) -> Tensor:
     """Where each pooled value comes from when layer 1 is in `state`."""
-    return network.edges[1].coupling.linearise(state)[1].switches
+    return network.edges[1].coupling.linearize(state)[1].switches
 
 
 @pytest.mark.parametrize("gamma", [0.25, 1.0])

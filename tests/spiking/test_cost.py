@@ -58,7 +58,7 @@ def test_the_fan_out_of_a_convolution_is_counted_output_by_output(
         for unit in range(math.prod(shape)):
             moved = still.clone()
             moved.view(-1)[unit] = 1.0
-            wanted.view(-1)[unit] = (coupling.drive(moved) != coupling.drive(still)).sum()
+            wanted.view(-1)[unit] = (coupling(moved) != coupling(still)).sum()
     coupling.pool = pool
     found = fan_out(coupling, shape)
     assert isinstance(found, torch.Tensor) and torch.equal(found.float(), wanted)
