@@ -25,6 +25,7 @@ from energy.relax.synchronous import Synchronous
 from energy.relax.zebra import Zebra
 from energy.settle.dyadic import EquilibriumPropagation
 from energy.settle.settled import SettledDyad
+from energy.settle.settler import solve_layers
 from energy.state import State
 from tests.settle import nets
 from tests.settle.oracles import equilibrium, gap
@@ -161,14 +162,14 @@ class TestOutcomes:
         x[0] = 0  # with no bias the zero state is its equilibrium
         relax = Sweep(max_steps=200, tolerance=1e-6, check_every=1)
         problem = SinglePhase(network, x, 1.0, Ledger())
-        solution = solve(problem, problem.initial_state(), relax)
+        solution = solve_layers(problem, problem.initial_state(), relax)
         assert solution.outcome is Outcome.CONVERGED
         assert solution.steps[0] == 1 < solution.steps[1]
         assert solution.residual[0] == 0 < solution.residual[1] <= 1e-6
         alone = SinglePhase(network, x[1:], 1.0, Ledger())
         other = solve(alone, alone.initial_state(), relax)
         assert other.steps[0] == solution.steps[1]
-        assert problem.ledger.sweeps["free"] == int(solution.steps.max())
+        assert problem.ledger.sweeps["free"] == solution.taken == int(solution.steps.max())
 
     def test_the_budget_ends_honestly(self) -> None:
         solution = free(nets.mlp(Tanh(), norm=0.6), Sweep(max_steps=3, tolerance=1e-12, check_every=2))
