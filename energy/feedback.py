@@ -181,6 +181,8 @@ class Direct(Feedback, name="direct"):
     layer hears the output alone, whatever couplings lie between, for outputs × units multiply-adds.
     """
 
+    reads_output: ClassVar[bool] = True
+
     def site(self, network: Network, edge: Edge) -> Site | None:
         if edge is not network.out_of(edge.source)[0] or not _leads(network, edge.source):
             return None

@@ -24,10 +24,10 @@ def dyadic_gradients(settled: SettledDyad, network: Network, scale: float) -> li
     alive: dict[int, Pair] = {0: (settled.x, None)}
     found: dict[int, Gradients] = {}
     for layer, mean, delta, linear in settled.layers():
-        alive[layer] = mean, delta
+        alive[layer], waiting = (mean, delta), dict(linear)
+        del mean, delta, linear  # what has been used must not wait for the next layer
         for edge in network.completed_by(layer):
-            found[edge.index] = edge_gradient(edge, alive, linear[edge.index], settled, scale)
-        del mean, delta, linear
+            found[edge.index] = edge_gradient(edge, alive, waiting.pop(edge.index), settled, scale)
         for done in network.last_read_at(layer):
             del alive[done]
     return [tensor for index in sorted(found) for tensor in found[index]]
