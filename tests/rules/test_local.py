@@ -19,10 +19,10 @@ from energy.objectives import CrossEntropy, one_hot
 from energy.pooling import MaxPool
 from energy.potentials import Identity, ReLU
 from energy.rules import Hebb, KrotovHopfield, Local, Oja, PerLayer, Plasticity, Sanger, SoftHebb, Variant
+from energy.rules.local import SettledFree
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
 from energy.settle.feedforward import Feedforward
-from energy.settle.settled import SettledDyad
 
 RULES: list[Plasticity] = [
     *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.LABELLED),
@@ -59,13 +59,13 @@ def batch(samples: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
     return x, one_hot(torch.arange(samples) % 4, 4, torch.float64)
 
 
-def learn(rule: Local, network: Network, x: Tensor, target: Tensor, ledger: Ledger | None = None) -> SettledDyad:
+def learn(rule: Local, network: Network, x: Tensor, target: Tensor, ledger: Ledger | None = None) -> SettledFree:
     settled = rule.learn(network, Feedforward(), x, target, CrossEntropy(), ledger)
-    assert isinstance(settled, SettledDyad)
+    assert isinstance(settled, SettledFree)
     return settled
 
 
-def seen(settled: SettledDyad, edge: int) -> Tensor:
+def seen(settled: SettledFree, edge: int) -> Tensor:
     """What the neurons of a block saw."""
     linear = settled.linear[edge]
     assert isinstance(linear, BlockLinearization)
