@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.couplings import Filtered
+from energy.couplings import Affine, Filtered
 from energy.network import Network
 from energy.rules import Hebb, Oja, SoftHebb, Variant
 from energy.rules.contrast import Contrast
@@ -157,9 +157,11 @@ class Threshold(Oja):
     decayed: ClassVar[bool] = False
 
     def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
-        held = getattr(opened.filters, "level", torch.tensor(0.0))
+        filters = opened.filters
+        assert isinstance(filters, Affine)
+        held = getattr(filters, "level", torch.tensor(0.0))
         level = 0.9 * held + 0.1 * opened.seen.double().square().mean()
-        opened.filters.register_buffer("level", level)
+        filters.register_buffer("level", level)
         change, bias = super().change(opened, settled)
         return change / (1 + level), bias
 
