@@ -196,6 +196,9 @@ class Network(nn.Module):
                 "x.bfloat16() over float32 weights instead"
             )
         admission.require_kept(self._watched, self.edges, self.couplings._modules)
+        self._check_modules(x)
+
+    def _check_modules(self, x: Tensor) -> None:
         for edge in self.edges:
             if not isinstance(edge.coupling, Affine):
                 self._check_module(edge, x)

@@ -1,6 +1,7 @@
 """The contrastive rule: −∂F/∂θ of what was settled, as local products of the two activities that a coupling joins.
 
 dyad    ∂θ⟨δ, J(m)⟩ (`energy.rules.products`)
+energy  −Σ_phases weight · ∂E/∂θ, by autograd
 phases  −Σ_phases weight · ∂E/∂θ,   −∂E/∂W_k = s_k s_{k−1}ᵀ
 tape    back-propagation, by autograd
 spikes  Σ_t δ_k[t] x_{k−1}[t]ᵀ, in one product over time and batch
@@ -17,6 +18,7 @@ from energy import foreach
 from energy.network import Network
 from energy.rules.products import dyadic_gradients, zeros
 from energy.rules.rule import Rule
+from energy.settle.energy_phases import SettledEnergies, require_energy
 from energy.settle.settled import Settled, SettledDyad, SettledPhases, SettledTape
 from energy.settle.spiking import SettledSpikes, SettledTrial
 
@@ -65,6 +67,15 @@ def _(settled: SettledPhases, network: Network, scale: float) -> list[Tensor]:
             foreach.add_(total, products, weight * scale)
         update += total
     return update
+
+
+@contrast.register
+def _(settled: SettledEnergies, network: Network, scale: float) -> list[Tensor]:
+    network, total = require_energy(network), [torch.zeros_like(parameter) for parameter in network.parameters()]
+    for state, weight in settled.minima:
+        foreach.add_(total, network.slope_theta(settled.x, state), -weight * scale)
+        settled.ledger.apply("products", network.gradient_multiply_adds, len(settled.x))
+    return total
 
 
 @contrast.register

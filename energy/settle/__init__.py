@@ -2,6 +2,7 @@
 
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit
+from energy.settle.energy_phases import EnergyTwoPhase
 from energy.settle.feedforward import Feedforward
 from energy.settle.reference import exact_settler
 from energy.settle.settled import Prediction, Settled
@@ -17,6 +18,7 @@ __all__ = [
     "Credit",
     "DualPropagation",
     "Dyadic",
+    "EnergyTwoPhase",
     "EquilibriumPropagation",
     "Feedforward",
     "Implicit",

@@ -9,7 +9,9 @@ import torch
 
 from energy.relax.relaxation import Relaxation
 from energy.settle.dyadic import Implicit
+from energy.settle.energy_phases import EnergyTwoPhase
 from energy.settle.settler import Settler
+from energy.settle.two_phase import Kind
 
 
 @singledispatch
@@ -19,6 +21,14 @@ def exact_settler(settler: Settler, dtype: torch.dtype = torch.float32) -> Settl
     """
     onward = further(settler.relax, dtype)
     return Implicit(gamma=settler.gamma, relax=onward, nudged=onward)
+
+
+@exact_settler.register
+def _(settler: EnergyTwoPhase, dtype: torch.dtype = torch.float32) -> EnergyTwoPhase:
+    """Of any energy none is known but the limit β → 0: the same contrast, centered, at a hundredth of the nudge."""
+    free, nudged, wide = further(settler.relax, dtype), further(settler.nudged, dtype), torch.finfo(dtype).eps < 1e-12
+    beta = settler.beta / 100 if wide else settler.beta
+    return dataclasses.replace(settler, relax=free, nudged=nudged, kind=Kind.CENTRED, beta=beta)
 
 
 def further(relax: Relaxation, dtype: torch.dtype) -> Relaxation:

@@ -1,0 +1,119 @@
+"""Equilibrium propagation for any energy: free and nudged minima of E(x, s, θ), and the difference of ∂E/∂θ there.
+
+    ∂L/∂θ ≈ [∂E/∂θ(s^β₂) − ∂E/∂θ(s^β₁)]/(β₂ − β₁),      s^β = argmin_s E(x, s, θ) + β C(s_L)
+
+Source: Scellier & Bengio 2017 (any energy); Laborieux et al. 2021 (centered)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from energy import objectives
+from energy.component import ConfigurationError, require
+from energy.energy_network import EnergyNetwork
+from energy.ledger import Ledger
+from energy.network import Network
+from energy.objectives import Objective
+from energy.potentials import Identity, Potential
+from energy.relax.relaxation import Relaxation
+from energy.relax.single_phase import Nudge
+from energy.relax.solver import Solution, solve
+from energy.relax.synchronous import Synchronous
+from energy.settle.settled import Prediction, Settled
+from energy.settle.settler import Needs, Settler, checked
+from energy.settle.two_phase import Kind
+from energy.state import State
+
+
+@dataclass(kw_only=True)
+class SettledEnergies(Settled):
+    """Minima of an energy, and the weight with which ∂E/∂θ at each enters the gradient."""
+
+    minima: list[tuple[State, float]]
+
+
+class EnergyTwoPhase(Settler, name="energy_two_phase"):
+    """Settle the energy of an `EnergyNetwork` freely, then nudged, restarting from the free state.
+
+    beta: β, the strength of a nudge; kind: which two phases are contrasted; relax, nudged: the ways down, which need a
+    response only. `gamma` takes no part."""
+
+    rates: ClassVar[bool] = False
+    relax: Relaxation = field(default_factory=lambda: Synchronous(damping=0.75, max_steps=200, tolerance=1e-3))
+    nudged: Relaxation = field(default_factory=lambda: Synchronous(damping=0.75, max_steps=60, tolerance=1e-3))
+    beta: float = 0.1
+    kind: Kind = Kind.CENTRED
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.gamma == 0, self, "gamma", "0: an energy of one's own has no feedback gain")
+        require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
+        require(self.kind is not Kind.RANDOM_SIGN, self, "kind", "positive, negative or centred")
+
+    def needs(self) -> Needs:
+        return {"objective": "squared_error", "optimizer": "sgd"}
+
+    @property
+    def alignment(self) -> float:
+        return 0.5
+
+    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+        if self.kind is not Kind.POSITIVE:
+            objective.admit(-self.beta, 0.0, output)
+
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        target, ledger = checked(network, x, target, objective), ledger or Ledger()
+        network = require_energy(network)
+        free = self._solve(network, x, network.zero_state(x), None, "free", ledger)
+        output = free.state[-1]
+        frozen = objective.gradient(output, target) if objective.nudge is objectives.Nudge.FROZEN else None
+        solutions, minima = {"free": free}, []
+        for name, sign, weight in self._phases():
+            if sign:
+                nudge = Nudge(sign * self.beta, objective, target, frozen)
+                solutions[name] = self._solve(network, x, free.state, nudge, name, ledger)
+            minima.append((solutions[name].state, weight))
+        return SettledEnergies(x=x, output=output, ledger=ledger, solutions=solutions, minima=minima)
+
+    def _phases(self) -> list[tuple[str, int, float]]:
+        """(name, sign of the nudge, weight of ∂E/∂θ)."""
+        up, down, free = ("nudged", 1, 1 / self.beta), ("nudged_down", -1, -1 / self.beta), ("free", 0, 1 / self.beta)
+        if self.kind is Kind.CENTRED:
+            return [(*up[:2], up[2] / 2), (*down[:2], down[2] / 2)]
+        return [up, (*free[:2], -free[2])] if self.kind is Kind.POSITIVE else [free, down]
+
+    @torch.no_grad()
+    def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
+        network.check(x)
+        network = require_energy(network)
+        solution = self._solve(network, x, network.zero_state(x), None, "free", ledger or Ledger())
+        return Prediction(solution.state[-1], solution)
+
+    def _solve(
+        self, network: EnergyNetwork, x: Tensor, state: State, nudge: Nudge | None, phase: str, ledger: Ledger
+    ) -> Solution:
+        count: Callable[[], None] = lambda: ledger.apply(phase, network.response_multiply_adds, len(x))  # noqa: E731
+        problem = network.problem(x, nudge=nudge, count=count)
+        solution = solve(problem, state, self.relax if nudge is None else self.nudged)
+        ledger.sweeps[phase] += solution.taken
+        return solution
+
+
+def require_energy(network: Network) -> EnergyNetwork:
+    """The network as one that is nothing but an energy.
+
+    Raises:
+        ConfigurationError: for a network of couplings.
+    """
+    if isinstance(network, EnergyNetwork):
+        return network
+    raise ConfigurationError(
+        "settler=energy_two_phase: needs a model that builds an EnergyNetwork; for layers and couplings take two_phase"
+    )
