@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from energy.arguments import named
 from energy.couplings import Affine, Coupling, Shape
+from energy.errors import UsageError, UsageTypeError
 from energy.potentials import Potential
 
 CLOSED: Final = ("linearise", "adjoint", "tangent", "hebbian", "hebbian_tangent", "curvature")
@@ -29,10 +30,10 @@ def input_shape(given: Any) -> Shape:
     Raises TypeError or ValueError.
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"Network: input_shape is {named(given)}: must be a shape, such as (784,) or (3, 32, 32)")
+        raise UsageTypeError(f"Network: input_shape is {named(given)}: must be a shape, such as (784,) or (3, 32, 32)")
     shape = tuple(given)
     if not shape or any(isinstance(n, bool) or not hasattr(n, "__index__") or operator.index(n) < 1 for n in shape):
-        raise ValueError(f"Network: input_shape={shape}: must be whole numbers of at least 1, such as (784,)")
+        raise UsageError(f"Network: input_shape={shape}: must be whole numbers of at least 1, such as (784,)")
     return tuple(map(operator.index, shape))
 
 
@@ -44,11 +45,13 @@ def sources(target: int, given: Any) -> dict[int, Coupling]:
     into = given if isinstance(given, Mapping) else {target - 1: given}
     for source, coupling in into.items():
         if not isinstance(coupling, Coupling):
-            raise TypeError(f"layer {target}: {named(coupling)} is no coupling: {_cure(coupling)}")
+            raise UsageTypeError(f"layer {target}: {named(coupling)} is no coupling: {_cure(coupling)}")
         if isinstance(source, bool) or not hasattr(source, "__index__"):
-            raise TypeError(f"layer {target} reads {named(source)}: must be the number of a layer, 0 … {target - 1}")
+            raise UsageTypeError(
+                f"layer {target} reads {named(source)}: must be the number of a layer, 0 … {target - 1}"
+            )
     if not into or not all(0 <= source < target for source in into):
-        raise ValueError(f"layer {target} reads layers {list(into)}: each must be one of 0 … {target - 1}")
+        raise UsageError(f"layer {target} reads layers {list(into)}: each must be one of 0 … {target - 1}")
     return {operator.index(source): coupling for source, coupling in into.items()}
 
 
@@ -68,12 +71,12 @@ def require_layer(target: int, potential: Any, name: Any, taken: list[str]) -> s
     """
     if not isinstance(potential, Potential):
         such = f"{potential.__name__}()" if isinstance(potential, type) else "energy.potentials.ReLU()"
-        raise TypeError(f"layer {target}: potential is {named(potential)}: must be an instance, such as {such}")
+        raise UsageTypeError(f"layer {target}: potential is {named(potential)}: must be an instance, such as {such}")
     if not isinstance(name, str):
-        raise TypeError(f"layer {target}: name is {named(name)}: must be a string")
+        raise UsageTypeError(f"layer {target}: name is {named(name)}: must be a string")
     name = name or f"layer{target}"
     if name in taken:
-        raise ValueError(f"layer {target}: name={name!r} is that of layer {taken.index(name) + 1}: must be another")
+        raise UsageError(f"layer {target}: name={name!r} is that of layer {taken.index(name) + 1}: must be another")
     return name
 
 
@@ -85,12 +88,12 @@ def require_unshared(target: int, couplings: Iterable[Coupling], held: Iterable[
     for coupling in couplings:
         mine = {id(parameter) for parameter in coupling.parameters()}
         if any(not nn.parameter.is_lazy(one) and one.is_inference() for one in coupling.parameters()):
-            raise ValueError(
+            raise UsageError(
                 f"layer {target}: made under torch.inference_mode(), which nothing can learn: leave that mode"
             )
         for parameter in mine:
             if parameter in owners:
-                raise ValueError(
+                raise UsageError(
                     f"layer {target}: its {type(coupling).__name__} shares a parameter with a coupling into layer "
                     f"{owners[parameter]}: must have its own; copy.deepcopy gives it one of the same value"
                 )
@@ -111,10 +114,10 @@ def require_plain(name: str, coupling: Coupling) -> None:
         if hooks := coupling.__dict__[kind]:
             hook = next(iter(hooks.values()))
             says = getattr(hook, "__name__", type(hook).__name__)
-            raise ValueError(f"{name} is a {type(coupling).__name__} with the hook {says}, which nothing calls: {CURE}")
+            raise UsageError(f"{name} is a {type(coupling).__name__} with the hook {says}, which nothing calls: {CURE}")
     if "parametrizations" in coupling._modules and _closed(type(coupling)):
         kind = type(coupling).__name__.removeprefix("Parametrized")
-        raise ValueError(f"{name} is a {kind} with a parametrisation, which its closed forms do not read: {CURE}")
+        raise UsageError(f"{name} is a {kind} with a parametrisation, which its closed forms do not read: {CURE}")
     if isinstance(coupling, Affine) and next(iter(coupling._parameters), "") == "bias":
         coupling._parameters["bias"] = coupling._parameters.pop("bias")
 
@@ -128,19 +131,19 @@ def require_kept(watch: Iterable[Watched], edges: Iterable[Any], couplings: Mapp
     seen: dict[int, str] = {}
     for edge, coupling in zip(edges, couplings.values(), strict=True):
         if edge.coupling is not coupling:
-            raise ValueError(f"couplings.{edge.index} was replaced after it was added: must be added to a new network")
+            raise UsageError(f"couplings.{edge.index} was replaced after it was added: must be added to a new network")
     for name, coupling in watch:
         require_plain(name, coupling)
         for parameter in coupling._parameters.values():
             if parameter is not None and seen.setdefault(id(parameter), name) != name:
-                raise ValueError(f"{name} and {seen[id(parameter)]} share a parameter: must have one each")
+                raise UsageError(f"{name} and {seen[id(parameter)]} share a parameter: must have one each")
 
 
 def require_batch(name: str, value: Any, shape: Shape) -> None:
     """Raise ValueError unless `value` is (B, *shape), floating point, B ≥ 1; TypeError for what is no tensor."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is {named(type(value))}: must be a tensor")
+        raise UsageTypeError(f"{name} is {named(type(value))}: must be a tensor")
     if value.ndim != len(shape) + 1 or tuple(value.shape[1:]) != shape or len(value) == 0:
-        raise ValueError(f"{name} has shape {tuple(value.shape)}: must be (B, {', '.join(map(str, shape))}) with B ≥ 1")
+        raise UsageError(f"{name} has shape {tuple(value.shape)}: must be (B, {', '.join(map(str, shape))}) with B ≥ 1")
     if not value.is_floating_point():
-        raise ValueError(f"{name} is {value.dtype}: must be floating point")
+        raise UsageError(f"{name} is {value.dtype}: must be floating point")

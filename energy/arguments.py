@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from energy.errors import UsageError, UsageTypeError
+
 
 def named(value: object) -> str:
     """What somebody gave, for an error: a class by its name, anything else by its type and value, in few letters."""
@@ -19,7 +21,7 @@ def whole(owner: str, name: str, value: Any, least: int = 1) -> int:
     Raises TypeError or ValueError.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{owner}: {name} is {named(value)}: must be a whole number")
+        raise UsageTypeError(f"{owner}: {name} is {named(value)}: must be a whole number")
     if operator.index(value) < least:
-        raise ValueError(f"{owner}: {name}={value}: must be at least {least}")
+        raise UsageError(f"{owner}: {name}={value}: must be at least {least}")
     return operator.index(value)

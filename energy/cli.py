@@ -1,8 +1,8 @@
 """``energy VERB ...``: the way in from a terminal.
 
 Exit status: 0 done, 1 failed, 2 a mistake in the command or the configuration, found before anything was touched; 130
-interrupted from the keyboard, 128 + n after another signal n at which a training saved its state and left. A mistake of
-the user is one line on standard error, an error of ours a traceback.
+interrupted from the keyboard, 128 + n after another signal n at which a training saved its state and left. What the
+user can mend is one line on standard error; a defect is a traceback and a line that asks to report it.
 """
 
 import io
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from energy import __version__
 from energy.command.catalogue import load
-from energy.command.complaint import complaint
+from energy.command.complaint import complaint, defect
 from energy.command.line import Line, admit, read
 from energy.command.verbs import VERBS
 from energy.component import ConfigurationError
@@ -37,11 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ValueError, RuntimeError, ImportError, MemoryError) as error:
-        text = complaint(error)
-        if not text:
-            raise
-        return _complain(text, 1)
+    except Exception as error:
+        return _complain(complaint(error) or defect(error, argv), 1)
 
 
 def usage() -> str:

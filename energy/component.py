@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 from energy.declared import declared
+from energy.errors import FieldError
 from energy.hints import elsewhere, hint, nearest
 from energy.values import READERS, ConfigurationError, mismatch, shown, take, unreadable
 
@@ -163,7 +164,7 @@ def require(ok: bool, owner: object, field: str, limit: str) -> None:
     Write the condition as what must hold (``self.beta > 0``), so that NaN, for which every comparison is false, fails.
     """
     if not ok:
-        raise ConfigurationError(f"{_title(type(owner))}.{field}={shown(getattr(owner, field))}: must be {limit}")
+        raise FieldError(_title(type(owner)), f"{field}={shown(getattr(owner, field))}: must be {limit}")
 
 
 def key(component: Component) -> str:
@@ -229,10 +230,9 @@ def _create(cls: type[C], values: Mapping[str, Any], path: str) -> C:
     try:
         return cls(**values)
     except ConfigurationError as error:
-        own = str(error).removeprefix(f"{_title(cls)}.")
-        raise ConfigurationError(
-            _join(path, own) if own != str(error) else f"{path or cls.__name__}: {error}"
-        ) from None
+        if isinstance(error, FieldError) and error.owner == _title(cls):
+            raise ConfigurationError(_join(path, error.said)) from None
+        raise ConfigurationError(f"{path or cls.__name__}: {error}") from None
 
 
 def _coerce(value: Any, kind: Any, default: Any, path: str) -> Any:

@@ -1,5 +1,67 @@
-"""Errors that more than one room raises or catches."""
+"""Errors that this library raises for its user, in one hierarchy.
+
+Each is also the built-in kind that fits (`ValueError`, `TypeError`, ...), so that code which knows nothing of this
+library catches it too. Whatever else leaves the library is a defect, of it or of code given to it.
+"""
 
 
-class NonFiniteError(ValueError):
+class EnergyError(Exception):
+    """An error for the user to read: one line that names the field or file, the value, and the limit or the cure."""
+
+
+class ConfigurationError(EnergyError, ValueError):
+    """A configuration that cannot be used; the one-line message names the field, its value and the limit."""
+
+
+class FieldError(ConfigurationError):
+    """A value that the class of a component refuses for one of its fields.
+
+    Attributes:
+        owner: the label of the component, or else its group.
+        said: the message less the owner.
+    """
+
+    def __init__(self, owner: str, said: str) -> None:
+        super().__init__(f"{owner}.{said}")
+        self.owner = owner
+        self.said = said
+
+
+class UsageError(EnergyError, ValueError):
+    """An argument, or a file named by one, that a call cannot use: a value out of range, or parts that do not fit."""
+
+
+class UsageTypeError(UsageError, TypeError):
+    """An argument of another type than a call takes."""
+
+
+class NonFiniteError(EnergyError, ValueError):
     """A number that is NaN or infinite, named before it reaches a weight."""
+
+
+class DataError(EnergyError, ValueError):
+    """A data set that is missing, damaged, hostile or unusable; the message names the file, the fault and the cure."""
+
+
+class DamagedFileError(EnergyError, ValueError):
+    """A file of a run that is not what was written; the message names the file, the place and the defect."""
+
+
+class DamagedCheckpointError(DamagedFileError):
+    """A checkpoint folder that is not what its manifest says; the message names folder, file and defect."""
+
+
+class MissingFileError(EnergyError, FileNotFoundError):
+    """A file or folder of a run that is not there."""
+
+
+class LockedFolderError(EnergyError, RuntimeError):
+    """A run folder that another process is training in."""
+
+
+class MissingDependencyError(EnergyError, ImportError):
+    """A package that is not installed; the message names the extra that installs it."""
+
+
+class OutOfMemory(EnergyError, MemoryError, RuntimeError):
+    """There was not enough memory; the message says at which point of a run, and what to reduce."""

@@ -8,6 +8,8 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from energy.renamed import successors
+
 T = TypeVar("T")
 
 NEAR: Final = 0.6
@@ -78,8 +80,9 @@ USUAL: Final[Mapping[str, str]] = {
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """The candidate that was meant by `name`, upper and lower case alike; an empty string if none is near."""
     known = sorted(candidates)
-    if (usual := USUAL.get(_plain(name), "")) in known:
-        return usual
+    for usual in (USUAL.get(_plain(name), ""), *successors(name)):
+        if usual in known:
+            return usual
     return max(known, key=lambda other: _likeness(name, other), default="") if _near(name, known) else ""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from energy.cautions import caution
 from energy.couplings import Affine, Coupling, Module, Shape
 from energy.couplings.block import Block
+from energy.errors import UsageError
 
 CHANCE: Final = (nn.modules.dropout._DropoutNd, nn.RReLU)
 CLOSE: Final = 1e-3  # of the greatest number: below it two outputs are the same in other kernels
@@ -69,7 +70,7 @@ def measured(coupling: Coupling, below: Shape, name: str) -> tuple[Shape, int]:
             if isinstance(error, NotImplementedError):
                 raise
             reason = str(error).strip().partition("\n")[0][:120]
-            raise ValueError(
+            raise UsageError(
                 f"{name}: {type(coupling).__name__} cannot read a layer of shape {below}: {reason}"
             ) from error
 
@@ -91,12 +92,12 @@ def examine(coupling: Coupling, shape: Shape, name: str) -> None:
             found, again = says(sample), says(sample)
     except Exception as error:  # whatever somebody's module raises at numbers that it may not be made for
         if any(_by_batch(module) for module in coupling.modules()):
-            raise ValueError(_batch(coupling, name)) from error
+            raise UsageError(_batch(coupling, name)) from error
         return
     if not _same(found, again):
-        raise ValueError(f"{name}: {_called(coupling, '')} differs when asked again: must not depend on chance")
+        raise UsageError(f"{name}: {_called(coupling, '')} differs when asked again: must not depend on chance")
     if not _same(alone, found[:1]):
-        raise ValueError(_batch(coupling, name))
+        raise UsageError(_batch(coupling, name))
     with undisturbed(coupling):
         moved = _in_training(coupling, says, sample, found)
     drops = [path for path, one in coupling.named_modules() if isinstance(one, CHANCE) and not _never(one)]
@@ -194,7 +195,7 @@ def require_precision(name: str, coupling: Coupling, shape: Shape, x: Tensor) ->
         except Exception as error:  # of whatever kind: it is somebody's module
             said, reason = None, str(error).strip().partition("\n")[0][:120]
     if said is not x.dtype:
-        raise ValueError(
+        raise UsageError(
             f"x is {x.dtype}: {name}, a {type(coupling).__name__}, cannot hear it ({reason}): cast its weights to the "
             "states, weight.to(pre.dtype), or give x in the dtype of the weights"
         )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from energy import admission, modes
 from energy.couplings import Affine, Coupling, Shape
+from energy.errors import UsageError
 from energy.potentials import Potential
 from energy.state import State
 from energy.summary import summary
@@ -105,7 +106,7 @@ class Network(nn.Module):
             size = sum(parameter.numel() for parameter in coupling.parameters())
             edges.append(Edge(index, source, target, coupling, feedback, cost, depth - self.depth(source), size))
         if len(set(shapes.values())) > 1:
-            raise ValueError(f"the couplings into layer {target} disagree on its shape: {shapes}")
+            raise UsageError(f"the couplings into layer {target} disagree on its shape: {shapes}")
         self._join(Layer(next(iter(shapes.values())), potential, name, depth), edges)
         return target
 
@@ -184,14 +185,14 @@ class Network(nn.Module):
         the couplings are as `add` took them: without hooks, and closed forms without parametrisations.
         """
         if not self.layers:
-            raise ValueError("the network has no layers: add some first")
+            raise UsageError("the network has no layers: add some first")
         admission.require_batch("x", x, self.input_shape)
         if target is not None:
             admission.require_batch("target", target, self.output.shape)
             if len(target) != len(x):
-                raise ValueError(f"target has {len(target)} samples and x {len(x)}: they must be equal")
+                raise UsageError(f"target has {len(target)} samples and x {len(x)}: they must be equal")
         if not x.is_meta and torch.is_autocast_enabled(x.device.type):
-            raise ValueError(
+            raise UsageError(
                 "torch.autocast is on: must be off, since x's dtype is the precision of the states; leave it, and give "
                 "x.bfloat16() over float32 weights instead"
             )
@@ -228,7 +229,7 @@ class Network(nn.Module):
     def energy(self, x: Tensor, state: State, gamma: float = 1.0) -> Tensor:
         """E_γ(s; x) of each sample: (B,). Read-outs take no part. Needs γ > 0."""
         if not gamma > 0:
-            raise ValueError(f"gamma={gamma}: the energy needs a feedback gain above 0")
+            raise UsageError(f"gamma={gamma}: the energy needs a feedback gain above 0")
         states = (x, *state)
         terms = []
         for k, layer in enumerate(self.layers, start=1):

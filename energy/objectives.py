@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy.component import Component, ConfigurationError
+from energy.errors import UsageError
 from energy.potentials import Identity, Potential, per_sample
 
 
@@ -57,7 +58,7 @@ class Objective(Component):
         if type(self).nudged is Objective.nudged:
             self._require_linear()
 
-    def admit(self, plus: float, minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def admit(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         """Raise ConfigurationError if the nudges β₊ and β₋ are not possible on an output layer of `potential`."""
 
     def nudged(
@@ -67,18 +68,29 @@ class Objective(Component):
         h: Tensor,
         target: Tensor,
         frozen: Tensor | None,
-        plus: float,
-        minus: float,
+        beta_plus: float,
+        beta_minus: float,
     ) -> tuple[Tensor, Tensor]:
-        """(a, h) of the output layer with the nudge in them; `plus` = β₊, `minus` = β₋, `frozen` the error at the free
-        state, without which a frozen nudge is a ValueError. A proximal one must be defined by the subclass:
-        ConfigurationError.
+        """(a, h) of the output layer with the nudge in them: (a, h − e) with e = ∇C, live or frozen.
+
+        Args:
+            potential: the potential of the output layer.
+            drive: a, (B, …).
+            h: the difference drive from below, (B, …).
+            target: y, the shape of the output.
+            frozen: e at the free state, if the nudge is frozen.
+            beta_plus: β₊ = r₊β, the nudge of s⁺.
+            beta_minus: β₋ = r₋β, the nudge of s⁻.
+
+        Raises:
+            ConfigurationError: for a proximal nudge, which a subclass must define.
+            ValueError: for a frozen nudge without `frozen`.
         """
         self._require_linear()
         if self.nudge is Nudge.LIVE:
             return drive, h - self.gradient(potential.response(drive), target)
         if frozen is None:
-            raise ValueError("frozen=None: objective.nudge=frozen needs the gradient at the free output, or take live")
+            raise UsageError("frozen=None: objective.nudge=frozen needs the gradient at the free output, or take live")
         return drive, h - frozen
 
     def _require_linear(self) -> None:
@@ -108,13 +120,13 @@ class SquaredError(Objective, name="squared_error"):
                 "use live or frozen, or an identity, relu, clipped_relu, hard_sigmoid or half_hard_sigmoid output"
             )
 
-    def admit(self, plus: float, minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def admit(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         if self.nudge is not Nudge.PROXIMAL:
             return
         slope = float(potential.quadratic) or 1.0
-        if not (slope * plus > -1 and slope * minus < 1):
+        if not (slope * beta_plus > -1 and slope * beta_minus < 1):
             raise ConfigurationError(
-                f"beta: β₊={plus:g} and β₋={minus:g} make the proximal step of squared error singular: "
+                f"beta: β₊={beta_plus:g} and β₋={beta_minus:g} make the proximal step of squared error singular: "
                 f"must be above {-1 / slope:g} and below {1 / slope:g}"
             )
 
@@ -125,17 +137,17 @@ class SquaredError(Objective, name="squared_error"):
         h: Tensor,
         target: Tensor,
         frozen: Tensor | None,
-        plus: float,
-        minus: float,
+        beta_plus: float,
+        beta_minus: float,
     ) -> tuple[Tensor, Tensor]:
         if self.nudge is not Nudge.PROXIMAL:
-            return super().nudged(potential, drive, h, target, frozen, plus, minus)
+            return super().nudged(potential, drive, h, target, frozen, beta_plus, beta_minus)
         self.check(potential)
-        self.admit(plus, minus, potential)
+        self.admit(beta_plus, beta_minus, potential)
         slope = float(potential.quadratic)
         own = drive if slope == 1 else drive * slope
-        pull = (h + matching(target, drive) - own) / ((1 + slope * plus) * (1 - slope * minus))
-        return drive - slope * plus * minus * pull, pull
+        pull = (h + matching(target, drive) - own) / ((1 + slope * beta_plus) * (1 - slope * beta_minus))
+        return drive - slope * beta_plus * beta_minus * pull, pull
 
 
 class CrossEntropy(Objective, name="cross_entropy"):
@@ -173,23 +185,23 @@ def class_numbers(labels: Tensor, classes: int) -> Tensor:
     """The labels as (B,) int64, looked at as `one_hot` says."""
     if labels.ndim != 1:
         cure = "; squeeze(1) makes it so" if labels.ndim == 2 and labels.shape[1] == 1 else ""
-        raise ValueError(f"labels has shape {tuple(labels.shape)}: must be (B,){cure}")
+        raise UsageError(f"labels has shape {tuple(labels.shape)}: must be (B,){cure}")
     if labels.is_floating_point() or labels.is_complex():
-        raise ValueError(f"labels is {labels.dtype}: must be whole numbers; labels.long() makes them so")
+        raise UsageError(f"labels is {labels.dtype}: must be whole numbers; labels.long() makes them so")
     if classes < 1:
-        raise ValueError(f"classes={classes}: must be at least 1")
+        raise UsageError(f"classes={classes}: must be at least 1")
     labels = labels.to(torch.int64)
     if len(labels) and labels.device.type == "cpu":
         low, high = (int(bound) for bound in labels.aminmax())
         if low < 0 or high >= classes:
-            raise ValueError(f"labels reach from {low} to {high}: must be in 0 … {classes - 1} for {classes} classes")
+            raise UsageError(f"labels reach from {low} to {high}: must be in 0 … {classes - 1} for {classes} classes")
     return labels
 
 
 def matching(target: Tensor, output: Tensor) -> Tensor:
     """The target itself; ValueError unless it has the shape of the output, to which it would be broadcast."""
     if target.shape != output.shape:
-        raise ValueError(
+        raise UsageError(
             f"target has shape {tuple(target.shape)}: must be that of the output, {tuple(output.shape)}; "
             "of labels, one_hot(labels, classes) makes it"
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from energy.errors import UsageError
 from energy.kernels import Kernel
 
 Shape = tuple[int, ...]
@@ -21,7 +22,7 @@ class Pool:
     def __init__(self, size: int = 2, stride: int | None = None) -> None:
         for name, value in (("size", size), ("stride", size if stride is None else stride)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{type(self).__name__}: {name}={value!r}: must be a whole number of at least 1")
+                raise UsageError(f"{type(self).__name__}: {name}={value!r}: must be a whole number of at least 1")
         self.size, self.stride = size, stride or size
 
     def __repr__(self) -> str:
@@ -35,7 +36,7 @@ class Pool:
         channels, *sides = full
         pooled = tuple((side - self.size) // self.stride + 1 for side in sides)
         if min(pooled) < 1:
-            raise ValueError(f"{type(self).__name__}({self.size}) does not fit a layer of shape {full}")
+            raise UsageError(f"{type(self).__name__}({self.size}) does not fit a layer of shape {full}")
         return (channels, *pooled)
 
     def open(self, full: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from energy.errors import UsageError
+
 
 @contextmanager
 def taped() -> Iterator[None]:
@@ -41,7 +43,7 @@ def pushed(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tenso
 def require_tape(owner: str) -> None:
     """Raise ValueError under `inference_mode`, for what walks back a tape that others write."""
     if torch.is_inference_mode_enabled():
-        raise ValueError(
+        raise UsageError(
             f"{owner} walks back autograd's tape, which torch.inference_mode() does not write: leave that mode; "
             "torch.no_grad() does no harm"
         )

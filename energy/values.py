@@ -7,12 +7,10 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final, get_args, get_origin
 
+from energy.errors import ConfigurationError
+
 TRUTH: Final = {"true": True, "false": False}
 WIDTH: Final = 60  # of a value in a message
-
-
-class ConfigurationError(ValueError):
-    """A configuration that cannot be used; the one-line message names the field, its value and the limit."""
 
 
 def shown(value: object) -> str:

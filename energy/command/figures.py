@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from energy.component import ConfigurationError
-from energy.train.record import FINAL, OBSERVED, RECORD, read_json
+from energy.io.record import FINAL, OBSERVED, RECORD, read_json
 
 
 def draw(folder: Path) -> Iterator[Path]:
@@ -48,8 +48,8 @@ def _by_number(folder: Path) -> list[tuple[float, str]]:
 
 def _learnt(folder: Path) -> Iterator[Path]:
     """The pictures of a finished run, from its record of them, which is made first where there is none."""
+    from energy.io.album import ALBUM, read_album
     from energy.plots.pictures import draw_pictures
-    from energy.study.album import ALBUM, read_album
 
     if not (folder / ALBUM).is_file():
         if not (folder / FINAL).is_dir():

@@ -14,8 +14,8 @@ from types import CodeType
 from typing import Final
 
 from energy.component import ConfigurationError
+from energy.io.code import PLUGIN, READ, fingerprint, root_of, sources
 from energy.paths import expanded
-from energy.train.code import PLUGIN, READ, fingerprint, root_of, sources
 
 FOUND: Final[dict[str, Path]] = {}  # modules of plug-ins, and those beside them, by the names they are imported by
 ROOTS: Final[list[str]] = []  # folders of plug-ins on the path, the latest first

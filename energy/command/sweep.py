@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import re
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from energy.command.complaint import complaint
+from energy.command.complaint import complaint, defect
 from energy.component import ConfigurationError, describe
 from energy.train.fit import fit
 from energy.train.folder import held
@@ -95,10 +94,7 @@ def _train(member: Member) -> None:
         member.state = "stopped"
         raise
     except Exception as error:
-        text = complaint(error)
-        if not text:
-            traceback.print_exc()
-        say(True, f"energy: {member.name}: {text or repr(error)}")
+        say(True, f"energy: {member.name}: {complaint(error) or defect(error)}")
 
 
 def varied(runs: Sequence[Run]) -> list[str]:

@@ -7,10 +7,11 @@ something from outside into a record.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from energy.component import ConfigurationError
+from energy.io.plain import leaves
 
 CALLABLE: Final = ("_target_", "()", "class")
 RESOLVER: Final = re.compile(r"\$\{[^{}]*:")
@@ -27,23 +28,12 @@ def check(hydra: Mapping[str, Any], bare: Mapping[str, Any], ours: Mapping[str, 
     Raises:
         ConfigurationError: naming the first entry that is refused.
     """
-    allowed = dict(_leaves(bare, "hydra"))
-    for path, value in _leaves(hydra, "hydra"):
+    allowed = dict(leaves(bare, path="hydra", lists=True))
+    for path, value in leaves(hydra, path="hydra", lists=True):
         if path.rpartition(".")[2] in CALLABLE and (path not in allowed or allowed[path] != value):
             raise ConfigurationError(f"{path}={value!r}: refused; a configuration file must not name code to call")
-    for path, value in _leaves(ours, ""):
+    for path, value in leaves(ours, lists=True):
         if path.rpartition(".")[2] == "_target_":
             raise ConfigurationError(f"{path}={value!r}: refused; a configuration file must not name code to call")
         if isinstance(value, str) and RESOLVER.search(value):
             raise ConfigurationError(f"{path}={value!r}: refused; an interpolation may only name another field")
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _leaves(inner, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}[{index}]")
-    else:
-        yield path, value

@@ -97,8 +97,8 @@ def evaluate(line: Line) -> int:
     if not paths:
         raise ConfigurationError("evaluate: needs a folder")
     fields = {name.removeprefix("readout."): value for name, value in options.items() if name.startswith("readout.")}
+    from energy.readout.readout import Readout
     from energy.train.evaluate import evaluate as score
-    from energy.train.readout import Readout
 
     asked = {"name": options["readout"], **fields} if "readout" in options else fields
     readout = build(Readout, asked) if asked else None
@@ -121,7 +121,7 @@ def plot(line: Line) -> int:
     """Draw figures from records, and of a finished run what it learnt."""
     paths, _ = folders.sort("plot", line.rest)
     from energy.command.figures import draw
-    from energy.data.error import DataError
+    from energy.errors import DataError
 
     for path in paths:
         try:

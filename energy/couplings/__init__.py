@@ -8,7 +8,7 @@ from energy.couplings.dense import Dense
 from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
 from energy.couplings.module import Module
 from energy.couplings.skip import Skip
-from energy.couplings.units import Filtered
+from energy.couplings.units import UnitInputs
 
 __all__ = [
     "Affine",
@@ -18,10 +18,10 @@ __all__ = [
     "Convolution",
     "Coupling",
     "Dense",
-    "Filtered",
     "Gradients",
     "Linearization",
     "Module",
     "Shape",
     "Skip",
+    "UnitInputs",
 ]

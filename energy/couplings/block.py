@@ -22,7 +22,8 @@ from energy.couplings.convolution import Convolution
 from energy.couplings.coupling import Coupling
 from energy.couplings.dense import Dense
 from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
-from energy.couplings.units import Filtered
+from energy.couplings.units import UnitInputs
+from energy.errors import UsageError, UsageTypeError
 from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
@@ -110,12 +111,12 @@ class Block(Coupling):
     ) -> None:
         super().__init__()
         if rectified and not centred:
-            raise ValueError("Block(rectified=True): must be centred too")
+            raise UsageError("Block(rectified=True): must be centred too")
         if not isinstance(filters, Dense | Convolution):
-            raise TypeError(f"Block: filters is {named(filters)}: must be a Dense or a Convolution")
+            raise UsageTypeError(f"Block: filters is {named(filters)}: must be a Dense or a Convolution")
         self.prepare, self.filters = nn.Sequential(*prepare), filters
         if held := [name for name, _ in self.prepare.named_parameters()]:
-            raise ValueError(
+            raise UsageError(
                 f"Block: prepare.{held[0]} is a parameter, which nothing would learn: take affine=False, or "
                 "energy.couplings.Module for the whole chain"
             )
@@ -157,11 +158,11 @@ class Block(Coupling):
             competing = self._competing(u)
             return self._said(competing), BlockLinearization(self, pre, seen, inner, competing)
 
-    def filtered(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> Filtered:
+    def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         if not (isinstance(linear, BlockLinearization) and pre is linear.pre):
             linear = self.linearize(pre)[1]
-        seen = self.filters.filtered(linear.seen, linear.competing, linear.inner)
-        return seen._replace(linear=not self.rectified)
+        inputs = self.filters.unit_inputs(linear.seen, linear.competing, linear.inner)
+        return inputs._replace(linear=not self.rectified)
 
 
 def _links(module: nn.Module) -> Iterator[nn.Module]:

@@ -12,7 +12,8 @@ from energy.arguments import named, whole
 from energy.component import ConfigurationError
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.linearization import Gradients, Linearization, Shape
-from energy.couplings.units import Filtered
+from energy.couplings.units import UnitInputs
+from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
 
 
@@ -95,9 +96,11 @@ class Convolution(Affine):
         fan_in, channels = whole("Convolution", "fan_in", fan_in), whole("Convolution", "channels", channels)
         kernel, groups = whole("Convolution", "kernel", kernel), whole("Convolution", "groups", groups)
         if fan_in % groups or channels % groups:
-            raise ValueError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
+            raise UsageError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
         if not (pool is None or isinstance(pool, Pool)):
-            raise TypeError(f"Convolution: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …")
+            raise UsageTypeError(
+                f"Convolution: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …"
+            )
         self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
         self.stride, self.dilation = whole("Convolution", "stride", stride), whole("Convolution", "dilation", dilation)
@@ -115,11 +118,11 @@ class Convolution(Affine):
         """The shape before pooling."""
         channels, fan_in, kernel, _ = self.weight.shape
         if len(pre) != 3 or pre[0] != fan_in * self.groups:
-            raise ValueError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
+            raise UsageError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
         reach = self.dilation * (kernel - 1) + 1
         sides = tuple((side + 2 * self.padding - reach) // self.stride + 1 for side in pre[1:])
         if min(sides) < 1:
-            raise ValueError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
+            raise UsageError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
         return (channels, *sides)
 
     def shape(self, pre: Shape) -> Shape:
@@ -171,7 +174,7 @@ class Convolution(Affine):
         flat = post.permute(0, 2, 3, 1).reshape(len(patches), -1)
         return (flat.T @ patches).view(-1, kernel, kernel, seen.shape[1]).permute(0, 3, 1, 2)
 
-    def filtered(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> Filtered:
+    def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         if self.pool is not None:
             raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
-        return Filtered(self, pre, drive)
+        return UnitInputs(self, pre, drive)

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from energy.component import ConfigurationError
 from energy.couplings.linearization import AutogradLinearization, Linearization, Shape
-from energy.couplings.units import Filtered
+from energy.couplings.units import UnitInputs
 from energy.potentials import per_sample
 from energy.tape import plain, taped
 
@@ -76,7 +76,7 @@ class Coupling(nn.Module):
         with torch.no_grad():
             return self(pre), AutogradLinearization(self, self, pre)
 
-    def filtered(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> Filtered:
+    def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         """What a rule without feedback needs of a coupling that has been linearized at `pre`.
 
         Raises:

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from energy.arguments import whole
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.linearization import Gradients, Linearization, Shape
-from energy.couplings.units import Filtered
+from energy.couplings.units import UnitInputs
+from energy.errors import UsageError
 
 
 class DenseLinearization(AffineLinearization):
@@ -51,7 +52,7 @@ class Dense(Affine):
     def shape(self, pre: Shape) -> Shape:
         size, fan_in = self.weight.shape
         if math.prod(pre) != fan_in:
-            raise ValueError(
+            raise UsageError(
                 f"Dense({fan_in}, {size}) cannot read a layer of shape {pre}: it has {math.prod(pre)} units"
             )
         return (size,)
@@ -76,5 +77,5 @@ class Dense(Affine):
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
         return post.T @ seen.flatten(1)
 
-    def filtered(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> Filtered:
-        return Filtered(self, pre, drive)
+    def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
+        return UnitInputs(self, pre, drive)

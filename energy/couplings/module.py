@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from energy.arguments import named
 from energy.couplings.coupling import Coupling
+from energy.errors import UsageTypeError
 from energy.precision import in_precision
 
 
@@ -21,7 +22,9 @@ class Module(Coupling):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
-            raise TypeError(f"Module: module is {named(module)}: must be an nn.Module, such as nn.Linear(784, 100)")
+            raise UsageTypeError(
+                f"Module: module is {named(module)}: must be an nn.Module, such as nn.Linear(784, 100)"
+            )
         self.module = module
         self.eval()
 

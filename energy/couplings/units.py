@@ -23,14 +23,14 @@ class Filters(Protocol):
     def product(self, seen: Tensor, post: Tensor) -> Tensor: ...
 
 
-class Filtered(NamedTuple):
-    """A layer as a population of neurons: u = W·seen + b, one row of the `filters`' weight per neuron.
+class UnitInputs(NamedTuple):
+    """A layer as a population of neurons: u = W·presynaptic + b, one row of the `filters`' weight per neuron.
 
     `drive` (B, K, …) is what its neurons compete with; `linear` is false where that is not u itself, up to what is
     common to all neurons of a place; `memory` is what a rule remembers of it."""
 
     filters: Filters
-    seen: Tensor
+    presynaptic: Tensor
     drive: Tensor
     linear: bool = True
     memory: Mapping[str, Tensor] = MappingProxyType({})

@@ -5,7 +5,6 @@ from energy.data.check import Examples, Raw, check
 from energy.data.cifar import Cifar10, Cifar100
 from energy.data.dataset import DataSet, Splits
 from energy.data.digits import Digits
-from energy.data.error import DataError
 from energy.data.fetch import fetch
 from energy.data.imagenet32 import ImageNet32, ImageNette32
 from energy.data.images import Images
@@ -14,6 +13,7 @@ from energy.data.mnist import FashionMnist, Mnist
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.data.stl10 import Stl10
+from energy.errors import DataError
 
 __all__ = [
     "Augment",

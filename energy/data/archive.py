@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from energy.data.check import Examples
-from energy.data.error import DataError
+from energy.errors import DataError
 
 TYPES = {"u1": np.uint8, "i4": np.int32, "i8": np.int64, "f4": np.float32, "f8": np.float64}
 

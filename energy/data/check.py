@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from energy.data.error import DataError
+from energy.errors import DataError
 
 
 class Examples(NamedTuple):

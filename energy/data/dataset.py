@@ -11,9 +11,9 @@ from torch.nn.functional import pad as extend
 from energy.component import Component, ConfigurationError, require
 from energy.data.augment import Augment
 from energy.data.check import Examples, Raw, check, whole
-from energy.data.error import DataError
 from energy.data.images import Images
 from energy.data.unit import BYTES, look
+from energy.errors import DataError
 from energy.stream import stream
 
 

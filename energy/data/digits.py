@@ -9,7 +9,7 @@ import torch
 
 from energy.data.check import Examples, Raw
 from energy.data.dataset import DataSet
-from energy.data.error import DataError
+from energy.errors import DataError
 from energy.stream import stream
 
 TEST = 360

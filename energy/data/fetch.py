@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from energy.component import build
 from energy.data.dataset import DataSet
-from energy.data.error import DataError
 from energy.data.published import Published
 from energy.data.source import data_root
+from energy.errors import DataError
 
 CHUNK, LIMIT, TIMEOUT = 1 << 20, 1 << 33, 60
 FAULTS = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from energy.data.check import Examples
-from energy.data.error import DataError
+from energy.errors import DataError
 
 
 def examples(contents: list[bytearray]) -> Examples:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from energy.data.augment import Augment, draw
-from energy.data.error import DataError
+from energy.errors import DataError
 from energy.stream import stream
 
 

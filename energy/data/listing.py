@@ -2,9 +2,9 @@
 
 from energy.component import build, choices
 from energy.data.dataset import DataSet
-from energy.data.error import DataError
 from energy.data.published import Published
 from energy.data.source import data_root
+from energy.errors import DataError
 
 
 def describe_sets() -> list[dict[str, str]]:

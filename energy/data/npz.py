@@ -11,7 +11,7 @@ import torch
 from numpy.lib import format as npy
 
 from energy.data.check import Examples
-from energy.data.error import DataError
+from energy.errors import DataError
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}

@@ -8,8 +8,8 @@ import torch
 from energy.data.cache import cached, source_key
 from energy.data.check import Examples, Raw, check
 from energy.data.dataset import DataSet
-from energy.data.error import DataError
 from energy.data.source import Layout, Part, content, data_root
+from energy.errors import DataError
 
 
 class Download(NamedTuple):

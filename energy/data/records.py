@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from energy.data.check import Examples
-from energy.data.error import DataError
+from energy.errors import DataError
 
 
 def cifar(content: bytearray, label_bytes: int) -> Examples:

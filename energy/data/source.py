@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from energy.data.check import Examples
-from energy.data.error import DataError
+from energy.errors import DataError
 from energy.paths import expanded
 
 

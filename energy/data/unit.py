@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from energy.cautions import caution
-from energy.data.error import DataError
+from energy.errors import DataError
 
 BYTES = 255  # what stands for 1 where pixels are uint8 and nothing is declared
 SAMPLE = 1000  # images that are looked at, evenly spaced

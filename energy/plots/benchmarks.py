@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from energy.errors import UsageError
 from energy.plots.style import canvas, colours, markers, save
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def draw_benchmarks(records: Mapping[str, Mapping[str, Any]], path: Path) -> Pat
     """
     panels = [*_ratios(records), *_angles(records), *_scaling(records), *_accuracy(records)]
     if not panels:
-        raise ValueError(f"{path.parent}: its records hold nothing that is drawn; known are {', '.join(BARS)}, ...")
+        raise UsageError(f"{path.parent}: its records hold nothing that is drawn; known are {', '.join(BARS)}, ...")
     tallest = max((len(panel.rows) for panel in panels if isinstance(panel, Bars)), default=0)
     columns, height = min(len(panels), ABREAST), max(3.6, 1.6 + 0.17 * tallest)
     rows = -(-len(panels) // columns)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from energy.errors import UsageError
+from energy.io.record import READOUT, RECORD, read_lines
 from energy.plots.style import apart, canvas, looks, save
-from energy.train.record import READOUT, RECORD, read_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
     records = {label: read_lines(folder / RECORD) for label, folder in runs.items()}
     for label, lines in records.items():
         if not lines:
-            raise ValueError(f"{runs[label]}: has no {RECORD} with a line in it; train first")
+            raise UsageError(f"{runs[label]}: has no {RECORD} with a line in it; train first")
     panels = _panels(records, {label: read_lines(folder / READOUT) for label, folder in runs.items()})
     names = list(dict.fromkeys(curve.run or curve.label for _, _, curves in panels for curve in curves))
     look, columns = looks(names), min(ACROSS, len(panels))

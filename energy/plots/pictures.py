@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from energy.plots.style import MARKERS, PALETTE, canvas, save
+from energy.plots.tiles import tiled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,12 +114,8 @@ def _size(shown: np.ndarray) -> str:
 
 def _grid(figure: "Figure", axes: "Axes", shown: np.ndarray, bar: bool = True) -> None:
     """Pictures in [−1, 1], (n, C, h, w), tile by tile; a colour bar where there is one channel."""
-    import torch
-
-    from energy.train.filters import tiled
-
     times = -(-SIDE // max(shown.shape[2:]))
-    grid = tiled(torch.from_numpy(shown.repeat(times, 2).repeat(times, 3))).numpy()
+    grid = tiled(shown.repeat(times, 2).repeat(times, 3))
     if grid.shape[2] == 3:
         axes.imshow(np.nan_to_num(0.5 + 0.5 * grid, nan=1.0), interpolation="nearest")
     else:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from energy.columns import short
+from energy.errors import MissingDependencyError
+from energy.io.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 
 
-class PlotsMissing(RuntimeError):
+class PlotsMissing(MissingDependencyError, RuntimeError):
     """matplotlib is not installed; the message says how to get it."""
 
 
@@ -56,10 +58,8 @@ def canvas(
 
 def save(figure: "Figure", path: Path) -> Path:
     """Write the figure as the kind of file its suffix says, whole or not at all."""
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(temporary, dpi=SETTINGS["savefig.dpi"], format=path.suffix.lstrip(".") or "png")
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=SETTINGS["savefig.dpi"], format=path.suffix.lstrip(".") or "png")
     return path
 
 

@@ -37,7 +37,7 @@ class Form(enum.Enum):
     ADJOINT = "(r₊, r₋) = (1 − α, α): stationary for the Lagrangian; feedback reaches the mean at O(β²)"
     SADDLE = "(r₊, r₋) = (α, 1 − α): stationary for F; feedback reaches the mean at O(β) unless α = ½"
 
-    def plus(self, alpha: float) -> float:
+    def r_plus(self, alpha: float) -> float:
         """r₊."""
         return alpha if self is Form.SADDLE else 1 - alpha
 
@@ -61,7 +61,7 @@ class Nudging:
     @property
     def r_plus(self) -> float:
         """r₊."""
-        return self.form.plus(self.alpha)
+        return self.form.r_plus(self.alpha)
 
 
 class Dyad(Layered):
@@ -112,8 +112,8 @@ class Dyad(Layered):
         """(a, h) of the output layer with the nudge in them."""
         nudging, potential = self.nudging, self.network.output.potential
         h = drive.new_zeros(()) if h is None else h
-        plus, minus = nudging.r_plus * nudging.beta, (1 - nudging.r_plus) * nudging.beta
-        return nudging.objective.nudged(potential, drive, h, nudging.target, nudging.frozen, plus, minus)
+        beta_plus, beta_minus = nudging.r_plus * nudging.beta, (1 - nudging.r_plus) * nudging.beta
+        return nudging.objective.nudged(potential, drive, h, nudging.target, nudging.frozen, beta_plus, beta_minus)
 
     def settle_pair(self, layer: int, drive: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """(m, δ) of a layer whose drives are a and h."""
@@ -198,8 +198,8 @@ class ClampedDyad(Dyad):
         if self.network.readout(self.depth):
             raise ConfigurationError("an output outside the dynamics (feedback=False) cannot be clamped")
         nudging = self.nudging
-        minus = (1 - nudging.r_plus) * nudging.beta
-        low = self.network.output.potential.response(drive if h is None else drive - minus * h)
+        beta_minus = (1 - nudging.r_plus) * nudging.beta
+        low = self.network.output.potential.response(drive if h is None else drive - beta_minus * h)
         return nudging.alpha * nudging.target + (1 - nudging.alpha) * low, (nudging.target - low) / nudging.beta
 
 

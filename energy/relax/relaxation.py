@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from energy.component import Component, require
+from energy.errors import UsageTypeError
 from energy.relax.problem import Problem
 from energy.state import State
 
@@ -44,7 +45,7 @@ def returned(relax: Relaxation, answer: Any) -> tuple[State, Any]:
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], State):
         return answer
     inside = f" of {', '.join(type(one).__name__ for one in answer[:4])}" if isinstance(answer, tuple | list) else ""
-    raise TypeError(
+    raise UsageTypeError(
         f"{type(relax).__name__}.step returned a {type(answer).__name__}{inside}: must return (State, memory), the "
         "next state and what the next step is to be told"
     )

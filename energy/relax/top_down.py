@@ -5,13 +5,14 @@ keeps of it what the products of its edges need, so a step needs no more memory 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from energy.couplings import Linearization
+from energy.errors import UsageError
 from energy.network import Network
 from energy.relax.dyad import Dyad
 from energy.state import State
@@ -49,7 +50,7 @@ def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, versions: list[in
     for layer in reversed(range(1, depth + 1)):
         with torch.no_grad():  # not around the yield, since it would go on there
             if versions != _versions(network):
-                raise ValueError("the parameters have moved since these states were settled: settle again")
+                raise UsageError("the parameters have moved since these states were settled: settle again")
             if share:
                 for edge in network.out_of(layer):
                     dyad.linearization(held, edge).prepare(dyad.delta(held, edge.target))
@@ -74,7 +75,12 @@ def _versions(network: Network) -> list[int]:
     return [parameter._version for parameter in network.parameters() if not parameter.is_inference()]
 
 
-def final_layers(dyad: Dyad, state: State) -> list[FinalLayer]:
-    """The same layers of a state that has been settled, the output first."""
-    layers = reversed(range(1, dyad.depth + 1))
-    return [FinalLayer(k, dyad.mean(state, k), dyad.delta(state, k), _taken(dyad, k)) for k in layers]
+def final_layers(
+    network: Network, linear: Sequence[Linearization | None], mean: State, delta: Sequence[Tensor | None]
+) -> list[FinalLayer]:
+    """The same of states that have been settled, the output first."""
+
+    def edges(layer: int) -> dict[int, Linearization | None]:
+        return {edge.index: linear[edge.index] for edge in network.completed_by(layer)}
+
+    return [FinalLayer(k, mean[k - 1], delta[k - 1], edges(k)) for k in reversed(range(1, len(mean) + 1))]

@@ -2,8 +2,10 @@
 
 from energy.rules.contrast import Contrast
 from energy.rules.krotov_hopfield import KrotovHopfield
-from energy.rules.local import Local, PerLayer, Plasticity
+from energy.rules.local import Local
 from energy.rules.oja import Hebb, Oja, Sanger
+from energy.rules.per_layer import PerLayer
+from energy.rules.plasticity import Plasticity
 from energy.rules.rule import Rule
 from energy.rules.softhebb import SoftHebb, Variant
 

@@ -10,11 +10,13 @@ spikes  Σ_t δ_k[t] x_{k−1}[t]ᵀ, in one product over time and batch
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from energy import foreach
+from energy.errors import UsageTypeError
 from energy.network import Network
 from energy.rules.products import dyadic_gradients, zeros
 from energy.rules.rule import Rule
@@ -25,6 +27,8 @@ from energy.settle.spiking import SettledSpikes, SettledTrial
 
 class Contrast(Rule, name="contrast"):
     """Descend F, or the contrast of phases: the gradient of the objective as β → 0 where the settler says so."""
+
+    exact: ClassVar[bool] = True
 
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
         return contrast(settled, network, 1.0)
@@ -40,7 +44,7 @@ class Contrast(Rule, name="contrast"):
 def contrast(settled: Settled, network: Network, scale: float) -> list[Tensor]:
     """−scale·∂F/∂θ for one kind of settled states. Register a function for a kind of your own."""
     name = type(settled).__name__
-    raise TypeError(f"rule=contrast does not know {name}: register a function with energy.rules.contrast.contrast")
+    raise UsageTypeError(f"rule=contrast does not know {name}: register a function with energy.rules.contrast.contrast")
 
 
 contrast.register(SettledDyad, dyadic_gradients)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError
-from energy.couplings import Affine, Block, Coupling, Filtered, Linearization
+from energy.couplings import Affine, Block, Coupling, Linearization, UnitInputs
 from energy.network import Edge
 
 
@@ -55,14 +55,14 @@ class Joined:
 
 def population(
     edges: Sequence[Edge], states: Sequence[Tensor], drive: Tensor, linear: Sequence[Linearization | None], title: str
-) -> Filtered:
+) -> UnitInputs:
     """What the neurons see, weigh and compete with that `edges` lead to; `drive` is what all of them say together.
 
     Raises ConfigurationError where that is no population of neurons: couplings without weights of neurons only, or
     several of which one rectifies by itself or sorts the neurons into groups of its own.
     """
-    weighed = [edge for edge in edges if type(edge.coupling).filtered is not Coupling.filtered]
-    found = [edge.coupling.filtered(states[edge.source], drive, linear[edge.index]) for edge in weighed or edges]
+    weighed = [edge for edge in edges if type(edge.coupling).unit_inputs is not Coupling.unit_inputs]
+    found = [edge.coupling.unit_inputs(states[edge.source], drive, linear[edge.index]) for edge in weighed or edges]
     if len(edges) == 1:
         return found[0]
     if not all(one.linear for one in found):
@@ -73,8 +73,8 @@ def population(
         if isinstance(edge.coupling, Block) and edge.coupling.centred:  # neurons compete before they are centred
             drive = drive + one.drive.mean(1, keepdim=True)
     joined = Joined(weighed, [cast(Affine, one.filters) for one in found])
-    seen = tuple(one.seen for one in found)
-    return Filtered(cast(Any, joined), cast(Any, seen), drive, linear=len(weighed) == len(edges))
+    seen = tuple(one.presynaptic for one in found)
+    return UnitInputs(cast(Any, joined), cast(Any, seen), drive, linear=len(weighed) == len(edges))
 
 
 def groups(filters: Any) -> int:

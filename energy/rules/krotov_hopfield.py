@@ -13,24 +13,24 @@ import math
 from torch import Tensor
 
 from energy.component import require
-from energy.rules.local import Plasticity
+from energy.rules.plasticity import Plasticity
 from energy.rules.softhebb import margin, ranked
 
 
 class KrotovHopfield(Plasticity, name="krotov_hopfield"):
-    """rank is k ≥ 2, push is Δ; norm is p and radius R of `Plasticity`. One rate for all neurons."""
+    """rank is k ≥ 2, anti_hebbian is Δ; p and target_norm, R, are those of `Plasticity`. One rate for all units."""
 
     rank: int = 2
-    push: float = 0.4
+    anti_hebbian: float = 0.4
     rate: float = 0.02
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.rank >= 2, self, "rank", "at least 2: at 1 the winner would learn and unlearn")
-        require(0 <= self.push < math.inf, self, "push", "at least 0 and finite")
+        require(0 <= self.anti_hebbian < math.inf, self, "anti_hebbian", "at least 0 and finite")
 
     def energy(self, drive: Tensor) -> Tensor:
-        return margin(drive, self.rank, self.push)
+        return margin(drive, self.rank, self.anti_hebbian)
 
-    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
-        return ranked(drive, self.rank, self.push)
+    def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
+        return ranked(drive, self.rank, self.anti_hebbian)

@@ -13,17 +13,17 @@ from energy.network import Network
 
 
 class Memory(nn.Module):
-    """Numbers of every neuron: one buffer (K,) a layer and name, `<name>_<layer>`."""
+    """Numbers of every unit: one buffer (K,) per layer and name, `<name>_<layer>`."""
 
-    def of(self, layer: int) -> dict[str, Tensor]:
+    def buffers_of(self, layer: int) -> dict[str, Tensor]:
         """The buffers of one layer, by name."""
         end = f"_{layer}"
         return {name.removesuffix(end): held for name, held in self.named_buffers() if name.endswith(end)}
 
 
-def lay(network: Network, layers: Mapping[int, Mapping[str, float]]) -> None:
-    """Lay what each layer's neurons remember, at what they begin with, in place of what was remembered before."""
-    if remembers(network):
+def attach_memory(network: Network, layers: Mapping[int, Mapping[str, float]]) -> None:
+    """Create the buffers of each layer's units, at the values they begin with, in place of those of before."""
+    if has_memory(network):
         del network.memory
     like, memory = next(network.parameters()), Memory()
     for layer, begins in layers.items():
@@ -34,18 +34,24 @@ def lay(network: Network, layers: Mapping[int, Mapping[str, float]]) -> None:
         network.add_module("memory", memory)
 
 
-def remembers(network: Network) -> bool:
-    """Whether anything has been laid in a network."""
+def has_memory(network: Network) -> bool:
+    """Tell whether a network holds buffers of local rules."""
     return isinstance(getattr(network, "memory", None), Memory)
 
 
-def recall(network: Network, layer: int, label: str) -> dict[str, Tensor]:
-    """What is remembered of a layer, by name.
+def memory_of(network: Network, layer: int, label: str) -> dict[str, Tensor]:
+    """The buffers of a layer, by name.
 
-    Raises ConfigurationError where nothing has been laid for it.
+    Raises:
+        ConfigurationError: if none were attached for it.
     """
     memory = getattr(network, "memory", None)
-    found = memory.of(layer) if isinstance(memory, Memory) else {}
+    found = memory.buffers_of(layer) if isinstance(memory, Memory) else {}
     if not found:
         raise ConfigurationError(f"rule={label}: this network has no memory of it; call attach(network) of it first")
     return found
+
+
+def shaped(memory: Mapping[str, Tensor], logits: Tensor) -> dict[str, Tensor]:
+    """Buffers (K,) as views (groups, K/groups), which logits end with too."""
+    return {name: value.view(logits.shape[-2:]) for name, value in memory.items()}

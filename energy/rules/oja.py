@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError, require
-from energy.couplings import Filtered
+from energy.couplings import UnitInputs
 from energy.rules.joined import groups
-from energy.rules.local import Plasticity
+from energy.rules.plasticity import Plasticity
+from energy.rules.unit_rule import Update
 from energy.settle.settled import Settled
 
 
@@ -25,7 +26,7 @@ class Linear(Plasticity):
 
     scaled: bool = False
 
-    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
+    def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
         return drive
 
     def energy(self, drive: Tensor) -> Tensor:
@@ -43,22 +44,23 @@ class Oja(Linear, name="oja"):
 
 
 class Sanger(Linear, name="sanger"):
-    """Δw_k = Σ u_k (R² x − Σ_{j≤k} u_j w_j), the generalised Hebbian algorithm. Not for neurons in groups, which see
+    """Δw_k = Σ u_k (R² x − Σ_{j≤k} u_j w_j), the generalised Hebbian algorithm. Not for units in groups, which see
     different inputs: ConfigurationError."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.norm == 2, self, "norm", "2")
+        require(self.p == 2, self, "p", "2")
 
     def energy(self, drive: Tensor) -> Tensor:
         return Plasticity.energy(self, drive)
 
-    def decay(self, weight: Tensor, product: Tensor, y: Tensor, u: Tensor | None, bias: Tensor | None) -> Tensor:
+    def weight_update(self, inputs: UnitInputs, settled: Settled) -> Update:
+        if groups(inputs.filters) > 1:
+            raise ConfigurationError(f"rule={self.label}: not for the {groups(inputs.filters)} groups of this layer")
+        return super().weight_update(inputs, settled)
+
+    def decay(self, inputs: UnitInputs, product: Tensor, y: Tensor) -> Tensor:
+        weight = inputs.filters.weight
         flat = y.movedim(1, -1).flatten(0, -2).to(weight.dtype)
         mixed = torch.tril(flat.T @ flat) @ weight.flatten(1)
-        return product * self.radius**2 - mixed.view_as(weight)
-
-    def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
-        if groups(opened.filters) > 1:
-            raise ConfigurationError(f"rule={self.label}: not for the {groups(opened.filters)} groups of this layer")
-        return super().change(opened, settled)
+        return product * self.target_norm**2 - mixed.view_as(weight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from typing import ClassVar
 
@@ -13,10 +13,11 @@ from energy import foreach
 from energy.cautions import strict as strictly
 from energy.component import Component
 from energy.feedback import followers
+from energy.health import add_up, health
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
-from energy.rules.health import add_up, health
+from energy.rules.unit_rule import UnitRule
 from energy.settle.settled import Settled
 from energy.settle.settler import Settler
 
@@ -26,6 +27,29 @@ class Rule(Component):
 
     group: ClassVar[str] = "rule"
     descends: ClassVar[bool] = True  # whether an objective is what its steps descend
+    exact: ClassVar[bool] = False  # whether `gradients` are those of the objective wherever the settler is exact
+    supports_greedy: ClassVar[bool] = False  # whether a layer can learn without those above it
+
+    def learns(self, network: Network) -> list[str]:
+        """The names of the layers that this rule can train, frozen or not, from the bottom up: all unless defined."""
+        return [layer.name for layer in network.layers]
+
+    def scores_output(self, network: Network, learning: Collection[str]) -> bool:
+        """Tell whether a step in which the layers named in `learning` learn leaves the network's own output and an
+        objective of it to measure. A rule that settles a part of the network only answers False where that ends below
+        the output; a run then needs a fitted read-out.
+        """
+        return True
+
+    def rule_for(self, network: Network, layer: int) -> UnitRule | None:
+        """The rule by which the units of `layer`, counted from 1, learn by themselves; None if they do not. Diagnostics
+        of units measure the layers that have one.
+        """
+        return None
+
+    def unit_rules(self) -> Sequence[UnitRule]:
+        """The rules of single populations that this one is made of: none unless defined."""
+        return ()
 
     def attach(self, network: Network) -> None:
         """Lay what this rule remembers from batch to batch in `network`, as buffers, once; `Run.network` does it for
@@ -68,7 +92,7 @@ class Rule(Component):
         """One batch from its inputs to `.grad`: `settler.settle_once`, then `apply`. In what is returned the states are
         consumed: a rule may learn from each layer as soon as it is final, and free it.
 
-        What looks wrong is said once, as a `Caution` (`energy.rules.health`).
+        What looks wrong is said once, as a `Caution` (`energy.health`).
 
         Args:
             x, target, objective, ledger: as for `settler.settle`.

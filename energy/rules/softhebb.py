@@ -20,22 +20,23 @@ import torch
 from torch import Tensor
 
 from energy.component import require
-from energy.couplings import Filtered
+from energy.couplings import UnitInputs
+from energy.errors import UsageError
 from energy.kernels import Kernel
-from energy.rules.local import Plasticity
+from energy.rules.plasticity import Plasticity
 from energy.rules.step import TINY, constants
 
 
 class Variant(enum.Enum):
-    """What a neuron learns with, s being its share of the competition."""
+    """The postsynaptic factor of a unit, s being its share of the competition."""
 
     SOFT = "s"
     SPARSE = "the sparsemax of u/T, which is zero for most"
     SOFTKROTOV = "s for the winner, −s for every other"
     HARD = "1 for the winner, 0 for every other"
-    HARDKROTOV = "1 for the winner, −push for the one ranked `rank`"
+    HARDKROTOV = "1 for the winner, −anti_hebbian for the one ranked `rank`"
     SELF_CONTRAST = "1 − s for the winner, −s for every other"
-    LABELLED = "1 for the neuron of the label, 0 for every other: a Hebbian output layer"
+    SUPERVISED = "1 for the neuron of the label, 0 for every other: a Hebbian output layer"
 
 
 # what the winner and the others learn with: a + b·s and c·s
@@ -46,13 +47,13 @@ class SoftHebb(Plasticity, name="softhebb"):
     """Δw_k = Σ y_k (x − u_k w_k), y by `variant`, η_k = η (|‖w_k‖ − 1| + 1e-10)^q.
 
     temperature is T; normalised lets neurons compete with u_k/‖w_k‖ (with norm p, ⟨…, x⟩/‖w_k‖_p^(p−1)), biases as
-    they are, so that T means the same at every norm; rank and push belong to `hardkrotov`."""
+    they are, so that T means the same at every norm; rank and anti_hebbian belong to `hardkrotov`."""
 
     variant: Variant = Variant.SOFTKROTOV
     temperature: float = 1.0
     normalised: bool = False
     rank: int = 3
-    push: float = 2.0
+    anti_hebbian: float = 2.0
     rate: float = 0.05
     exponent: float = 0.5
 
@@ -60,7 +61,7 @@ class SoftHebb(Plasticity, name="softhebb"):
         super().__post_init__()
         require(0 < self.temperature < math.inf, self, "temperature", "above 0 and finite")
         require(self.rank >= 2, self, "rank", "at least 2")
-        require(0 <= self.push < math.inf, self, "push", "at least 0 and finite")
+        require(0 <= self.anti_hebbian < math.inf, self, "anti_hebbian", "at least 0 and finite")
 
     def energy(self, drive: Tensor) -> Tensor:
         if self.variant is Variant.SOFT:
@@ -73,7 +74,7 @@ class SoftHebb(Plasticity, name="softhebb"):
         if self.variant is Variant.SELF_CONTRAST:
             return self._free(drive) - drive.amax(-1)
         if self.variant is Variant.HARDKROTOV:
-            return margin(drive, self.rank, self.push)
+            return margin(drive, self.rank, self.anti_hebbian)
         return super().energy(drive)
 
     def _free(self, drive: Tensor) -> Tensor:
@@ -84,32 +85,35 @@ class SoftHebb(Plasticity, name="softhebb"):
         wide = drive.to(torch.promote_types(drive.dtype, torch.float32)) / self.temperature
         return sparsemax(wide) if self.variant is Variant.SPARSE else torch.softmax(wide, -1)
 
-    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
+    def winner_share(self, logits: Tensor) -> Tensor:
+        return self.share(logits).amax(-1)
+
+    def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
         variant = self.variant
-        if variant is Variant.LABELLED:
-            return labelled(drive, target)
+        if variant is Variant.SUPERVISED:
+            return supervised(drive, target)
         if variant is Variant.HARDKROTOV:
-            return ranked(drive, self.rank, self.push)
+            return ranked(drive, self.rank, self.anti_hebbian)
         if variant is Variant.HARD:
             return torch.zeros_like(drive).scatter_(-1, drive.max(-1, keepdim=True).indices, 1)
         if variant in SIGNED:
             return _SIGNED((drive, constants((self.temperature, *SIGNED[variant]), drive)))
         return self.share(drive).to(drive.dtype)
 
-    def competing(self, u: Tensor, opened: Filtered) -> Tensor:
+    def competition_logits(self, inputs: UnitInputs) -> Tensor:
         if self.normalised:
-            weight, bias = opened.filters.weight, opened.filters.bias
-            norms = torch.linalg.vector_norm(weight.flatten(1), self.norm, dim=1).clamp_min(TINY).pow(self.norm - 1)
+            u, weight, bias = inputs.drive, inputs.filters.weight, inputs.filters.bias
+            norms = torch.linalg.vector_norm(weight.flatten(1), self.p, dim=1).clamp_min(TINY).pow(self.p - 1)
             prior = torch.zeros_like(norms) if bias is None else bias
             prior, norms = (one.to(u.dtype).view(-1, *[1] * (u.ndim - 2)) for one in (prior, norms))
-            u = (u - prior) / norms + prior
-        return super().competing(u, opened)
+            inputs = inputs._replace(drive=(u - prior) / norms + prior)
+        return super().competition_logits(inputs)
 
     @property
     def unit(self) -> float:
         return self.temperature
 
-    def offset(self, drive: Tensor, bias: Tensor) -> Tensor:
+    def bias_update(self, drive: Tensor, bias: Tensor) -> Tensor:
         """Δb_k = Σ s_k e^{−b_k/T} − N over the N samples and places, in units of T: at rest Σ s_k/N = e^{b_k/T}."""
         share = self.share(drive.to(bias.dtype)).flatten(-2).flatten(0, -2)
         return share.sum(0) * torch.exp(-bias / self.temperature) - len(share)
@@ -143,15 +147,15 @@ def sparsemax(z: Tensor) -> Tensor:
     return (z - above.gather(-1, last) / (last + 1)).clamp_min(0)
 
 
-def margin(drive: Tensor, rank: int, push: float) -> Tensor:
-    """E* = push·u₍rank₎ − u₍₁₎ over the last axis, whose negative gradient is `ranked`."""
+def margin(drive: Tensor, rank: int, anti_hebbian: float) -> Tensor:
+    """E* = anti_hebbian·u₍rank₎ − u₍₁₎ over the last axis, whose negative gradient is `ranked`."""
     top = drive.topk(_enough(rank, drive), -1).values
-    return push * top[..., -1] - top[..., 0]
+    return anti_hebbian * top[..., -1] - top[..., 0]
 
 
-def ranked(drive: Tensor, rank: int, push: float) -> Tensor:
-    """1 for the greatest drive, −push for the one ranked `rank`, 0 otherwise, over the last axis; the first of equals
-    comes first.
+def ranked(drive: Tensor, rank: int, anti_hebbian: float) -> Tensor:
+    """1 for the greatest drive, −anti_hebbian for the one ranked `rank`, 0 otherwise, over the last axis; the first of
+    equals comes first.
 
     Raises ValueError where there are fewer neurons than that.
     """
@@ -159,16 +163,16 @@ def ranked(drive: Tensor, rank: int, push: float) -> Tensor:
     for _ in range(_enough(rank, drive) - 1):
         drive = drive.scatter(-1, at, -math.inf)
         at = drive.argmax(-1, keepdim=True)
-    return torch.zeros_like(drive).scatter_(-1, at, -push).scatter_(-1, first, 1)
+    return torch.zeros_like(drive).scatter_(-1, at, -anti_hebbian).scatter_(-1, first, 1)
 
 
 def _enough(rank: int, drive: Tensor) -> int:
     if rank > drive.shape[-1]:
-        raise ValueError(f"rank={rank}: there are {drive.shape[-1]} neurons that compete")
+        raise UsageError(f"rank={rank}: there are {drive.shape[-1]} neurons that compete")
     return rank
 
 
-def labelled(drive: Tensor, target: Tensor | None) -> Tensor:
+def supervised(drive: Tensor, target: Tensor | None) -> Tensor:
     """The target itself, where a neuron stands for a class.
 
     Raises ValueError where its shape is another.
@@ -176,5 +180,5 @@ def labelled(drive: Tensor, target: Tensor | None) -> Tensor:
     wanted = None if target is None else target.reshape(len(target), 1, -1)
     if wanted is None or wanted.shape != drive.shape:
         shape = None if target is None else tuple(target.shape)
-        raise ValueError(f"target of shape {shape} cannot teach neurons with drives of shape {tuple(drive.shape)}")
+        raise UsageError(f"target of shape {shape} cannot teach neurons with drives of shape {tuple(drive.shape)}")
     return wanted.to(drive.dtype)

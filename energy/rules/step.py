@@ -1,4 +1,4 @@
-"""The arithmetic of a step: what is scaled by a norm, and by the greatest change of a layer."""
+"""The arithmetic of a step: each formula once, for plain tensors and for the kernel that is compiled of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from energy.kernels import Kernel
 TINY: Final = 1e-30  # floor of the largest change; a layer that hears nothing does not move
 
 
-def along(neurons: Tensor, weight: Tensor) -> Tensor:
+def along(units: Tensor, weight: Tensor) -> Tensor:
     """(K,) laid along the first axis of a weight."""
-    return neurons.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
+    return units.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
 
 
 def over_places(y: Tensor) -> Tensor:
     """Σ over batch and places: (B, K, …) → (K,)."""
     return y.movedim(1, 0).flatten(1).sum(1)
+
+
+def dual(weight: Tensor, p: float) -> Tensor:
+    """sign(w)|w|^(p−1), with which a drive is measured."""
+    return weight if p == 2 else weight.sign() * weight.abs().pow(p - 1)
 
 
 def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
@@ -33,16 +38,33 @@ def _constants(values: tuple[float, ...], device: torch.device, dtype: torch.dty
     return torch.tensor(values, device=device, dtype=dtype)
 
 
-def _step(weight: Tensor, product: Tensor, numbers: Tensor) -> Tensor:
-    """−η_k (R² yx_k − ⟨w_k, yx_k⟩ w_k)/max, in two passes over the weights once compiled."""
-    rate, exponent, radius = numbers.unbind()
+def hebbian_update(weight: Tensor, product: Tensor, overlap: Tensor, scale: float | Tensor) -> Tensor:
+    """R^p·yx_k − yu_k·w_k, of products yx (K, …), overlaps yu (K,) and scale R^p."""
+    return product * scale - along(overlap, weight) * weight
+
+
+def learning_rates(
+    norms: Tensor, rate: float | Tensor, exponent: float | Tensor, target_norm: float | Tensor
+) -> Tensor:
+    """η_k = η (|‖w_k‖/R − 1| + 1e-10)^q, of norms (K,)."""
+    return ((norms / target_norm - 1).abs() + 1e-10).pow(exponent) * rate
+
+
+def scaled_by_peak(update: Tensor, rates: Tensor, groups: int = 1) -> Tensor:
+    """−η_k Δw_k / max|Δw|, the maximum over each of `groups` sets of units."""
+    peaks = update.abs().reshape(len(update), -1).amax(1)  # unit by unit, so that a row is read once for all of this
+    peaks = peaks.unflatten(0, (groups, -1)).amax(1, keepdim=True)
+    return update * along((rates.unflatten(0, (groups, -1)) / (peaks + TINY)).neg().flatten(), update)
+
+
+def _fused(weight: Tensor, product: Tensor, numbers: Tensor) -> Tensor:
+    """The scaled step at p = 2 without bias, in two passes over the weights once compiled."""
+    rate, exponent, target_norm = numbers.unbind()
     w, yx = (t.movedim(1, -1).flatten(1) for t in (weight, product.to(weight.dtype)))
-    change = yx * radius**2 - (w * yx).sum(1, keepdim=True) * w
-    norms = w.square().sum(1, keepdim=True).sqrt() / radius
-    rates = ((norms - 1).abs() + 1e-10).pow(exponent) * rate
-    peak = change.abs().amax(1, keepdim=True).amax()  # row by row, so that a row is read once for all of this
-    step = change * (rates / (peak + TINY)).neg()
+    update = hebbian_update(w, yx, (w * yx).sum(1), target_norm**2)
+    rates = learning_rates(w.square().sum(1).sqrt(), rate, exponent, target_norm)
+    step = scaled_by_peak(update, rates)
     return step.view(len(w), *weight.movedim(1, -1).shape[1:]).movedim(-1, 1)
 
 
-STEP = Kernel(_step)
+FUSED: Final = Kernel(_fused)

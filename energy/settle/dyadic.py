@@ -12,7 +12,8 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, require
+from energy.component import require
+from energy.errors import FieldError
 from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network
@@ -67,8 +68,8 @@ class Dyadic(Settler):
             hold(network)
 
     def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
-        plus = self.form.plus(self.alpha)
-        objective.admit(plus * self.beta, (1 - plus) * self.beta, output)
+        r_plus = self.form.r_plus(self.alpha)
+        objective.admit(r_plus * self.beta, (1 - r_plus) * self.beta, output)
 
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
@@ -98,7 +99,8 @@ class Dyadic(Settler):
         """How the nudged phase ended, and its layers; the last half of a fixed number of sweeps has yet to be taken."""
         if not isinstance(self.nudged, Sweep) or self.nudged.tolerance:
             solution = solve_layers(dyad, state, self.nudged)
-            return solution, freeing(final_layers(dyad, solution.state)[::-1])
+            mean, delta = solution.state.tensors[: dyad.depth], solution.state.tensors[dyad.depth :]
+            return solution, freeing(final_layers(dyad.network, dyad.messages.linear, State(mean), delta)[::-1])
         steps = self.nudged.max_steps
         if steps == 1:
             solution = fixed(dyad, state, steps)
@@ -209,6 +211,4 @@ class Implicit(Dyadic, name="implicit"):
         super().__post_init__()
         require(self.beta == 0, self, "beta", "0")
         if not isinstance(self.feedback, Tied):
-            raise ConfigurationError(
-                f"{self.label}.feedback={self.feedback.label}: must be tied: the gradient is exact"
-            )
+            raise FieldError(self.label, f"feedback={self.feedback.label}: must be tied: the gradient is exact")

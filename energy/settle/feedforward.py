@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -10,9 +11,19 @@ from torch import Tensor
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
-from energy.relax.top_down import FinalLayer
-from energy.settle.settled import Settled, SettledDyad
+from energy.relax.top_down import final_layers
+from energy.settle.settled import SettledDyad
 from energy.settle.settler import Settler, checked
+
+
+@dataclass(kw_only=True)
+class SettledFree(SettledDyad):
+    """The result of a free phase alone, what a local rule learns from: a dyad without a difference below the output,
+    with the drive of every layer, and the target.
+    """
+
+    drives: list[Tensor]
+    target: Tensor
 
 
 class Feedforward(Settler, name="feedforward"):
@@ -30,20 +41,45 @@ class Feedforward(Settler, name="feedforward"):
     @torch.no_grad()
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
-    ) -> Settled:
+    ) -> SettledFree:
         target = checked(network, x, target, objective)
-        ledger = ledger or Ledger()
-        free, state, _ = self.free(network, x, ledger)
-        error = -objective.gradient(state[-1], target)
-        top = network.output.potential.tangent(free.drive(free.depth), error)
-        linear = free.messages.linear
-        final = tuple(
-            FinalLayer(
-                k,
-                state[k - 1],
-                top if k == free.depth else None,
-                {edge.index: linear[edge.index] for edge in network.completed_by(k)},
-            )
-            for k in reversed(range(1, free.depth + 1))
-        )
-        return SettledDyad(x=free.x, output=state[-1], ledger=ledger, final=final, gamma=self.gamma)
+        settled = settle_free(self, network, x, target, ledger)
+        error = -objective.gradient(settled.output, target)
+        top, *below = settled.layers()
+        delta = network.output.potential.tangent(settled.drives[-1], error)
+        settled.final = (top._replace(delta=delta), *below)
+        return settled
+
+
+@torch.no_grad()
+def settle_free(
+    settler: Settler, network: Network, x: Tensor, target: Tensor, ledger: Ledger | None = None
+) -> SettledFree:
+    """Run the free phase of any settler, without a nudge.
+
+    Args:
+        settler: its relaxation and γ find the equilibrium.
+        network: the network, or its part up to the highest layer that learns.
+        x: (B, *network.input_shape), floating point.
+        target: (B, …), handed on to rules that ask for it.
+        ledger: where to count; a new one unless given.
+
+    Returns:
+        The equilibrium with every layer's drive, and a difference in no layer.
+
+    Raises:
+        ValueError: for an `x` of the wrong shape.
+    """
+    ledger = ledger or Ledger()
+    network.check(x)
+    problem, state, solution = settler.free(network, x, ledger)
+    return SettledFree(
+        x=problem.x,
+        output=state[-1],
+        ledger=ledger,
+        solutions={} if solution is None else {"free": solution},
+        final=tuple(final_layers(network, problem.messages.linear, state, [None] * problem.depth)),
+        gamma=settler.gamma,
+        drives=[problem.drive(layer) for layer in range(1, problem.depth + 1)],
+        target=target,
+    )

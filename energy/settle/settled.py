@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from energy.couplings import Linearization
+from energy.errors import UsageError
 from energy.ledger import Ledger
 from energy.relax.solver import Solution
 from energy.relax.top_down import FinalLayer
@@ -78,7 +79,7 @@ class SettledDyad(Settled):
 
 
 def _consumed() -> Iterator[FinalLayer]:
-    raise ValueError(f"the layers of this result {CONSUMED}")
+    raise UsageError(f"the layers of this result {CONSUMED}")
     yield  # a generator, so that it is said when a layer is asked for
 
 
@@ -130,7 +131,7 @@ class SettledTape(Settled):
             ValueError: where it was to be read once, and has been.
         """
         if self.negative_loss is None:
-            raise ValueError(f"the tape of this result {CONSUMED}")
+            raise UsageError(f"the tape of this result {CONSUMED}")
         found = self.negative_loss
         if self.once:
             self.negative_loss = None

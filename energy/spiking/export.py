@@ -19,6 +19,7 @@ import numpy as np
 
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense
+from energy.errors import MissingDependencyError, UsageError
 from energy.network import Network
 from energy.pooling import AveragePool
 from energy.spiking.neurons import LIF, Reset
@@ -31,14 +32,17 @@ def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
     """The graph of `network` with units `neuron`; `dt` is the length of a step in seconds. `nir.write` stores it.
 
     Raises:
-        ImportError: when nir is not installed (`pip install energy-toolkit[nir]`).
+        MissingDependencyError: when nir is not installed (`pip install energy-toolkit[nir]`).
         ValueError: for a `dt` that is not above 0 and finite.
         ConfigurationError: naming what NIR has no node for.
     """
-    import nir  # pyright: ignore[reportMissingImports] (an extra)
+    try:
+        import nir  # pyright: ignore[reportMissingImports] (an extra)
+    except ImportError as error:
+        raise MissingDependencyError(f"to_nir: needs nir, which the extra `nir` installs ({error})") from None
 
     if not 0 < dt < math.inf:
-        raise ValueError(f"dt={dt}: must be above 0 and finite")
+        raise UsageError(f"dt={dt}: must be above 0 and finite")
     if neuron.reset is not Reset.ZERO:
         raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from energy.errors import UsageError
 from energy.feedback import wiring
 from energy.network import Network
 from energy.spiking.neurons import LIF
@@ -128,7 +129,7 @@ class Microcircuit:
 
     def __init__(self, network: Network, neuron: LIF, surrogate: Surrogate, beta: float) -> None:
         if not beta > 0:
-            raise ValueError(f"beta={beta}: must be above 0, since two cells are compared")
+            raise UsageError(f"beta={beta}: must be above 0, since two cells are compared")
         back = {name: matrix for name, _, matrix in laid.matrices(network)} if (laid := wiring(network)) else {}
         self.populations, self.back = [], []
         for edge, layer in zip(network.edges, network.layers, strict=True):

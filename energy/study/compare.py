@@ -5,6 +5,9 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from energy.component import Component, ConfigurationError, annotations, describe, require
+from energy.io.atomic import write_text
+from energy.io.provenance import provenance
+from energy.io.record import write_json
 from energy.settle.settler import Settler
 from energy.study.bench import Bench, Price
 from energy.study.entrants import Entrant, parse
@@ -14,9 +17,7 @@ from energy.train.evaluate import load
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.known import know
-from energy.train.probe import probe_run
-from energy.train.provenance import provenance
-from energy.train.record import write_json
+from energy.train.measure import probe_run
 from energy.train.run import Run, Setting
 from energy.train.terminal import say
 
@@ -115,7 +116,7 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
     }
     write_json(comparison.folder / "compare.json", report)
     text = markdown_report(report)
-    (comparison.folder / "compare.md").write_text(text, encoding="utf-8")
+    write_text(comparison.folder / "compare.md", text)
     return text
 
 

@@ -85,16 +85,16 @@ def value(word: str, where: str) -> Any:
         raise ConfigurationError(f"{where}: {word}: cannot be read ({str(error).splitlines()[0]})") from None
     if override.is_sweep_override() or override.is_delete() or override.is_add():
         raise ConfigurationError(f"{where}: {word}: must be one value; write an entry for each")
-    return _plain(override.value())
+    return _unquoted(override.value())
 
 
-def _plain(found: Any) -> Any:
+def _unquoted(found: Any) -> Any:
     if isinstance(found, QuotedString):
         return found.text
     if isinstance(found, list):
-        return [_plain(one) for one in found]
+        return [_unquoted(one) for one in found]
     if isinstance(found, dict):
-        return {_plain(name): _plain(one) for name, one in found.items()}
+        return {_unquoted(name): _unquoted(one) for name, one in found.items()}
     return found
 
 

@@ -12,19 +12,20 @@ from typing import Any, Final
 
 from energy.columns import fitted, terminal_width
 from energy.component import ConfigurationError
+from energy.errors import UsageError
 from energy.hints import hint
-from energy.study.results import validated
-from energy.train.record import (
+from energy.io.plain import leaves
+from energy.io.record import (
     CHECKPOINTS,
     CONFIGURATION,
     FAILED,
     FINAL,
     RECORD,
     RESULT,
-    leaves,
     read_json,
     read_lines,
 )
+from energy.study.results import validated
 
 DEEPEST: Final = 6  # levels below the folder
 KEPT: Final = 3  # fields that stay while there are numbers to drop
@@ -101,7 +102,7 @@ def _row(folder: Path, top: Path) -> Row:
     except BROKEN:
         return Row(row.folder, "broken configuration")
     try:
-        lines = read_lines(_plain(folder / RECORD)) if (folder / RECORD).exists() else []
+        lines = read_lines(_readable(folder / RECORD)) if (folder / RECORD).exists() else []
         last = lines[-1] if lines else {}
         numbers: dict[str, Any] = {
             "validation": last.get("validation_accuracy"),
@@ -155,17 +156,17 @@ def _lines(path: str) -> list[str]:
         return file.readlines()
 
 
-def _plain(path: Path) -> Path:
+def _readable(path: Path) -> Path:
     """The path of a plain file of a size that can be read."""
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: is not a file")
+        raise UsageError(f"{path}: is not a file")
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path}: is too large")
+        raise UsageError(f"{path}: is too large")
     return path
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return read_json(_plain(path))
+    return read_json(_readable(path))
 
 
 def _text(value: Any) -> str:

@@ -14,15 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from energy.analysis.embedding import MOST, neighbourhoods, principal
+from energy.analysis.filters import even, filters
+from energy.analysis.population import Survey, survey
+from energy.analysis.receptive import receptive
 from energy.data.images import Images
+from energy.io.album import ALBUM, write_album
 from energy.network import Network
-from energy.rules.local import Local
-from energy.study.album import ALBUM, write_album
-from energy.study.embedding import MOST, neighbourhoods, principal
-from energy.study.population import Survey, survey
-from energy.study.receptive import receptive
 from energy.train.evaluate import load
-from energy.train.filters import even, filters
 from energy.train.run import Run
 from energy.train.settings import settings
 
@@ -45,9 +44,9 @@ def measure(folder: Path, seed: int = 0) -> Path:
     with settings(deterministic=False, fused_kernels=False):
         shown = filters(network)
         if shown is not None:
-            arrays["filters"] = _plain(shown)
+            arrays["filters"] = _on_host(shown)
         for name, fields in _receptive(network, images, seed).items():
-            arrays[f"receptive/{name}"] = _plain(even(fields))
+            arrays[f"receptive/{name}"] = _on_host(even(fields))
         found = survey(network, run.settler, run.rule, images)
         arrays |= _populations(found) | _features(found, seed)
     facts = {"split": split, "images": len(images), "step": stored["step"], "seed": seed, **_names(run, network)}
@@ -57,8 +56,8 @@ def measure(folder: Path, seed: int = 0) -> Path:
 def _names(run: Run, network: Network) -> dict[str, Any]:
     radii = {}
     for k, layer in enumerate(network.layers[:-1], start=1):
-        law = run.rule.of(network, k) if isinstance(run.rule, Local) else None
-        radii[layer.name] = None if law is None else {"norm": law.norm, "radius": law.radius}
+        law = run.rule.rule_for(network, k)
+        radii[layer.name] = None if law is None else {"norm": law.p, "radius": law.target_norm}
     return {"title": run.title, "layers": list(radii), "laws": radii, "classes": list(run.data.names)}
 
 
@@ -87,9 +86,9 @@ def _populations(found: Survey) -> dict[str, np.ndarray]:
         for what in ("norm", "rate", "weight", "activity"):
             drawn = getattr(one, what)
             if drawn is not None:
-                arrays[f"{what}/{name}"], arrays[f"{what}_edges/{name}"] = map(_plain, drawn)
+                arrays[f"{what}/{name}"], arrays[f"{what}_edges/{name}"] = map(_on_host, drawn)
         if one.wins is not None:
-            arrays[f"wins/{name}"] = _plain(one.wins)
+            arrays[f"wins/{name}"] = _on_host(one.wins)
     return arrays
 
 
@@ -102,9 +101,9 @@ def _features(found: Survey, seed: int) -> dict[str, np.ndarray]:
     arrays = {"principal": placed, "principal_share": share, "labels": torch.cat(found.labels)}
     if 4 <= len(values) <= MOST:
         arrays["neighbourhoods"] = neighbourhoods(values, seed)
-    return {name: _plain(tensor) for name, tensor in arrays.items()}
+    return {name: _on_host(tensor) for name, tensor in arrays.items()}
 
 
-def _plain(tensor: Tensor) -> np.ndarray:
+def _on_host(tensor: Tensor) -> np.ndarray:
     """On the host, in single precision where it is a floating-point number."""
     return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()

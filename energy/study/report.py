@@ -8,10 +8,10 @@ from textwrap import fill
 from typing import Any, Final
 
 from energy.columns import blocks, terminal_width
+from energy.io.record import read_json
 from energy.study.bench import Price
 from energy.study.results import validated
-from energy.study.statistics import markdown, plus_minus, summary
-from energy.train.record import read_json
+from energy.study.statistics import markdown, number, plus_minus, summary
 
 HEAD: Final = (
     "settler",
@@ -99,9 +99,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         _spread(row["cosine_whole_trained"]),
         start,
         "none" if sweeps["mean"] is None else f"{sweeps['mean']:.1f} / {sweeps['p95']} / {sweeps['max']}",
-        _number(row["backprop_steps"], "{:.2f}"),
-        _number(row["time_ratio"], "{:.2f}"),
-        _number(row["peak_bytes"], "{:.3g}", 2**20),
+        number(row["backprop_steps"], ".2f"),
+        number(row["time_ratio"], ".2f"),
+        number(None if row["peak_bytes"] is None else row["peak_bytes"] / 2**20, ".3g"),
         _outcome(row),
     ]
 
@@ -140,7 +140,3 @@ def _mean(stats: Mapping[str, Any] | None) -> str:
 
 def _spread(stats: Mapping[str, Any] | None) -> str:
     return "–" if stats is None else plus_minus(stats, 3)
-
-
-def _number(value: float | None, form: str, unit: float = 1.0) -> str:
-    return "–" if value is None else form.format(value / unit)

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from energy.train.record import RESULT, read_json
+from energy.errors import UsageError
+from energy.io.atomic import write_text
+from energy.io.record import RESULT, read_json
+from energy.study.statistics import number
 
 COLUMNS: Final[tuple[str, ...]] = (
     "cell",
@@ -38,11 +40,11 @@ def row(result: Mapping[str, Any]) -> dict[str, str]:
         "cell": result["title"],
         "configuration": result["configuration_key"],
         "test_accuracy_percent": f"{result['test_accuracy']:.4f}",
-        "validation_accuracy_percent": _number(validated(result), 4),
+        "validation_accuracy_percent": number(validated(result), ".4f", ""),
         "test_objective_per_sample": f"{result['test_objective']:.6g}",
-        "sweeps_mean": _number(result["sweeps"].get("mean"), 2),
-        "sweeps_p95": _number(result["sweeps"].get("p95"), 0),
-        "sweeps_max": _number(result["sweeps"].get("max"), 0),
+        "sweeps_mean": number(result["sweeps"].get("mean"), ".2f", ""),
+        "sweeps_p95": number(result["sweeps"].get("p95"), ".0f", ""),
+        "sweeps_max": number(result["sweeps"].get("max"), ".0f", ""),
         "training_multiply_adds": result["multiply_adds"],
         "training_seconds": f"{result['seconds']['total']:.1f}",
         "device": result["device_name"],
@@ -69,7 +71,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
         reader = csv.DictReader(file)
         lines = list(reader)
     if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise ValueError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
+        raise UsageError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
     return lines
 
 
@@ -79,7 +81,7 @@ def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
     for folder in folders:
         found = sorted(folder.rglob(RESULT))
         if not found:
-            raise ValueError(f"{folder}: no finished run (no {RESULT}) in it")
+            raise UsageError(f"{folder}: no finished run (no {RESULT}) in it")
         for result in found:
             line = row(read_json(result))
             lines[_identity(line)] = line
@@ -97,10 +99,4 @@ def _write(path: Path, lines: list[dict[str, str]]) -> None:
     writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    temporary = path.with_name(f".writing-{path.name}")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _number(value: float | None, digits: int) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
+    write_text(path, text.getvalue())

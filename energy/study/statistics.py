@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from energy.errors import UsageError
+
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """``{"mean", "sd", "n", "values"}`` of finite numbers; ``sd`` divides by n - 1 and is None for a single one.
@@ -12,9 +14,9 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
         ValueError: when there is nothing to summarise, or a value is not finite.
     """
     if not values:
-        raise ValueError("there are no values to summarise")
+        raise UsageError("there are no values to summarise")
     if not all(math.isfinite(value) for value in values):
-        raise ValueError(f"values={list(values)}: must be finite to be summarised")
+        raise UsageError(f"values={list(values)}: must be finite to be summarised")
     mean = math.fsum(values) / len(values)
     spread = math.fsum((value - mean) ** 2 for value in values)
     sd = math.sqrt(spread / (len(values) - 1)) if len(values) > 1 else None
@@ -25,6 +27,11 @@ def plus_minus(stats: Mapping[str, Any], digits: int = 2) -> str:
     """``mean ± s.d.``, or the mean alone where there is one value."""
     mean = f"{stats['mean']:.{digits}f}"
     return mean if stats["sd"] is None else f"{mean} ± {stats['sd']:.{digits}f}"
+
+
+def number(value: float | None, form: str, missing: str = "–") -> str:
+    """A number in the format `form`, or `missing` where there is none."""
+    return missing if value is None else format(value, form)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -79,20 +79,20 @@ def _gradient(objective: Objective, output: Tensor, target: Tensor) -> None:
         follows(objective, "gradient", objective.gradient(low, target.to(dtype)), low)
 
 
-@promise("nudged(potential, drive, h, target, frozen, plus, minus) must give the drive and difference drive")
+@promise("nudged(potential, drive, h, target, frozen, beta_plus, beta_minus) must give the drive and difference drive")
 def _nudge(
-    objective: Objective, potential: Potential, drive: Tensor, target: Tensor, plus: float, minus: float
+    objective: Objective, potential: Potential, drive: Tensor, target: Tensor, beta_plus: float, beta_minus: float
 ) -> None:
     h = noise("h", *drive.shape, device=drive.device)
     frozen = noise("frozen", *drive.shape, device=drive.device)
-    a, pull = objective.nudged(potential, drive, h, target, frozen, plus, minus)
+    a, pull = objective.nudged(potential, drive, h, target, frozen, beta_plus, beta_minus)
     kind = objective.nudge.name.lower()
     if objective.nudge is not Nudge.PROXIMAL:
         error = frozen if objective.nudge is Nudge.FROZEN else objective.gradient(potential.response(drive), target)
         agree(objective, f"{kind} nudge: drive", a, drive, 1e-12)
         agree(objective, f"{kind} nudge: difference drive against h − ∇C", pull, h - error, 1e-12)
         return
-    for sign, share in ((1, plus), (-1, minus)):
+    for sign, share in ((1, beta_plus), (-1, beta_minus)):
         state = potential.response(a + sign * share * pull)
         lowest = _nudged_energy(objective, potential, state, drive + sign * share * h, target, sign * share)
         for k, near in itertools.product(range(3), (1.0, 0.1, 0.01)):

@@ -49,9 +49,9 @@ def _dtypes(potential: Potential, drive: Tensor, h: Tensor) -> list[str]:
         try:
             follows(potential, "response", potential.response(a), a)
             follows(potential, "tangent", potential.tangent(a, e), a)
-            for beta, plus in itertools.product((1.0, 0.1, 0.0), SHARES):
-                follows(potential, "secant", potential.secant(a, e, beta, plus), a)
-                follows(potential, "mean", potential.mean(a, e, e, beta, plus, 0.5), a)
+            for beta, r_plus in itertools.product((1.0, 0.1, 0.0), SHARES):
+                follows(potential, "secant", potential.secant(a, e, beta, r_plus), a)
+                follows(potential, "mean", potential.mean(a, e, e, beta, r_plus, 0.5), a)
         except (RuntimeError, NotImplementedError) as error:
             claim(dtype == torch.bfloat16, potential, f"fails for {dtype}: {brief(error)}")
             skipped.append(f"{title(potential)}: bfloat16 not checked: {brief(error)}")
@@ -143,49 +143,53 @@ def _tangent(potential: Potential, drive: Tensor, direction: Tensor) -> None:
     )
 
 
-def _replicas(potential: Potential, drive: Tensor, h: Tensor, beta: float, plus: float) -> tuple[Tensor, Tensor]:
+def _replicas(potential: Potential, drive: Tensor, h: Tensor, beta: float, r_plus: float) -> tuple[Tensor, Tensor]:
     """s⁺ and s⁻, from the definition."""
-    return potential.response(drive + plus * beta * h), potential.response(drive - (1 - plus) * beta * h)
+    return potential.response(drive + r_plus * beta * h), potential.response(drive - (1 - r_plus) * beta * h)
 
 
-@promise("secant(drive, h, beta, plus) must give the difference of two responses over beta")
+@promise("secant(drive, h, beta, r_plus) must give the difference of two responses over beta")
 def _secant(potential: Potential, drive: Tensor, h: Tensor) -> None:
-    for beta, plus, size in itertools.product((1.0, 0.1, -0.1), SHARES, (1.0, 20.0)):
-        high, low = _replicas(potential, drive, size * h, beta, plus)
-        delta = potential.secant(drive, size * h, beta, plus)
+    for beta, r_plus, size in itertools.product((1.0, 0.1, -0.1), SHARES, (1.0, 20.0)):
+        high, low = _replicas(potential, drive, size * h, beta, r_plus)
+        delta = potential.secant(drive, size * h, beta, r_plus)
         agree(
-            potential, f"secant at beta={beta:g}, plus={plus:g} against two responses", delta, (high - low) / beta, 1e-9
+            potential,
+            f"secant at beta={beta:g}, r_plus={r_plus:g} against two responses",
+            delta,
+            (high - low) / beta,
+            1e-9,
         )
 
 
-@promise("secant(drive, h, beta, plus) must give the tangent at beta=0")
+@promise("secant(drive, h, beta, r_plus) must give the tangent at beta=0")
 def _limit(potential: Potential, drive: Tensor, h: Tensor) -> None:
     """Near β = 0 the secant lies between the slopes at the ends of its interval, and at β = 0 it is the tangent."""
-    for plus in SHARES:
+    for r_plus in SHARES:
         slope, beta = potential.tangent(drive, h), 1e-5
-        agree(potential, "secant at beta=0 against the tangent", potential.secant(drive, h, 0.0, plus), slope, 1e-12)
-        ends = [potential.tangent(drive + share * beta * h, h) for share in (plus, plus - 1)]
-        near = potential.secant(drive, h, beta, plus)
+        agree(potential, "secant at beta=0 against the tangent", potential.secant(drive, h, 0.0, r_plus), slope, 1e-12)
+        ends = [potential.tangent(drive + share * beta * h, h) for share in (r_plus, r_plus - 1)]
+        near = potential.secant(drive, h, beta, r_plus)
         between(potential, "secant at beta=1e-5 against the tangent", near, (slope, *ends), 1e-5)
 
 
-@promise("mean(drive, h, delta, beta, plus, alpha) must give α s⁺ + (1 − α) s⁻, and pair both mean and difference")
+@promise("mean(drive, h, delta, beta, r_plus, alpha) must give α s⁺ + (1 − α) s⁻, and pair both mean and difference")
 def _mean(potential: Potential, drive: Tensor, h: Tensor) -> None:
     for beta, alpha, flip in itertools.product((1.0, 0.1, 0.0), (0.0, 0.25, 0.5, 1.0), (False, True)):
-        plus = 1 - alpha if flip else alpha
-        high, low = _replicas(potential, drive, h, beta, plus)
-        delta = potential.secant(drive, h, beta, plus)
-        found = potential.mean(drive, h, delta, beta, plus, alpha)
+        r_plus = 1 - alpha if flip else alpha
+        high, low = _replicas(potential, drive, h, beta, r_plus)
+        delta = potential.secant(drive, h, beta, r_plus)
+        found = potential.mean(drive, h, delta, beta, r_plus, alpha)
         agree(
             potential,
-            f"mean at alpha={alpha:g}, plus={plus:g}, beta={beta:g}",
+            f"mean at alpha={alpha:g}, r_plus={r_plus:g}, beta={beta:g}",
             found,
             alpha * high + (1 - alpha) * low,
             1e-9,
         )
-        both = potential.pair(drive, h, beta, plus, alpha)
+        both = potential.pair(drive, h, beta, r_plus, alpha)
         for name, one, other in zip(("mean", "secant"), both, (found, delta), strict=True):
-            agree(potential, f"{name} of pair at alpha={alpha:g}, plus={plus:g}, beta={beta:g}", one, other, 1e-9)
+            agree(potential, f"{name} of pair at alpha={alpha:g}, r_plus={r_plus:g}, beta={beta:g}", one, other, 1e-9)
 
 
 @promise("squared error must have the closed step that `quadratic` promises")
@@ -197,26 +201,26 @@ def _proximal(potential: Potential, drive: Tensor, h: Tensor) -> None:
     except ConfigurationError:
         return
     target = noise("target", *drive.shape, device=drive.device)
-    for plus, minus in ((0.2, 0.3), (0.0, 0.5), (0.5, 0.0)):
-        a, pull = objective.nudged(potential, drive, h, target, None, plus, minus)
-        for sign, share in ((1, plus), (-1, minus)):
+    for beta_plus, beta_minus in ((0.2, 0.3), (0.0, 0.5), (0.5, 0.0)):
+        a, pull = objective.nudged(potential, drive, h, target, None, beta_plus, beta_minus)
+        for sign, share in ((1, beta_plus), (-1, beta_minus)):
             state = potential.response(a + sign * share * pull)
             answer = potential.response(drive + sign * share * (h - objective.gradient(state, target)))
             what = "proximal step of squared error is not its minimum, so `quadratic` must be False: response"
             agree(potential, what, state, answer, 1e-9)
 
 
-@promise("gate(drive, error, plus) must give the average of f′ over the interval")
+@promise("gate(drive, error, r_plus) must give the average of f′ over the interval")
 def _gate(potential: Gated, drive: Tensor, h: Tensor) -> None:
     top = potential.lipschitz * (1 + 1e-12)
-    for size, plus in itertools.product((0.0, 1e-6, 0.1, 1.0, 30.0), SHARES):
-        gate = potential.gate(drive, size * h, plus)
+    for size, r_plus in itertools.product((0.0, 1e-6, 0.1, 1.0, 30.0), SHARES):
+        gate = potential.gate(drive, size * h, r_plus)
         reach = f"gate reaches [{float(gate.min()):g}, {float(gate.max()):g}]"
         claim((gate >= 0).all() and (gate <= top).all(), potential, f"{reach}: must be within [0, lipschitz]")
     flat = potential.gate(drive, torch.zeros_like(drive), 0.5)
     agree(potential, "gate at e=0 against the tangent", flat * h, potential.tangent(drive, h), 1e-12)
     a, e = drive.float(), h.float()
-    for plus in SHARES:
-        exact = potential.secant(a.double(), e.double(), 1e-6, plus)
-        coarse = potential.secant(a, e, 1e-6, plus).double()
+    for r_plus in SHARES:
+        exact = potential.secant(a.double(), e.double(), 1e-6, r_plus)
+        coarse = potential.secant(a, e, 1e-6, r_plus).double()
         agree(potential, "secant in float32 at beta=1e-6 loses digits", coarse, exact, 1e-5)

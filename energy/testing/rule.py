@@ -4,20 +4,20 @@ feedback, an update that is local and a step."""
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from energy.couplings import Dense
-from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import SquaredError, one_hot
 from energy.potentials import Identity
-from energy.rules.contrast import Contrast
-from energy.rules.local import Local, PerLayer, Plasticity
+from energy.rules.plasticity import Plasticity
 from energy.rules.rule import Rule
+from energy.rules.step import dual
 from energy.settle.dyadic import DualPropagation
-from energy.settle.feedforward import Feedforward
+from energy.settle.feedforward import Feedforward, settle_free
 from energy.settle.settler import Settler
 from energy.testing.claim import agree, check, claim, follows, noise, promise, tensor
 from energy.testing.descent import sharp
@@ -33,10 +33,10 @@ def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu
 
     One finite tensor for each parameter, the sum of what the samples give alone, the same when asked again; `apply`
     writes the mean over the batch into `.grad`, replacing what was there, and `learn` the same; parameters stay. One
-    that derives from `Contrast` gives the exact gradient. Every call is on a network of its own, so that a rule may
-    keep state in buffers of the network; one that does is not asked for sums. A rule without feedback is left to
-    `check_plasticity`."""
-    if isinstance(rule, Local):
+    whose class says `exact`, as `Contrast` does, gives the exact gradient. Every call is on a network of its own, so
+    that a rule may keep state in buffers of the network; one that does is not asked for sums. A rule without feedback
+    is left to `check_plasticity`."""
+    if rule.unit_rules():
         return check_plasticity(rule, device=device)
     settler, network = sharp(settler) if settler else DualPropagation(), contracting(device)
     settler.wire(network)
@@ -44,7 +44,7 @@ def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu
     before = [p.detach().clone() for p in network.parameters()]
     gradients = _sums(rule, settler, network, device)
     _written(rule, settler, network, gradients, device)
-    if isinstance(rule, Contrast):
+    if rule.exact:
         _exact(rule, device)
     for parameter, old in zip(network.parameters(), before, strict=True):
         claim((parameter == old).all(), rule, "a rule must not change the parameters: that is the optimiser's part")
@@ -104,7 +104,7 @@ def _written(rule: Rule, settler: Settler, network: Network, gradients: list[Ten
             claim(torch.equal(parameter, old), rule, f"{name} changes the parameters: that is the optimiser's part")
 
 
-def _exact(rule: Contrast, device: str) -> None:
+def _exact(rule: Rule, device: str) -> None:
     network, (x, target), settler = contracting(device), batch(device), DualPropagation(beta=1e-3)
     found = by_layer(network, rule.gradients(network, settler.settle(network, x, target, SquaredError())))
     for name, wanted in exact(SquaredError(), 0.0, device)[1].items():
@@ -113,9 +113,9 @@ def _exact(rule: Contrast, device: str) -> None:
         claim(near, rule, f"gradient of {name} against autograd: {ratio} (a rule of another kind derives from Rule)")
 
 
-@check(Local, "derive it from energy.rules.local.Plasticity")
-def check_plasticity(rule: Local, *, device: str = "cpu") -> list[str]:
-    """Check a rule without feedback; `plastic` is all it must define. It may ask for up to 12 neurons.
+@check(Rule, "derive it from energy.rules.Plasticity")
+def check_plasticity(rule: Rule, *, device: str = "cpu") -> list[str]:
+    """Check a rule without feedback; `postsynaptic_factor` is all it must define. It may ask for up to 12 neurons.
 
     y = −∂E*/∂u where there is an `energy`. On 12 neurons that learn below an output that does not: Δw is the sum of
     what the samples give alone, the same when asked again, zero for the output; with the common decay it is tangent to
@@ -123,10 +123,12 @@ def check_plasticity(rule: Local, *, device: str = "cpu") -> list[str]:
     replaces what was there, and is None for a frozen layer; parameters stay. Every call is on a network of its own, so
     that a rule may keep state in buffers of the network; one that does is not asked for sums. Of `per_layer`, every
     rule is checked."""
-    if not isinstance(rule, Plasticity):
-        listed = rule.rules if isinstance(rule, PerLayer) else []
-        claim(bool(listed), rule, "is neither a law of one population nor a list of them: check those that it names")
-        return [note for one in listed for note in check_plasticity(one, device=device)]
+    listed = rule.unit_rules()
+    claim(bool(listed), rule, "is neither a law of one population nor a list of them: check those that it names")
+    return [note for one in listed for note in _check_population(cast(Plasticity, one), device)]
+
+
+def _check_population(rule: Plasticity, device: str) -> list[str]:
     notes = _slope(rule, device)
     network, x = _population(device), noise("x", BATCH, 5, device=device)
     rule.attach(network)
@@ -150,12 +152,12 @@ def _population(device: str) -> Network:
     return network
 
 
-@promise("plastic(drive, target) must give y, one number a neuron, of the shape of the drive")
+@promise("postsynaptic_factor(drive, target) must give y, one number a neuron, of the shape of the drive")
 def _slope(rule: Plasticity, device: str) -> list[str]:
     drive = noise("drive", BATCH, 1, NEURONS, device=device).requires_grad_()
     target = one_hot(torch.arange(BATCH, device=device), NEURONS, torch.float64)
-    if type(rule).plastic is not Plasticity.plastic:
-        follows(rule, "plastic", rule.plastic(drive.detach(), target), drive.detach())
+    if type(rule).postsynaptic_factor is not Plasticity.postsynaptic_factor:
+        follows(rule, "postsynaptic_factor", rule.postsynaptic_factor(drive.detach(), target), drive.detach())
     try:
         energy = rule.energy(drive)
     except TypeError:
@@ -164,12 +166,12 @@ def _slope(rule: Plasticity, device: str) -> list[str]:
     claim(energy.shape == drive.shape[:-1], rule, f"energy of {tuple(drive.shape)} has shape {tuple(energy.shape)}")
     claim(energy.requires_grad, rule, "energy is cut from autograd: no detach, no_grad or NumPy in it")
     (slope,) = torch.autograd.grad(energy.sum(), drive)
-    agree(rule, "plastic against −∂E*/∂u", rule.plastic(drive.detach(), None), -slope)
+    agree(rule, "postsynaptic_factor against −∂E*/∂u", rule.postsynaptic_factor(drive.detach(), None), -slope)
     return []
 
 
 def _updates(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> list[Tensor]:
-    return rule.update(network, rule.settle(network, Feedforward(), x, target, Ledger()))
+    return rule.update(network, settle_free(Feedforward(), network, x, target))
 
 
 @promise("update(network, settled) must return one new tensor for each parameter, in their order")
@@ -213,12 +215,12 @@ def _steps(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> Non
         used = _fresh(network)
         weight = next(used.parameters())
         weight.grad = torch.ones_like(weight) if held else None
-        rule.apply(used, rule.settle(used, Feedforward(), x, target, Ledger()))
+        rule.apply(used, settle_free(Feedforward(), used, x, target))
         steps.append(tensor(rule, ".grad", weight.grad))
     claim(torch.equal(*steps), rule, "apply adds to .grad")
     used = _fresh(network)
     weight = next(used.parameters()).requires_grad_(False)
-    rule.apply(used, rule.settle(used, Feedforward(), x, target, Ledger()))
+    rule.apply(used, settle_free(Feedforward(), used, x, target))
     claim(weight.grad is None, rule, "apply writes to a frozen layer")
 
 
@@ -230,17 +232,17 @@ def _sized(rule: Plasticity, network: Network, found: list[Tensor], x: Tensor, t
         return
     step = tensor(rule, ".grad", next(used.parameters()).grad)
     claim((step * change).sum() <= 0, rule, ".grad has the sign of the update: an optimiser would go away from it")
-    if type(rule).step is Plasticity.step:
+    if type(rule).scaled_update is Plasticity.scaled_update:
         size = change.abs().max() if rule.scaled else len(x)
         agree(rule, ".grad against −η_k Δw_k", step, -rule.rates(weight)[:, None] * change / size)
 
 
-@promise("dual(weight) must give sign(w)|w|^(p−1)")
+@promise("decay must keep the norms ‖w‖_p = R")
 def _tangency(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> None:
     network = _fresh(network)
     weight = next(network.parameters())
     with torch.no_grad():
-        norms = torch.linalg.vector_norm(weight, rule.norm, dim=1, keepdim=True)
-        weight.mul_(rule.radius / norms)
-    along = (rule.dual(weight.detach()) * _updates(rule, network, x, target)[0]).sum(1)
+        norms = torch.linalg.vector_norm(weight, rule.p, dim=1, keepdim=True)
+        weight.mul_(rule.target_norm / norms)
+    along = (dual(weight.detach(), rule.p) * _updates(rule, network, x, target)[0]).sum(1)
     agree(rule, "⟨dual(w), Δw⟩ on the sphere ‖w‖_p = R against 0", along, torch.zeros_like(along))

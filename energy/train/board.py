@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from energy.analysis.filters import filters, weight_of
 from energy.component import ConfigurationError, describe
+from energy.io.plain import leaves
 from energy.network import Network
-from energy.train.filters import filters, tiled, weight_of
-from energy.train.record import leaves
+from energy.plots.tiles import tiled
 from energy.train.run import Run
 
 BOARD: Final = "tensorboard"
@@ -73,7 +76,7 @@ class Board:
 
         names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
         reached = {f"result/{name}": result[name] for name in names if result[name] is not None}
-        chosen = {name: _plain(value) for name, value in leaves(describe(self.run), "/") if name != "out"}
+        chosen = {name: _writable(value) for name, value in leaves(describe(self.run), "/") if name != "out"}
         for summary in hparams(chosen, reached):
             self.writer.file_writer.add_summary(summary)
         for name, value in reached.items():
@@ -86,10 +89,11 @@ class Board:
     def _filters(self, network: Network, epoch: int) -> None:
         shown = filters(network)
         if shown is not None:
-            grid = (0.5 + 0.5 * tiled(shown)).nan_to_num(1.0)
+            grid = np.nan_to_num(0.5 + 0.5 * tiled(shown.cpu().numpy()), nan=1.0)
             size = math.ceil(320 / max(grid.shape[:2]))  # a pixel of a filter can be seen
-            large = grid.repeat_interleave(size, 0).repeat_interleave(size, 1)
-            self.writer.add_image("filters", large.expand(-1, -1, 3).cpu(), epoch, dataformats="HWC")
+            large = grid.repeat(size, 0).repeat(size, 1)
+            colors = np.broadcast_to(large, (*large.shape[:2], 3))
+            self.writer.add_image("filters", colors, epoch, dataformats="HWC")
 
 
 def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -99,6 +103,6 @@ def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
-def _plain(value: Any) -> bool | int | float | str:
+def _writable(value: Any) -> bool | int | float | str:
     """A value as the writer takes it: lists and None as text."""
     return value if isinstance(value, bool | int | float | str) else str(value)

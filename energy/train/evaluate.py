@@ -12,18 +12,20 @@ from torch import Tensor
 from energy.component import describe
 from energy.data.dataset import Splits
 from energy.data.images import Images
+from energy.errors import MissingFileError, UsageError
+from energy.io import checkpoint
+from energy.io.record import FINAL
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
+from energy.readout.decoder import Decoder, accuracy, dense_output
+from energy.readout.features import features, seen
+from energy.readout.readout import Readout, Report
 from energy.settle.settled import Prediction
-from energy.train import checkpoint
-from energy.train.features import features, seen
 from energy.train.folder import rebuilt
 from energy.train.known import know
 from energy.train.meter import Tally
-from energy.train.readout import Decoder, Readout, Report, accuracy, dense_output
-from energy.train.record import FINAL
 from energy.train.run import Run
 
 SPLITS = ("train", "validation", "test")
@@ -76,13 +78,13 @@ def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: when the run left no final weights.
-        DamagedCheckpoint: when they are not what was written.
+        DamagedCheckpointError: when they are not what was written.
         ConfigurationError: when a component they need is not registered.
     """
     know()
     found = checkpoint.steps(folder / FINAL)
     if not found:
-        raise FileNotFoundError(f"{folder}: has no final weights; the run is not finished")
+        raise MissingFileError(f"{folder}: has no final weights; the run is not finished")
     tensors, facts = checkpoint.read(found[-1])
     plain = {**facts["run"], "device": device or facts["run"]["device"]}
     run = rebuilt(plain, folder)
@@ -117,13 +119,13 @@ def evaluate(
         ValueError: when there is no such split, or it is empty.
     """
     if split not in SPLITS:
-        raise ValueError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
+        raise UsageError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
     run, network, facts = load(expanded(folder), device)
     place = run.place()
     splits = run.data.load(place, run.seed, run.precision.activity)
     images: Images = getattr(splits, split)
     if not len(images):
-        raise ValueError(f"split={split!r}: is empty in this run (data.validation={run.data.validation:g})")
+        raise UsageError(f"split={split!r}: is empty in this run (data.validation={run.data.validation:g})")
     head = {"split": split, "step": facts["step"], "weights": facts["weights"]}
     if readout is None:
         return {**head, **score(run, network, images)}

@@ -13,28 +13,29 @@ from typing import Any
 
 import torch
 
+from energy.analysis.probe import NOTHING_MEASURED, alignment
 from energy.cautions import strict, told
 from energy.component import describe
+from energy.errors import OutOfMemory
+from energy.io import checkpoint
+from energy.io.provenance import provenance
+from energy.io.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alone, append_line, write_json
 from energy.ledger import Ledger
 from energy.objectives import one_hot
-from energy.rules.local import Local
-from energy.train import checkpoint
+from energy.readout.decoder import Decoder, install
+from energy.readout.readout import kept
 from energy.train.board import Board, require_board
 from energy.train.evaluate import decoder, score
 from energy.train.folder import claim, held
 from energy.train.interrupt import Interrupt, Stopped
-from energy.train.memory import OutOfMemory, lacks_memory, memory_line
-from energy.train.probe import NOTHING_MEASURED, alignment, probe_run
+from energy.train.measure import populations, probe_run
+from energy.train.memory import lacks_memory, memory_line
 from energy.train.progress import closing, opening, readout_line, report_epoch
-from energy.train.provenance import provenance
-from energy.train.readout import Decoder, install, kept
-from energy.train.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alone, append_line, write_json
 from energy.train.result import summary
 from energy.train.run import Run
 from energy.train.session import Session, parameters
 from energy.train.settings import settings
 from energy.train.terminal import Bar, bar, one_line_warnings, say
-from energy.train.units import populations
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def fit(run: Run) -> dict[str, Any]:
         OutOfMemory: when there was not enough memory, with the state saved as far as it was whole.
         ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
             is asked for and not installed.
-        DamagedCheckpoint: when the checkpoint to continue from is not what was written.
+        DamagedCheckpointError: when the checkpoint to continue from is not what was written.
     """
     result = held(run, run.folder)
     if result is None:
@@ -216,9 +217,10 @@ def measure(session: Session) -> dict[str, Any]:
     run, images = session.run, session.splits.train
     session.at("in the probe", "train.probe_batch")
     asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
-    angle = probe_run(run, session.network, images) if asked else NOTHING_MEASURED
-    local = asked and isinstance(run.rule, Local)
-    return {**angle, **({"units": populations(run, session.network, images)} if local else {})}
+    if not asked:
+        return NOTHING_MEASURED
+    units = populations(run, session.network, images)
+    return {**probe_run(run, session.network, images), **({"units": units} if units else {})}
 
 
 def validate(session: Session) -> dict[str, Any] | None:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from energy.component import ConfigurationError, build, describe
-from energy.train.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, leaves, read_json, write_json
+from energy.io.former import current
+from energy.io.plain import leaves
+from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, read_json, write_json
 from energy.train.run import Run, digest, identity
 
 UNITS: Final = {
@@ -43,7 +45,7 @@ def held(run: Run, folder: Path) -> dict[str, Any] | None:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
     """
     if (folder / CONFIGURATION).exists():
-        held = read_json(folder / CONFIGURATION).get("identity")
+        held = current(Run, read_json(folder / CONFIGURATION).get("identity"))
         difference = _difference(held, identity(run))
         if difference:
             raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
@@ -74,7 +76,7 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
     stated = facts.get("identity")
     there = stated.get("plugins") if isinstance(stated, Mapping) else None
     try:
-        run = build(Run, plain)
+        run = build(Run, current(Run, plain))
     except ConfigurationError as error:
         if not there:
             raise

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from energy import foreach
+from energy.errors import EnergyError
 from energy.network import Network
-from energy.train.optimizer import layer_of
+from energy.parameters import layer_of
 
 
-class NonFinite(RuntimeError):
+class NonFinite(EnergyError, RuntimeError):
     """Training stopped before an update that would have been infinite or NaN."""
 
 

@@ -7,7 +7,15 @@ from typing import Final
 
 import energy
 
-PACKAGES: Final = ("energy.models", "energy.data", "energy.relax", "energy.settle", "energy.rules", "energy.train")
+PACKAGES: Final = (
+    "energy.models",
+    "energy.data",
+    "energy.relax",
+    "energy.settle",
+    "energy.rules",
+    "energy.readout",
+    "energy.train",
+)
 
 
 def know() -> None:

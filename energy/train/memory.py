@@ -7,10 +7,6 @@ WORDS: Final = ("can't allocate memory", "out of memory", "not enough memory", "
 WANTED: Final = re.compile(r"allocate ([\d.,]+ ?[A-Za-z]+)")
 
 
-class OutOfMemory(MemoryError, RuntimeError):
-    """There was not enough memory; the message says at which point of a run, and what to reduce."""
-
-
 def lacks_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the CPU (`MemoryError`, torch's allocator) or on a GPU."""
     if isinstance(error, MemoryError):

@@ -10,6 +10,7 @@ import torch
 from energy.component import Component, ConfigurationError, require
 from energy.feedback import followers
 from energy.network import Network
+from energy.parameters import layer_of
 
 FUSED = frozenset({"cpu", "cuda"})
 
@@ -137,12 +138,3 @@ class AdamW(Adaptive, name="adamw"):
 
     def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, **self.settings(fused))
-
-
-def layer_of(network: Network) -> dict[str, str]:
-    """Parameter name to the name of the layer whose drive it belongs to."""
-    owners: dict[int, str] = {}
-    for edge in network.edges:
-        for parameter in edge.coupling.parameters():
-            owners.setdefault(id(parameter), network.layers[edge.target - 1].name)
-    return {name: owners[id(parameter)] for name, parameter in network.named_parameters()}

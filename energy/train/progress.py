@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from energy.train.record import RESULT
+from energy.io.record import RESULT
 from energy.train.run import Run
 from energy.train.terminal import laid_out, say, width
 

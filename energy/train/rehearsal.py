@@ -7,9 +7,9 @@ the memory costs nothing. What depends on numbers, the data or the device shows 
 import torch
 
 from energy.component import ConfigurationError
-from energy.data.error import DataError
+from energy.errors import DataError
+from energy.io.record import RESULT
 from energy.network import Network
-from energy.train.record import RESULT
 from energy.train.run import Run
 from energy.train.session import require_learning, stages
 from energy.train.transfer import carry_over

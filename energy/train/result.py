@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from energy.component import describe
+from energy.io.provenance import provenance
+from energy.io.record import RECORD, read_lines
 from energy.ledger import backprop_multiply_adds
 from energy.train.folder import UNITS
 from energy.train.meter import ACTIVITY, spread
-from energy.train.provenance import provenance
-from energy.train.record import RECORD, read_lines
 from energy.train.run import digest, identity
 from energy.train.session import Session, parameters
 

@@ -13,19 +13,19 @@ import torch
 
 from energy.component import Component, ConfigurationError, describe, require
 from energy.data.dataset import DataSet
+from energy.io.code import plugins
 from energy.model import Model
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
 from energy.paths import expanded
 from energy.potentials import Identity, Potential
+from energy.readout.nearest import Nearest
+from energy.readout.readout import Joint, Readout
 from energy.rules.contrast import Contrast
-from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
-from energy.train.code import plugins
 from energy.train.optimizer import SGD, Optimizer
-from energy.train.readout import Joint, Nearest, Readout
 from energy.train.schedule import Cosine, Schedule
 
 
@@ -187,7 +187,7 @@ class Run(Setting):
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
         output = getattr(self.model, "output", None)
         self.settler.admit(self.objective, output if isinstance(output, Potential) else Identity())
-        if self.train.order is Order.GREEDY and not isinstance(self.rule, Local):
+        if self.train.order is Order.GREEDY and not self.rule.supports_greedy:
             raise ConfigurationError(f"train.order=greedy: rule={self.rule.label} needs all layers at once")
 
     def draft(self) -> Network:

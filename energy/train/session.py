@@ -15,20 +15,19 @@ from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import NonFiniteError
 from energy.feedback import renew
+from energy.health import guarded
 from energy.hints import meant
+from energy.io import checkpoint
+from energy.io.provenance import provenance
+from energy.io.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.network import Network
-from energy.rules.health import guarded
-from energy.rules.local import Local
+from energy.readout.decoder import dense_output
 from energy.settle.settled import Settled
-from energy.train import checkpoint
 from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.guard import Guard, NonFinite
 from energy.train.meter import Tally
 from energy.train.progress import EpochTable
-from energy.train.provenance import provenance
-from energy.train.readout import dense_output
-from energy.train.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
 from energy.train.run import Order, Run, Weights
 from energy.train.terminal import say
 from energy.train.transfer import carry_over
@@ -92,8 +91,8 @@ class Session:
         return self.run.train.epochs * len(self.stages)
 
     def scores(self, learnt: set[str]) -> bool:
-        """Whether steps in which these layers learn have an objective: under a local rule, when the output is one."""
-        return not isinstance(self.run.rule, Local) or self.network.output.name in learnt
+        """Whether steps in which these layers learn have an objective of the output."""
+        return self.run.rule.scores_output(self.network, learnt)
 
     def at(self, doing: str, *fields: str) -> None:
         """Note what comes next, and the ``fields`` of the run on whose size it depends."""
@@ -164,8 +163,8 @@ class Session:
         """Continue from the newest checkpoint of the run folder, if there is one.
 
         Raises:
-            DamagedCheckpoint: when the newest is not what was written. Removing it, to fall back to the one before,
-                is left to the user.
+            DamagedCheckpointError: when the newest is not what was written. Removing it, to fall back to the one
+                before, is left to the user.
         """
         found = checkpoint.steps(self.folder / CHECKPOINTS)
         if found:
@@ -253,7 +252,7 @@ def require_learning(run: Run, network: Network, learnt: list[set[str]]) -> None
     """Raise ConfigurationError where nothing that learns, and no read-out, reaches the output layer."""
     if run.readout.fitted:
         dense_output(network)
-    elif isinstance(run.rule, Local) and network.output.name not in set().union(*learnt) and not run.train.start:
+    elif not run.rule.scores_output(network, set().union(*learnt)) and not run.train.start:
         raise ConfigurationError(
             f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
         )
@@ -278,13 +277,12 @@ def stages(run: Run, network: Network) -> list[set[str]]:
                 f"train.freeze: no layer is called {pattern!r}{meant(pattern, names)}; there are {known}"
             )
     awake = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in run.train.freeze)]
-    rule = run.rule
-    if isinstance(rule, Local):
-        awake = [name for name in awake if rule.of(network, names.index(name) + 1) is not None]
+    learnable = run.rule.learns(network)
+    awake = [name for name in awake if name in learnable]
     if not awake and run.readout.fitted:
         return []
     if not awake:
-        raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={rule.label} trains")
+        raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={run.rule.label} trains")
     return [{name} for name in awake] if run.train.order is Order.GREEDY else [set(awake)]
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import torch
 
 from energy.kernels import fused
-from energy.train.pages import kept_pages
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def settings(
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
     try:
-        with kept_pages(), fused(fused_kernels, compiling=compiling):
+        with fused(fused_kernels, compiling=compiling):
             yield
     finally:
         torch.set_float32_matmul_precision(before[0])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from energy.train.record import read_json
+from energy.io.record import read_json
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], str]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from energy.train.record import CONFIGURATION, RECORD, RESULT, append_line, read_json, read_lines, write_json
+from energy.io.record import CONFIGURATION, RECORD, RESULT, append_line, read_json, read_lines, write_json
 from tests.benchmarks.timing import Record
 
 

@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from energy.data.cifar import Cifar10
-from energy.data.error import DataError
 from energy.data.images import Images
+from energy.errors import DataError
 from energy.models import MLP, VGG
 from tests.benchmarks.tasks import DUAL, FUSED, settled, task
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from energy.analysis.probe import angles
 from energy.model import Model
 from energy.models import MLP, VGG, VGG16
 from energy.settle.dyadic import DualPropagation
 from energy.study.memory import peak_bytes
-from energy.train.probe import angles
 from tests.benchmarks.tasks import (
     COMPILED,
     DUAL,

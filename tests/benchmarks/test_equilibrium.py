@@ -21,6 +21,7 @@ from typing import Any, Final
 import pytest
 import torch
 
+from energy.analysis.probe import angles
 from energy.ledger import Ledger
 from energy.models import Hopfield
 from energy.objectives import SquaredError, one_hot
@@ -34,7 +35,6 @@ from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.stream import stream
 from energy.train.evaluate import load
-from energy.train.probe import angles
 from tests.benchmarks.tasks import CLASSES, EAGER, Task, backprop, backprop_steps, channels_last, settled
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.analysis.probe import angles
 from energy.ledger import backprop_multiply_adds
 from energy.models import VGG16
 from energy.study.memory import peak_bytes
-from energy.train.probe import angles
 from energy.train.settings import settings
 from tests.benchmarks.machine import product
 from tests.benchmarks.tasks import DUAL, EAGER, FUSED, Task, backprop_steps, candidates, task

@@ -7,6 +7,7 @@ multiply-adds and not timed.
 import pytest
 import torch
 
+from energy.analysis.probe import angles
 from energy.model import Model
 from energy.models import MLP, VGG
 from energy.objectives import SquaredError
@@ -16,7 +17,6 @@ from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.settler import Settler
-from energy.train.probe import angles
 from tests.benchmarks.tasks import EAGER, Task, backprop_steps, candidates, task
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 

@@ -21,12 +21,12 @@ from torch.nn import functional as F
 from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
+from energy.readout.features import Features
+from energy.readout.linear import Course, Linear
 from energy.rules import PerLayer, SoftHebb
 from energy.settle import Feedforward
 from energy.stream import stream
-from energy.train.features import Features
 from energy.train.optimizer import SGD
-from energy.train.readout import Course, Linear
 from tests.benchmarks.tasks import channels_last
 from tests.benchmarks.timing import QUIET, Record, Step, interleaved, rows
 
@@ -119,7 +119,7 @@ def test_six_steps_and_the_features_after_them_are_theirs(demo: dict[str, Any]) 
         expected = model.pool3(model.activ3(model.conv3(model.bn3(_second(model, x)))))
         (edge,) = net.into(4)
         state = Feedforward().predict(net.up_to(3), x).output
-        found = edge.coupling.filtered(state, *edge.coupling.linearize(state)).seen
+        found = edge.coupling.unit_inputs(state, *edge.coupling.linearize(state)).presynaptic
     assert (found.flatten(1) - expected.flatten(1)).norm() < 1e-9 * expected.norm()
 
 

@@ -26,8 +26,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.benchmark.utils.timer import timer
 
-from energy.train.provenance import provenance
-from energy.train.record import write_json
+from energy.io.provenance import provenance
+from energy.io.record import write_json
 from energy.train.settings import settings
 
 Step = Callable[[], object]

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from energy import __version__
-from energy.cli import main, usage
+from energy.cautions import Caution
+from energy.cli import usage
 from energy.command.verbs import VERBS
 from energy.component import Component, choices
+from energy.errors import DataError, UsageError
 
 Energy = Callable[[Sequence[str]], Any]
 TINY = ["model.sizes=[8]", "train.epochs=1", "train.batch_size=200", "train.probe_every=0", "train.progress=false"]
@@ -270,13 +272,47 @@ def test_a_missing_set_is_one_line_with_the_cure(
     assert "cifar10" in energy(["data", "list"]).out
 
 
-def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_shows_its_traceback_and_asks_to_be_reported(energy: Energy, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(line: object) -> int:
-        return int(str(line.__class__))
+        return len(list(zip([1], [1, 2], strict=True)))
 
     monkeypatch.setitem(VERBS, "plot", VERBS["plot"]._replace(action=broken))
-    with pytest.raises(ValueError, match="invalid literal"):
-        main(["plot", "."])
+    answer = energy(["plot", "a folder"])
+    assert answer.status == 1 and answer.err.startswith("Traceback (most recent call last):")
+    assert "in broken" in answer.err and "zip() argument 2 is longer than argument 1" in answer.err
+    report = answer.err.splitlines()[-1]
+    assert report.startswith(f"energy: ValueError in energy {__version__}: a defect; please report it")
+    assert report.endswith("energy plot 'a folder'")
+
+
+def test_a_defect_inside_the_library_is_no_message(energy: Energy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`zip(strict=True)` raises its ValueError in a frame of ours."""
+    from energy.study import statistics
+
+    def broken(line: object) -> int:
+        return len(statistics.markdown(["one", "two"], [["1", "2"], ["3", "4", "5"]]))
+
+    monkeypatch.setitem(VERBS, "plot", VERBS["plot"]._replace(action=broken))
+    answer = energy(["plot", "."])
+    assert answer.status == 1 and "in markdown" in answer.err and "in _padded" in answer.err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("set: is damaged"),
+        UsageError("split='x': must be test"),
+        FileNotFoundError(2, "No such file", "x"),
+        Caution("look"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(energy: Energy, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def failing(line: object) -> int:
+        raise error
+
+    monkeypatch.setitem(VERBS, "plot", VERBS["plot"]._replace(action=failing))
+    answer = energy(["plot", "."])
+    assert (answer.status, answer.err) == (1, f"energy: {error}\n")
 
 
 def test_an_interruption_has_its_status(energy: Energy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,8 @@ def test_a_changed_neighbour_is_other_code(energy: Energy) -> None:
 
 def test_a_class_without_a_file_goes_by_its_source() -> None:
     from energy.data import Digits
+    from energy.io.code import plugins as code
     from energy.models import MLP
-    from energy.train.code import plugins as code
     from energy.train.run import Run, identity
 
     run = Run(model=MLP(), data=Digits())

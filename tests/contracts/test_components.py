@@ -132,13 +132,13 @@ def test_rules(cls: Any, device: str) -> None:
 @pytest.mark.parametrize("variant", Variant)
 @pytest.mark.parametrize("normalised", [False, True])
 def test_variants_of_softhebb(variant: Variant, normalised: bool, device: str) -> None:
-    rule = SoftHebb(variant=variant, temperature=0.6, normalised=normalised, radius=1.3, exponent=0.7)
+    rule = SoftHebb(variant=variant, temperature=0.6, normalised=normalised, target_norm=1.3, exponent=0.7)
     assert check_plasticity(rule, device=device) == []
 
 
 @pytest.mark.parametrize("norm", [1.4, 3.0])
 def test_krotov_hopfield_at_other_norms(norm: float, device: str) -> None:
-    assert check_plasticity(KrotovHopfield(norm=norm, rank=4, radius=0.7), device=device) == []
+    assert check_plasticity(KrotovHopfield(p=norm, rank=4, target_norm=0.7), device=device) == []
 
 
 @pytest.mark.parametrize("cls", entries("model"))

@@ -37,8 +37,8 @@ class Stretched(Clamp):
 
 
 class Shifted(Tanh):
-    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
-        return super().gate(drive, error, plus) + 0.01
+    def gate(self, drive: Tensor, error: Tensor, r_plus: float) -> Tensor:
+        return super().gate(drive, error, r_plus) + 0.01
 
 
 class UpsideDown(Tanh):
@@ -52,8 +52,8 @@ class Total(Tanh):
 
 
 class Torn(Tanh):
-    def pair(self, drive: Tensor, h: Tensor, beta: float, plus: float, alpha: float) -> tuple[Tensor, Tensor]:
-        mean, delta = super().pair(drive, h, beta, plus, alpha)
+    def pair(self, drive: Tensor, h: Tensor, beta: float, r_plus: float, alpha: float) -> tuple[Tensor, Tensor]:
+        mean, delta = super().pair(drive, h, beta, r_plus, alpha)
         return delta, mean
 
 
@@ -142,8 +142,8 @@ class NotProximal(SquaredError):
         h: Tensor,
         target: Tensor,
         frozen: Tensor | None,
-        plus: float,
-        minus: float,
+        beta_plus: float,
+        beta_minus: float,
     ) -> tuple[Tensor, Tensor]:
         return drive, h - self.gradient(potential.response(drive), target)
 

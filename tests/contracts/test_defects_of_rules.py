@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.couplings import Affine, Filtered
+from energy.couplings import Affine, UnitInputs
 from energy.network import Network
 from energy.rules import Hebb, Oja, SoftHebb, Variant
 from energy.rules.contrast import Contrast
@@ -99,24 +99,26 @@ def test_rules(rule: Rule, words: str) -> None:
 
 
 class Flat(Hebb):
-    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
+    def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
         return drive.sum(-1)
 
 
 class Numbers(Hebb):
-    def plastic(self, drive: Tensor, target: Tensor | None) -> Any:
+    def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Any:
         return drive.tolist()
 
 
 class Backwards(Oja):
-    def step(self, *args: Any, **kwargs: Any) -> Any:
-        step, bias = super().step(*args, **kwargs)
+    def scaled_update(self, *args: Any, **kwargs: Any) -> Any:
+        step, bias = super().scaled_update(*args, **kwargs)
         return -step, bias
 
 
 class Slower(Oja):
-    def _scaled(self, *args: Any, **kwargs: Any) -> Tensor:
-        return super()._scaled(*args, **kwargs) / 2
+    def apply(self, network: Network, settled: Settled) -> None:
+        super().apply(network, settled)
+        for parameter in network.parameters():
+            parameter.grad = None if parameter.grad is None else parameter.grad / 2
 
 
 class Loud(SoftHebb):
@@ -127,8 +129,8 @@ class Loud(SoftHebb):
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (Flat(), r"plastic has shape \(5, 1\) for \(5, 1, 12\)"),
-        (Numbers(), "plastic is a list: must be one tensor"),
+        (Flat(), r"postsynaptic_factor has shape \(5, 1\) for \(5, 1, 12\)"),
+        (Numbers(), "postsynaptic_factor is a list: must be one tensor"),
         (Backwards(), "sign of the update"),
         (Slower(), "against −η_k Δw_k"),
         (Loud(variant=Variant.SOFT), "energy is cut from autograd"),
@@ -156,14 +158,14 @@ class Threshold(Oja):
 
     decayed: ClassVar[bool] = False
 
-    def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
-        filters = opened.filters
+    def weight_update(self, inputs: UnitInputs, settled: Settled) -> tuple[Tensor, Tensor | None]:
+        filters = inputs.filters
         assert isinstance(filters, Affine)
         held = getattr(filters, "level", torch.tensor(0.0))
-        level = 0.9 * held + 0.1 * opened.seen.double().square().mean()
+        level = 0.9 * held + 0.1 * inputs.presynaptic.double().square().mean()
         filters.register_buffer("level", level)
-        change, bias = super().change(opened, settled)
-        return change / (1 + level), bias
+        update, bias = super().weight_update(inputs, settled)
+        return update / (1 + level), bias
 
 
 def test_rules_may_keep_state_in_buffers_of_the_network() -> None:

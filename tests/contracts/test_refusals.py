@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.couplings import Dense, Filtered, Skip
+from energy.couplings import Dense, Skip, UnitInputs
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective, SquaredError
@@ -37,20 +37,20 @@ class Falling(Potential):
 
 
 class WrongGate(Tanh):
-    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
-        return super().gate(drive, error, 1 - plus)
+    def gate(self, drive: Tensor, error: Tensor, r_plus: float) -> Tensor:
+        return super().gate(drive, error, 1 - r_plus)
 
 
 class Cancelling(Tanh):
-    def gate(self, drive: Tensor, error: Tensor, plus: float) -> Tensor:
+    def gate(self, drive: Tensor, error: Tensor, r_plus: float) -> Tensor:
         safe = torch.where(error == 0, 1.0, error)
-        ends = (drive + plus * error).tanh() - (drive - (1 - plus) * error).tanh()
+        ends = (drive + r_plus * error).tanh() - (drive - (1 - r_plus) * error).tanh()
         return torch.where(error == 0, 1 - drive.tanh().square(), ends / safe)
 
 
 class WrongMean(Tanh):
-    def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, plus: float, alpha: float) -> Tensor:
-        return super().mean(drive, h, delta, beta, plus, 1 - alpha)
+    def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, r_plus: float, alpha: float) -> Tensor:
+        return super().mean(drive, h, delta, beta, r_plus, 1 - alpha)
 
 
 class Narrowing(Potential):
@@ -189,19 +189,19 @@ def test_objectives() -> None:
 
 
 class Turning(SoftHebb):
-    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
-        return -super().plastic(drive, target)
+    def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
+        return -super().postsynaptic_factor(drive, target)
 
 
 class Shouting(Oja):
-    def plastic(self, drive: Tensor, target: Tensor | None) -> Tensor:
+    def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
         return drive / drive.abs().max()
 
 
 class Straying(Oja):
-    def change(self, opened: Filtered, settled: Settled) -> tuple[Tensor, Tensor | None]:
-        change, bias = super().change(opened, settled)
-        return change + opened.filters.weight * len(settled.x), bias
+    def weight_update(self, inputs: UnitInputs, settled: Settled) -> tuple[Tensor, Tensor | None]:
+        update, bias = super().weight_update(inputs, settled)
+        return update + inputs.filters.weight * len(settled.x), bias
 
 
 class Adding(Oja):
@@ -216,11 +216,11 @@ class Adding(Oja):
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (Turning(variant=Variant.SOFT), "plastic against −∂E"),
-        (Shouting(), "plastic against −∂E|sum over its samples"),
+        (Turning(variant=Variant.SOFT), "postsynaptic_factor against −∂E"),
+        (Shouting(), "postsynaptic_factor against −∂E|sum over its samples"),
         (Straying(), "on the sphere"),
         (Adding(), "apply adds"),
-        (PerLayer(rules=[Turning(variant=Variant.HARD)]), "plastic against −∂E"),
+        (PerLayer(rules=[Turning(variant=Variant.HARD)]), "postsynaptic_factor against −∂E"),
     ],
 )
 def test_rules_without_feedback(rule: Local, words: str) -> None:

@@ -48,11 +48,11 @@ RESPONSES: Final[dict[str, Callable[[Decimal], Decimal]]] = {
 }
 
 
-def secant(label: str, drive: float, h: float, beta: float, plus: float) -> float:
+def secant(label: str, drive: float, h: float, beta: float, r_plus: float) -> float:
     """[f(a + r₊βh) − f(a − r₋βh)]/β of the given binary numbers, rounded once."""
     with localcontext() as context:
         context.prec = DIGITS
-        a, e, share = Decimal(drive), Decimal(beta) * Decimal(h), Decimal(plus)
+        a, e, share = Decimal(drive), Decimal(beta) * Decimal(h), Decimal(r_plus)
         f = RESPONSES[label]
         return float((f(a + share * e) - f(a - (1 - share) * e)) / Decimal(beta))
 
@@ -62,10 +62,10 @@ def softmax(drives: list[Decimal]) -> list[Decimal]:
     return [p / sum(powers) for p in powers]
 
 
-def softmax_secant(drives: list[float], h: list[float], beta: float, plus: float) -> list[float]:
+def softmax_secant(drives: list[float], h: list[float], beta: float, r_plus: float) -> list[float]:
     with localcontext() as context:
         context.prec = DIGITS
-        share, step = Decimal(plus), Decimal(beta)
+        share, step = Decimal(r_plus), Decimal(beta)
         high = softmax([Decimal(a) + share * step * Decimal(e) for a, e in zip(drives, h, strict=True)])
         low = softmax([Decimal(a) - (1 - share) * step * Decimal(e) for a, e in zip(drives, h, strict=True)])
         return [float((p - q) / step) for p, q in zip(high, low, strict=True)]

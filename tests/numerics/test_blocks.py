@@ -75,13 +75,13 @@ def test_what_has_no_neurons_says_so() -> None:
     x = normal(2, 3)
     for coupling in (Module(nn.Linear(3, 2)), Skip()):
         with pytest.raises(ConfigurationError, match="no weights of neurons; local rules and read-outs need Dense"):
-            coupling.filtered(x, x, coupling.linearize(x)[1])
+            coupling.unit_inputs(x, x, coupling.linearize(x)[1])
     pooled = Convolution(2, 3, 3, pool=MaxPool(2))
     couplings: tuple[Any, ...] = (pooled, Block(pooled))
     for coupling in couplings:
         drive, linear = coupling.linearize(torch.zeros(1, 2, 6, 6))
         with pytest.raises(ConfigurationError, match="neurons compete before it; pool in the Block above"):
-            coupling.filtered(torch.zeros(1, 2, 6, 6), drive, linear)
+            coupling.unit_inputs(torch.zeros(1, 2, 6, 6), drive, linear)
     with pytest.raises(ValueError, match=r"Block\(rectified=True\): must be centred"):
         Block(Dense(2, 3), rectified=True)
 
@@ -108,10 +108,10 @@ def test_a_block_is_pool_normalise_pad_convolve_centre(centred: bool, rectified:
         v = u
     torch.testing.assert_close(block(x), heard if centred else u, rtol=0, atol=1e-12)
     drive, linear = block.linearize(x)
-    opened = block.filtered(x, drive, linear)
-    torch.testing.assert_close(opened.drive, v.detach(), rtol=0, atol=1e-12)  # before its mean is taken away
-    torch.testing.assert_close(opened.seen, seen, rtol=0, atol=1e-12)
-    assert opened.linear is not rectified and opened.filters is block.filters
+    inputs = block.unit_inputs(x, drive, linear)
+    torch.testing.assert_close(inputs.drive, v.detach(), rtol=0, atol=1e-12)  # before its mean is taken away
+    torch.testing.assert_close(inputs.presynaptic, seen, rtol=0, atol=1e-12)
+    assert inputs.linear is not rectified and inputs.filters is block.filters
     assert block.shape((4, 8, 8)) == (6, 4, 4) and block.multiply_adds((4, 8, 8)) == 6 * 4 * 9 * 16
 
 

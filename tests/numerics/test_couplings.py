@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense, Module, Skip
 from energy.pooling import AveragePool, MaxPool, Pool
 from energy.stream import stream
@@ -213,6 +214,15 @@ def test_a_coupling_without_anything_says_what_to_define() -> None:
         NotImplementedError, match=r"Empty must define forward\(pre\), or energy\(pre, post\) and shape\(pre\)"
     ):
         Empty()(torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("coupling", [Module(torch.nn.Linear(3, 3).double()), Skip()], ids=["module", "skip"])
+def test_a_coupling_that_has_no_use_for_feedback_weights_says_so(coupling: Coupling) -> None:
+    assert not type(coupling).takes_feedback_weights
+    drive, linear = coupling.linearize(draw(4, 3))
+    words = f"{type(coupling).__name__}: has no weight that feedback weights could stand in for"
+    with pytest.raises(ConfigurationError, match=words):
+        linear.adjoint(drive, weight=draw(3, 3, key="w"))
 
 
 def test_settling_leaves_no_tape_behind() -> None:

@@ -41,14 +41,14 @@ def grid(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return a.contiguous(), h.contiguous()
 
 
-def worst(potential: Potential, dtype: torch.dtype, beta: float, plus: float) -> float:
+def worst(potential: Potential, dtype: torch.dtype, beta: float, r_plus: float) -> float:
     """The greatest error of the secant, relative to |h|, over the grid."""
     a, h = grid(dtype)
-    found = potential.secant(a, h, beta, plus)
+    found = potential.secant(a, h, beta, r_plus)
     assert found.dtype == dtype
     pairs = zip(a.flatten().tolist(), h.flatten().tolist(), strict=True)
     expected = torch.tensor(
-        [exact.secant(potential.label, x, e, beta, plus) for x, e in pairs], dtype=torch.float64
+        [exact.secant(potential.label, x, e, beta, r_plus) for x, e in pairs], dtype=torch.float64
     ).view(a.shape)
     assert not found[h == 0].any()
     return float(((found.double() - expected).abs() / h.double().abs().clamp_min(1e-300))[h != 0].max())
@@ -57,39 +57,38 @@ def worst(potential: Potential, dtype: torch.dtype, beta: float, plus: float) ->
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("beta", BETAS)
 def test_secant_in_float64(label: str, beta: float) -> None:
-    for plus in SHARES:
-        assert worst(build(Potential, label), torch.float64, beta, plus) < 1e-13
+    for r_plus in SHARES:
+        assert worst(build(Potential, label), torch.float64, beta, r_plus) < 1e-13
 
 
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("beta", [1.0, 1e-3, 1e-6])
 def test_secant_in_float32_loses_no_digits(label: str, beta: float) -> None:
     """Two stored states would be off by 2⁻²⁴/β ≈ 6 % at β = 1e-6."""
-    for plus in SHARES:
-        assert worst(build(Potential, label), torch.float32, beta, plus) < 2e-6
+    for r_plus in SHARES:
+        assert worst(build(Potential, label), torch.float32, beta, r_plus) < 2e-6
 
 
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("beta", [1.0, 1e-2, 1e-6])
 def test_secant_in_bfloat16_loses_no_digits(label: str, beta: float) -> None:
     """eps is 2⁻⁸; two stored states would be off by 40 % at β = 0.01 and have nothing in common at 1e-6."""
-    for plus in (0.0, 0.5, 1.0):
-        assert worst(build(Potential, label), torch.bfloat16, beta, plus) < 2**-5
+    for r_plus in (0.0, 0.5, 1.0):
+        assert worst(build(Potential, label), torch.bfloat16, beta, r_plus) < 2**-5
 
 
-@pytest.mark.parametrize("plus", SHARES)
-def test_piecewise_linear_gates_are_fractions_of_the_interval(plus: float) -> None:
-    """By hand: from a = 0 with |e| = 1 a share `plus` (h > 0) or 1 − plus (h < 0) of the interval lies above a ReLU's
-    kink."""
+@pytest.mark.parametrize("r_plus", SHARES)
+def test_piecewise_linear_gates_are_fractions_of_the_interval(r_plus: float) -> None:
+    """By hand: from a = 0 with |e| = 1 a share r₊ (h > 0) or 1 − r₊ (h < 0) lies above a ReLU's kink."""
     relu, zero = build(Potential, "relu"), torch.zeros(1, dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
     assert isinstance(relu, Gated)
-    assert relu.gate(zero, one, plus).item() == plus
-    assert relu.gate(zero, -one, plus).item() == 1 - plus
+    assert relu.gate(zero, one, r_plus).item() == r_plus
+    assert relu.gate(zero, -one, r_plus).item() == 1 - r_plus
     clip = build(Potential, "hard_sigmoid")
     assert isinstance(clip, Gated)
     assert clip.gate(0.5 * one, 4 * one, 0.5).item() == 0.25  # the interval [−1.5, 2.5] holds [0, 1]
-    assert clip.gate(9 * one, one, plus).item() == 0 == clip.gate(-9 * one, one, plus).item()
+    assert clip.gate(9 * one, one, r_plus).item() == 0 == clip.gate(-9 * one, one, r_plus).item()
 
 
 def test_softmax_secant_against_sixty_digits() -> None:
@@ -98,11 +97,13 @@ def test_softmax_secant_against_sixty_digits() -> None:
     errors = [[0.25, -0.5, 1.0, 0.75], [1.0, 1.0, 1.0, 1.0], [2.0, -25.0, 3.0, 0.0]]
     for dtype, room in ((torch.float64, 1e-13), (torch.float32, 2e-6)):
         for beta in (4.0, 1.0, 0.1, 1e-3, 1e-6):
-            for plus in SHARES:
-                found = softmax.secant(torch.tensor(drives, dtype=dtype), torch.tensor(errors, dtype=dtype), beta, plus)
-                exactly = [exact.softmax_secant(a, e, beta, plus) for a, e in zip(drives, errors, strict=True)]
+            for r_plus in SHARES:
+                found = softmax.secant(
+                    torch.tensor(drives, dtype=dtype), torch.tensor(errors, dtype=dtype), beta, r_plus
+                )
+                exactly = [exact.softmax_secant(a, e, beta, r_plus) for a, e in zip(drives, errors, strict=True)]
                 expected = torch.tensor(exactly, dtype=torch.float64)
-                assert float((found.double() - expected).abs().max()) < 25 * room, (dtype, beta, plus)
+                assert float((found.double() - expected).abs().max()) < 25 * room, (dtype, beta, r_plus)
                 assert float(found.double().sum(-1).abs().max()) < 25 * room
 
 
@@ -110,9 +111,9 @@ def test_softmax_secant_against_sixty_digits() -> None:
 def test_mirror(label: str) -> None:
     """(r₊, β) → (r₋, −β) exchanges the replicas and leaves δ as it was."""
     potential, (a, h) = build(Potential, label), grid(torch.float64)
-    for plus in SHARES:
+    for r_plus in SHARES:
         torch.testing.assert_close(
-            potential.secant(a, h, 0.5, plus), potential.secant(a, h, -0.5, 1 - plus), rtol=0, atol=1e-14
+            potential.secant(a, h, 0.5, r_plus), potential.secant(a, h, -0.5, 1 - r_plus), rtol=0, atol=1e-14
         )
 
 
@@ -123,16 +124,16 @@ def test_a_gate_never_leaves_its_range_whatever_the_numbers(label: str) -> None:
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         extremes = torch.tensor([0.0, 1e-30, -1e-30, 1e-3, 1.0, -1.0, 1e4, -1e4, 1e18, -1e18], dtype=dtype)
         a, e = (t.contiguous() for t in torch.meshgrid(extremes, extremes, indexing="ij"))
-        for plus in SHARES:
-            gate = potential.gate(a, e, plus)
-            assert bool((gate >= 0).all()), (dtype, plus)
+        for r_plus in SHARES:
+            gate = potential.gate(a, e, r_plus)
+            assert bool((gate >= 0).all()), (dtype, r_plus)
             assert float(gate.max()) <= potential.lipschitz * (1 + 2 * torch.finfo(dtype).eps)
 
 
 POWERS = (0.25, 0.5, 1.3, 2.0, 3.0)
 
 
-def repu_exactly(power: float, a: Tensor, h: Tensor, beta: float, plus: float) -> Tensor:
+def repu_exactly(power: float, a: Tensor, h: Tensor, beta: float, r_plus: float) -> Tensor:
     """Of the given binary numbers, in sixty digits, element by element."""
     with localcontext() as context:
         context.prec = exact.DIGITS
@@ -143,7 +144,7 @@ def repu_exactly(power: float, a: Tensor, h: Tensor, beta: float, plus: float) -
         found = []
         for x, y in zip(a.flatten().tolist(), h.flatten().tolist(), strict=True):
             e = Decimal(beta) * Decimal(y)
-            ends = (Decimal(x) + Decimal(plus) * e, Decimal(x) - (1 - Decimal(plus)) * e)
+            ends = (Decimal(x) + Decimal(r_plus) * e, Decimal(x) - (1 - Decimal(r_plus)) * e)
             found.append(float((response(ends[0]) - response(ends[1])) / Decimal(beta)))
         return torch.tensor(found, dtype=torch.float64).view(a.shape)
 
@@ -160,23 +161,23 @@ def test_the_secant_of_every_power_in_every_precision(
     precision of the drive is left out: the slope is infinite there for a power below 1."""
     a, h = grid(dtype)
     h = torch.where(h.abs() < 1e-4, torch.zeros_like(h), h)
-    for plus in (0.0, 0.25, 0.5, 1.0):
-        found = RePU(power=power).secant(a, h, beta, plus)
+    for r_plus in (0.0, 0.25, 0.5, 1.0):
+        found = RePU(power=power).secant(a, h, beta, r_plus)
         assert found.dtype == dtype
-        wanted = repu_exactly(power, a, h, beta, plus)
+        wanted = repu_exactly(power, a, h, beta, r_plus)
         assert not found[h == 0].any()
         off, size = (found.double() - wanted).abs(), wanted.abs() + (h.double() * beta).abs().pow(power) / abs(beta)
-        ends = [a.double() + share * beta * h.double() for share in (plus, plus - 1)]
+        ends = [a.double() + share * beta * h.double() for share in (r_plus, r_plus - 1)]
         clear = (h != 0) & torch.stack([(end == 0) | (end.abs() > 1e-3 * a.abs()) for end in ends]).all(0)
-        assert float((off / size.clamp_min(1e-300))[clear].max()) < room, plus
+        assert float((off / size.clamp_min(1e-300))[clear].max()) < room, r_plus
 
 
 def test_at_power_one_it_is_the_relus() -> None:
-    for dtype, beta, plus in itertools.product(
+    for dtype, beta, r_plus in itertools.product(
         (torch.float64, torch.float32, torch.bfloat16), (1.0, 0.1, 1e-3, 0.0), (0.0, 0.3, 0.5, 1.0)
     ):
         a, h = grid(dtype)
-        pairs = [build(Potential, name).pair(a, h, beta, plus, 0.5) for name in ("repu", "relu")]
+        pairs = [build(Potential, name).pair(a, h, beta, r_plus, 0.5) for name in ("repu", "relu")]
         for mine, theirs in zip(*pairs, strict=True):
             assert torch.equal(mine, theirs)
 

@@ -57,24 +57,26 @@ def test_cross_entropy_of_large_logits_is_finite() -> None:
 
 
 @pytest.mark.parametrize("potential", [Identity(), ReLU(), HardSigmoid(), ClippedReLU()])
-@pytest.mark.parametrize(("plus", "minus"), [(0.25, 0.25), (0.0, 0.5), (0.5, 0.0), (2.0, 0.9)])
-def test_the_proximal_step_solves_its_problem(potential: Potential, plus: float, minus: float) -> None:
+@pytest.mark.parametrize(("beta_plus", "beta_minus"), [(0.25, 0.25), (0.0, 0.5), (0.5, 0.0), (2.0, 0.9)])
+def test_the_proximal_step_solves_its_problem(potential: Potential, beta_plus: float, beta_minus: float) -> None:
     """s± = clamp((a ± β±h ± β± y)/(1 ± β±)), the closed form on a quadratic with bounds."""
     a, h, y = (
         torch.tensor([row], dtype=DOUBLE)
         for row in ([-2.0, 0.3, 0.9, 5.0], [1.0, -0.5, 0.2, -3.0], [0.0, 1.0, 0.0, 1.0])
     )
-    drive, pull = SquaredError(nudge=Nudge.PROXIMAL).nudged(potential, a, h, y, None, plus, minus)
-    for sign, share in ((1, plus), (-1, minus)):
+    drive, pull = SquaredError(nudge=Nudge.PROXIMAL).nudged(potential, a, h, y, None, beta_plus, beta_minus)
+    for sign, share in ((1, beta_plus), (-1, beta_minus)):
         expected = ((a + sign * share * (h + y)) / (1 + sign * share)).clamp(potential.lower, potential.upper)
         torch.testing.assert_close(potential.response(drive + sign * share * pull), expected)
 
 
-@pytest.mark.parametrize(("plus", "minus"), [(0.5, 1.0), (0.5, 1.5), (-1.0, 0.5), (math.nan, 0.5), (0.5, math.nan)])
-def test_a_singular_proximal_step_is_refused(plus: float, minus: float) -> None:
+@pytest.mark.parametrize(
+    ("beta_plus", "beta_minus"), [(0.5, 1.0), (0.5, 1.5), (-1.0, 0.5), (math.nan, 0.5), (0.5, math.nan)]
+)
+def test_a_singular_proximal_step_is_refused(beta_plus: float, beta_minus: float) -> None:
     one = torch.ones(1, 2)
     with pytest.raises(ConfigurationError, match=r"^beta: .* singular: must be "):
-        SquaredError(nudge=Nudge.PROXIMAL).nudged(Identity(), one, one, one, None, plus, minus)
+        SquaredError(nudge=Nudge.PROXIMAL).nudged(Identity(), one, one, one, None, beta_plus, beta_minus)
 
 
 def test_what_an_output_layer_does_not_admit_is_refused() -> None:
@@ -231,16 +233,18 @@ QUADRATIC = [Identity(), ReLU(), HardSigmoid(), ClippedReLU(), HalfHardSigmoid()
 
 class TestTheProximalStepOfEverySlope:
     @pytest.mark.parametrize("potential", QUADRATIC, ids=lambda p: type(p).__name__)
-    @pytest.mark.parametrize(("plus", "minus"), [(0.25, 0.25), (0.0, 0.3), (0.5, 0.0), (-0.3, 0.2), (2.0, 0.3)])
+    @pytest.mark.parametrize(
+        ("beta_plus", "beta_minus"), [(0.25, 0.25), (0.0, 0.3), (0.5, 0.0), (-0.3, 0.2), (2.0, 0.3)]
+    )
     def test_both_replicas_are_where_a_search_finds_the_least(
-        self, potential: Potential, plus: float, minus: float
+        self, potential: Potential, beta_plus: float, beta_minus: float
     ) -> None:
         """Golden-section search for the least of G(s) − ⟨s, a ± β±h⟩ ± β±C(s) on [lower, upper], unit by unit."""
         objective, stream = SquaredError(), torch.Generator().manual_seed(0)
         objective.check(potential)
         a, h, y = (2 * torch.randn(1, 200, generator=stream, dtype=DOUBLE) for _ in range(3))
-        drive, pull = objective.nudged(potential, a, h, y, None, plus, minus)
-        for share in (plus, -minus):
+        drive, pull = objective.nudged(potential, a, h, y, None, beta_plus, beta_minus)
+        for share in (beta_plus, -beta_minus):
             found = potential.response(drive + share * pull)
             low = torch.full_like(a, max(potential.lower, -40.0))
             high = torch.full_like(a, min(potential.upper, 40.0))
@@ -267,14 +271,14 @@ class TestTheProximalStepOfEverySlope:
     def test_it_is_singular_at_its_own_strength(self, potential: Potential) -> None:
         """G − β₋C is convex while β₋ < 1/σ, G + β₊C while β₊ > −1/σ."""
         edge, one = 1 / potential.quadratic, torch.ones(1, 2, dtype=DOUBLE)
-        for plus, minus in ((0.0, 0.999 * edge), (-0.999 * edge, 0.0)):
-            drive, pull = SquaredError().nudged(potential, one, one, one, None, plus, minus)
+        for beta_plus, beta_minus in ((0.0, 0.999 * edge), (-0.999 * edge, 0.0)):
+            drive, pull = SquaredError().nudged(potential, one, one, one, None, beta_plus, beta_minus)
             assert bool(torch.isfinite(drive + pull).all())
-        for plus, minus in ((0.0, edge), (-edge, 0.0)):
+        for beta_plus, beta_minus in ((0.0, edge), (-edge, 0.0)):
             with pytest.raises(ConfigurationError, match=f"must be above {-edge:g} and below {edge:g}"):
-                SquaredError().nudged(potential, one, one, one, None, plus, minus)
+                SquaredError().nudged(potential, one, one, one, None, beta_plus, beta_minus)
             with pytest.raises(ConfigurationError, match="singular"):
-                SquaredError().admit(plus, minus, potential)
+                SquaredError().admit(beta_plus, beta_minus, potential)
 
     @pytest.mark.parametrize("output", [HalfHardSigmoid(), Gentle()], ids=lambda p: type(p).__name__)
     def test_a_dyad_is_two_replicas(self, output: Potential) -> None:

@@ -1,6 +1,9 @@
 """G and its response are conjugate: closed forms, known constants, quadrature."""
 
+import doctest
+import importlib
 import math
+import pkgutil
 from collections.abc import Callable
 
 import numpy as np
@@ -8,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+import energy.potentials
 from energy.component import ConfigurationError, build
-from energy.potentials import LeakyReLU, Potential, _dilogarithm_of_exp
+from energy.potentials import LeakyReLU, Potential
+from energy.potentials.smooth import _dilogarithm_of_exp
 
 LABELS = (
     "identity",
@@ -110,3 +115,9 @@ def test_a_response_keeps_what_is_not_a_number() -> None:
 def test_leaky_slope_out_of_range(slope: float) -> None:
     with pytest.raises(ConfigurationError, match=r"leaky_relu\.slope=.*in \(0, 1\]"):
         LeakyReLU(slope=slope)
+
+
+def test_the_examples_of_the_docstrings_run() -> None:
+    modules = [f"energy.potentials.{found.name}" for found in pkgutil.iter_modules(energy.potentials.__path__)]
+    results = [doctest.testmod(importlib.import_module(name)) for name in modules]
+    assert sum(one.attempted for one in results) > 0 == sum(one.failed for one in results)

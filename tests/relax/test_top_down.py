@@ -142,6 +142,22 @@ def test_what_is_read_once_is_what_is_retained(name: str, how: str) -> None:
     assert seen == depth and torch.equal(once.output, kept.output)
 
 
+@pytest.mark.parametrize(("name", "how"), CASES)
+def test_what_is_settled_is_so_many_sweeps(name: str, how: str) -> None:
+    """Bit for bit those by hand, and as many as are told."""
+    network, settler = prepared(name, how)
+    dyad, state = pending(network, settler)
+    with torch.no_grad():
+        wanted = dyad.top_down(state)
+    for once in (False, True):
+        found = settled(network, settler, once=once)
+        assert all(torch.equal(a, b) for a, b in zip(found.mean, wanted.tensors[: dyad.depth], strict=True))
+        assert all(torch.equal(present(a), b) for a, b in zip(found.delta, wanted.tensors[dyad.depth :], strict=True))
+        steps = settler.nudged.max_steps
+        solution = found.solutions["nudged"]
+        assert solution.taken == steps == found.ledger.sweeps["nudged"] and solution.steps.tolist() == [steps] * 4
+
+
 def done_after(network: Network, layer: int) -> set[int]:
     """The layers that neither `layer`'s lower neighbours nor those further down hear from: from the edges alone."""
     return {

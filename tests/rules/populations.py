@@ -1,4 +1,4 @@
-"""One population of neurons in float64, and the plastic change of each law written out from its definition."""
+"""One population of neurons in float64, and the update of each rule written out from its definition."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy.couplings import Affine, Convolution, Coupling, Dense
-from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import Identity, Potential
 from energy.rules import SoftHebb, Variant
-from energy.rules.local import Local, SettledFree
-from energy.settle.feedforward import Feedforward
+from energy.rules.local import Local
+from energy.settle.feedforward import Feedforward, SettledFree, settle_free
 
 SAMPLES = 4
 LAYOUTS = ("dense", "convolution", "strided", "wide", "groups")
@@ -40,13 +39,13 @@ class Population:
     def groups(self) -> int:
         return getattr(self.filters, "groups", 1)
 
-    def settle(self, rule: Local, x: Tensor | None = None) -> SettledFree:
+    def settle(self, x: Tensor | None = None) -> SettledFree:
         part = slice(len(self.target) if x is None else len(x))
-        return rule.settle(self.network, Feedforward(), self.x if x is None else x, self.target[part], Ledger())
+        return settle_free(Feedforward(), self.network, self.x if x is None else x, self.target[part])
 
     def update(self, rule: Local, x: Tensor | None = None) -> list[Tensor]:
         """Δw, Δb where there is one."""
-        found = rule.update(self.network, self.settle(rule, x))
+        found = rule.update(self.network, self.settle(x))
         return found[: len(list(self.filters.parameters()))]
 
     def columns(self, x: Tensor | None = None) -> Tensor:
@@ -103,7 +102,7 @@ def placed(
     return Population(network, x, F.one_hot(torch.arange(SAMPLES) % classes, classes).double())
 
 
-def plastic(rule: SoftHebb, u: Tensor) -> Tensor:
+def factor(rule: SoftHebb, u: Tensor) -> Tensor:
     """y (…, K) of drives (…, K), from sorted ranks: an oracle that shares nothing with the code but exp."""
     share = (u / rule.temperature - (u / rule.temperature).amax(-1, keepdim=True)).exp()
     share = share / share.sum(-1, keepdim=True)
@@ -114,7 +113,7 @@ def plastic(rule: SoftHebb, u: Tensor) -> Tensor:
         Variant.SPARSE: projected(u / rule.temperature),
         Variant.SOFTKROTOV: share * (2 * won - 1),
         Variant.HARD: won,
-        Variant.HARDKROTOV: won - rule.push * (rank == rule.rank - 1).double(),
+        Variant.HARDKROTOV: won - rule.anti_hebbian * (rank == rule.rank - 1).double(),
         Variant.SELF_CONTRAST: won - share,
     }[rule.variant]
 

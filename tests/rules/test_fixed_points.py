@@ -15,8 +15,7 @@ from energy.objectives import SquaredError
 from energy.potentials import Identity, Softmax
 from energy.relax.sweep import Sweep
 from energy.rules import Oja, Plasticity, Sanger, SoftHebb, Variant
-from energy.rules.local import SettledFree
-from energy.settle.feedforward import Feedforward
+from energy.settle.feedforward import Feedforward, SettledFree, settle_free
 from tests.rules.populations import Population, placed, population
 
 
@@ -48,7 +47,7 @@ def gaussian(count: int = 300) -> Tensor:
 @pytest.mark.parametrize("radius", [1.0, 1.7])
 def test_every_oja_neuron_finds_the_first_component(radius: float) -> None:
     one, x = placed(Dense(7, 3, bias=False), (7,)), gaussian()
-    found = trained(one, Oja(rate=0.1 / radius**2, radius=radius), x, 400)
+    found = trained(one, Oja(rate=0.1 / radius**2, target_norm=radius), x, 400)
     first = components(x)[0]
     torch.testing.assert_close(found @ first, radius * (found @ first).sign(), rtol=0, atol=1e-9)
     torch.testing.assert_close(found.norm(dim=1), torch.full((3,), radius, dtype=torch.float64), rtol=0, atol=1e-9)
@@ -57,7 +56,7 @@ def test_every_oja_neuron_finds_the_first_component(radius: float) -> None:
 @pytest.mark.parametrize("radius", [1.0, 1.7])
 def test_sangers_neurons_find_one_component_each_in_order(radius: float) -> None:
     one, x = placed(Dense(7, 3, bias=False), (7,)), gaussian()
-    found = trained(one, Sanger(rate=0.1 / radius**2, radius=radius), x, 800)
+    found = trained(one, Sanger(rate=0.1 / radius**2, target_norm=radius), x, 800)
     wanted = components(x)[:3]
     torch.testing.assert_close(found.abs(), radius * wanted.abs(), rtol=0, atol=1e-7)
     torch.testing.assert_close((found * wanted).sum(1).abs(), torch.full((3,), radius).double(), rtol=0, atol=1e-7)
@@ -158,7 +157,7 @@ def test_a_local_rule_learns_from_the_equilibrium_where_there_is_feedback() -> N
     network, x = soft_stack()
     settler = Feedforward(gamma=0.3, relax=Sweep(max_steps=500, tolerance=1e-15, check_every=10))
     rule = SoftHebb(variant=Variant.SOFT, temperature=0.5)
-    settled = rule.settle(network, settler, x, torch.zeros(4, 3).double(), Ledger())
+    settled = settle_free(settler, network, x, torch.zeros(4, 3).double())
     update = rule.update(network, settled)
     states = (x, *settled.mean)
     for layer in (1, 2):

@@ -11,25 +11,24 @@ from torch import Tensor, nn
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense, Skip
 from energy.couplings.block import Block
-from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import SquaredError
 from energy.potentials import Identity, Potential, RePU
 from energy.rules import Hebb, KrotovHopfield, Local, Oja, Plasticity, Sanger, SoftHebb, Variant
-from energy.settle.feedforward import Feedforward
+from energy.settle.feedforward import Feedforward, settle_free
 
 SIZES = (5, 4, 6)  # input, a layer of identity units, the layer that learns
 RULES: list[Plasticity] = [
     Oja(),
-    Oja(norm=3.0, radius=1.4, exponent=0.5, rate=0.3),
+    Oja(p=3.0, target_norm=1.4, exponent=0.5, rate=0.3),
     Oja(scaled=True, exponent=1.0),
-    Sanger(radius=1.3),
+    Sanger(target_norm=1.3),
     Hebb(),
-    *(SoftHebb(variant=v, temperature=0.7) for v in Variant if v is not Variant.LABELLED),
-    SoftHebb(variant=Variant.SOFT, normalised=True, norm=3.0, radius=1.2),
+    *(SoftHebb(variant=v, temperature=0.7) for v in Variant if v is not Variant.SUPERVISED),
+    SoftHebb(variant=Variant.SOFT, normalised=True, p=3.0, target_norm=1.2),
     SoftHebb(variant=Variant.SPARSE, normalised=True, scaled=False),
-    KrotovHopfield(norm=3.0),
-    KrotovHopfield(rank=3, radius=2.0, exponent=0.5),
+    KrotovHopfield(p=3.0),
+    KrotovHopfield(rank=3, target_norm=2.0, exponent=0.5),
 ]
 
 
@@ -84,13 +83,13 @@ def pair(
 def learnt(rule: Local, network: Network, x: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
     """Update and step of all parameters."""
     target = x.new_zeros(len(x), 3)
-    settled = rule.settle(network, Feedforward(), x, target, Ledger())
+    settled = settle_free(Feedforward(), network, x, target)
     update = rule.update(network, settled)
     rule.learn(network, Feedforward(), x, target, SquaredError())
     return update, [parameter.grad for parameter in network.parameters()]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.label}-{getattr(r, 'variant', r.norm)}")
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.label}-{getattr(r, 'variant', r.p)}")
 @pytest.mark.parametrize("make", [dense, block, centred])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("samples", [1, 7])
@@ -149,8 +148,8 @@ def test_a_skip_is_a_current() -> None:
     below = x @ weights[0].T
     u = below @ weights[1].T + x
     torch.testing.assert_close(found, u.T @ below - u.square().sum(0)[:, None] * weights[1])
-    with pytest.raises(ConfigurationError, match=r"oja.norm=3.0: must be 2 where .* hear a coupling without weights"):
-        learnt(Oja(norm=3.0), network, x)
+    with pytest.raises(ConfigurationError, match=r"oja.p=3.0: must be 2 where .* hear a coupling without weights"):
+        learnt(Oja(p=3.0), network, x)
 
 
 def test_of_two_biases_the_first_moves() -> None:

@@ -18,17 +18,16 @@ from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.pooling import MaxPool
 from energy.potentials import Identity, ReLU
-from energy.rules import Hebb, KrotovHopfield, Local, Oja, PerLayer, Plasticity, Sanger, SoftHebb, Variant
-from energy.rules.local import SettledFree
+from energy.rules import Contrast, Hebb, KrotovHopfield, Local, Oja, PerLayer, Plasticity, Sanger, SoftHebb, Variant
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
-from energy.settle.feedforward import Feedforward
+from energy.settle.feedforward import Feedforward, SettledFree, settle_free
 
 RULES: list[Plasticity] = [
-    *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.LABELLED),
+    *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.SUPERVISED),
     SoftHebb(variant=Variant.SOFT, normalised=True),
     KrotovHopfield(),
-    KrotovHopfield(norm=3.0),
+    KrotovHopfield(p=3.0),
     Oja(),
     Sanger(),
     Hebb(),
@@ -111,7 +110,7 @@ def test_nothing_else_moves_them() -> None:
     network(x)
     for settler in (Feedforward(), DualPropagation()):
         settler.settle(network, x, target, CrossEntropy())
-    SoftHebb().settle(network, Feedforward(), x, target, Ledger())
+    settle_free(Feedforward(), network, x, target)
     assert all(torch.equal(one, other) for one, other in zip(statistics(network), before, strict=True))
     Backprop().settle(network, x, target, CrossEntropy())  # which learns through them
     assert not any(torch.equal(one, other) for one, other in zip(statistics(network), before, strict=True))
@@ -191,19 +190,19 @@ def test_an_update_has_one_tensor_a_parameter_whatever_the_layers_are_made_of() 
     network.add(Module(nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))), Identity())
     x, target = torch.rand(4, 6), torch.rand(4, 3)
     rule = SoftHebb()
-    found = rule.update(network, rule.settle(network, Feedforward(), x, target, Ledger()))
+    found = rule.update(network, settle_free(Feedforward(), network, x, target))
     assert [one.shape for one in found] == [p.shape for p in network.parameters()]
     assert found[0].any() and not any(one.any() for one in found[2:])
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)  # left by somebody else
-    rule.apply(network, rule.settle(network, Feedforward(), x, target, Ledger()))
+    rule.apply(network, settle_free(Feedforward(), network, x, target))
     assert [p.grad is None for p in network.parameters()] == [False, False, True, True, True, True]
 
 
-def test_a_labelled_output_learns_its_classes_above_blocks_that_learn_without() -> None:
+def test_a_supervised_output_learns_its_classes_above_blocks_that_learn_without() -> None:
     network, (x, target) = small(), batch()
     rule = PerLayer(
-        rules=[SoftHebb(), SoftHebb(), SoftHebb(variant=Variant.LABELLED, scaled=False, exponent=0.0, rate=1.0)]
+        rules=[SoftHebb(), SoftHebb(), SoftHebb(variant=Variant.SUPERVISED, scaled=False, exponent=0.0, rate=1.0)]
     )
     settled = learn(rule, network, x, target)
     assert settled.output.shape == (5, 4)
@@ -239,6 +238,21 @@ def test_what_has_no_activities_is_refused_by_name() -> None:
     network, (x, target) = small(), batch()
     with pytest.raises(TypeError, match="rule=softhebb needs the activity of every layer: SettledTape has none"):
         SoftHebb().update(network, Backprop().settle(network, x, target, CrossEntropy()))
+
+
+def test_one_bottom_up_pass_serves_the_delta_rule_and_local_rules() -> None:
+    """The output's delta rule by hand, nothing below it; a local rule learns the same as from the free phase alone."""
+    network, (x, target) = small(), batch()
+    settled = Feedforward().settle(network, x, target, CrossEntropy())
+    free = settle_free(Feedforward(), network, x, target)
+    found = SoftHebb().update(network, settled)
+    assert all(torch.equal(*pair) for pair in zip(found, SoftHebb().update(network, free), strict=True))
+    logits, features = settled.output, network.edges[2].coupling.prepared(settled.mean[1])  # type: ignore[operator]
+    error = target - logits.softmax(1)
+    *below, weight, bias = Contrast().update(network, settled)
+    assert not any(one.any() for one in below)
+    torch.testing.assert_close(weight, error.T @ features)
+    torch.testing.assert_close(bias, error.sum(0))
 
 
 # robustness
@@ -286,7 +300,7 @@ def test_activities_may_be_bfloat16(rule: Plasticity) -> None:
         if one.grad is not None and other.grad is not None:
             assert other.grad.dtype == torch.float32 and other.grad.isfinite().all()
             cosine = nn.functional.cosine_similarity(one.grad.flatten(), other.grad.double().flatten(), dim=0)
-            assert float(cosine) > (0.9 if getattr(rule, "push", 0) else 0.97)
+            assert float(cosine) > (0.9 if getattr(rule, "anti_hebbian", 0) else 0.97)
 
 
 def test_what_is_not_finite_is_named_before_it_spreads() -> None:

@@ -129,12 +129,12 @@ def test_wires(kind: str) -> None:
     [
         Hebb(),
         Oja(),
-        Oja(norm=3.0),
+        Oja(p=3.0),
         Sanger(),
         KrotovHopfield(),
-        *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.LABELLED),
+        *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.SUPERVISED),
     ],
-    ids=lambda rule: f"{rule.label}-{getattr(rule, 'variant', rule.norm)}",
+    ids=lambda rule: f"{rule.label}-{getattr(rule, 'variant', rule.p)}",
 )
 def test_local_rules(rule: Rule) -> None:
     net = Network((2, 8, 8))

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from energy.command.figures import draw
+from energy.io.record import FINAL, OBSERVED, read_json, read_lines
 from energy.train import fit as page
 from energy.train.evaluate import evaluate, load
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
-from energy.train.record import FINAL, OBSERVED, read_json, read_lines
 from energy.train.run import Run
 from tests.train.impatient import Impatient
 

@@ -10,6 +10,7 @@ import torch
 
 from energy.component import ConfigurationError, build, describe
 from energy.feedback import KolenPollack, Sign
+from energy.io.record import FINAL
 from energy.plots.comparison import draw_comparison
 from energy.plots.curves import draw_curves
 from energy.rules.contrast import Contrast
@@ -18,7 +19,6 @@ from energy.settle.dyadic import DualPropagation, Dyadic, EquilibriumPropagation
 from energy.settle.two_phase import Kind, TwoPhase
 from energy.study.compare import Comparison, compare, entrants, runs
 from energy.train.known import know
-from energy.train.record import FINAL
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

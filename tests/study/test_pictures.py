@@ -13,9 +13,9 @@ from energy.cli import main
 from energy.command.figures import draw
 from energy.component import build
 from energy.data.digits import Digits
-from energy.data.error import DataError
+from energy.errors import DataError
+from energy.io.album import ALBUM, read_album, write_album
 from energy.plots.curves import draw_curves
-from energy.study.album import ALBUM, read_album, write_album
 from energy.train.evaluate import load
 from energy.train.fit import fit
 from energy.train.known import know

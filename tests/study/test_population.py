@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from energy.analysis.embedding import neighbourhoods, principal
+from energy.analysis.population import histogram, survey
 from energy.couplings import Convolution, Dense
 from energy.couplings.block import Block
 from energy.data.augment import Augment
@@ -15,8 +17,6 @@ from energy.potentials import Identity, ReLU
 from energy.rules import Contrast
 from energy.rules.softhebb import SoftHebb
 from energy.settle import Feedforward
-from energy.study.embedding import neighbourhoods, principal
-from energy.study.population import histogram, survey
 
 
 def _images(pixels: torch.Tensor) -> Images:

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.analysis.receptive import ascent, receptive, window
 from energy.couplings import Convolution, Dense
 from energy.couplings.block import Block
 from energy.network import Network
 from energy.potentials import Identity, ReLU, RePU, Tanh
-from energy.study.receptive import ascent, receptive, window
 
 
 def _normal(*shape: int, seed: int = 0) -> Tensor:

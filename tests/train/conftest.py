@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from energy.component import build
+from energy.io.record import FINAL, RECORD
 from energy.train.known import know
-from energy.train.record import FINAL, RECORD
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from energy.component import ConfigurationError
+from energy.io.record import read_lines
 from energy.train.board import BOARD, Board, numbers
 from energy.train.fit import fit
-from energy.train.record import read_lines
 from energy.train.run import Run, identity
 from tests.train.conftest import Maker
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from energy.train import checkpoint
-from energy.train.checkpoint import DamagedCheckpoint, prune, read, steps, write
+from energy.io import checkpoint
+from energy.io.checkpoint import DamagedCheckpointError, prune, read, steps, write
 
 NAMES = ("tensors.safetensors", "facts.json", "manifest.json")
 
@@ -66,7 +66,7 @@ def test_a_flipped_bit_is_noticed(path: Path, name: str, place: float) -> None:
     blob = bytearray((path / name).read_bytes())
     blob[int(place * len(blob))] ^= 1
     (path / name).write_bytes(blob)
-    with pytest.raises(DamagedCheckpoint, match="step-000150"):
+    with pytest.raises(DamagedCheckpointError, match="step-000150"):
         read(path)
 
 
@@ -75,20 +75,20 @@ def test_a_flipped_bit_is_noticed(path: Path, name: str, place: float) -> None:
 def test_a_cut_is_noticed(path: Path, name: str, kept: float) -> None:
     blob = (path / name).read_bytes()
     (path / name).write_bytes(blob[: int(kept * len(blob))])
-    with pytest.raises(DamagedCheckpoint, match=r"step-000150.*" + name.partition(".")[0]):
+    with pytest.raises(DamagedCheckpointError, match=r"step-000150.*" + name.partition(".")[0]):
         read(path)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_file_is_noticed(path: Path, name: str) -> None:
     (path / name).unlink()
-    with pytest.raises(DamagedCheckpoint, match="must hold"):
+    with pytest.raises(DamagedCheckpointError, match="must hold"):
         read(path)
 
 
 def test_a_file_too_many_is_noticed(path: Path) -> None:
     (path / "extra.py").write_text("print('hello')")
-    with pytest.raises(DamagedCheckpoint, match="must hold"):
+    with pytest.raises(DamagedCheckpointError, match="must hold"):
         read(path)
 
 
@@ -106,18 +106,18 @@ def test_a_file_too_many_is_noticed(path: Path) -> None:
 )
 def test_an_empty_or_foreign_manifest_is_refused(path: Path, manifest: Any) -> None:
     (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DamagedCheckpoint, match="manifest"):
+    with pytest.raises(DamagedCheckpointError, match="manifest"):
         read(path)
 
 
 def test_a_consistent_manifest_over_another_format_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    with pytest.raises(DamagedCheckpoint, match="format=1, this version reads 2"):
+    with pytest.raises(DamagedCheckpointError, match="format=1, this version reads 2"):
         read(path)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DamagedCheckpoint, match="no such"):
+    with pytest.raises(DamagedCheckpointError, match="no such"):
         read(tmp_path / "step-000001")
 
 
@@ -184,5 +184,5 @@ def test_a_link_out_of_the_folder_gives_no_other_content(path: Path, tmp_path: P
     other.write_bytes(b"something else")
     (path / "facts.json").unlink()
     (path / "facts.json").symlink_to(other)
-    with pytest.raises(DamagedCheckpoint, match=r"facts\.json"):
+    with pytest.raises(DamagedCheckpointError, match=r"facts\.json"):
         read(path)

@@ -10,12 +10,16 @@ import pytest
 import torch
 
 from energy.component import Component, build
+from energy.readout.decoder import accuracy
+from energy.readout.features import Features
+from energy.readout.linear import Linear, Power
+from energy.readout.nearest import Nearest
+from energy.readout.readout import Readout
+from energy.readout.ridge import Ridge
 from energy.rules import PerLayer
 from energy.testing import check_component
 from energy.train.evaluate import evaluate
-from energy.train.features import Features
 from energy.train.fit import fit
-from energy.train.readout import Linear, Nearest, Power, Readout, Ridge, accuracy
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.analysis.probe import probe
 from energy.cautions import Caution, told
 from energy.couplings import Dense
 from energy.feedback import Random
@@ -19,7 +20,6 @@ from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Equilibriu
 from energy.settle.settler import Settler
 from energy.settle.two_phase import Kind, TwoPhase
 from energy.stream import stream
-from energy.train.probe import probe
 
 SETTLED = Sweep(max_steps=400, tolerance=1e-8, check_every=1)
 EXACT = EquilibriumPropagation(beta=1e-3, hold=False, relax=SETTLED, nudged=SETTLED)

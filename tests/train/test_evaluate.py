@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from energy.data.error import DataError
 from energy.data.images import Images
-from energy.train import checkpoint
-from energy.train.checkpoint import DamagedCheckpoint
+from energy.errors import DataError
+from energy.io import checkpoint
+from energy.io.checkpoint import DamagedCheckpointError
+from energy.io.record import FINAL
 from energy.train.evaluate import evaluate, load, score
 from energy.train.fit import fit
-from energy.train.record import FINAL
 from energy.train.run import Run
 
 Maker = Callable[..., Run]
@@ -102,7 +102,7 @@ def test_damaged_final_weights_are_named(make_run: Maker) -> None:
     blob = bytearray((path / "tensors.safetensors").read_bytes())
     blob[-1] ^= 1
     (path / "tensors.safetensors").write_bytes(blob)
-    with pytest.raises(DamagedCheckpoint, match="SHA-256"):
+    with pytest.raises(DamagedCheckpointError, match="SHA-256"):
         evaluate(run.folder)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.analysis.probe import alignment
 from energy.component import ConfigurationError
 from energy.feedback import Feedback, KolenPollack, Random, Sign, SignUnit, followers, renew, wiring
 from energy.models import MLP
@@ -21,7 +22,6 @@ from energy.settle.dyadic import DualPropagation
 from energy.train.evaluate import evaluate, load
 from energy.train.fit import fit
 from energy.train.optimizer import SGD, Adam, AdamW, Optimizer
-from energy.train.probe import alignment
 from energy.train.run import Run
 from energy.train.session import Session
 

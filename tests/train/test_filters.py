@@ -1,14 +1,12 @@
 """First-layer weights as pictures: which, of what shape, at what scale, and where in the grid."""
 
-import math
-
 import pytest
 import torch
 
+from energy.analysis.filters import filters
 from energy.couplings import Convolution, Dense
 from energy.network import Network
 from energy.potentials import Identity
-from energy.train.filters import filters, tiled
 
 
 def _dense(shape: tuple[int, ...], weight: torch.Tensor) -> Network:
@@ -43,23 +41,3 @@ def test_a_filter_keeps_its_channels_and_the_first_ones_are_shown() -> None:
 
 def test_weights_that_are_no_pixels_are_not_shown() -> None:
     assert filters(_dense((6,), torch.ones(2, 6))) is None
-
-
-def test_pictures_lie_row_by_row_with_gaps_between() -> None:
-    """Five pictures of 2×3 pixels: three columns, two rows, and the last place empty."""
-    pictures = torch.arange(1.0, 6.0).view(5, 1, 1, 1).expand(5, 1, 2, 3)
-    grid = tiled(pictures)
-    assert grid.shape == (2 * 3 + 1, 3 * 4 + 1, 1)
-    for index in range(5):
-        top, left = 1 + 3 * (index // 3), 1 + 4 * (index % 3)
-        assert (grid[top : top + 2, left : left + 3, 0] == index + 1).all()
-    assert int(grid.isnan().sum()) == grid.numel() - 5 * 6
-    assert grid[0].isnan().all() and grid[3].isnan().all() and grid[:, 4].isnan().all()
-
-
-def test_colours_stay_and_other_channels_are_averaged() -> None:
-    colours = torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
-    assert tiled(colours)[1, 1].tolist() == pytest.approx([0.1, 0.2, 0.3])
-    pair = torch.tensor([0.5, -1.0]).view(1, 2, 1, 1)
-    assert tiled(pair, gap=0.0)[1, 1].tolist() == [-0.25]
-    assert not math.isnan(float(tiled(pair, gap=0.0).sum()))

@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from energy.component import ConfigurationError
+from energy.io import checkpoint
+from energy.io.record import CHECKPOINTS, FAILED, RECORD
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
-from energy.train import checkpoint
 from energy.train import fit as page
 from energy.train.evaluate import load
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.optimizer import Optimizer
-from energy.train.record import CHECKPOINTS, FAILED, RECORD
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

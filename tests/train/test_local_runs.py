@@ -11,18 +11,19 @@ import pytest
 import torch
 
 from energy.component import ConfigurationError, build, describe
+from energy.io import checkpoint
+from energy.io.record import FAILED, READOUT, RECORD
 from energy.ledger import Ledger
 from energy.objectives import CrossEntropy, one_hot
+from energy.readout.decoder import accuracy, dense_output
+from energy.readout.features import features, seen
+from energy.readout.linear import Linear
 from energy.rules.local import Local
-from energy.train import checkpoint
 from energy.train import fit as page
 from energy.train.evaluate import evaluate, load, predict
-from energy.train.features import features, seen
 from energy.train.fit import fit
 from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
-from energy.train.readout import Linear, accuracy, dense_output
-from energy.train.record import FAILED, READOUT, RECORD
 from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.transfer import carry_over
@@ -46,7 +47,11 @@ LOCAL: dict[str, Any] = {
     "schedule": {"name": "constant"},
     "readout": {"name": "linear", "epochs": 3, "batch_size": 32, "lr": 0.01},
 }
-LABELLED = [{"name": "softhebb"}, {"name": "softhebb"}, {"name": "softhebb", "variant": "labelled", "scaled": False}]
+HEBBIAN_OUTPUT = [
+    {"name": "softhebb"},
+    {"name": "softhebb"},
+    {"name": "softhebb", "variant": "supervised", "scaled": False},
+]
 
 
 @pytest.fixture
@@ -312,10 +317,10 @@ def test_nothing_in_common_is_refused(make: Maker, make_run: Maker) -> None:
 # the output layer
 
 
-def test_a_labelled_output_learns_in_its_turn(make_run: Maker) -> None:
+def test_a_supervised_output_learns_in_its_turn(make_run: Maker) -> None:
     """In greedy order the output is scored in its own stage alone."""
     plain = {group: value for group, value in LOCAL.items() if group not in {"readout", "rule"}}
-    run = make_run(rule={"name": "per_layer", "rules": LABELLED}, train={"epochs": 1, "order": "greedy"}, **plain)
+    run = make_run(rule={"name": "per_layer", "rules": HEBBIAN_OUTPUT}, train={"epochs": 1, "order": "greedy"}, **plain)
     result = fit(run)
     assert [line["train_accuracy"] is None for line in lines(run)] == [True, True, False]
     assert "readout" not in result and result["epochs"] == 3

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from energy.train import checkpoint
+from energy.errors import OutOfMemory
+from energy.io import checkpoint
+from energy.io.record import CHECKPOINTS
 from energy.train import fit as page
 from energy.train.fit import fit
-from energy.train.memory import OutOfMemory, lacks_memory, memory_line
-from energy.train.record import CHECKPOINTS
+from energy.train.memory import lacks_memory, memory_line
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

@@ -11,8 +11,9 @@ from torch import Tensor
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Dense
 from energy.network import Network
+from energy.parameters import layer_of
 from energy.potentials import Identity, ReLU
-from energy.train.optimizer import SGD, Adam, AdamW, Optimizer, layer_of
+from energy.train.optimizer import SGD, Adam, AdamW, Optimizer
 
 
 @pytest.fixture

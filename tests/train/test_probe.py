@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from energy.analysis.probe import angles, cosine, probe
 from energy.objectives import CrossEntropy, SquaredError, one_hot
 from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
@@ -14,7 +15,6 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward
 from energy.settle.reference import exact_settler, further
-from energy.train.probe import angles, cosine, probe
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

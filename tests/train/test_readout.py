@@ -17,25 +17,15 @@ from energy.ledger import Ledger
 from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.potentials import Identity, ReLU
+from energy.readout import linear as page
+from energy.readout.decoder import Decoder, accuracy, dense_output, install
+from energy.readout.features import Features, features
+from energy.readout.linear import Course, Linear, Power, dropped
+from energy.readout.nearest import Nearest
+from energy.readout.readout import Joint, Readout, kept
+from energy.readout.ridge import Ridge
 from energy.settle.feedforward import Feedforward
 from energy.stream import stream
-from energy.train import readout as page
-from energy.train.features import Features, features
-from energy.train.readout import (
-    Course,
-    Decoder,
-    Joint,
-    Linear,
-    Nearest,
-    Power,
-    Readout,
-    Ridge,
-    accuracy,
-    dense_output,
-    dropped,
-    install,
-    kept,
-)
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

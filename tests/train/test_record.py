@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from energy.train.record import alone, append_line, cut, read_json, read_lines, write_json
+from energy.io.record import alone, append_line, cut, read_json, read_lines, write_json
 
 
 def test_lines_come_back_in_order(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_no_nan_and_no_half_file(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[1]")
-    with pytest.raises(ValueError, match=r"a\.json: must hold one JSON object"):
+    with pytest.raises(ValueError, match=r"a\.json: must be one JSON object"):
         read_json(tmp_path / "a.json")
 
 

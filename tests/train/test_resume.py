@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from energy.train import checkpoint
+from energy.io import checkpoint
+from energy.io.checkpoint import DamagedCheckpointError
+from energy.io.record import CHECKPOINTS, RECORD
 from energy.train import fit as page
-from energy.train.checkpoint import DamagedCheckpoint
 from energy.train.evaluate import evaluate
 from energy.train.fit import fit
 from energy.train.interrupt import Stopped
-from energy.train.record import CHECKPOINTS, RECORD
 from energy.train.run import Run
 from tests.train.impatient import Impatient
 
@@ -283,7 +283,7 @@ def test_a_damaged_checkpoint_is_named_and_the_choice_is_left_to_the_user(
     blob = bytearray((found[-1] / name).read_bytes())
     blob[len(blob) // 2] ^= 4
     (found[-1] / name).write_bytes(blob)
-    with pytest.raises(DamagedCheckpoint, match=found[-1].name):
+    with pytest.raises(DamagedCheckpointError, match=found[-1].name):
         fit(run)
     found[-1].rename(run.folder / "put-away")
     assert fit(run)["epochs"] == 2

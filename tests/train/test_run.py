@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from energy.component import ConfigurationError, build, describe
-from energy.train.provenance import commit, provenance
+from energy.io.provenance import commit, provenance
 from energy.train.run import Run, Training, digest, identity
 
 Maker = Callable[..., Run]

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from energy.component import describe
-from energy.train import checkpoint
+from energy.io import checkpoint
+from energy.io.record import CHECKPOINTS
 from energy.train import fit as page
 from energy.train.fit import fit
 from energy.train.interrupt import Stopped
-from energy.train.record import CHECKPOINTS
 from energy.train.run import Run
 
 Maker = Callable[..., Run]

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from energy.component import describe
+from energy.io.record import CHECKPOINTS
 from energy.kernels import Kernel
 from energy.train import fit as page
 from energy.train.fit import fit
 from energy.train.progress import DROPPED, EpochTable, duration, epoch_cells, fitting
-from energy.train.record import CHECKPOINTS
 from energy.train.run import Run
 from energy.train.settings import settings
 from energy.train.terminal import bar, laid_out, say, width

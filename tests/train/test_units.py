@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.analysis.units import unit_diagnostics
 from energy.couplings import Convolution, Dense
-from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import Identity, ReLU
 from energy.rules import KrotovHopfield, PerLayer, SoftHebb, Variant
-from energy.settle.feedforward import Feedforward
-from energy.train.units import units
+from energy.rules.linearized import linearized_layers
+from energy.settle.feedforward import Feedforward, settle_free
 
 
 def layer(weight: Tensor, *, bias: Tensor | None = None) -> Network:
@@ -46,7 +46,7 @@ LABELS = torch.tensor([1, 1, 0, 1])
 
 def test_norms_winners_the_dead_and_the_silent() -> None:
     """Neuron 0 wins two samples, neuron 1 two; 2, 3 and 4 never win; 3 and 4 send nothing; 2 sends a little."""
-    (found,) = units(layer(ROWS), KrotovHopfield(), Feedforward(), X, LABELS).values()
+    (found,) = unit_diagnostics(layer(ROWS), KrotovHopfield(), Feedforward(), X, LABELS).values()
     lengths = [1.004, 0.996, 0.5, 0.0, 1.5 * 3**0.5]
     assert found["norm"] == pytest.approx(sum(lengths) / 5)
     assert found["distance"] == pytest.approx(sum(abs(one - 1) for one in lengths) / 5)
@@ -63,7 +63,7 @@ def test_a_radius_and_a_norm_of_ones_own() -> None:
     rows = torch.zeros(4, 3, dtype=torch.float64)
     for k, length in enumerate((1.985, 2.019, 2.021)):
         rows[k] = length / 3 ** (1 / 3)
-    (found,) = units(layer(rows), KrotovHopfield(norm=3.0, radius=2.0), Feedforward(), X, LABELS).values()
+    (found,) = unit_diagnostics(layer(rows), KrotovHopfield(p=3.0, target_norm=2.0), Feedforward(), X, LABELS).values()
     assert found["converged"] == 50 and found["dead"] == 25
     assert found["norm"] == pytest.approx((1.985 + 2.019 + 2.021) / 4)
 
@@ -76,15 +76,15 @@ def test_another_norm_finds_other_winners() -> None:
     for norm, wins in ((2.0, 1), (3.0, 0)):
         bias = torch.tensor([0.0, 0.0], dtype=torch.float64)
         network = layer(rows, bias=bias)
-        law = KrotovHopfield(norm=norm)
-        ((_, _, opened),) = law.learnt(network, law.settle(network, Feedforward(), x, x[:, :2], Ledger()))
-        assert set(law.drive(opened).argmax(1).tolist()) == {wins}
-        assert units(network, law, Feedforward(), x, labels)["hidden"]["entropy"] == 0
+        law = KrotovHopfield(p=norm)
+        ((_, _, inputs),) = linearized_layers(law, network, settle_free(Feedforward(), network, x, x[:, :2]))
+        assert set(inputs.drive.argmax(1).tolist()) == {wins}
+        assert unit_diagnostics(network, law, Feedforward(), x, labels)["hidden"]["entropy"] == 0
 
 
 def test_the_share_of_the_winner() -> None:
     rule = SoftHebb(variant=Variant.SOFT, temperature=0.3)
-    (found,) = units(layer(ROWS), rule, Feedforward(), X, LABELS).values()
+    (found,) = unit_diagnostics(layer(ROWS), rule, Feedforward(), X, LABELS).values()
     assert found["winner"] == pytest.approx(float((X @ ROWS.T / 0.3).softmax(1).amax(1).mean()), rel=1e-12)
 
 
@@ -97,7 +97,7 @@ def test_places_and_groups_of_a_convolution() -> None:
     with torch.no_grad():
         network.get_parameter("couplings.0.weight").copy_(torch.tensor([1.0, -1.0, 1.0, 0.5]).view(4, 1, 1, 1))
     x = torch.tensor([[[[1.0, 2.0], [3.0, -4.0]], [[1.0, 1.0], [1.0, 1.0]]]], dtype=torch.float64)
-    found = units(network, SoftHebb(), Feedforward(), x, torch.tensor([0]))["conv1"]
+    found = unit_diagnostics(network, SoftHebb(), Feedforward(), x, torch.tensor([0]))["conv1"]
     # group 1: neuron 0 at three places, neuron 1 at one; group 2: neuron 2 at all four; of eight wins 3, 1, 4, 0
     shares = [3 / 8, 1 / 8, 4 / 8]
     assert found["entropy"] == pytest.approx(-sum(p * math.log(p) for p in shares))
@@ -106,6 +106,6 @@ def test_places_and_groups_of_a_convolution() -> None:
 
 def test_only_layers_that_learn_are_spoken_of() -> None:
     network = layer(ROWS)
-    assert set(units(network, SoftHebb(), Feedforward(), X, LABELS)) == {"hidden"}
-    listed = PerLayer(rules=[SoftHebb(), SoftHebb(variant=Variant.LABELLED)])
-    assert set(units(network, listed, Feedforward(), X, LABELS)) == {"hidden", "output"}
+    assert set(unit_diagnostics(network, SoftHebb(), Feedforward(), X, LABELS)) == {"hidden"}
+    listed = PerLayer(rules=[SoftHebb(), SoftHebb(variant=Variant.SUPERVISED)])
+    assert set(unit_diagnostics(network, listed, Feedforward(), X, LABELS)) == {"hidden", "output"}

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from energy.errors import LockedFolderError
+from energy.io.atomic import write_text
+from energy.io.plain import json_object
+
 RECORD: Final = "record.jsonl"
 READOUT: Final = "readout.jsonl"
 RESULT: Final = "result.json"
@@ -20,32 +24,16 @@ OBSERVED: Final = "observed.json"  # what a figure shows of the activity that a 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write strict JSON (no NaN) so that ``path`` holds either all of the new text or what it held before."""
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{path.name}-{os.getpid()}")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``.
 
     Raises:
-        ValueError: naming the file, when it is not a JSON object.
+        DamagedFileError: naming the file, when it is not a JSON object.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: must hold one JSON object")
-    return value
+    return json_object(path.read_bytes(), str(path))
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
@@ -60,37 +48,23 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a record; a last line cut short by a power failure is left out, any other defect is an error.
 
     Raises:
-        ValueError: naming file and line number.
+        DamagedFileError: naming file and line number.
     """
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
     lines = text.split("\n")
     whole, rest = lines[:-1], lines[-1]
-    parsed = [_line(path, number, line) for number, line in enumerate(whole, 1)]
+    parsed = [json_object(line, f"{path}:{number}") for number, line in enumerate(whole, 1)]
     if rest:
-        parsed += [_line(path, len(lines), rest)] if _is_json(rest) else []
+        parsed += [json_object(rest, f"{path}:{len(lines)}")] if _is_json(rest) else []
     return parsed
-
-
-def leaves(plain: Any, between: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    """What is at the ends of nested dictionaries, named by the path to it, its steps joined by `between`."""
-    if not isinstance(plain, Mapping):
-        yield path, plain
-        return
-    for name, value in plain.items():
-        yield from leaves(value, between, f"{path}{between}{name}" if path else name)
 
 
 def cut(path: Path, epochs: int) -> None:
     """Keep only the lines of the first ``epochs`` epochs: what came after them is about to be computed again."""
     kept = [line for line in read_lines(path) if line["epoch"] < epochs]
-    temporary = path.with_name(f".writing-{path.name}-{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in kept)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
 
 @contextmanager
@@ -100,7 +74,7 @@ def alone(folder: Path) -> Iterator[None]:
     A file system that knows no locks is trusted to hold one run at a time.
 
     Raises:
-        RuntimeError: when another process is training in the same folder.
+        LockedFolderError: when another process is training in the same folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -108,22 +82,12 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RuntimeError(f"{folder}: another process is training in this run folder") from None
+            raise LockedFolderError(f"{folder}: another process is training in this run folder") from None
         except OSError:
             pass
         yield
     finally:
         os.close(handle)
-
-
-def _line(path: Path, number: int, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path}:{number}: not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}:{number}: must be one JSON object")
-    return value
 
 
 def _is_json(text: str) -> bool:

@@ -21,15 +21,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from energy.errors import DamagedCheckpointError
+from energy.io.atomic import force
+from energy.io.plain import json_object
+
 FORMAT: Final = 1
 FILES: Final = ("tensors.safetensors", "facts.json")
 MANIFEST: Final = "manifest.json"
 OPEN: Final = "-open"
 PATTERN: Final = re.compile(rf"step-(\d{{6,}})({OPEN})?")
-
-
-class DamagedCheckpoint(ValueError):
-    """A checkpoint folder that is not what its manifest says; the message names folder, file and defect."""
 
 
 def write(
@@ -59,7 +59,7 @@ def write(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _force(folder)
+    force(folder)
     return final
 
 
@@ -67,16 +67,16 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
     """Tensors and facts of one checkpoint folder, each byte checked against the manifest.
 
     Raises:
-        DamagedCheckpoint: naming the folder, the file and what is wrong with it.
+        DamagedCheckpointError: naming the folder, the file and what is wrong with it.
     """
     blobs = _verified(path)
     try:
         stored = safetensors.torch.load(blobs["tensors.safetensors"])
     except safetensors.SafetensorError as error:
-        raise DamagedCheckpoint(f"{path}: tensors.safetensors cannot be read ({error})") from None
-    inside = _json(path, "facts.json", blobs["facts.json"])
+        raise DamagedCheckpointError(f"{path}: tensors.safetensors cannot be read ({error})") from None
+    inside = _object(path, "facts.json", blobs["facts.json"])
     if inside.get("format") != FORMAT:
-        raise DamagedCheckpoint(f"{path}: facts.json: format={inside.get('format')!r}, this version reads {FORMAT}")
+        raise _foreign(path, "facts.json", inside)
     return _unpack(stored, inside, device), inside["facts"]
 
 
@@ -112,7 +112,7 @@ def _fill(folder: Path, tensors: Mapping[str, Tensor], inside: dict[str, Any]) -
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
-    _force(folder)
+    force(folder)
 
 
 def _pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
@@ -145,44 +145,42 @@ def _unpack(stored: dict[str, Tensor], inside: dict[str, Any], device: str | tor
 def _verified(path: Path) -> dict[str, bytes]:
     """The bytes of both files, once names, sizes and digests are what the manifest says."""
     if not path.is_dir():
-        raise DamagedCheckpoint(f"{path}: there is no such checkpoint folder")
+        raise DamagedCheckpointError(f"{path}: there is no such checkpoint folder")
     present = sorted(entry.name for entry in path.iterdir())
     if present != sorted([*FILES, MANIFEST]):
-        raise DamagedCheckpoint(f"{path}: holds {present}, must hold {sorted([*FILES, MANIFEST])}")
-    manifest = _json(path, MANIFEST, (path / MANIFEST).read_bytes())
+        raise DamagedCheckpointError(f"{path}: holds {present}, must hold {sorted([*FILES, MANIFEST])}")
+    manifest = _object(path, MANIFEST, (path / MANIFEST).read_bytes())
     if manifest.get("format") != FORMAT:
-        raise DamagedCheckpoint(f"{path}: {MANIFEST}: format={manifest.get('format')!r}, this version reads {FORMAT}")
+        raise _foreign(path, MANIFEST, manifest)
     files = manifest.get("files")
     if not isinstance(files, dict) or sorted(files) != sorted(FILES):
-        raise DamagedCheckpoint(f"{path}: {MANIFEST} must list exactly {sorted(FILES)}")
+        raise DamagedCheckpointError(f"{path}: {MANIFEST} must list exactly {sorted(FILES)}")
     return {name: _checked(path, name, files[name]) for name in FILES}
+
+
+def _foreign(path: Path, name: str, inside: Mapping[str, Any]) -> DamagedCheckpointError:
+    return DamagedCheckpointError(f"{path}: {name}: format={inside.get('format')!r}, this version reads {FORMAT}")
 
 
 def _checked(path: Path, name: str, entry: Any) -> bytes:
     if not isinstance(entry, dict) or sorted(entry) != ["bytes", "sha256"]:
-        raise DamagedCheckpoint(f"{path}: {MANIFEST}: the entry of {name} must give bytes and sha256")
+        raise DamagedCheckpointError(f"{path}: {MANIFEST}: the entry of {name} must give bytes and sha256")
     blob = (path / name).read_bytes()
     if len(blob) != entry["bytes"]:
-        raise DamagedCheckpoint(f"{path}: {name} has {len(blob)} bytes, the manifest says {entry['bytes']}")
+        raise DamagedCheckpointError(f"{path}: {name} has {len(blob)} bytes, the manifest says {entry['bytes']}")
     if hashlib.sha256(blob).hexdigest() != entry["sha256"]:
-        raise DamagedCheckpoint(f"{path}: {name} was changed after it was written (SHA-256 differs)")
+        raise DamagedCheckpointError(f"{path}: {name} was changed after it was written (SHA-256 differs)")
     return blob
 
 
-def _json(path: Path, name: str, blob: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(blob)
-    except ValueError as error:
-        raise DamagedCheckpoint(f"{path}: {name} is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise DamagedCheckpoint(f"{path}: {name} must be a JSON object")
-    return value
+def _object(path: Path, name: str, blob: bytes) -> dict[str, Any]:
+    return json_object(blob, f"{path}: {name}", DamagedCheckpointError)
 
 
 def _sound(path: Path) -> bool:
     try:
         _verified(path)
-    except (DamagedCheckpoint, OSError):
+    except (DamagedCheckpointError, OSError):
         return False
     return True
 
@@ -199,12 +197,3 @@ def _sweep_up(folder: Path) -> None:
     """Remove what an interrupted write or removal left behind."""
     for left in [*folder.glob(".writing-step-*"), *folder.glob(".removing-step-*")]:
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _force(folder: Path) -> None:
-    """fsync a directory, so that its entries survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -39,21 +39,3 @@ def even(pictures: Tensor) -> Tensor:
     """Each picture (n, C, h, w) divided by its greatest absolute value; one that is zero everywhere stays as it is."""
     peak = pictures.abs().amax((1, 2, 3), keepdim=True)
     return pictures / torch.where(peak > 0, peak, 1)
-
-
-def tiled(pictures: Tensor, gap: float = math.nan) -> Tensor:
-    """(n, C, h, w) → (H, W, c): row by row in a grid as square as can be, one pixel of `gap` between and around them.
-
-    c is 3 for three channels and otherwise 1, their mean.
-    """
-    if pictures.shape[1] != 3:
-        pictures = pictures.mean(1, keepdim=True)
-    count, channels, height, width = pictures.shape
-    columns = math.ceil(math.sqrt(count))
-    grid = pictures.new_full((-(-count // columns) * (height + 1) + 1, columns * (width + 1) + 1, channels), gap)
-    for index, picture in enumerate(pictures):
-        top, left = (
-            1 + place * (side + 1) for place, side in zip(divmod(index, columns), (height, width), strict=True)
-        )
-        grid[top : top + height, left : left + width] = picture.movedim(0, -1)
-    return grid

@@ -1,4 +1,4 @@
-"""What became of the neurons that learnt without feedback: norms, winners, the dead and the undecided."""
+"""Diagnostics of layers trained by a local rule: weight norms, win counts, inactive and zero-weight units."""
 
 from __future__ import annotations
 
@@ -8,53 +8,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Network
-from energy.rules.local import Local, Plasticity
-from energy.rules.softhebb import SoftHebb
+from energy.rules.linearized import linearized_layers
+from energy.rules.rule import Rule
+from energy.rules.unit_rule import UnitRule
+from energy.settle.feedforward import settle_free
 from energy.settle.settler import Settler
-from energy.train.run import Run
 
 NEAR = 0.01  # |‖w‖/R − 1| within which a neuron has converged
 
 
 @torch.no_grad()
-def units(network: Network, rule: Local, settler: Settler, x: Tensor, labels: Tensor) -> dict[str, dict[str, Any]]:
-    """By layer that learns by a local rule, measured on one batch (B, …) with its labels (B,):
+def unit_diagnostics(
+    network: Network, rule: Rule, settler: Settler, x: Tensor, labels: Tensor
+) -> dict[str, dict[str, Any]]:
+    """Measure the layers that have a unit rule (`Rule.rule_for`) on one batch (B, …) with its labels (B,), by name:
 
     norm: mean ‖w_k‖_p; converged: percent of neurons with |‖w_k‖_p/R − 1| < 0.01, from either side; distance: mean
     |‖w_k‖_p/R − 1|; dead: percent of zero neurons; silent: percent that send nothing up at any place; never: percent
     that win nowhere; entropy: of the winners, nats; winner: mean share of the winner, for a rule with shares; label:
     percent of samples whose class is that of the neuron that wins most places, a neuron standing for the class it wins
-    most often.
+    most often. Empty if no layer has one.
     """
     top = len(network.layers)
-    while top and rule.of(network, top) is None:
+    while top and rule.rule_for(network, top) is None:
         top -= 1
-    part = network.up_to(top)
-    settled = rule.settle(part, settler, x, labels, Ledger())
+    if not top:
+        return {}
+    settled = settle_free(settler, network.up_to(top), x, labels, Ledger())
     found: dict[str, dict[str, Any]] = {}
-    for edge, law, opened in rule.opened(network, settled):
-        drive = law.competing(law.drive(opened), opened)
+    for edge, law, inputs in linearized_layers(rule, network, settled):
         found[network.layers[edge.target - 1].name] = {
-            **_norms(law, opened.filters.weight),
-            **_winners(law, drive, labels),
+            **_norms(law, inputs.filters.weight),
+            **_winners(law, law.competition_logits(inputs), labels),
             "silent": _percent((settled.mean[edge.target - 1].movedim(1, 0).flatten(1) == 0).all(1)),
         }
     return found
 
 
-def populations(run: Run, network: Network, images: Images) -> dict[str, dict[str, Any]]:
-    """:func:`units` on the first ``train.probe_batch`` images of a run, not augmented."""
-    assert isinstance(run.rule, Local)
-    x, labels = images.take(slice(0, run.train.probe_batch))
-    return units(network, run.rule, run.settler, x, labels)
-
-
-def _norms(law: Plasticity, weight: Tensor) -> dict[str, float]:
-    norms = torch.linalg.vector_norm(weight.flatten(1).double(), law.norm, dim=1)
-    distance = (norms / law.radius - 1).abs()
+def _norms(law: UnitRule, weight: Tensor) -> dict[str, float]:
+    norms = torch.linalg.vector_norm(weight.flatten(1).double(), law.p, dim=1)
+    distance = (norms / law.target_norm - 1).abs()
     return {
         "norm": float(norms.mean()),
         "converged": _percent(distance < NEAR),
@@ -63,9 +58,10 @@ def _norms(law: Plasticity, weight: Tensor) -> dict[str, float]:
     }
 
 
-def _winners(law: Plasticity, drive: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """Of drives (B, places…, groups, K/groups)."""
-    counts, (sets, size) = wins(drive), drive.shape[-2:]
+def _winners(law: UnitRule, logits: Tensor, labels: Tensor) -> dict[str, float | None]:
+    """Of logits (B, places…, groups, K/groups)."""
+    counts, (sets, size) = wins(logits), logits.shape[-2:]
+    winner = law.winner_share(logits)
     total = counts.sum(0)
     share = total / total.sum()
     classes = int(labels.max()) + 1
@@ -75,7 +71,7 @@ def _winners(law: Plasticity, drive: Tensor, labels: Tensor) -> dict[str, float 
         "never": _percent(total == 0),
         "entropy": float(-torch.xlogy(share, share).sum()),
         "entropy_limit": math.log(size * sets),
-        "winner": float(law.share(drive).amax(-1).mean()) if isinstance(law, SoftHebb) else None,
+        "winner": None if winner is None else float(winner.mean()),
         "label": 100 * float((voted == labels).float().mean()),
     }
 

@@ -36,7 +36,7 @@ def seen(network: Network, settler: Settler, x: Tensor, ledger: Ledger) -> Tenso
         raise ConfigurationError("readout: needs one coupling into the output layer, from a hidden layer")
     coupling = edges[0].coupling
     state = settler.predict(network.up_to(edges[0].source), x, ledger).output
-    return coupling.filtered(state, *coupling.linearize(state)).seen.flatten(1)
+    return coupling.unit_inputs(state, *coupling.linearize(state)).presynaptic.flatten(1)
 
 
 @torch.no_grad()

@@ -1,70 +1,20 @@
-"""How the output layer comes by its weights when the layers below learn without labels.
-
-A read-out is fitted to features that were computed once: with no augmentation, the layers below at rest and dropout on
-the features themselves this equals training it on top of the frozen network, at a small fraction of the price."""
+"""Read-outs trained by gradient descent on features."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from energy.component import Component, ConfigurationError, require
-from energy.couplings import Dense
+from energy.component import ConfigurationError, require
 from energy.kernels import Kernel
-from energy.network import Network
-from energy.objectives import class_numbers
+from energy.readout.decoder import Decoder, accuracy, numbered, widened
+from energy.readout.features import Features
+from energy.readout.readout import Readout, Report
 from energy.stream import stream
-from energy.train.features import Features
-
-Report = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """Scores (N, classes) of features (N, D): weight·features + bias, (classes, D) and (classes,).
-
-    Made in the precision of the weights: scores rounded to bfloat16 cost accuracy."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, values: Tensor) -> Tensor:
-        return values.to(self.weight.dtype) @ self.weight.T + self.bias
-
-
-class Readout(Component):
-    """How the output layer learns."""
-
-    group: ClassVar[str] = "readout"
-    fitted: ClassVar[bool] = True  # whether it is fitted to features after the layers below have learnt
-    every: int = 0  # epochs between two fits of a fresh one, scored on the validation split, while the layers learn
-
-    def __post_init__(self) -> None:
-        require(self.every >= 0, self, "every", "at least 0")
-
-    @abstractmethod
-    def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Any:
-        """A decoder: features (N, D) → scores (N, classes). `report` takes one line of facts an epoch."""
-
-
-class Joint(Readout, name="joint"):
-    """The output layer learns with the others, by the rule of the run."""
-
-    fitted: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.every == 0, self, "every", "0: there is nothing to fit")
-
-    def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Any:
-        raise ConfigurationError("readout=joint: is not fitted to features; choose linear, power, ridge or nearest")
 
 
 class Linear(Readout, name="linear"):
@@ -165,65 +115,6 @@ class Power(Linear, name="power"):
         return (size * miss.abs()).sum(), slope
 
 
-class Ridge(Readout, name="ridge"):
-    """The closed form W = Yᵀ X (XᵀX + λ n σ² I)⁻¹ on centred features of mean square σ², targets ±1; `strength` is λ.
-
-    Of D and n the smaller is inverted."""
-
-    strength: float = 1e-3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 < self.strength < math.inf, self, "strength", "above 0")
-
-    @torch.no_grad()
-    def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
-        train, validation = numbered(train, classes), validation and numbered(validation, classes)
-        x = widened(train.values)
-        mean = x.mean(0)
-        x = x - mean
-        y = 2 * F.one_hot(train.labels, classes).to(x.dtype) - 1
-        offset = y.mean(0)
-        small = x.shape[1] <= len(x)
-        gram = x.T @ x if small else x @ x.T
-        gram.diagonal().add_(self.strength * len(x) * x.square().mean())
-        factor = torch.linalg.cholesky(gram)
-        wanted = y - offset
-        weight = (torch.cholesky_solve(x.T @ wanted, factor) if small else x.T @ torch.cholesky_solve(wanted, factor)).T
-        decoder = Decoder(weight.contiguous(), offset - weight @ mean)
-        line = {"epoch": 0, "train_accuracy": accuracy(decoder, train)}
-        report(line | ({"validation_accuracy": accuracy(decoder, validation)} if validation else {}))
-        return decoder
-
-
-class Nearest(Readout, name="nearest"):
-    """The classes of the `neighbours` training features at the smallest angle, each vote weighed by its cosine.
-
-    It keeps features and no weights, so a run cannot end with it: `energy evaluate RUN readout=nearest`."""
-
-    neighbours: int = 20
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.neighbours >= 1, self, "neighbours", "at least 1")
-
-    def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Any:
-        """Raises ConfigurationError for fewer features than neighbours."""
-        if self.neighbours > len(train):
-            raise ConfigurationError(f"nearest.neighbours={self.neighbours}: there are {len(train)} features")
-        train = numbered(train, classes)
-        directions = F.normalize(train.values.float(), dim=1).to(train.values.dtype)
-
-        @torch.no_grad()
-        def decode(values: Tensor) -> Tensor:
-            near = F.normalize(values.float(), dim=1).to(directions.dtype) @ directions.T
-            cosines, rows = near.float().topk(self.neighbours, 1)
-            votes = torch.zeros(len(values), classes, dtype=cosines.dtype, device=values.device)
-            return votes.scatter_add_(1, train.labels[rows], cosines)
-
-        return decode
-
-
 class Course:
     """One training of a linear read-out."""
 
@@ -302,57 +193,8 @@ def _drop(values: Tensor, rows: Tensor, drawn: Tensor, limit: Tensor) -> Tensor:
 _DROP = Kernel(_drop)
 
 
-def numbered(features: Features, classes: int) -> Features:
-    """The features with labels of int64, looked at as by `one_hot`."""
-    return Features(features.values, class_numbers(features.labels, classes))
-
-
-def widened(values: Tensor) -> Tensor:
-    """In float32, or in float64 where that is what they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
 def root_mean_square(values: Tensor) -> Tensor:
     """Over all features of all samples; 1 where they are all zero."""
     squares = torch.stack([part.float().square().mean(dtype=torch.float64) * len(part) for part in values.split(1000)])
     root = (squares.sum() / len(values)).sqrt()
     return torch.where(root > 0, root, 1.0)
-
-
-@torch.no_grad()
-def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int = 1000) -> float:
-    """Percent of the features whose greatest score is their label's."""
-    right = torch.zeros((), dtype=torch.float64, device=features.labels.device)
-    for values, labels in zip(features.values.split(batch), features.labels.split(batch), strict=True):
-        right += (decoder(values).argmax(1) == labels).sum()
-    return 100 * float(right) / max(len(features), 1)
-
-
-def dense_output(network: Network) -> Dense:
-    """The dense coupling into the output layer, where a linear decoder goes.
-
-    Raises:
-        ConfigurationError: when it is not the only one, not dense, without bias, or reads the input.
-    """
-    edges = network.into(len(network.layers))
-    dense = getattr(edges[0].coupling, "filters", edges[0].coupling)
-    if len(edges) > 1 or not edges[0].source or not isinstance(dense, Dense) or dense.bias is None:
-        raise ConfigurationError("readout: needs one dense coupling with bias into the output layer, from a hidden one")
-    return dense
-
-
-def install(network: Network, decoder: Decoder) -> None:
-    """Put a linear decoder into the output layer; ConfigurationError as in :func:`dense_output`."""
-    dense = dense_output(network)
-    if dense.weight.shape != decoder.weight.shape:
-        shapes = f"{tuple(dense.weight.shape)}, the decoder's {tuple(decoder.weight.shape)}"
-        raise ConfigurationError(f"readout: the weight of the output layer has shape {shapes}")
-    assert dense.bias is not None
-    with torch.no_grad():
-        dense.weight.copy_(decoder.weight)
-        dense.bias.copy_(decoder.bias)
-
-
-def kept(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The line of the epoch whose weights a fit gave back."""
-    return next(line for line in reversed(lines) if line.get("kept", True))

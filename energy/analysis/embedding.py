@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from energy.errors import UsageError
+
 MOST = 1000  # points that t-SNE is asked to place: its time grows with their square
 
 
@@ -33,7 +35,7 @@ def neighbourhoods(values: Tensor, seed: int = 0) -> Tensor:
     Raises ValueError for fewer than 4 points or more than 1000.
     """
     if not 4 <= len(values) <= MOST:
-        raise ValueError(f"t-SNE of {len(values)} points: must be 4 to {MOST}")
+        raise UsageError(f"t-SNE of {len(values)} points: must be 4 to {MOST}")
     from sklearn.manifold import TSNE
 
     start = principal(values, 50)[0].float().numpy()

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from energy.errors import UsageError
 from energy.network import Network
 from energy.stream import stream
 
@@ -32,9 +33,9 @@ def receptive(
     Raises ValueError for a layer that is not there, a contrast that is not above 0, or no step.
     """
     if not 1 <= layer <= len(network.layers):
-        raise ValueError(f"layer={layer}: must be one of 1 … {len(network.layers)}")
+        raise UsageError(f"layer={layer}: must be one of 1 … {len(network.layers)}")
     if not contrast > 0 or steps < 1:
-        raise ValueError(f"contrast={contrast}, steps={steps}: must be above 0, and at least 1")
+        raise UsageError(f"contrast={contrast}, steps={steps}: must be above 0, and at least 1")
     like = next(network.parameters())
     count = min(count, network.shape(layer)[0])
     generator, shape = stream(seed, f"receptive/{layer}"), (count, *network.input_shape)

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from energy.analysis.filters import weight_of
+from energy.analysis.units import wins
 from energy.component import ConfigurationError
 from energy.data.images import Images
 from energy.ledger import Ledger
 from energy.network import Edge, Network
-from energy.relax.single_phase import SinglePhase
-from energy.rules.local import Local, Plasticity
+from energy.rules.linearized import LinearizedLayer, linearized_layers
 from energy.rules.rule import Rule
+from energy.settle.feedforward import SettledFree, settle_free
 from energy.settle.settler import Settler
-from energy.state import State
-from energy.train.filters import weight_of
-from energy.train.units import wins
 
 NORMS, WEIGHTS = 30, 60  # bins
 
@@ -53,16 +52,17 @@ def survey(network: Network, settler: Settler, rule: Rule, images: Images, batch
     hidden = network.layers[:-1]
     found = Survey({layer.name: _weights(network, rule, k) for k, layer in enumerate(hidden, start=1)})
     for x, labels in images.batches(batch, seed=0, epoch=0, train=False):
-        problem, state, _ = settler.free(network, x, Ledger())
+        settled = settle_free(settler, network, x, labels, Ledger())
+        linearized = {one.edge.target: one for one in linearized_layers(rule, network, settled)}
         for k, layer in enumerate(hidden, start=1):
             one = found.layers[layer.name]
-            counted = wins(_competing(problem, state, rule, k)).sum(0).long().cpu()
+            counted = wins(_logits(settled, k, linearized.get(k))).sum(0).long().cpu()
             one.wins = counted if one.wins is None else one.wins + counted
             if one.activity is None:
-                one.activity = histogram(state[k - 1], WEIGHTS)
+                one.activity = histogram(settled.mean[k - 1], WEIGHTS)
         (edge, *more) = network.into(len(network.layers))
         if edge.source and not more:
-            found.features.append(_seen(problem, state, edge).flatten(1))
+            found.features.append(_presynaptic(settled, edge).flatten(1))
         found.labels.append(labels)
     return found
 
@@ -83,32 +83,25 @@ def _weights(network: Network, rule: Rule, layer: int) -> Population:
     weights = [w for edge in network.into(layer) if (w := weight_of(edge)) is not None]
     if not weights:
         return Population()
-    law = _law(network, rule, layer)
+    law = rule.rule_for(network, layer)
     joined = torch.cat([w.flatten(1) for w in weights], 1)  # a neuron's weights are those of all couplings into it
     return Population(
-        norm=histogram(torch.linalg.vector_norm(joined.double(), law.norm if law else 2, dim=1), NORMS),
+        norm=histogram(torch.linalg.vector_norm(joined.double(), law.p if law else 2, dim=1), NORMS),
         rate=histogram(law.rates(joined), NORMS) if law else None,
         weight=histogram(torch.cat([w.flatten() for w in weights]), WEIGHTS),
     )
 
 
-def _law(network: Network, rule: Rule, layer: int) -> Plasticity | None:
-    return rule.of(network, layer) if isinstance(rule, Local) else None
+def _logits(settled: SettledFree, layer: int, learning: LinearizedLayer | None) -> Tensor:
+    """The numbers that units compete with, (B, places…, groups, K/groups): their drives where they have no rule."""
+    if learning is None:
+        return settled.drives[layer - 1].movedim(1, -1).unsqueeze(-2)
+    return learning.rule.competition_logits(learning.inputs)
 
 
-def _competing(problem: SinglePhase, state: State, rule: Rule, layer: int) -> Tensor:
-    """The drives that neurons compete with, (B, places…, groups, K/groups)."""
-    (edge, *more) = problem.network.into(layer)
-    drive, law = problem.drive(layer), _law(problem.network, rule, layer)
-    if more or law is None:
-        return drive.movedim(1, -1).unsqueeze(-2)
-    opened = edge.coupling.filtered((problem.x, *state)[edge.source], drive, problem.messages.linear[edge.index])
-    return law.competing(law.drive(opened), opened)
-
-
-def _seen(problem: SinglePhase, state: State, edge: Edge) -> Tensor:
-    below = state[edge.source - 1]
+def _presynaptic(settled: SettledFree, edge: Edge) -> Tensor:
+    below, drive = settled.mean[edge.source - 1], settled.drives[edge.target - 1]
     try:
-        return edge.coupling.filtered(below, problem.drive(edge.target), problem.messages.linear[edge.index]).seen
-    except ConfigurationError:  # a coupling without neurons' weights: what it reads, then
+        return edge.coupling.unit_inputs(below, drive, settled.linear[edge.index]).presynaptic
+    except ConfigurationError:  # a coupling without weights of units: its input, then
         return below

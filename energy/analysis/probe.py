@@ -13,21 +13,18 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from energy.data.images import Images
+from energy.analysis.diagnosis import CURES, binds
 from energy.feedback import wiring
+from energy.health import health
 from energy.network import Network
-from energy.objectives import Objective, one_hot
+from energy.objectives import Objective
+from energy.parameters import layer_of
 from energy.rules.contrast import Contrast
-from energy.rules.health import health
-from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.dyadic import Dyadic
 from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.settle.two_phase import Phases
-from energy.train.diagnosis import CURES, binds
-from energy.train.optimizer import layer_of
-from energy.train.run import Run
 
 NOTHING_MEASURED: Final = {
     "cosine_worst": None,
@@ -49,8 +46,8 @@ def probe(
     Returns:
         ``cosine_worst`` and ``cosine_worst_layer``, ``cosine_whole``, ``cosines`` by layer; None where a gradient is
         zero or not finite, so that there is no angle. ``cosine_binds``: below 0.9, what binds
-        (:mod:`energy.train.diagnosis`). ``reference``: how the solves of the exact gradient ended, by phase. No weight,
-        no ``.grad`` and no buffer changes.
+        (:mod:`energy.analysis.diagnosis`). ``reference``: how the solves of the exact gradient ended, by phase. No
+        weight, no ``.grad`` and no buffer changes.
     """
     held = [buffer.clone() for buffer in network.buffers()]
     settler = at_rest(settler)
@@ -97,18 +94,6 @@ def explain(network: Network, settler: Settler, found: dict[str, Any]) -> None:
             f"worst cosine {found['cosine_worst']:.2f} at layer {found['cosine_worst_layer']}: "
             f"{CURES[found['cosine_binds']]}",
         )
-
-
-def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
-
-    A local rule has another aim than the objective, so no angle.
-    """
-    if isinstance(run.rule, Local):
-        return NOTHING_MEASURED
-    x, labels = images.take(slice(0, run.train.probe_batch))
-    target = one_hot(labels, network.output.shape[0], x.dtype)
-    return probe(network, run.settler, run.rule, run.objective, x, target)
 
 
 def alignment(network: Network) -> dict[str, dict[str, float | None]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
+from energy.errors import DamagedFileError
+from energy.io.atomic import replacing
 
 ALBUM: Final = "pictures.npz"
 FORMAT: Final = 1
@@ -19,28 +21,23 @@ FACTS: Final = "facts"
 def write_album(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
     """Write `arrays` and `facts` (strict JSON), whole or not at all."""
     text = json.dumps({**facts, "format": FORMAT}, allow_nan=False)
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    try:
-        with open(temporary, "wb") as file:
-            named: dict[str, Any] = {**arrays, FACTS: np.array(text)}
-            np.savez_compressed(file, **named)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    named: dict[str, Any] = {**arrays, FACTS: np.array(text)}
+    with replacing(path) as file:
+        np.savez_compressed(file, **named)
     return path
 
 
 def read_album(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the facts.
 
-    Raises ValueError, naming the file, for one that is not such a record, and what to do about it.
+    Raises DamagedFileError, naming the file, for one that is not such a record, and what to do about it.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(str(arrays.pop(FACTS)))
         if facts["format"] != FORMAT:
-            raise ValueError(f"format={facts['format']!r}, this version reads {FORMAT}")
+            raise DamagedFileError(f"format={facts['format']!r}, this version reads {FORMAT}")
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: no record of pictures ({error}); remove it, and it is made again") from None
+        raise DamagedFileError(f"{path}: no record of pictures ({error}); remove it, and it is made again") from None
     return arrays, facts

@@ -1,0 +1,37 @@
+"""Descriptions of components written under former names, in the present ones."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from energy.component import Component, annotations, choices
+from energy.renamed import FIELDS, VALUES
+
+
+def current(base: type[Component], plain: Any) -> Any:
+    """A description of a component with the present names of its fields and values, also of the components in it.
+
+    Args:
+        base: the class that a component is described of, such as `Run`.
+        plain: the description, as `energy.component.describe` gives it; a component without an entry in the tables of
+            `energy.renamed`, and an unknown one, comes back as it is.
+    """
+    if not isinstance(plain, Mapping):
+        return plain
+    cls = choices(base).get(str(plain.get("name")), base)
+    kinds, found = annotations(cls), dict[str, Any]()
+    for former, value in plain.items():
+        field = FIELDS.get((cls.group, cls.label, former), former)
+        if former != field and field in plain:  # both are given: the present one counts
+            continue
+        value = VALUES.get((cls.group, cls.label, field, value), value) if isinstance(value, str) else value
+        found[field] = _inner(kinds.get(field), value)
+    return found
+
+
+def _inner(kind: Any, value: Any) -> Any:
+    if inspect.isclass(kind) and issubclass(kind, Component):
+        return current(kind, value)
+    if isinstance(value, list) and get_args(kind):
+        return [_inner(get_args(kind)[0], one) for one in value]
+    return value

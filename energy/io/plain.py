@@ -1,0 +1,46 @@
+"""Plain values: read from strict JSON, and walked through."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from energy.errors import DamagedFileError
+
+
+def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = DamagedFileError) -> dict[str, Any]:
+    """The JSON object that `text` is.
+
+    Args:
+        text: what was read.
+        where: the file and the place in it, which begin the message.
+        error: what to raise.
+
+    Raises:
+        DamagedFileError: or `error`, when it is not JSON, or no object.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as found:
+        raise error(f"{where}: not JSON ({found})") from None
+    if not isinstance(value, dict):
+        raise error(f"{where}: must be one JSON object")
+    return value
+
+
+def leaves(plain: Any, between: str = ".", path: str = "", *, lists: bool = False) -> Iterator[tuple[str, Any]]:
+    """The values at the ends of nested dictionaries, each with the path to it.
+
+    Args:
+        plain: the nested values.
+        between: joins the steps of a path.
+        path: what paths begin with.
+        lists: whether to go into lists too, whose entries are named ``path[index]``.
+    """
+    if isinstance(plain, Mapping):
+        for name, value in plain.items():
+            yield from leaves(value, between, f"{path}{between}{name}" if path else str(name), lists=lists)
+    elif lists and isinstance(plain, list):
+        for index, value in enumerate(plain):
+            yield from leaves(value, between, f"{path}[{index}]", lists=True)
+    else:
+        yield path, plain

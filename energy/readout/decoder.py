@@ -1,0 +1,72 @@
+"""Linear maps from features to scores, and their way into the output layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from energy.component import ConfigurationError
+from energy.couplings import Dense
+from energy.network import Network
+from energy.objectives import class_numbers
+from energy.readout.features import Features
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Scores (N, classes) of features (N, D): weight·features + bias, (classes, D) and (classes,).
+
+    Made in the precision of the weights: scores rounded to bfloat16 cost accuracy."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return values.to(self.weight.dtype) @ self.weight.T + self.bias
+
+
+def numbered(features: Features, classes: int) -> Features:
+    """The features with labels of int64, looked at as by `one_hot`."""
+    return Features(features.values, class_numbers(features.labels, classes))
+
+
+def widened(values: Tensor) -> Tensor:
+    """In float32, or in float64 where that is what they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+@torch.no_grad()
+def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int = 1000) -> float:
+    """Percent of the features whose greatest score is their label's."""
+    right = torch.zeros((), dtype=torch.float64, device=features.labels.device)
+    for values, labels in zip(features.values.split(batch), features.labels.split(batch), strict=True):
+        right += (decoder(values).argmax(1) == labels).sum()
+    return 100 * float(right) / max(len(features), 1)
+
+
+def dense_output(network: Network) -> Dense:
+    """The dense coupling into the output layer, where a linear decoder goes.
+
+    Raises:
+        ConfigurationError: when it is not the only one, not dense, without bias, or reads the input.
+    """
+    edges = network.into(len(network.layers))
+    dense = getattr(edges[0].coupling, "filters", edges[0].coupling)
+    if len(edges) > 1 or not edges[0].source or not isinstance(dense, Dense) or dense.bias is None:
+        raise ConfigurationError("readout: needs one dense coupling with bias into the output layer, from a hidden one")
+    return dense
+
+
+def install(network: Network, decoder: Decoder) -> None:
+    """Put a linear decoder into the output layer; ConfigurationError as in :func:`dense_output`."""
+    dense = dense_output(network)
+    if dense.weight.shape != decoder.weight.shape:
+        shapes = f"{tuple(dense.weight.shape)}, the decoder's {tuple(decoder.weight.shape)}"
+        raise ConfigurationError(f"readout: the weight of the output layer has shape {shapes}")
+    assert dense.bias is not None
+    with torch.no_grad():
+        dense.weight.copy_(decoder.weight)
+        dense.bias.copy_(decoder.bias)
