@@ -13,8 +13,8 @@ from energy import foreach
 class State:
     """Tensors of shape (B, …), one a free layer (two a layer, means then differences, for a dyad).
 
-    `a + b`, `a − b` and `a * number` act tensor by tensor and return a new state; the tensors of a state are never
-    written to. Only `give_up` changes a state itself."""
+    `a + b`, `a − b` and `a * number` act tensor by tensor and return a new state; a state and its tensors are never
+    written to."""
 
     __slots__ = ("tensors",)
 
@@ -48,13 +48,6 @@ class State:
     def replace(self, changes: dict[int, Tensor]) -> State:
         """This state with the tensors at the given positions replaced."""
         return State(changes.get(i, tensor) for i, tensor in enumerate(self.tensors))
-
-    def give_up(self, changes: dict[int, Tensor]) -> State:
-        """This state itself, with the tensors at the given positions let go of and replaced: whoever else holds it sees
-        the new ones.
-        """
-        self.tensors = self.replace(changes).tensors
-        return self
 
     def weighted(self, weights: Tensor) -> State:
         """Every sample times its own weight, `weights` (B,)."""

@@ -67,11 +67,7 @@ class AutogradLinearization(Linearization):
         self.coupling, self.forward, self.pre = coupling, forward, pre
 
     def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
-        if weight is not None:
-            raise ConfigurationError(
-                f"{type(self.coupling).__name__}: has no weight that feedback weights could stand in for; a coupling "
-                "that has returns a linearization of its own, whose adjoint(post, weight=...) takes them"
-            )
+        refuse(type(self.coupling).__name__, weight)
         with taped():
             pre = leaf(self.pre)
             return torch.autograd.grad(self.forward(pre), pre, post)[0]
@@ -101,6 +97,15 @@ class AutogradLinearization(Linearization):
 
     def _gradients(self, total: Tensor) -> Gradients:
         return gradients_of(total, tuple(self.coupling.parameters()))
+
+
+def refuse(coupling: str, weight: Tensor | None) -> None:
+    """Raise ConfigurationError for feedback weights that a coupling has no use for."""
+    if weight is not None:
+        raise ConfigurationError(
+            f"{coupling}: has no weight that feedback weights could stand in for; a coupling that has returns a "
+            "linearization of its own, whose adjoint(post, weight=...) takes them"
+        )
 
 
 def gradients_of(total: Tensor, parameters: Sequence[Tensor]) -> Gradients:

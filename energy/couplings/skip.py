@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from energy.couplings.affine import Affine, AffineLinearization
-from energy.couplings.linearization import Gradients, Shape
+from energy.couplings.linearization import Gradients, Shape, refuse
 
 
 class SkipLinearization(AffineLinearization):
@@ -16,6 +16,7 @@ class SkipLinearization(AffineLinearization):
     bias = None
 
     def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        refuse("Skip", weight)
         return post
 
     def tangent(self, direction: Tensor) -> Tensor:

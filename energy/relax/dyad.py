@@ -133,6 +133,7 @@ class Dyad(Layered):
     def _send_difference_up(self, state: Tensors, edge: Edge) -> None:
         """γ^span A′(m) δ_source."""
         if gain := self.gains[edge.index]:
+            self.messages.sent_by = None
             sent = self.linearization(state, edge).tangent(self.delta(state, edge.source))
             self.messages.d_up[edge.index] = sent if gain == 1 else sent * gain
             self.count(edge)

@@ -120,6 +120,6 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
 
 @exact_settler.register
 def _(settler: SpikingSettler, dtype: torch.dtype = torch.float32) -> SpikingSettler:
-    if isinstance(settler, SurrogateBackprop):
+    if type(settler) is SurrogateBackprop:
         return settler
     return SurrogateBackprop(**{name: getattr(settler, name) for name in annotations(SpikingSettler)})

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from energy.couplings import Affine, Coupling
 from energy.potentials import per_sample
 from energy.testing.claim import agree, brief, check, claim, follows, noise, promise, shuffled, tensor, title
+from energy.testing.feedback_weights import feedback_weights
 
 BATCH = 3
 STEP = 1e-6
@@ -25,7 +26,8 @@ def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str 
     must define.
 
     `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent` against autograd, finite
-    differences and each other; `weight_gradient`, also at a state that has moved away, `second_gradient` and
+    differences and each other, and of what was prepared and beside it; `adjoint` by feedback weights where the coupling
+    takes them; `weight_gradient`, also at a state that has moved away, `second_gradient` and
     `curvature` against derivatives of the drive; `multiply_adds` against a count of the operations; sample by sample,
     the same twice, for a batch of one, for images with the channel last, with frozen parameters; nothing written to. A
     float64 copy is checked, then float32 and bfloat16 states; parameters that are all zero get random values."""
@@ -39,6 +41,7 @@ def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str 
         _linear_maps(subject, at)
         _products(subject, at)
     _second_order(subject, pre)
+    feedback_weights(subject, pre, *_others(subject, pre))
     _moved(subject, pre)
     _layouts(subject, pre)
     _frozen(subject, pre)
@@ -118,6 +121,7 @@ def _linear_maps(coupling: Coupling, pre: Tensor) -> None:
     agree(coupling, "adjoint against autograd of the drive", pulled, expected)
     linear.prepare(post)
     agree(coupling, "adjoint of what was prepared", linear.adjoint(post).detach(), pulled, 1e-12)
+    agree(coupling, "adjoint beside what was prepared", linear.adjoint(-2 * post).detach(), -2 * pulled, 1e-12)
     ahead, behind = (coupling(pre + step * direction).detach() for step in (STEP, -STEP))
     agree(coupling, "tangent against differences of the drive", pushed, (ahead - behind) / (2 * STEP), 1e-6)
     agree(
@@ -156,9 +160,8 @@ def _products(coupling: Coupling, pre: Tensor) -> None:
     _aligned(coupling, "weight_gradient", linear.weight_gradient(pre, post), expected, 1e-9)
     linear.prepare(post)
     _aligned(coupling, "weight_gradient of what was prepared", linear.weight_gradient(pre, post), expected, 1e-9)
-    _aligned(
-        coupling, "weight_gradient beside what was prepared", linear.weight_gradient(pre, post + 0), expected, 1e-9
-    )
+    beside = linear.weight_gradient(pre, -2 * post)
+    _aligned(coupling, "weight_gradient beside what was prepared", beside, [-2 * one for one in expected], 1e-9)
     claim(all(p.grad is None for p in coupling.parameters()), coupling, "weight_gradient writes to .grad")
 
 

@@ -106,7 +106,7 @@ def _again(settler: Settler, rule: Rule, network: Network, x: Tensor, target: Te
         agree(settler, "gradient of a permuted batch", third, first, 1e-9)
 
 
-@promise("deliver must hand over what settle returns")
+@promise("settle_once must give what settle gives")
 def _learning(
     settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor, gradients: list[Tensor]
 ) -> None:
@@ -115,7 +115,7 @@ def _learning(
     rule.learn(used, settler, x, target, SquaredError())
     for parameter, found in zip(used.parameters(), gradients, strict=True):
         gap = torch.inf if parameter.grad is None else float((parameter.grad - found / len(x)).abs().max())
-        claim(gap < 1e-9, settler, "learn gives other gradients than settle: deliver must be defined beside settle")
+        claim(gap < 1e-9, settler, "learn gives other gradients than settle: settle_once must give what settle gives")
 
 
 @promise("predict(network, x, ledger) must return a Prediction of the free output")

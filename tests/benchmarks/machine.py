@@ -65,9 +65,9 @@ def _bare(coupling: Convolution | Dense) -> Affine:
 
 def _maps(coupling: Affine, below: Tensor) -> dict[str, Step]:
     """Drive, adjoint and weight product."""
-    above, point = coupling.linearise(below)
+    above, linear = coupling.linearize(below)
     return {
-        "drive": lambda: coupling.linearise(below),
-        "adjoint": lambda: coupling.adjoint(above, point),
-        "product": lambda: coupling.hebbian(below, above, point),
+        "drive": lambda: coupling.linearize(below),
+        "adjoint": lambda: linear.adjoint(above),
+        "product": lambda: linear.weight_gradient(below, above),
     }

@@ -119,7 +119,7 @@ def test_six_steps_and_the_features_after_them_are_theirs(demo: dict[str, Any]) 
         expected = model.pool3(model.activ3(model.conv3(model.bn3(_second(model, x)))))
         (edge,) = net.into(4)
         state = Feedforward().predict(net.up_to(3), x).output
-        found = edge.coupling.unit_inputs(state, *edge.coupling.linearise(state)).presynaptic
+        found = edge.coupling.unit_inputs(state, *edge.coupling.linearize(state)).presynaptic
     assert (found.flatten(1) - expected.flatten(1)).norm() < 1e-9 * expected.norm()
 
 

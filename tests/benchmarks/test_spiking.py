@@ -13,6 +13,7 @@ from energy.couplings import Convolution
 from energy.model import Model
 from energy.models import SpikingNet
 from energy.network import Network
+from energy.settle.reference import exact_settler
 from energy.settle.spiking import Spiking
 from energy.stream import stream
 from tests.benchmarks.tasks import Task, backprop_steps, gap, settled, task
@@ -93,7 +94,7 @@ def test_a_step(record: Record, name: str) -> None:
     steps = {
         SNN: theirs(given, False),
         HOISTED: theirs(given, True),
-        TAPE: settled(given, SETTLER.reference()),
+        TAPE: settled(given, exact_settler(SETTLER)),
         PLAIN: settled(given, SETTLER, on=False),
         FUSED: settled(given, SETTLER),
     }
@@ -104,7 +105,7 @@ def test_a_step(record: Record, name: str) -> None:
     assert all(float(g.norm()) > 0 for g in found[SNN][:2])
     for label in steps:  # spikes are all or none: where a drive rounds across the threshold, gradients part
         assert gap(found[label], found[SNN]) < 5e-3, label
-    spent = {TAPE: backprop_steps(given, SETTLER.reference()), PLAIN: backprop_steps(given, SETTLER)}
+    spent = {TAPE: backprop_steps(given, exact_settler(SETTLER)), PLAIN: backprop_steps(given, SETTLER)}
     spent[FUSED] = spent[PLAIN]
     for row in rows(interleaved(steps), SNN, group=name, batch=64, steps=SETTLER.steps):
         record.add({**row, "backprop_steps": spent.get(row["name"])})

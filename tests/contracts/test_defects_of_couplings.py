@@ -8,101 +8,156 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from energy.couplings import Convolution, Dense, Gradients, Module
-from energy.couplings.block import Block
+from energy.couplings.block import Block, BlockLinearization
+from energy.couplings.convolution import ConvolutionLinearization
+from energy.couplings.dense import DenseLinearization
 from energy.potentials import per_sample
 from energy.testing import (
     check_coupling,
 )
-from tests.contracts.noticing import noticed
+from tests.contracts.noticing import Planted, linearized, noticed
 
 
-class Stuck(Dense):
+class Stuck(Planted):
     """Takes the product at the point, wherever the state has moved."""
 
-    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
-        return super().hebbian(pre if point is None else self.at, post, point)
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        return super().weight_gradient(self.at, post)
 
-    def linearise(self, pre: Tensor) -> tuple[Tensor, Any]:
-        self.at = pre
-        return super().linearise(pre)
+    def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
+        return DenseLinearization(self.coupling, self.weight, self.pre).second_gradient(direction, post)
 
 
-class Jumping(Dense):
+class Deaf(Planted):
+    """Pulls errors down by its own weights, whatever feedback weights it is given."""
+
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        return super().adjoint(post)
+
+
+class Jumping(Planted):
     """Right near the point, and wrong far away."""
 
-    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
-        return super().hebbian(torch.where(pre.abs() > 4, 0.0, pre), post, point)
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        return super().weight_gradient(torch.where(pre.abs() > 4, 0.0, pre), post)
 
 
-class Alone(Dense):
-    def adjoint(self, post: Tensor, point: Any) -> Tensor:
-        pulled = super().adjoint(post, point)
+class Alone(Planted):
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        pulled = super().adjoint(post, weight=weight)
         return pulled if len(post) > 1 else pulled * 0
 
 
-class Same(Dense):
-    def tangent(self, direction: Tensor, point: Any) -> Tensor:
-        return self.adjoint(direction, point)
+class Same(Planted):
+    def tangent(self, direction: Tensor) -> Tensor:
+        return self.adjoint(direction)
 
 
-class Shared(Dense):
-    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
-        return tuple(g for g in super().hebbian(pre, post, point) if g.requires_grad or self.weight.requires_grad)
+class Shared(Planted):
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        learnt = self.coupling.weight.requires_grad
+        return tuple(g for g in super().weight_gradient(pre, post) if g.requires_grad or learnt)
 
 
-class Coarse(Dense):
-    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Gradients:
-        return tuple(g.to(pre.dtype) for g in super().hebbian(pre, post, point))
+class Coarse(Planted):
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        return tuple(g.to(pre.dtype) for g in super().weight_gradient(pre, post))
 
 
-class Rounding(Dense):
-    def adjoint(self, post: Tensor, point: Any) -> Tensor:
-        pulled = super().adjoint(post, point)
+class Rounding(Planted):
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        pulled = super().adjoint(post, weight=weight)
         return pulled if post.dtype == torch.float64 else pulled.to(torch.bfloat16).to(post.dtype)
+
+
+class Holding(Planted):
+    """Gives the product of what was prepared, whatever it is asked for."""
+
+    held: Tensor | None = None
+
+    def prepare(self, post: Tensor) -> None:
+        self.held = post
+
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        return super().weight_gradient(pre, post if self.held is None else self.held)
+
+
+class Pulling(Planted):
+    """The adjoint of the same kind."""
+
+    held: Tensor | None = None
+
+    def prepare(self, post: Tensor) -> None:
+        self.held = post
+
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        return super().adjoint(post if self.held is None else self.held, weight=weight)
+
+
+class Doubling(Planted):
+    """Right until something is prepared."""
+
+    scale = 1
+
+    def prepare(self, post: Tensor) -> None:
+        self.scale = 2
+
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        return super().adjoint(post, weight=weight) * self.scale
+
+
+class Halving(Planted):
+    def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
+        return tuple(g / 2 for g in super().second_gradient(direction, post))
+
+
+class Bent(Planted):
+    def curvature(self, direction: Tensor, post: Tensor) -> Any:
+        return self.adjoint(post)
 
 
 class Quarter(Dense):
     """Right at one state: A(m) = W m where the energy has W m·cos(0) there and W m elsewhere halved."""
 
     def energy(self, pre: Tensor, post: Tensor) -> Tensor:
-        return -per_sample(post * self.drive(pre)) * torch.where(pre.abs().amax() > 4, 0.5, 1.0)
+        return -per_sample(post * self(pre)) * torch.where(pre.abs().amax() > 4, 0.5, 1.0)
 
 
 class Detached(Dense):
-    def drive(self, pre: Tensor) -> Tensor:
-        return super().drive(pre).detach()
+    def forward(self, pre: Tensor) -> Tensor:
+        return super().forward(pre).detach()
 
 
 class Numpy(Dense):
-    def drive(self, pre: Tensor) -> Any:
-        return super().drive(pre).detach().numpy()
+    def forward(self, pre: Tensor) -> Any:
+        return super().forward(pre).detach().numpy()
 
 
 class Pair(Dense):
-    def drive(self, pre: Tensor) -> Any:
-        return super().drive(pre), None
+    def forward(self, pre: Tensor) -> Any:
+        return super().forward(pre), None
 
 
-class OnePoint(Dense):
-    def linearise(self, pre: Tensor) -> Any:
-        return super().linearise(pre)[0]
+class OneTensorOnly(Dense):
+    def linearize(self, pre: Tensor) -> Any:
+        return super().linearize(pre)[0]
 
 
-class OneTensor(Dense):
-    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> Any:
-        return super().hebbian(pre, post, point)[0]
+class OneTensor(Planted):
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Any:
+        return super().weight_gradient(pre, post)[0]
 
 
-class NoAdjoint(Dense):
-    def adjoint(self, post: Tensor, point: Any) -> Any:
+class NoAdjoint(Planted):
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Any:
         return None
 
 
-class Touching(Dense):
-    def tangent(self, direction: Tensor, point: Any) -> Tensor:
-        found = super().tangent(direction, point)
+class Touching(Planted):
+    def tangent(self, direction: Tensor) -> Tensor:
+        found = super().tangent(direction)
         with torch.no_grad():
-            self.weight.add_(1e-15)
+            self.coupling.weight.add_(1e-15)
         return found
 
 
@@ -114,13 +169,13 @@ class Fractional(Dense):
 class Normalised(Dense):
     """By the statistics of the batch."""
 
-    def drive(self, pre: Tensor) -> Tensor:
-        return F.batch_norm(super().drive(pre), None, None, training=True)
+    def forward(self, pre: Tensor) -> Tensor:
+        return F.batch_norm(super().forward(pre), None, None, training=True)
 
 
 class Chancy(Dense):
-    def drive(self, pre: Tensor) -> Tensor:
-        return F.dropout(super().drive(pre), 0.5, training=True)
+    def forward(self, pre: Tensor) -> Tensor:
+        return F.dropout(super().forward(pre), 0.5, training=True)
 
 
 @pytest.mark.parametrize("module", [nn.BatchNorm1d(4), nn.Dropout(0.5), nn.BatchNorm1d(4, track_running_stats=False)])
@@ -138,51 +193,70 @@ def test_modules_that_depend_on_the_batch_or_on_chance_pass_or_are_refused_in_on
 @pytest.mark.parametrize(
     ("coupling", "words"),
     [
-        (Stuck(4, 4), "hebbian"),
-        (Jumping(4, 4), "hebbian|far from the point"),
-        (Alone(4, 4), "adjoint of a batch against its samples alone"),
-        (Same(4, 4), "tangent against differences"),
-        (Shared(4, 4), "hebbian"),
-        (Coarse(4, 4), "hebbian of weight of torch.bfloat16 states is torch.bfloat16: must be torch.float32"),
-        (Rounding(4, 4), "adjoint of torch.float32 states"),
+        (linearized(Stuck), "weight_gradient"),
+        (linearized(Deaf), "adjoint by feedback weights"),
+        (linearized(Jumping), "weight_gradient|far from the point"),
+        (linearized(Alone), "adjoint of a batch against its samples alone"),
+        (linearized(Same), "tangent against differences"),
+        (linearized(Shared), "weight_gradient"),
+        (
+            linearized(Coarse),
+            "weight_gradient of weight of torch.bfloat16 states is torch.bfloat16: must be torch.f",
+        ),
+        (linearized(Rounding), "adjoint of torch.float32 states"),
         (Quarter(4, 4), "energy against"),
         (Detached(4, 4), "cut from autograd"),
         (Numpy(4, 4), "drive is a ndarray: must be one tensor"),
         (Pair(4, 4), "drive is a tuple: must be one tensor"),
-        (OnePoint(4, 4), r"linearise\(pre\) must give \(drive, point\)"),
-        (OneTensor(4, 4), "hebbian returns a Tensor: must be a tuple"),
-        (NoAdjoint(4, 4), "adjoint"),
-        (Touching(4, 4), "writes to a parameter|differs"),
+        (OneTensorOnly(4, 4), r"linearize\(pre\) must give \(drive, linearization\)"),
+        (linearized(OneTensor), "weight_gradient returns a Tensor: must be a tuple"),
+        (linearized(NoAdjoint), "adjoint"),
+        (linearized(Holding), "weight_gradient beside what was prepared"),
+        (linearized(Pulling), "adjoint beside what was prepared"),
+        (linearized(Doubling), "adjoint of what was prepared"),
+        (linearized(Halving), "second_gradient"),
+        (linearized(Bent), "curvature"),
+        (linearized(Touching), "writes to a parameter|differs"),
         (Fractional(4, 4), "multiply_adds is 12.0: must be a whole number"),
-        (Normalised(4, 4), r"drive\(pre\) must give one tensor .*ValueError|one sample alone"),
+        (Normalised(4, 4), r"forward\(pre\) must give one tensor .*ValueError|one sample alone"),
         (Chancy(4, 4), "drive gives something else when asked again"),
         (Module(nn.LSTM(4, 4)), "drive is a tuple"),
-        (Module(nn.Linear(5, 4)), r"drive\(pre\) must give one tensor"),
+        (Module(nn.Linear(5, 4)), r"forward\(pre\) must give one tensor"),
     ],
 )
 def test_couplings(coupling: Any, words: str) -> None:
     noticed(check_coupling, coupling, words, (4,))
 
 
-class Frozen(Block):
+class Still(BlockLinearization):
     """The product of the state at the point, whatever state it is asked for."""
 
-    def hebbian(self, pre: Tensor, post: Any, point: Any = None) -> Gradients:
-        point = self._opened(pre if point is None else point)
-        heard = post.full if hasattr(post, "full") else self._pulled(post, point)
-        return self.filters.hebbian(point.seen, heard, point.inner)
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        return self.inner.weight_gradient(self.seen, self._pulled(post))
+
+
+class Frozen(Block):
+    def linearize(self, pre: Tensor) -> tuple[Tensor, Still]:
+        drive, true = super().linearize(pre)
+        return drive, Still(self, true.pre, true.seen, true.inner, true.competing)
 
 
 def test_a_block_whose_product_stays_at_the_point() -> None:
     noticed(check_coupling, Frozen(Convolution(3, 4, 3), nn.AvgPool2d(2)), "moved from the point", (3, 8, 8))
 
 
-class Rowwise(Convolution):
+class ByRow(ConvolutionLinearization):
     """Reads memory where it should read the tensor."""
 
-    def adjoint(self, post: Any, point: Any) -> Tensor:
-        found = super().adjoint(post, point)
-        return found if not isinstance(post, Tensor) or post.is_contiguous() else found * 2
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        found = super().adjoint(post, weight=weight)
+        return found if post.is_contiguous() else found * 2
+
+
+class Rowwise(Convolution):
+    def linearize(self, pre: Tensor) -> tuple[Tensor, ByRow]:
+        drive, true = super().linearize(pre)
+        return drive, ByRow(self, true.weight, true.pre, true.full, true.switches)
 
 
 def test_a_coupling_that_reads_memory() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.couplings import UnitInputs
+from energy.couplings import Affine, UnitInputs
 from energy.network import Network
 from energy.rules import Hebb, Oja, SoftHebb, Variant
 from energy.rules.contrast import Contrast
@@ -27,23 +27,43 @@ from tests.contracts.noticing import noticed
 
 
 class Meaned(Contrast):
-    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
-        return [one / len(settled.x) for one in super().spend(network, settled, scale)]
+    def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one / len(settled.x) for one in super().gradients(network, settled)]
+
+    def update(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one / len(settled.x) for one in super().update(network, settled)]
 
 
 class Twice(Contrast):
-    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
-        return super().spend(network, settled, 2 * scale)
+    def update(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [2 * one for one in super().update(network, settled)]
 
-    def batch(self, *args: Any, **kwargs: Any) -> Settled:
-        return Rule.batch(self, *args, **kwargs)
+    def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [2 * one for one in super().gradients(network, settled)]
+
+    def apply(self, network: Network, settled: Settled) -> None:
+        super().apply(network, settled)
+        for parameter in network.parameters():
+            parameter.grad = None if parameter.grad is None else 2 * parameter.grad
 
 
 class Forgotten(Contrast):
-    """`learn` of the base knows nothing of what `spend` does here."""
+    """`apply` knows nothing of what `update` does here."""
 
-    def spend(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
-        return [one.clamp(-1e-3, 1e-3) for one in super().spend(network, settled, scale)]
+    def update(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one.clamp(-1e-3, 1e-3) for one in super().update(network, settled)]
+
+    def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
+        return [one.clamp(-1e-3, 1e-3) for one in super().gradients(network, settled)]
+
+
+class Unlearnt(Contrast):
+    """`apply` does otherwise than `update` says."""
+
+    def apply(self, network: Network, settled: Settled) -> None:
+        super().apply(network, settled)
+        for parameter in network.parameters():
+            parameter.grad = None if parameter.grad is None else 1.01 * parameter.grad
 
 
 class OfRule(Rule):
@@ -70,6 +90,7 @@ class Unpaired(Rule):
         (OfRule(), "sum over its samples"),
         (Twice(), "against autograd"),
         (Forgotten(), "sum over its samples|mean over the batch"),
+        (Unlearnt(), "mean over the batch|apply"),
         (Dictionary(), "update"),
         (Unpaired(), "one tensor of each parameter's shape"),
         (Rule(), "must define update"),
@@ -140,9 +161,11 @@ class Threshold(Oja):
     decayed: ClassVar[bool] = False
 
     def weight_update(self, inputs: UnitInputs, settled: Settled) -> tuple[Tensor, Tensor | None]:
-        held = getattr(inputs.filters, "level", torch.tensor(0.0))
+        filters = inputs.filters
+        assert isinstance(filters, Affine)
+        held = getattr(filters, "level", torch.tensor(0.0))
         level = 0.9 * held + 0.1 * inputs.presynaptic.double().square().mean()
-        inputs.filters.register_buffer("level", level)
+        filters.register_buffer("level", level)
         update, bias = super().weight_update(inputs, settled)
         return update / (1 + level), bias
 

@@ -1,7 +1,5 @@
 """Each check notices the defect it is there for, and says which."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -25,6 +23,7 @@ from energy.testing import (
     check_rule,
     check_settler,
 )
+from tests.contracts.noticing import Planted, linearized
 
 
 class WrongValue(Tanh):
@@ -77,22 +76,22 @@ def test_potentials(potential: Potential, words: str) -> None:
 
 class WrongEnergy(Dense):
     def energy(self, pre: Tensor, post: Tensor) -> Tensor:
-        return -2 * per_sample(post * self.drive(pre))
+        return -2 * per_sample(post * self(pre))
 
 
-class WrongAdjoint(Dense):
-    def adjoint(self, post: Tensor, point: Any) -> Tensor:
-        return 2 * super().adjoint(post, point)
+class WrongAdjoint(Planted):
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        return 2 * super().adjoint(post, weight=weight)
 
 
-class BiasedTangent(Dense):
-    def tangent(self, direction: Tensor, point: Any) -> Tensor:
-        return self.drive(direction)
+class BiasedTangent(Planted):
+    def tangent(self, direction: Tensor) -> Tensor:
+        return self.coupling(direction)
 
 
-class Averaged(Dense):
-    def hebbian(self, pre: Tensor, post: Tensor, point: Any = None) -> tuple[Tensor, ...]:
-        return tuple(product / len(pre) for product in super().hebbian(pre, post, point))
+class Averaged(Planted):
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
+        return tuple(product / len(pre) for product in super().weight_gradient(pre, post))
 
 
 class Cheap(Dense):
@@ -101,24 +100,24 @@ class Cheap(Dense):
 
 
 class Centred(Skip):
-    def drive(self, pre: Tensor) -> Tensor:
+    def forward(self, pre: Tensor) -> Tensor:
         return pre - pre.mean(0)
 
 
 @pytest.mark.parametrize(
     ("coupling", "words"),
     [
-        (WrongEnergy(3, 2), "energy against"),
-        (WrongAdjoint(3, 2), "adjoint against autograd"),
-        (BiasedTangent(3, 2), "tangent against differences"),
-        (Averaged(3, 2), "hebbian of weight"),
-        (Cheap(3, 2), "multiply_adds says 1, one application runs 6"),
+        (WrongEnergy(4, 4), "energy against"),
+        (linearized(WrongAdjoint), "adjoint against autograd"),
+        (linearized(BiasedTangent), "tangent against differences"),
+        (linearized(Averaged), "weight_gradient of weight"),
+        (Cheap(4, 4), "multiply_adds says 1, one application runs 16"),
         (Centred(), "one sample alone"),
     ],
 )
 def test_couplings(coupling: Dense | Skip, words: str) -> None:
     with pytest.raises(AssertionError, match=words):
-        check_coupling(coupling, (3,))
+        check_coupling(coupling, (4,))
 
 
 class Elsewhere(Relaxation):

@@ -153,7 +153,7 @@ def test_softhebb(seed: int, variant: Variant) -> None:
         rule = SoftHebb(variant=variant, temperature=temperature, rate=rate, exponent=exponent)
         delta = module.change(weight, layer.x, temperature, deep=deep)
         same([delta], layer.update(rule))
-        rule.apply(layer.network, layer.settle(rule))
+        rule.apply(layer.network, layer.settle())
         assert layer.filters.weight.grad is not None
         same([module.step(weight, delta, rate, exponent)], [-layer.filters.weight.grad])
 

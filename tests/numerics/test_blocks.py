@@ -75,13 +75,13 @@ def test_what_has_no_neurons_says_so() -> None:
     x = normal(2, 3)
     for coupling in (Module(nn.Linear(3, 2)), Skip()):
         with pytest.raises(ConfigurationError, match="no weights of neurons; local rules and read-outs need Dense"):
-            coupling.unit_inputs(x, x, x)
+            coupling.unit_inputs(x, x, coupling.linearize(x)[1])
     pooled = Convolution(2, 3, 3, pool=MaxPool(2))
     couplings: tuple[Any, ...] = (pooled, Block(pooled))
     for coupling in couplings:
-        drive, point = coupling.linearise(torch.zeros(1, 2, 6, 6))
+        drive, linear = coupling.linearize(torch.zeros(1, 2, 6, 6))
         with pytest.raises(ConfigurationError, match="neurons compete before it; pool in the Block above"):
-            coupling.unit_inputs(torch.zeros(1, 2, 6, 6), drive, point)
+            coupling.unit_inputs(torch.zeros(1, 2, 6, 6), drive, linear)
     with pytest.raises(ValueError, match=r"Block\(rectified=True\): must be centred"):
         Block(Dense(2, 3), rectified=True)
 
@@ -107,8 +107,8 @@ def test_a_block_is_pool_normalise_pad_convolve_centre(centred: bool, rectified:
     else:
         v = u
     torch.testing.assert_close(block(x), heard if centred else u, rtol=0, atol=1e-12)
-    drive, point = block.linearise(x)
-    inputs = block.unit_inputs(x, drive, point)
+    drive, linear = block.linearize(x)
+    inputs = block.unit_inputs(x, drive, linear)
     torch.testing.assert_close(inputs.drive, v.detach(), rtol=0, atol=1e-12)  # before its mean is taken away
     torch.testing.assert_close(inputs.presynaptic, seen, rtol=0, atol=1e-12)
     assert inputs.linear is not rectified and inputs.filters is block.filters
@@ -121,7 +121,7 @@ def test_a_block_in_low_precision_stays_in_it() -> None:
     x = normal(2, 4, 5, 5)
     found = block(x.bfloat16())
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.double(), block.double().drive(x), rtol=0, atol=0.15)
+    torch.testing.assert_close(found.double(), block.double()(x), rtol=0, atol=0.15)
 
 
 @pytest.mark.parametrize("power", [0.7, 1.0, 1.4, 2.0])
@@ -191,7 +191,7 @@ def test_the_product_is_that_of_the_state_and_the_map_that_of_the_point(
     block = drawn(Block(Convolution(4, 5, 2), *CHAINS[name], centred=centred, rectified=rectified))
     assert isinstance(block, Block)
     at, pre = normal(3, 4, 6, 6, seed=1), normal(3, 4, 6, 6, seed=2)
-    drive, point = block.linearise(at)
+    drive, linear = block.linearize(at)
     post = normal(*drive.shape, seed=3)
     seen = block.prepare(at) + torch.autograd.functional.jvp(block.prepare, at, pre - at)[1]
     if name == "by sample":  # smooth, and so taken where the state is
@@ -203,10 +203,10 @@ def test_the_product_is_that_of_the_state_and_the_map_that_of_the_point(
         u = (u - u.mean(1, keepdim=True)) * (there > there.mean(1, keepdim=True))
     said = u - u.mean(1, keepdim=True) if centred else u
     wanted = torch.autograd.grad((post * said).sum(), parameters)
-    for mine, theirs in zip(block.hebbian(pre, post, point), wanted, strict=True):
+    for mine, theirs in zip(linear.weight_gradient(pre, post), wanted, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
-    spread = block.spread(post, point)
-    for mine, theirs in zip(block.hebbian(pre, spread, point), wanted, strict=True):
+    linear.prepare(post)
+    for mine, theirs in zip(linear.weight_gradient(pre, post), wanted, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
 
 

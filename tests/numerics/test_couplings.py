@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense, Module, Skip
 from energy.pooling import AveragePool, MaxPool, Pool
 from energy.stream import stream
@@ -88,15 +89,15 @@ def test_switches_belong_to_the_point_not_to_the_states() -> None:
     agree on it."""
     coupling = filled(Convolution(2, 3, 3, padding=1, pool=MaxPool(2)))
     m, other, post = draw(2, 2, 6, 6, key="m"), draw(2, 2, 6, 6, key="other"), draw(2, 3, 3, 3, key="post")
-    point = coupling.linearise(m)[1]
-    up = (post * coupling.tangent(other, point)).sum()
-    torch.testing.assert_close(up, (coupling.adjoint(post, point) * other).sum())
-    weight, bias = coupling.hebbian(other, post, point)
+    linear = coupling.linearize(m)[1]
+    up = (post * linear.tangent(other)).sum()
+    torch.testing.assert_close(up, (linear.adjoint(post) * other).sum())
+    weight, bias = linear.weight_gradient(other, post)
     torch.testing.assert_close(up, (weight * coupling.weight).sum())
     torch.testing.assert_close(bias, post.sum((0, 2, 3)))
-    own = coupling.hebbian(other, post)[0]
+    own = coupling.linearize(other)[1].weight_gradient(other, post)[0]
     assert float((own - weight).abs().max()) > 1e-3  # the other state has switches of its own
-    second, nothing = coupling.hebbian_tangent(other, post, point)
+    second, nothing = linear.second_gradient(other, post)
     torch.testing.assert_close(second, weight)
     assert not nothing.any()
 
@@ -105,15 +106,15 @@ def test_switches_belong_to_the_point_not_to_the_states() -> None:
 def test_channels_last_changes_nothing_but_the_layout(pool: Pool | None) -> None:
     coupling = filled(Convolution(4, 8, 3, padding=1, pool=pool))
     x = draw(2, 4, 8, 8)
-    plain, point = coupling.linearise(x)
+    plain, linear = coupling.linearize(x)
     post = draw(*plain.shape, key="post")
-    expected = (coupling.adjoint(post, point), coupling.tangent(x, point), *coupling.hebbian(x, post, point))
+    expected = (linear.adjoint(post), linear.tangent(x), *linear.weight_gradient(x, post))
     coupling.weight.data = coupling.weight.data.contiguous(memory_format=torch.channels_last)
     x, post = (t.contiguous(memory_format=torch.channels_last) for t in (x, post))
-    drive, point = coupling.linearise(x)
+    drive, linear = coupling.linearize(x)
     assert drive.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(drive, plain)
-    found = (coupling.adjoint(post, point), coupling.tangent(x, point), *coupling.hebbian(x, post, point))
+    found = (linear.adjoint(post), linear.tangent(x), *linear.weight_gradient(x, post))
     assert found[0].is_contiguous(memory_format=torch.channels_last)
     for mine, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -126,20 +127,20 @@ def test_states_in_bfloat16_over_weights_in_float32(coupling: Dense | Convolutio
         for name, parameter in coupling.named_parameters():
             parameter.copy_(draw(*parameter.shape, key=name))
     x = draw(3, 2, 3, 3).bfloat16()
-    drive, point = coupling.linearise(x)
+    drive, linear = coupling.linearize(x)
     post = draw(*drive.shape, key="post").bfloat16()
-    for state in (drive, coupling.adjoint(post, point), coupling.tangent(x, point)):
+    for state in (drive, linear.adjoint(post), linear.tangent(x)):
         assert state.dtype == torch.bfloat16
     rounded = [p.detach().bfloat16().double() for p in coupling.parameters()]
-    products = coupling.hebbian(x, post, point)
+    products = linear.weight_gradient(x, post)
     assert [p.dtype for p in products] == [torch.float32] * len(rounded)
     exact = type(coupling)(18, 5) if isinstance(coupling, Dense) else Convolution(2, 4, 2, pool=coupling.pool)
     exact.double()
     with torch.no_grad():
         for parameter, value in zip(exact.parameters(), rounded, strict=True):
             parameter.copy_(value)
-    precise = exact.hebbian(x.double(), post.double(), exact.linearise(x.double())[1])
-    torch.testing.assert_close(drive.double(), exact.drive(x.double()), rtol=2**-7, atol=2**-5)
+    precise = exact.linearize(x.double())[1].weight_gradient(x.double(), post.double())
+    torch.testing.assert_close(drive.double(), exact(x.double()), rtol=2**-7, atol=2**-5)
     for mine, theirs in zip(products, precise, strict=True):
         torch.testing.assert_close(mine.double(), theirs, rtol=2**-6, atol=2**-4)
 
@@ -148,19 +149,20 @@ def test_a_bias_of_a_large_batch_is_summed_in_the_dtype_of_the_bias() -> None:
     """1000 times 1/256 in bfloat16 would stop growing at 1; float32 sums to 3.90625."""
     coupling = Dense(1, 1)
     post = torch.full((1000, 1), 2.0**-8, dtype=torch.bfloat16)
-    assert coupling.hebbian(torch.zeros(1000, 1, dtype=torch.bfloat16), post)[1].item() == 1000 / 256
+    below = torch.zeros(1000, 1, dtype=torch.bfloat16)
+    assert coupling.linearize(below)[1].weight_gradient(below, post)[1].item() == 1000 / 256
 
 
-def test_tangent_and_hebbian_tangent_know_no_bias() -> None:
+def test_tangent_and_second_gradient_know_no_bias() -> None:
     coupling = Dense(3, 2).double()
     with torch.no_grad():
         coupling.weight.copy_(draw(2, 3, key="w"))
         if coupling.bias is not None:
             coupling.bias.fill_(7.0)
     direction, post = draw(4, 3, key="d"), draw(4, 2, key="p")
-    point = coupling.linearise(draw(4, 3, key="m"))[1]
-    torch.testing.assert_close(coupling.tangent(direction, point), direction @ coupling.weight.T)
-    weight, bias = coupling.hebbian_tangent(direction, post, point)
+    linear = coupling.linearize(draw(4, 3, key="m"))[1]
+    torch.testing.assert_close(linear.tangent(direction), direction @ coupling.weight.T)
+    weight, bias = linear.second_gradient(direction, post)
     torch.testing.assert_close(weight, post.T @ direction)
     assert not bias.any()
 
@@ -169,17 +171,17 @@ def test_a_curved_coupling_by_hand() -> None:
     """A(m) = m² has A′v = 2mv and ∂m⟨p, A′v⟩ = 2pv."""
 
     class Square(Coupling):
-        def drive(self, pre: Tensor) -> Tensor:
+        def forward(self, pre: Tensor) -> Tensor:
             return pre.square()
 
     coupling, m, v, p = Square(), draw(2, 3, key="m"), draw(2, 3, key="v"), draw(2, 3, key="p")
-    point = coupling.linearise(m)[1]
-    torch.testing.assert_close(coupling.adjoint(p, point), 2 * m * p)
-    torch.testing.assert_close(coupling.tangent(v, point), 2 * m * v)
-    curvature = coupling.curvature(v, p, point)
+    linear = coupling.linearize(m)[1]
+    torch.testing.assert_close(linear.adjoint(p), 2 * m * p)
+    torch.testing.assert_close(linear.tangent(v), 2 * m * v)
+    curvature = linear.curvature(v, p)
     assert curvature is not None
     torch.testing.assert_close(curvature, 2 * p * v)
-    assert coupling.hebbian(m, p, point) == ()
+    assert linear.weight_gradient(m, p) == ()
 
 
 @pytest.mark.parametrize(
@@ -206,12 +208,21 @@ def test_a_coupling_without_anything_says_what_to_define() -> None:
         def energy(self, pre: Tensor, post: Tensor) -> Tensor:
             return -(pre * post).sum(1)
 
-    with pytest.raises(NotImplementedError, match=r"Shapeless must define drive\(pre\), or energy.*and shape"):
-        Shapeless().drive(torch.zeros(1, 2))
+    with pytest.raises(NotImplementedError, match=r"Shapeless must define forward\(pre\), or energy.*and shape"):
+        Shapeless()(torch.zeros(1, 2))
     with pytest.raises(
-        NotImplementedError, match=r"Empty must define drive\(pre\), or energy\(pre, post\) and shape\(pre\)"
+        NotImplementedError, match=r"Empty must define forward\(pre\), or energy\(pre, post\) and shape\(pre\)"
     ):
-        Empty().drive(torch.zeros(1, 2))
+        Empty()(torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("coupling", [Module(torch.nn.Linear(3, 3).double()), Skip()], ids=["module", "skip"])
+def test_a_coupling_that_has_no_use_for_feedback_weights_says_so(coupling: Coupling) -> None:
+    assert not type(coupling).takes_feedback_weights
+    drive, linear = coupling.linearize(draw(4, 3))
+    words = f"{type(coupling).__name__}: has no weight that feedback weights could stand in for"
+    with pytest.raises(ConfigurationError, match=words):
+        linear.adjoint(drive, weight=draw(3, 3, key="w"))
 
 
 def test_settling_leaves_no_tape_behind() -> None:
@@ -230,6 +241,6 @@ def test_settling_leaves_no_tape_behind() -> None:
 
     for coupling in (Energy(), Module(torch.nn.Linear(3, 2).double()), Skip()):
         with torch.no_grad():
-            drive, point = coupling.linearise(draw(4, 3))
-            said = (drive, coupling.adjoint(drive, point), coupling.tangent(draw(4, 3), point))
+            drive, linear = coupling.linearize(draw(4, 3))
+            said = (drive, linear.adjoint(drive), linear.tangent(draw(4, 3)))
         assert not any(tensor.requires_grad for tensor in said), type(coupling).__name__

@@ -78,7 +78,7 @@ def test_depth_is_the_longest_path_and_gains_its_differences() -> None:
 
 def test_layers_of_one_colour_are_not_joined() -> None:
     for network in (graph(), chain(Tanh())):
-        colours = SinglePhase(network, torch.zeros(1, *network.input_shape), 1.0, Ledger()).colours
+        colours = SinglePhase(network, torch.zeros(1, *network.input_shape), 1.0, Ledger()).colors
         assert sorted(k for group in colours for k in group) == list(range(1, len(network.layers) + 1))
         for group in colours:
             assert not any(e.source in group and e.target in group for e in network.edges)

@@ -148,7 +148,7 @@ def test_a_coupling_that_cannot_hear_a_precision_is_named() -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.ones(6))
 
-        def drive(self, pre: Tensor) -> Tensor:
+        def forward(self, pre: Tensor) -> Tensor:
             return pre * self.weight
 
     for coupling, reason in (

@@ -18,6 +18,7 @@ from energy.relax.solver import solve
 from energy.relax.zebra import Zebra
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import EquilibriumPropagation
+from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.settle.two_phase import TwoPhase
 from energy.state import State
@@ -192,7 +193,7 @@ def test_the_gradient_is_that_of_the_gain_it_is_held_at() -> None:
     free = copy.deepcopy(network)
     del free.contraction
     assert contraction(free) is None
-    exact = EquilibriumPropagation(gamma=held).reference(torch.float64)
+    exact = exact_settler(EquilibriumPropagation(gamma=held), torch.float64)
     wanted = Contrast().gradients(free, exact.settle(free, x, target, SquaredError()))
     for one, other in zip(given, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

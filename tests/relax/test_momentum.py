@@ -95,23 +95,23 @@ def test_a_held_mean_stays_where_it_settled_freely() -> None:
     settled = settler.settle(network, x, target, nets.PROXIMAL)
     assert isinstance(settled, SettledDyad)
     problem, state, _ = settler.free(network, x, Ledger())
-    for found, wanted in zip(settled.mean, problem.climb(state), strict=True):
+    for found, wanted in zip(settled.mean, problem.bottom_up(state), strict=True):
         assert torch.equal(found, wanted)
     for k, layer in enumerate(network.layers, start=1):
         assert torch.equal(settled.mean[k - 1], layer.potential.response(problem.drive(k)))
 
 
-def test_a_closing_solve_is_asked_for() -> None:
-    """Without `keep=False` the state a one-step solve starts from, and what its problem has heard, are left alone."""
+def test_a_solve_leaves_the_state_it_starts_from() -> None:
+    """And what its problem has heard."""
     network = nets.mlp(HardSigmoid(), norm=0.4)
     x = nets.batch(network)[0]
-    for keep in (True, False):
-        problem = SinglePhase(network, x, 0.0, Ledger())
-        start = problem.initial_state()
-        before = list(start)
-        solve(problem, start, nets.once(), keep=keep)
-        assert all(now is then for now, then in zip(start, before, strict=True)) is keep
-        assert all(drive is not None for drive in problem.below) is keep
+    problem = SinglePhase(network, x, 0.5, Ledger())
+    start = problem.initial_state()
+    before, numbers = list(start), [tensor.clone() for tensor in start]
+    assert not solve(problem, start, nets.once()).state[0].equal(numbers[0])
+    assert all(now is then for now, then in zip(start, before, strict=True))
+    assert all(now.equal(then) for now, then in zip(start, numbers, strict=True))
+    assert all(drive is not None for drive in problem.messages.up)
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -25,6 +25,7 @@ from energy.relax.synchronous import Synchronous
 from energy.relax.zebra import Zebra
 from energy.settle.dyadic import EquilibriumPropagation
 from energy.settle.settled import SettledDyad
+from energy.settle.settler import solve_layers
 from energy.state import State
 from tests.settle import nets
 from tests.settle.oracles import equilibrium, gap
@@ -112,7 +113,6 @@ def energies(network: Network, relax: Relaxation, gamma: float, steps: int, star
     x = nets.batch(network)[0]
     problem = SinglePhase(network, x, gamma, Ledger())
     state = problem.initial_state() if start is None else start
-    problem.fresh = start is None
     values, memory = [network.energy(x, state, gamma)], None
     with torch.no_grad():
         for _ in range(steps):
@@ -162,14 +162,14 @@ class TestOutcomes:
         x[0] = 0  # with no bias the zero state is its equilibrium
         relax = Sweep(max_steps=200, tolerance=1e-6, check_every=1)
         problem = SinglePhase(network, x, 1.0, Ledger())
-        solution = solve(problem, problem.initial_state(), relax)
+        solution = solve_layers(problem, problem.initial_state(), relax)
         assert solution.outcome is Outcome.CONVERGED
         assert solution.steps[0] == 1 < solution.steps[1]
         assert solution.residual[0] == 0 < solution.residual[1] <= 1e-6
         alone = SinglePhase(network, x[1:], 1.0, Ledger())
         other = solve(alone, alone.initial_state(), relax)
         assert other.steps[0] == solution.steps[1]
-        assert problem.ledger.sweeps["free"] == int(solution.steps.max())
+        assert problem.ledger.sweeps["free"] == solution.taken == int(solution.steps.max())
 
     def test_the_budget_ends_honestly(self) -> None:
         solution = free(nets.mlp(Tanh(), norm=0.6), Sweep(max_steps=3, tolerance=1e-12, check_every=2))
@@ -283,7 +283,9 @@ def test_the_first_half_sweep_after_a_bottom_up_start_changes_nothing_and_costs_
     problem = SinglePhase(network, nets.batch(network)[0], 1.0, Ledger())
     state = problem.initial_state()
     spent = problem.ledger.multiply_adds
-    again = problem.visit(state, [1], below=True)
+    assert problem.bottom_up(state) is state
+    problem.receive_from_below(state, 1)
+    again = state.replace(problem.update(1))
     assert all(torch.equal(a, b) for a, b in zip(state, again, strict=True))
     assert problem.ledger.multiply_adds == spent  # the input is heard once
 

@@ -15,7 +15,7 @@ from energy.objectives import SquaredError
 from energy.potentials import Identity, Softmax
 from energy.relax.sweep import Sweep
 from energy.rules import Oja, Plasticity, Sanger, SoftHebb, Variant
-from energy.settle.feedforward import Feedforward, settle_free
+from energy.settle.feedforward import Feedforward, SettledFree, settle_free
 from tests.rules.populations import Population, placed, population
 
 
@@ -173,6 +173,6 @@ def test_what_is_never_asked_stays() -> None:
     one = population()
     before = [p.detach().clone() for p in one.network.edges[1].coupling.parameters()]
     settled = SoftHebb().learn(one.network, Feedforward(), one.x, one.target, SquaredError())
-    assert len(settled.points) == 1 and settled.output.shape == (4, 6)
+    assert isinstance(settled, SettledFree) and len(settled.linear) == 1 and settled.output.shape == (4, 6)
     after = list(one.network.edges[1].coupling.parameters())
     assert all(p.equal(old) and p.grad is None for p, old in zip(after, before, strict=True))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Dense, Module
+from energy.couplings.block import BlockLinearization
 from energy.ledger import Ledger
 from energy.models import SoftHebbNet
 from energy.network import Network
@@ -20,8 +21,7 @@ from energy.potentials import Identity, ReLU
 from energy.rules import Contrast, Hebb, KrotovHopfield, Local, Oja, PerLayer, Plasticity, Sanger, SoftHebb, Variant
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
-from energy.settle.feedforward import Feedforward, settle_free
-from energy.settle.settled import Settled
+from energy.settle.feedforward import Feedforward, SettledFree, settle_free
 
 RULES: list[Plasticity] = [
     *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.SUPERVISED),
@@ -58,8 +58,17 @@ def batch(samples: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
     return x, one_hot(torch.arange(samples) % 4, 4, torch.float64)
 
 
-def learn(rule: Local, network: Network, x: Tensor, target: Tensor, ledger: Ledger | None = None) -> Settled:
-    return rule.learn(network, Feedforward(), x, target, CrossEntropy(), ledger)
+def learn(rule: Local, network: Network, x: Tensor, target: Tensor, ledger: Ledger | None = None) -> SettledFree:
+    settled = rule.learn(network, Feedforward(), x, target, CrossEntropy(), ledger)
+    assert isinstance(settled, SettledFree)
+    return settled
+
+
+def seen(settled: SettledFree, edge: int) -> Tensor:
+    """What the neurons of a block saw."""
+    linear = settled.linear[edge]
+    assert isinstance(linear, BlockLinearization)
+    return linear.seen
 
 
 def norms(network: Network) -> list[nn.BatchNorm2d]:
@@ -121,7 +130,7 @@ def test_a_learning_block_is_normalised_by_the_batch() -> None:
     network, (x, target) = small(), batch()
     settled = learn(SoftHebb(), network, x, target)
     x_hat = (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
-    torch.testing.assert_close(settled.points[0].seen, nn.functional.pad(x_hat, [1] * 4, mode="reflect"))
+    torch.testing.assert_close(seen(settled, 0), nn.functional.pad(x_hat, [1] * 4, mode="reflect"))
 
 
 # who learns, and what it costs
@@ -198,9 +207,8 @@ def test_a_supervised_output_learns_its_classes_above_blocks_that_learn_without(
     settled = learn(rule, network, x, target)
     assert settled.output.shape == (5, 4)
     weight = network.edges[2].coupling.get_parameter("filters.weight")
-    seen = settled.points[2].seen
-    u = network.edges[2].coupling(settled.mean[1]).detach()  # type: ignore[attr-defined]
-    wanted = (target.T @ seen - (target * u).sum(0)[:, None] * weight) / 5
+    u = network.edges[2].coupling(settled.mean[1]).detach()
+    wanted = (target.T @ seen(settled, 2) - (target * u).sum(0)[:, None] * weight) / 5
     assert weight.grad is not None
     torch.testing.assert_close(weight.grad, -wanted)
 

@@ -1,5 +1,5 @@
-"""References that share no code with the solver: everything here is built from `coupling.drive`, `response` and
-autograd."""
+"""References that share no code with the solver: everything here is built from the couplings' forward map, `response`
+and autograd."""
 
 from __future__ import annotations
 

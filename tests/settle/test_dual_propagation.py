@@ -14,7 +14,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Gated, HardSigmoid, Identity, LeakyReLU, Potential, ReLU, Sigmoid, Softplus, Tanh
-from energy.relax.dyad import Dyad, Form
+from energy.relax.dyad import Dyad, Form, Nudging
 from energy.relax.single_phase import SinglePhase
 from energy.relax.synchronous import Synchronous
 from energy.settle.dyadic import DualPropagation, Dyadic, EquilibriumPropagation
@@ -120,11 +120,13 @@ def test_the_gate_is_an_average_of_the_slope(hidden: Gated, alpha: float, beta: 
     """0 ≤ δ/h ≤ Lip(f) and δ never points against h, in every layer of a settled dyad."""
     network = nets.mlp(hidden, gain=2.0, sizes=(6, 9, 8, 7, 3))
     settled = settle(network, nets.LIVE, alpha=alpha, beta=beta)
-    edges = list(network.edges)
+    linear = settled.linear
     for layer in range(1, len(network.layers)):
         post = settled.delta[layer]
         assert post is not None
-        h = edges[layer].coupling.adjoint(post, settled.points[layer])
+        above = linear[layer]
+        assert above is not None
+        h = above.adjoint(post)
         delta = settled.delta[layer - 1]
         assert delta is not None
         gate = delta / h
@@ -208,18 +210,9 @@ class TestBlocks:
         x, target = nets.batch(network)
         free = SinglePhase(network, x, 0.0, Ledger())
         state = free.initial_state()
-        dyad = Dyad(
-            network,
-            x,
-            0.0,
-            Ledger(),
-            objective=nets.PROXIMAL,
-            target=target,
-            beta=beta,
-            alpha=alpha,
-            form=Form.SADDLE,
-        )
-        both = dyad.start(state, free)
+        nudging = Nudging(objective=nets.PROXIMAL, target=target, beta=beta, alpha=alpha, form=Form.SADDLE)
+        dyad = Dyad(network, x, 0.0, Ledger(), nudging)
+        both = dyad.initial_state(state, free)
         depth = len(network.layers)
 
         def replicas(state: State) -> tuple[State, State]:
@@ -232,7 +225,7 @@ class TestBlocks:
         order = [*range(depth, 0, -1), *range(1, depth + 1)] * 3
         for k in order:
             plus, minus = replicas(both)
-            both = dyad.visit(both, [k], below=True, above=True)
+            both = dyad.update_layers(both, [k])
             plus_after, minus_after = replicas(both)
             rounding = 1e-11 * (1 + abs(value(plus, minus)))
             # the two blocks of a layer do not see each other: every other layer sees the mean only through J,

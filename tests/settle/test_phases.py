@@ -122,8 +122,8 @@ class TestKinds:
         for _ in range(400):
             x = torch.zeros(4, 1, 12, 12)
             x[:, :, 6:] = torch.randint(256, (4, 1, 6, 12), generator=stream) / 255
-            signs.append(settler._sign(x))
-            assert settler._sign(x.flip(0)) == signs[-1]
+            signs.append(settler.sign(x))
+            assert settler.sign(x.flip(0)) == signs[-1]
         assert 150 < signs.count(1.0) < 250  # five standard deviations
 
     def test_every_perturbed_phase_starts_from_the_free_state(self) -> None:

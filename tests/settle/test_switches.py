@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy.couplings.convolution import ConvolutionLinearization
 from energy.network import Network
 from energy.potentials import HardSigmoid
 from energy.relax.solver import Outcome
@@ -28,7 +29,9 @@ def example() -> tuple[Network, Tensor, Tensor]:
 
 def winners(network: Network, state: Tensor) -> Tensor:
     """Where each pooled value comes from when layer 1 is in `state`."""
-    return network.edges[1].coupling.linearise(state)[1].switches
+    linear = network.edges[1].coupling.linearize(state)[1]
+    assert isinstance(linear, ConvolutionLinearization) and linear.switches is not None
+    return linear.switches
 
 
 @pytest.mark.parametrize("gamma", [0.25, 1.0])

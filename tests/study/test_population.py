@@ -123,5 +123,5 @@ def test_features_above_a_coupling_without_filters_are_what_it_reads() -> None:
     network.add(Convolution(2, 3, 1, pool=MaxPool(2)), Identity(), name="output")
     pixels = torch.arange(5 * 4, dtype=torch.uint8).view(5, 1, 2, 2)
     found = survey(network, Feedforward(), Contrast(), _images(pixels))
-    expected = network.edges[0].coupling.drive(pixels.float()).relu().flatten(1)
+    expected = network.edges[0].coupling(pixels.float()).relu().flatten(1)
     torch.testing.assert_close(torch.cat(found.features), expected)

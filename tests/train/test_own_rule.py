@@ -17,7 +17,8 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.rules.rule import Rule
 from energy.settle.feedforward import settle_free
-from energy.settle.settler import Settled, SettledDyad, Settler
+from energy.settle.settled import Settled, SettledDyad
+from energy.settle.settler import Settler
 from energy.train.evaluate import evaluate, load
 from energy.train.fit import fit
 from energy.train.run import Run

@@ -14,7 +14,7 @@ from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward
-from energy.settle.reference import exact_settler
+from energy.settle.reference import exact_settler, further
 from energy.train.run import Run
 
 Maker = Callable[..., Run]
@@ -61,7 +61,7 @@ def test_the_exact_gradient_at_gamma_zero_is_autograd(make_run: Maker) -> None:
     network = run.network()
     x, labels = run.data.load("cpu", 0, torch.float64).train.take(slice(0, 16))
     target = one_hot(labels, 10, torch.float64)
-    settled = DualPropagation().reference(torch.float64).settle(network, x, target, CrossEntropy())
+    settled = exact_settler(DualPropagation(), torch.float64).settle(network, x, target, CrossEntropy())
     wanted = torch.autograd.grad(CrossEntropy().value(network(x), target).sum(), list(network.parameters()))
     for one, other in zip(Contrast().gradients(network, settled), wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
@@ -74,7 +74,7 @@ def test_the_reference_runs_the_same_relaxation_on() -> None:
     assert isinstance(exact.relax, Zebra)
     assert exact.relax.max_steps >= 300
     assert 0 < exact.relax.tolerance <= 1e-6
-    assert EquilibriumPropagation(relax=exact_settler(Sweep(max_steps=1000))).relax.max_steps == 5000
+    assert further(Sweep(max_steps=1000), torch.float32).max_steps == 5000
 
 
 def test_equilibrium_propagation_with_little_nudge_is_close_at_its_own_gamma(make_run: Maker) -> None:
