@@ -87,6 +87,10 @@ class EnergyNetwork(Network):
     def _check_modules(self, x: Tensor) -> None:
         pass  # its parameters are no map that x goes through
 
+    def try_out(self, x: Tensor) -> None:
+        self.check(x)
+        self.energy_of(x, self.zero_state(x))
+
     def activity(self, x: Tensor) -> NoReturn:
         raise ConfigurationError("model: an energy has no bottom-up pass: must be settled by settler=energy_two_phase")
 

@@ -237,6 +237,12 @@ class Network(nn.Module):
         """The output of one bottom-up pass: the equilibrium at γ = 0. Differentiable."""
         return self.activity(x)[-1]
 
+    def try_out(self, x: Tensor) -> None:
+        """Put `x` to everything that a settling will, and raise what does not fit; also without numbers, on torch's
+        meta device.
+        """
+        self(x)
+
     def activity(self, x: Tensor) -> State:
         """Every layer's response to one bottom-up pass. Differentiable."""
         self.check(x)

@@ -38,7 +38,7 @@ def _drafted(run: Run) -> Network:
     try:
         with torch.device("meta"):
             network = run.draft()
-            network(torch.zeros(1, *run.data.shape))
+            network.try_out(torch.zeros(1, *run.data.shape))
     except (ConfigurationError, ValueError, RuntimeError, TypeError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, RuntimeError) and "meta" in str(cause).lower():

@@ -86,7 +86,7 @@ def theirs(mine: Normalization, norm: Any) -> Any:
 
 
 def through(mine: Normalization, norm: Any, pre: Tensor) -> Tensor:
-    return norm(copy.deepcopy(mine.filters).drive(pre))
+    return norm(copy.deepcopy(mine.filters)(pre))
 
 
 def learning(coupling: Any) -> Any:
@@ -103,7 +103,7 @@ def test_the_map_its_gradients_and_its_memory_are_those_of_torch(case: Any, by_b
     if by_batch:
         learning(mine)
     expected = through(mine, reference, pre)
-    found = mine.drive(pre)
+    found = mine(pre)
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
     mine.remember()
     held = dict(mine.named_buffers())
@@ -131,8 +131,8 @@ def test_pooling_comes_after_normalization(pool: Any) -> None:
         bare = copy.deepcopy(fill(coupling))
         bare.pool = None
         pre = noise(3, 2, 6, 6)
-        torch.testing.assert_close(coupling.drive(pre), pool(bare.drive(pre)))
-        assert coupling.shape((2, 6, 6)) == tuple(coupling.drive(pre).shape[1:])
+        torch.testing.assert_close(coupling(pre), pool(bare(pre)))
+        assert coupling.shape((2, 6, 6)) == tuple(coupling(pre).shape[1:])
         assert check_coupling(coupling.float(), (2, 6, 6)) == []
 
 
@@ -143,34 +143,34 @@ def test_all_maps_go_through_the_statistics_of_the_batch(case: Any) -> None:
     make, _, shape = case
     coupling, pre = fill(make()), noise(5, *shape)
     learning(coupling)
-    drive, point = coupling.linearise(pre)
+    drive, linear = coupling.linearize(pre)
     coupling.eval()
     other = learning(copy.deepcopy(coupling))
     post, direction = noise(*drive.shape, seed=2), noise(*pre.shape, seed=3)
-    tangent, adjoint = coupling.tangent(direction, point), coupling.adjoint(post, point)
+    tangent, adjoint = linear.tangent(direction), linear.adjoint(post)
     torch.testing.assert_close((post * tangent).sum(), (adjoint * direction).sum(), rtol=1e-11, atol=1e-11)
-    ahead, behind = (other.drive(pre + s * direction).detach() for s in (STEP, -STEP))
+    ahead, behind = (other(pre + s * direction).detach() for s in (STEP, -STEP))
     torch.testing.assert_close(tangent, (ahead - behind) / (2 * STEP), rtol=1e-6, atol=1e-7)
     forth, back = (_pulled(other, pre + s * direction, post) for s in (STEP, -STEP))
-    bent = coupling.curvature(direction, post, point)
+    bent = linear.curvature(direction, post)
     assert bent is not None
     torch.testing.assert_close(bent, (forth - back) / (2 * STEP), rtol=1e-5, atol=1e-6)
     wanted = _products(other, pre, post)
-    torch.testing.assert_close(coupling.hebbian(pre, post, point), wanted, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(linear.weight_gradient(pre, post), wanted, rtol=1e-11, atol=1e-11)
     changes = zip(*(_products(other, pre + s * direction, post) for s in (STEP, -STEP)), strict=True)
-    second = coupling.hebbian_tangent(direction, post, point)
+    second = linear.second_gradient(direction, post)
     for found, (ahead, behind) in zip(second, changes, strict=True):
         torch.testing.assert_close(found, (ahead - behind) / (2 * STEP), rtol=1e-5, atol=1e-6)
 
 
 def _pulled(coupling: Coupling, pre: Tensor, post: Tensor) -> Tensor:
     leaf = pre.detach().requires_grad_()
-    return torch.autograd.grad(coupling.drive(leaf), leaf, post.detach())[0]
+    return torch.autograd.grad(coupling(leaf), leaf, post.detach())[0]
 
 
 def _products(coupling: Coupling, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
     parameters = tuple(coupling.parameters())
-    return torch.autograd.grad((coupling.drive(pre) * post).sum(), parameters) if parameters else ()
+    return torch.autograd.grad((coupling(pre) * post).sum(), parameters) if parameters else ()
 
 
 def deep(kind: str, *, scale: float = 0.6) -> Network:
@@ -203,13 +203,13 @@ def forward(network: Network, x: Tensor) -> Tensor:
     for edge, layer in zip(network.edges, network.layers, strict=True):
         coupling = edge.coupling
         if isinstance(coupling, BatchNorm):
-            u = F.batch_norm(coupling.filters.drive(x), None, None, coupling.scale, coupling.shift, True, 0.1, 1e-5)
+            u = F.batch_norm(coupling.filters(x), None, None, coupling.scale, coupling.shift, True, 0.1, 1e-5)
         elif isinstance(coupling, LayerNorm):
-            u = F.layer_norm(coupling.filters.drive(x), coupling.full, coupling.scale, coupling.shift)
+            u = F.layer_norm(coupling.filters(x), coupling.full, coupling.scale, coupling.shift)
         elif isinstance(coupling, GroupNorm):
-            u = F.group_norm(coupling.filters.drive(x), coupling.groups, coupling.scale, coupling.shift)
+            u = F.group_norm(coupling.filters(x), coupling.groups, coupling.scale, coupling.shift)
         else:
-            u = coupling.drive(x)
+            u = coupling(x)
         x = layer.potential.response(F.max_pool2d(u, 2) if getattr(coupling, "pool", None) else u)
     return x
 
@@ -278,7 +278,7 @@ def rest(network: Network, x: Tensor, gamma: float, steps: int = 500) -> list[Te
     for _ in range(steps):
         everything, found = [x, *states], []
         for k in range(1, len(everything)):
-            heard = [network.into(k)[0].coupling.drive(everything[k - 1])]
+            heard: list[Tensor] = [network.into(k)[0].coupling(everything[k - 1])]
             heard += [gamma * _pulled(e.coupling, everything[k], everything[e.target]) for e in network.out_of(k)]
             found.append(network.layers[k - 1].potential.response(sum(heard[1:], heard[0])).detach())
         states = found
@@ -349,7 +349,7 @@ def test_of_many_sweeps_only_the_free_equilibrium_is_remembered(settler: Settler
     with network.normalizing():
         states = rest(network, x, 1.0)
     second: Any = network.edges[1].coupling
-    u, share = second.filters.drive(states[0]), second.momentum
+    u, share = second.filters(states[0]), second.momentum
     mean = (1 - share) * second.running_mean + share * u.mean(0)
     var = (1 - share) * second.running_var + share * u.var(0)
     Contrast().learn(network, settler, x, target, SquaredError())
@@ -402,7 +402,7 @@ def test_without_parameters_there_are_statistics_still() -> None:
     found = learn(DualPropagation(beta=0.0), network, x, target, SquaredError())
     seen = F.batch_norm(x, None, None, training=True).relu().flatten(1)
     top: Any = network.edges[1].coupling
-    error = top.drive(seen) - target
+    error = top(seen) - target
     torch.testing.assert_close(found[0], (error.T @ seen).detach(), rtol=1e-10, atol=1e-10)
     assert int(network.get_buffer("couplings.0.num_batches_tracked")) == 1
 

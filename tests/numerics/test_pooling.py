@@ -74,12 +74,12 @@ def test_one_set_of_switches_serves_drive_adjoint_tangent_and_product(pool: Pool
     with torch.no_grad():
         coupling.weight.copy_(noise(*coupling.weight.shape, seed=3))
     pre, moved = noise(4, 2, 7, 8), noise(4, 2, 7, 8, seed=4)
-    drive, point = coupling.linearise(pre)
+    drive, linear = coupling.linearize(pre)
     assert torch.equal(drive, torchs(F.conv2d(pre, coupling.weight, coupling.bias, padding=1)))
     post = noise(*drive.shape, seed=5)
-    by_product = (coupling.hebbian(moved, post, point)[0] * coupling.weight).sum()
-    by_adjoint = (coupling.adjoint(post, point) * moved).sum()
-    by_tangent = (coupling.tangent(moved, point) * post).sum()
+    by_product = (linear.weight_gradient(moved, post)[0] * coupling.weight).sum()
+    by_adjoint = (linear.adjoint(post) * moved).sum()
+    by_tangent = (linear.tangent(moved) * post).sum()
     torch.testing.assert_close(by_product, by_adjoint, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(by_tangent, by_adjoint, rtol=1e-12, atol=1e-12)
 
@@ -102,16 +102,16 @@ def test_convolutions_of_every_geometry(kernel: int, stride: int, padding: int, 
     for sides in ((7, 8), (9, 7)):
         pre = noise(2, 4, *sides, seed=2).requires_grad_()
         expected = F.conv2d(pre, coupling.weight, coupling.bias, stride, padding, dilation, groups)
-        drive, point = coupling.linearise(pre.detach())
+        drive, linear = coupling.linearize(pre.detach())
         assert torch.equal(drive, expected)
         assert coupling.shape((4, *sides)) == tuple(expected.shape[1:])
         post = noise(*expected.shape, seed=3)
         below, weight, bias = torch.autograd.grad(expected, [pre, coupling.weight, coupling.bias], post)  # type: ignore[list-item]
-        torch.testing.assert_close(coupling.adjoint(post, point), below, rtol=1e-12, atol=1e-12)
-        found = coupling.hebbian(pre.detach(), post, point)
+        torch.testing.assert_close(linear.adjoint(post), below, rtol=1e-12, atol=1e-12)
+        found = linear.weight_gradient(pre.detach(), post)
         torch.testing.assert_close(found, (weight, bias), rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(coupling.product(pre.detach(), post), weight, rtol=1e-12, atol=1e-12)
-        tangent = coupling.tangent(pre.detach(), point)
+        tangent = linear.tangent(pre.detach())
         torch.testing.assert_close(tangent, (drive - coupling.bias.detach()[:, None, None]), rtol=1e-12, atol=1e-12)  # type: ignore[union-attr]
 
 
