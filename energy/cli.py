@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 
 from energy import __version__
-from energy.command.catalogue import load
+from energy.command import catalogue, pages
 from energy.command.complaint import complaint, defect
 from energy.command.line import Line, admit, read
-from energy.command.verbs import VERBS
+from energy.command.verbs import VERBS, Verb
 from energy.component import ConfigurationError
 from energy.hints import meant
 from energy.train.terminal import one_line_warnings, say
@@ -56,37 +56,43 @@ def _dispatch(words: list[str]) -> int:
     if line.version:
         print(__version__)
         return 0
-    if not line.rest or line.rest[0] == "help":
-        return _help(line)
-    name = line.rest.pop(0)
+    name, verb = _chosen(line)
+    admit(line, name, verb.options)
+    if verb.needs and not (line.rest or line.help or line.dry):
+        usage = f"usage: energy {name} {verb.usage}"
+        raise ConfigurationError(f"{name}: needs {verb.needs}; {usage}; for example energy {name} {verb.example}")
+    if line.plugins or (verb.components and not line.help):
+        catalogue.load(line.plugins)
+    if line.help and not verb.pages:
+        print(f"usage: energy {name} {verb.usage}\n\n{verb.summary}; for example\n\n  energy {name} {verb.example}")
+        return 0
+    return verb.action(line)
+
+
+def _chosen(line: Line) -> tuple[str, Verb]:
+    """What a command asks for, taken off its words: a verb, the whole catalogue, or no more than its verbs."""
+    if not line.rest and not line.help:
+        return "VERB", Verb("", "", "", _verbs, components=False)
+    name = line.rest.pop(0) if line.rest else "help"
+    if name == "help":
+        return "--help", Verb("", "", "", _help, components=False, pages=True)
     if name not in VERBS:
         raise ConfigurationError(
             f"{name}: unknown verb{meant(name, VERBS)}{'' if meant(name, VERBS) else ';'} known: {', '.join(VERBS)}"
         )
-    verb = VERBS[name]
-    admit(line, name, verb.options)
-    if line.help and not verb.pages:
-        print(f"usage: energy {name} {verb.usage}\n\n{verb.summary}; for example\n\n  energy {name} {verb.example}")
-        return 0
-    if verb.needs and not line.rest and not line.help and not line.dry:
-        usage = f"usage: energy {name} {verb.usage}"
-        raise ConfigurationError(f"{name}: needs {verb.needs}; {usage}; for example energy {name} {verb.example}")
-    if verb.components or line.plugins:
-        load(line.plugins)
-    return verb.action(line)
+    return name, VERBS[name]
+
+
+def _verbs(line: Line) -> int:
+    """The verbs, for a command that lacks one."""
+    print(usage(), file=sys.stderr)
+    return 2
 
 
 def _help(line: Line) -> int:
-    """The whole catalogue, where it is asked for; the verbs otherwise, for a command that lacks one."""
-    if not line.help and not line.rest:
-        admit(line, "VERB", frozenset())
-        print(usage(), file=sys.stderr)
-        return 2
-    admit(line, "--help", frozenset())
-    load(line.plugins)
-    from energy.command.pages import catalogue
-
-    print(f"{usage()}\n\nComponents, with their fields, types and defaults:\n\n{catalogue()}")
+    """The verbs and the whole catalogue."""
+    listed = pages.catalogue(catalogue.entries())
+    print(f"{usage()}\n\nComponents, with their fields, types and defaults:\n\n{listed}")
     return 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import field
 
 from energy.component import require
 from energy.couplings import Convolution, Dense
+from energy.couplings.recurrent import Recurrent
 from energy.model import Model
 from energy.network import Network
 from energy.pooling import AveragePool, MaxPool
@@ -27,12 +28,14 @@ class SpikingNet(Model, name="spiking"):
     """`plan` lists channels from the input up, 0 standing for a 2×2 pooling of the convolution before it; `dense` the
     widths above. Without a plan it is a multilayer perceptron, 300-300 by default.
 
-    W ~ N(0, gain²/fan-in), no biases. Under `settler=spiking` each layer is a population of spiking units, its currents
-    pooled before they reach the membrane, and the potentials are not used; with other settlers they make the rate-based
-    network of the same weights."""
+    W ~ N(0, gain²/fan-in), no biases. `recurrent` gives each hidden dense layer synapses with itself, which act in time
+    alone (`energy.couplings.recurrent`), initialised alike. Under `settler=spiking` each layer is a population of
+    spiking units, its currents pooled before they reach the membrane, and the potentials are not used; with other
+    settlers they make the rate-based network of the same weights."""
 
     plan: list[int] = field(default_factory=list)
     dense: list[int] = field(default_factory=lambda: [300, 300])
+    recurrent: bool = False
     kernel: int = 3
     pool: Pooling = Pooling.AVERAGE
     hidden: Potential = field(default_factory=ReLU)
@@ -64,7 +67,8 @@ class SpikingNet(Model, name="spiking"):
                 fan_in = channels
         for k, size in enumerate(self.dense, start=1):
             below = math.prod(network.shape(len(network.layers)))
-            network.add(Dense(below, size, bias=False), self.hidden, name=f"dense{k}")
+            kind = Recurrent if self.recurrent else Dense
+            network.add(kind(below, size, bias=False), self.hidden, name=f"dense{k}")
         network.add(
             Dense(math.prod(network.shape(len(network.layers))), classes, bias=False), self.output, name="output"
         )

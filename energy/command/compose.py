@@ -21,13 +21,13 @@ from energy.command import trust
 from energy.command.line import Line
 from energy.command.needs import supply
 from energy.command.overrides import Job, expand, rewrite
+from energy.command.presets import EXPERIMENT, looked_in, presets
 from energy.component import Component, ConfigurationError, annotations, build, choices
 from energy.train.known import beside
 from energy.train.terminal import say
 
 C = TypeVar("C", bound=Component)
 
-EXPERIMENT: Final = "experiment"
 LONGEST: Final = 255  # bytes in the name of a folder
 
 
@@ -66,31 +66,14 @@ def store(base: type[Component], folders: Iterable[Path] = ()) -> dict[str, list
     Returns:
         for every group, the names that can be chosen: components and the presets found in files.
     """
-    places = [beside("configs"), *folders]
-    groups = {EXPERIMENT: _presets(places, EXPERIMENT)}
+    places = list(folders)
+    groups = {EXPERIMENT: presets(places, EXPERIMENT)}
     for field, kind in annotations(base).items():
         if inspect.isclass(kind) and issubclass(kind, Component) and choices(kind):
             for name in choices(kind):
                 ConfigStore.instance().store(group=field, name=name, node={"name": name})
-            groups[field] = sorted({*choices(kind), *_presets(places, field)})
+            groups[field] = sorted({*choices(kind), *presets(places, field)})
     return groups
-
-
-def _presets(places: Iterable[Path], group: str) -> list[str]:
-    found = [file.relative_to(place / group) for place in places for file in (place / group).rglob("*.yaml")]
-    return sorted({file.with_suffix("").as_posix() for file in found})
-
-
-def looked_in(line: Line) -> list[Path]:
-    """The folders beside our own that presets are looked for in.
-
-    Raises:
-        ConfigurationError: naming one that is not there.
-    """
-    for path in line.folders:
-        if not path.is_dir():
-            raise ConfigurationError(f"--config-dir={path}: there is no such folder")
-    return [path.resolve() for path in line.folders]
 
 
 def _compose(config: str, overrides: Sequence[str]) -> dict[str, Any]:

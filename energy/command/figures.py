@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from energy.component import ConfigurationError
-from energy.io.record import FINAL, OBSERVED, RECORD, read_json
+from energy.io.record import FINAL, RECORD, read_json, snapshot_of
 
 
 def draw(folder: Path) -> Iterator[Path]:
@@ -27,7 +27,7 @@ def draw(folder: Path) -> Iterator[Path]:
         return
     if (folder / RECORD).is_file():
         yield draw_curves({folder.resolve().name: folder}, folder / "curves.png")
-        yield from _spikes(folder) if (folder / OBSERVED).is_file() else _learnt(folder)
+        yield from _spikes(folder) if snapshot_of(folder).is_file() else _learnt(folder)
         return
     runs = sorted((record.parent for record in folder.glob(f"*/{RECORD}")), key=_by_number)
     if not runs and (records := _benchmarks(folder)):
@@ -61,10 +61,10 @@ def _learnt(folder: Path) -> Iterator[Path]:
 
 
 def _spikes(folder: Path) -> Iterator[Path]:
-    """What a run observed of its spikes."""
+    """The snapshot that a run took of its spikes."""
     from energy.plots.spikes import draw_spikes
 
-    yield draw_spikes(read_json(folder / OBSERVED), folder / "spikes.png")
+    yield draw_spikes(read_json(snapshot_of(folder)), folder / "spikes.png")
 
 
 def _benchmarks(folder: Path) -> dict[str, dict[str, Any]]:

@@ -5,16 +5,15 @@ import importlib.util
 import os
 import re
 import sys
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType
-from typing import Final
+from typing import Final, NamedTuple
 
 from energy.component import ConfigurationError
-from energy.io.code import PLUGIN, READ, fingerprint, root_of, sources
+from energy.io.code import PLUGIN, READ, failure, fingerprint, root_of, sources
 from energy.paths import expanded
 
 FOUND: Final[dict[str, Path]] = {}  # modules of plug-ins, and those beside them, by the names they are imported by
@@ -28,14 +27,47 @@ class Fresh(SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def load_plugin(text: str) -> None:
-    """Import a plug-in: a file, a package folder, or a module by its dotted name.
+class Plugin(NamedTuple):
+    """A plug-in as it was asked for.
 
-    A file by itself gets a name of its own, and the same file again replaces its classes; what it imports from beside
-    it is found there.
+    Attributes:
+        text: what the command line says.
+        file: the file that is imported, of a package folder its `__init__.py`.
+        name: what it is imported as.
+        root: the folder in which what it imports from beside it is found.
+        packaged: whether it is imported by its own dotted name.
+    """
+
+    text: str
+    file: Path
+    name: str
+    root: Path
+    packaged: bool
+
+
+def load_plugins(texts: Iterable[str]) -> None:
+    """Import plug-ins in their order: files, package folders, and modules by their dotted names; each file once.
+
+    A file by itself gets a name of its own, and the same file in a later call replaces its classes; what it imports
+    from beside it is found there.
 
     Raises:
-        ConfigurationError: when it is missing, fails, or imports a neighbour that another module hides.
+        ConfigurationError: for the first that is missing, fails, or imports a neighbour that another module hides.
+    """
+    done = set[Path]()
+    for text in texts:
+        plugin = located(text)
+        if plugin.file not in done:
+            done.add(plugin.file)
+            with _beside(plugin.root):
+                _load(plugin)
+
+
+def located(text: str) -> Plugin:
+    """Find a plug-in; nothing is imported.
+
+    Raises:
+        ConfigurationError: when there is none, or no Python file.
     """
     path = expanded(text)
     path = path / "__init__.py" if path.is_dir() else path
@@ -44,36 +76,35 @@ def load_plugin(text: str) -> None:
     if path.is_file():
         file = path.resolve()
         packaged = (file.parent / "__init__.py").is_file()
-        with _beside(root_of(file)):
-            _load(text, file, next(iter(sources(file))) if packaged else _called(file), packaged)
-    elif re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", text) and path.suffix != ".py":
-        with _beside(Path.cwd()):
-            _load(text, _located(text), text, True)
-    else:
+        return Plugin(text, file, next(iter(sources(file))) if packaged else _called(file), root_of(file), packaged)
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", text) or path.suffix == ".py":
         raise ConfigurationError(f"plugins={text}: there is no such file")
+    with _beside(Path.cwd()):
+        return Plugin(text, _located(text), text, Path.cwd(), True)
 
 
-def _load(text: str, file: Path, name: str, packaged: bool) -> None:
-    """Import `file` as `name`, and remember the code that ran."""
-    files = sources(file)
+def _load(plugin: Plugin) -> None:
+    """Import a plug-in, and remember the code that ran."""
+    files = sources(plugin.file)
     digests = {one: fingerprint(one) for one in files.values()}
     _forget(files, digests)
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        if packaged:
-            importlib.import_module(name)
+        if plugin.packaged:
+            importlib.import_module(plugin.name)
         else:
-            _run(file, name)
+            _run(plugin.file, plugin.name)
     except (Exception, SystemExit) as error:
-        hidden = _hidden(files, file)
-        said = f"{_line(error, file)}{type(error).__name__}: {error}{'; ' * bool(hidden)}{hidden}"
-        raise ConfigurationError(f"plugins={text}: {said}") from error
+        hidden = _hidden(files, plugin.file)
+        told = plugin.file if plugin.text.endswith(".py") else None
+        said = f"{failure(error, files.values(), told)}{'; ' * bool(hidden)}{hidden}"
+        raise ConfigurationError(f"plugins={plugin.text}: {said}") from error
     finally:
         sys.dont_write_bytecode = before
-    if hidden := _hidden(files, None if packaged else file):
-        raise ConfigurationError(f"plugins={text}: {hidden}")
+    if hidden := _hidden(files, None if plugin.packaged else plugin.file):
+        raise ConfigurationError(f"plugins={plugin.text}: {hidden}")
     READ.update(digests)
-    FOUND.update({called: one for called, one in files.items() if packaged or one != file})
+    FOUND.update({called: one for called, one in files.items() if plugin.packaged or one != plugin.file})
 
 
 def _run(file: Path, name: str) -> None:
@@ -157,9 +188,3 @@ def _hidden(files: Mapping[str, Path], itself: Path | None) -> str:
             if not found or Path(found).resolve() != file:
                 return f"its neighbour {os.path.relpath(file)} is hidden by {found or 'a built-in module'}; rename it"
     return ""
-
-
-def _line(error: BaseException, file: Path) -> str:
-    """The last line of the plug-in that the error passed through."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
-    return f"line {lines[-1]}: " if lines else ""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from energy.command import folders, pages
+from energy.command import catalogue, folders, pages, presets
+from energy.command.entry import Entry
 from energy.command.line import OPTIONS, Line
-from energy.component import Component, ConfigurationError, build, choices, describe
+from energy.component import ConfigurationError, build, describe
 from energy.hints import hint
 
 
@@ -20,7 +21,7 @@ class Verb(NamedTuple):
         action: what it does.
         needs: what it cannot do without; empty for a verb that stands alone.
         options: what it takes beside `--help` and `--plugin`, as :class:`Line` calls it.
-        components: whether it needs every component to be known.
+        components: whether it needs every component to be imported.
         pages: whether its help lists them, and is printed by the action.
     """
 
@@ -36,11 +37,10 @@ class Verb(NamedTuple):
 
 def train(line: Line) -> int:
     """Train what the overrides describe; one run after the other in a sweep."""
-    from energy.train.run import Run
-
     if line.help:
-        return _configuration_page(line, "train", "run", Run)
+        return _configuration_page(line, "train", "run", catalogue.entry("energy.train.run", "Run"))
     from energy.command.compose import plan
+    from energy.train.run import Run
 
     runs = plan(Run, "run", line)
     if line.sweep and not line.dry:
@@ -64,12 +64,11 @@ def train(line: Line) -> int:
 
 def compare(line: Line) -> int:
     """Train one network with several settlers and print one table."""
-    from energy.study.compare import Comparison
-
     if line.help:
-        return _configuration_page(line, "compare", "comparison", Comparison)
+        entry = catalogue.entry("energy.study.compare", "Comparison")
+        return _configuration_page(line, "compare", "comparison", entry)
     from energy.command.compose import plan
-    from energy.study.compare import announced, entrants
+    from energy.study.compare import Comparison, announced, entrants
     from energy.study.compare import compare as carry_out
     from energy.study.compare import runs as trainings
     from energy.study.report import shown
@@ -155,8 +154,9 @@ def data(line: Line) -> int:
 
 def explain(line: Line) -> int:
     """Print everything about components: their documentation and their fields."""
-    for word in line.rest or sorted({group for group, _ in Component.table}):
-        print(pages.explain(word), end="\n\n")
+    known = catalogue.entries()
+    for word in line.rest or sorted({entry.group for entry in known}):
+        print(pages.explain(word, known), end="\n\n")
     return 0
 
 
@@ -213,32 +213,30 @@ VERBS: Final = {
         "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot, needs="a folder"
     ),
     "explain": Verb(
-        "[NAME | group=NAME | group ...]", "documentation and fields of components", "dual_propagation", explain
+        "[NAME | group=NAME | group ...]",
+        "documentation and fields of components",
+        "dual_propagation",
+        explain,
+        components=False,
     ),
 }
 
 
-def _configuration_page(line: Line, verb: str, title: str, base: type[Component]) -> int:
-    from energy.command.compose import EXPERIMENT, looked_in, store
-
-    groups = store(base, looked_in(line))
-    presets = {name: sorted({*nodes} - {*_labels(base, name)}) for name, nodes in groups.items()}
+def _configuration_page(line: Line, verb: str, title: str, entry: Entry) -> int:
+    folders = presets.looked_in(line)
+    groups = [presets.EXPERIMENT, *(field for field, names in entry.choices.items() if names)]
+    files = {name: presets.presets(folders, name) for name in groups}
     print(f"usage: energy {verb} {VERBS[verb].usage}\n\n{VERBS[verb].summary}; for example\n")
     print(f"  energy {verb} {VERBS[verb].example}")
-    print(f"  energy {verb} experiment={(presets[EXPERIMENT] or ['NAME'])[0]} train.epochs=2\n\n{OPTIONS}\n")
-    print(pages.part(title, base), end="\n\n")
-    for field, kind in pages.parts(base).items():
+    print(f"  energy {verb} experiment={(files[presets.EXPERIMENT] or ['NAME'])[0]} train.epochs=2\n\n{OPTIONS}\n")
+    print(pages.part(title, entry), end="\n\n")
+    for field, kind in entry.parts.items():
         print(pages.part(f"{title}.{field}", kind), end="\n\n")
-    for name, found in presets.items():
-        if found:
+    for name in groups:
+        if found := sorted({*files[name]} - {*entry.choices.get(name, ())}):
             print(f"{name}= (files of values)\n  {', '.join(found)}\n")
-    print(pages.catalogue())
+    print(pages.catalogue(catalogue.entries()))
     return 0
-
-
-def _labels(base: type[Component], field: str) -> dict[str, type[Component]]:
-    kind = pages.components(base).get(field)
-    return choices(kind) if kind else {}
 
 
 def _draw_compared(folder: Path) -> None:

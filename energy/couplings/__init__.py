@@ -7,6 +7,7 @@ from energy.couplings.coupling import Coupling
 from energy.couplings.dense import Dense
 from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
 from energy.couplings.module import Module
+from energy.couplings.recurrent import Recurrent
 from energy.couplings.skip import Skip
 from energy.couplings.units import UnitInputs
 
@@ -21,6 +22,7 @@ __all__ = [
     "Gradients",
     "Linearization",
     "Module",
+    "Recurrent",
     "Shape",
     "Skip",
     "UnitInputs",

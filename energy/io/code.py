@@ -9,8 +9,10 @@ import ast
 import functools
 import hashlib
 import inspect
+import os
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +61,26 @@ def digest(file: Path) -> str:
 def fingerprint(file: Path) -> str:
     """The SHA-256 of the bytes of one file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def failure(error: BaseException, files: Iterable[Path], told: Path | None = None) -> str:
+    """What went wrong in code of one's own, on one line: ``file, line n: Type: message``.
+
+    Args:
+        error: what importing it raised.
+        files: those of the plug-in; the innermost of them that the error passed through is named.
+        told: the one that the reader knows already, and of which the line is enough.
+    """
+    own = {os.path.realpath(file): file for file in files}
+    passed = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        passed.append((error.filename, error.lineno))
+    inside = [(own[path], line) for name, line in passed if (path := os.path.realpath(name)) in own]
+    said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+    if not inside:
+        return said
+    file, line = inside[-1]
+    return f"line {line}: {said}" if file == told else f"{os.path.relpath(file)}, line {line}: {said}"
 
 
 def _classes(component: Component) -> Iterator[type]:
@@ -110,8 +132,13 @@ def root_of(file: Path) -> Path:
     inside = file
     while (inside.parent / "__init__.py").is_file():
         inside = inside.parent
-    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")}
-    return inside if inside.parent in installed else inside.parent
+    return inside if _installed(inside.parent) else inside.parent
+
+
+def _installed(folder: Path) -> bool:
+    """True for a folder that distributions are installed into, where what lies side by side is not one's own."""
+    standard = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")}
+    return folder in standard or any(folder.glob("*.dist-info"))
 
 
 @functools.cache

@@ -19,7 +19,13 @@ CONFIGURATION: Final = "configuration.json"
 FINAL: Final = "final"
 CHECKPOINTS: Final = "checkpoints"
 FAILED: Final = "failed"
-OBSERVED: Final = "observed.json"  # what a figure shows of the activity that a method has, if it has any
+SNAPSHOT: Final = "snapshot.json"  # what a figure shows of the activity that a method has, if it has any
+
+
+def snapshot_of(folder: Path) -> Path:
+    """The file of a run's snapshot, which was called otherwise in 0.1.0.dev."""
+    former = folder / "observed.json"
+    return former if former.is_file() else folder / SNAPSHOT
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a spiking network did with one sample: rasters and membranes, from a run's observation."""
+"""What a spiking network did with one sample: rasters and membranes, from a run's snapshot."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_spikes(observed: Mapping[str, Any], path: Path) -> Path:
-    """Draw an ``observed.json``, a column a layer: spikes above, membranes with the threshold below; return ``path``.
+def draw_spikes(snapshot: Mapping[str, Any], path: Path) -> Path:
+    """Draw a ``snapshot.json``, a column a layer: spikes above, membranes with the threshold below; return ``path``.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.
     """
-    layers, steps = list(observed["layers"]), int(observed["steps"])
+    layers, steps = list(snapshot["layers"]), int(snapshot["steps"])
     with canvas(len(layers), 3.0 * len(layers) + 1.0, 5.2, rows=2) as (figure, axes):
         for column, layer in enumerate(layers):
             _raster(axes[column], layer, steps)
-            _membranes(axes[len(layers) + column], layer, observed["threshold"])
+            _membranes(axes[len(layers) + column], layer, snapshot["threshold"])
         figure.suptitle("one test sample", fontsize=10)
         return save(figure, path)
 

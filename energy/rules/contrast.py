@@ -22,7 +22,8 @@ from energy.rules.products import dyadic_gradients, zeros
 from energy.rules.rule import Rule
 from energy.settle.energy_phases import SettledEnergies, require_energy
 from energy.settle.settled import Settled, SettledDyad, SettledPhases, SettledTape
-from energy.settle.spiking import SettledSpikes, SettledTrial
+from energy.settle.spiking import SettledOnline, SettledSpikes
+from energy.spiking.products import products as spike_products
 
 
 class Contrast(Rule, name="contrast"):
@@ -94,18 +95,11 @@ def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
 
 @contrast.register
 def _(settled: SettledSpikes, network: Network, scale: float) -> list[Tensor]:
-    activity, update = settled.activity, []
-    for edge in network.edges:
-        pre, delta = activity.source(edge.source), settled.delta[edge.target - 1]
-        if len(pre) < len(delta):  # the same at every step
-            delta = activity.unfold(delta).sum(0)
-        settled.ledger.apply("products", edge.multiply_adds, len(pre))
-        products = settled.linear[edge.index].weight_gradient(pre, delta)
-        foreach.multiply_(products, scale)
-        update += products
+    update = spike_products(network, settled.activity, settled.delta, settled.ledger)
+    foreach.multiply_(update, scale)
     return update
 
 
 @contrast.register
-def _(settled: SettledTrial, network: Network, scale: float) -> list[Tensor]:
+def _(settled: SettledOnline, network: Network, scale: float) -> list[Tensor]:
     return foreach.multiply(settled.products, scale)

@@ -7,7 +7,7 @@ from energy.settle.feedforward import Feedforward
 from energy.settle.reference import exact_settler
 from energy.settle.settled import Prediction, Settled
 from energy.settle.settler import Settler
-from energy.settle.spiking import Credit, Spiking
+from energy.settle.spiking import Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
 
@@ -15,7 +15,6 @@ __all__ = [
     "Backprop",
     "ContrastiveHebbian",
     "CoupledLearning",
-    "Credit",
     "DualPropagation",
     "Dyadic",
     "EnergyTwoPhase",
@@ -28,6 +27,7 @@ __all__ = [
     "Settler",
     "Spiking",
     "SurrogateBackprop",
+    "TemporalCredit",
     "TwoPhase",
     "TwoPhaseContrastiveHebbian",
     "exact_settler",

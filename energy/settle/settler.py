@@ -105,8 +105,8 @@ class Settler(Component):
         `energy.testing.check_settler` holds the method to it."""
         return 1.0
 
-    def observe(self, network: Network, x: Tensor) -> dict[str, Any] | None:
-        """What a figure of this method shows of its activity on `x`, as plain values; None for nothing."""
+    def snapshot(self, network: Network, x: Tensor) -> dict[str, Any] | None:
+        """Plain values that a figure of this method shows of its activity on `x`; None for nothing."""
         return None
 
     def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)

@@ -1,9 +1,4 @@
-"""Spiking networks: the settlers whose inference phase runs through time.
-
-Every layer of the network is a population of leaky integrate-and-fire units (`energy.spiking.neurons`), the potentials
-of the layers take no part, and an input is shown for T steps. What is descended is a distance of the output's spike
-trains (`energy.spiking.errors`); the run's objective only reads a class from the score. γ is 0: activity goes up,
-errors go down.
+"""The cortical microcircuit as a settler: errors of a spiking network without a tape, down wires of their own.
 
 `spiking` is a reconstruction of, and inspired by, the cortical microcircuit of Yang & Li (arXiv 2205.07292), from what
 its abstract says. Each unit has a basal compartment u (drive from below), an apical one c (error from above) and a soma
@@ -13,46 +8,44 @@ own (`energy.feedback`):
 
     z± = Φ(v ± β/2 c),   δ = D(v, c) = Φ′(v) c + O(β²),   c_l = B_{l+1}ᵀ δ_{l+1},   ΔW_l ∝ Σ_t δ_l[t] x_{l−1}[t]ᵀ
 
-With λ, κ of the neuron, credit goes through time by one of
+With λ, κ of the neuron, here a leaky one that is reset to zero, credit goes through time by one of
 
     adjoint   p[t] = c[t] + κ p[t+1],  δ[t] = D(v[t], (1 − κ) p[t]) + λ (1 − s[t]) δ[t+1];  δ[t] x[t]ᵀ   exact
     causal    δ[t] = D(v[t], c[t]);  δ[t] e[t]ᵀ with the eligibility e[t] = λ e[t−1] + x[t]
     instant   δ[t] = D(v[t], c[t]);  δ[t] x[t]ᵀ
     online    causal, and an error takes one step to go down one layer
 
-All but adjoint keep running traces only: their memory does not grow with T."""
+All but adjoint keep running traces only: their memory does not grow with T. Recurrent synapses
+(`energy.recurrent.Recurrent`) learn under all of them: exactly under adjoint, and from the present error and the trace
+of the step before under the others, which send no error back through them."""
 
 from __future__ import annotations
 
 import enum
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError, require
-from energy.couplings import Linearization
 from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
 from energy.network import Network, laid_out
 from energy.objectives import Objective
-from energy.settle.settled import Prediction, Settled
-from energy.settle.settler import Needs, Settler, checked, require_finite
-from energy.spiking.activity import Activity, channels_last, columns, folded, simulate
-from energy.spiking.cost import synaptic
-from energy.spiking.encoders import Direct, Encoder
-from energy.spiking.errors import LocalError, SpikeError, Train, VanRossum, onto_traces
-from energy.spiking.monitor import observation
-from energy.spiking.neurons import LIF
-from energy.spiking.surrogates import Logistic, Surrogate
-from energy.spiking.trial import Trial
+from energy.settle.settled import Settled
+from energy.settle.settler import checked, require_finite
+from energy.settle.spiking_settler import SpikingSettler
+from energy.spiking.activity import Activity
+from energy.spiking.errors import LocalError
+from energy.spiking.lateral import lateral
+from energy.spiking.online import Batch, OnlineSimulation
+from energy.spiking.pull_back import pull_back
 from energy.state import State
 
 
-class Credit(enum.Enum):
-    """How an error is credited to the past."""
+class TemporalCredit(enum.Enum):
+    """The way an error is credited to the past."""
 
     ADJOINT = "back through time, exactly"
     CAUSAL = "by an eligibility trace of what came before"
@@ -62,101 +55,21 @@ class Credit(enum.Enum):
 
 @dataclass(kw_only=True)
 class SettledSpikes(Settled):
-    """A trial and its errors. `delta` is δ of each layer, folded (T·B, …); `error` the spike-train error of each sample
-    before the rate's penalty, (B,).
+    """A simulation and its errors. `delta` is δ of each layer, folded (T·B, …); `error` the spike-train error of each
+    sample before the rate's penalty, (B,).
     """
 
     activity: Activity
-    linear: list[Linearization]
     delta: list[Tensor]
     error: Tensor
 
 
 @dataclass(kw_only=True)
-class SettledTrial(Settled):
-    """A trial that was learnt from while it ran: the products of all steps, one a parameter."""
+class SettledOnline(Settled):
+    """A simulation that was learnt from while it ran: the products of all steps, one per parameter."""
 
     products: list[Tensor]
     error: Tensor
-
-
-@dataclass(frozen=True)
-class SpikePrediction(Prediction):
-    """The score of each class, and the output's spike train."""
-
-    train: Train = field(kw_only=True)
-
-
-class SpikingSettler(Settler):
-    """What settlers of spiking networks have in common.
-
-    Attributes:
-        steps: T, how long an input is shown.
-        neuron: the unit.
-        surrogate: what stands for the derivative of a spike.
-        encoder: how an input becomes a sequence.
-        error: the distance of the output's spike trains that is descended.
-        rate_strength: weight λ_r of the penalty ½λ_r Σ (r − r*)² on the firing rate r of every hidden unit, in spikes a
-            step; 0 for none.
-        rate: r*, the rate that costs nothing.
-    """
-
-    rates: ClassVar[bool] = False
-    steps: int = 5
-    neuron: LIF = field(default_factory=LIF)
-    surrogate: Surrogate = field(default_factory=Logistic)
-    encoder: Encoder = field(default_factory=Direct)
-    error: SpikeError = field(default_factory=VanRossum)
-    rate_strength: float = 0.0
-    rate: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.gamma == 0, self, "gamma", "0: activity goes up and errors go down, in time")
-        require(self.steps >= 1, self, "steps", "at least 1")
-        require(0 <= self.rate_strength < math.inf, self, "rate_strength", "at least 0")
-        require(0 <= self.rate <= 1, self, "rate", "in [0, 1] spikes a step")
-        asked = self.rate_strength > 0 or self.rate == SpikingSettler.rate
-        require(asked, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0: nothing is penalised")
-
-    def needs(self) -> Needs:
-        return {"model.gain": math.sqrt(2), "optimizer": "adam"}  # currents that reach the threshold of every layer
-
-    @torch.no_grad()
-    def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> SpikePrediction:
-        """One trial; the score of a class is its spike count, and 1e-3 of its membrane's sum."""
-        network.check(x)
-        activity = self.simulate(network, x, ledger or Ledger(), keep=False)
-        require_finite(network, x, State([activity.score]))
-        return SpikePrediction(activity.score, train=activity.train)
-
-    def simulate(self, network: Network, x: Tensor, ledger: Ledger, *, keep: bool = True) -> Activity:
-        """The trial of a batch (B, *input shape), every layer kept unless told otherwise."""
-        sequence = self.sequence(network, x, ledger)
-        return simulate(network, sequence, self.steps, self.neuron, ledger, keep=keep)
-
-    def sequence(self, network: Network, x: Tensor, ledger: Ledger) -> Tensor:
-        """The encoded input, (T, B, …) or (1, B, …); its spikes are counted where it has any."""
-        sequence = self.encoder.sequence(x, self.steps, self.neuron.decay)
-        if self.encoder.spikes:
-            spikes = self.encoder.encode(x, self.steps) > 0 if self.encoder.filtered else sequence > 0
-            ledger.fire("input", *synaptic(network, 0, spikes.flatten(0, 1)))
-        return sequence
-
-    def value(self, objective: Objective, found: Any, target: Tensor) -> Tensor:
-        """The spike-train error, which is what is descended here."""
-        return self.error.value(found.train, target) if isinstance(found, SpikePrediction) else found.error
-
-    def observe(self, network: Network, x: Tensor) -> dict[str, Any]:
-        return observation(network, self.simulate(network, x, Ledger()))
-
-    def penalised(self, activity: Activity, layer: int) -> Tensor | None:
-        """∂/∂x of the rate's penalty of a hidden layer, folded; None where there is none."""
-        if not self.rate_strength or layer == len(activity.membranes):
-            return None
-        spikes = activity.unfold(activity.spikes(layer)).to(activity.inputs.dtype)
-        slope = (spikes.mean(0) - self.rate) * (self.rate_strength / self.steps)
-        return onto_traces(slope.expand_as(spikes), self.neuron.decay).flatten(0, 1)
 
 
 class Spiking(SpikingSettler, name="spiking"):
@@ -168,13 +81,13 @@ class Spiking(SpikingSettler, name="spiking"):
 
     Attributes:
         beta: total nudge of a dyad; 0 for the limit in closed form. Above 0 the surrogate must know its Φ.
-        credit: how errors go through time. All but adjoint need an error that is known while the trial runs
+        credit: how errors go through time. All but adjoint need an error that is known while the simulation runs
             (van_rossum), and couplings that are affine.
         feedback: which wires carry the errors down.
     """
 
     beta: float = 0.0
-    credit: Credit = Credit.ADJOINT
+    credit: TemporalCredit = TemporalCredit.ADJOINT
     feedback: Feedback = field(default_factory=Tied)
 
     def __post_init__(self) -> None:
@@ -183,18 +96,18 @@ class Spiking(SpikingSettler, name="spiking"):
         require(
             self.beta == 0 or self.surrogate.paired, self, "beta", "0: this surrogate knows its slope and not its value"
         )
-        running = self.credit is not Credit.ADJOINT
+        running = self.credit is not TemporalCredit.ADJOINT
         require(
             not running or isinstance(self.error, LocalError),
             self,
             "credit",
-            f"adjoint: the error {self.error.label} is known only when the trial is over",
+            f"adjoint: the error {self.error.label} is known only when the simulation is over",
         )
         require(not running or not self.rate_strength, self, "credit", "adjoint where rate_strength is above 0")
 
     @property
     def alignment(self) -> float:
-        return 1.0 if isinstance(self.feedback, Tied) and self.credit is Credit.ADJOINT else -1.0
+        return 1.0 if isinstance(self.feedback, Tied) and self.credit is TemporalCredit.ADJOINT else -1.0
 
     def wire(self, network: Network, *, seed: int = 0) -> None:
         self.feedback.wire(network, seed=seed)
@@ -205,15 +118,14 @@ class Spiking(SpikingSettler, name="spiking"):
     ) -> Settled:
         target = checked(network, x, target, objective)
         ledger = ledger or Ledger()
-        if self.credit is not Credit.ADJOINT:
-            return self._run(network, x, target, ledger)
+        if self.credit is not TemporalCredit.ADJOINT:
+            return self._online(network, x, target, ledger)
         activity = self.simulate(network, x, ledger)
-        require_finite(network, x, State([activity.score]))
+        require_finite(network, x, State([activity.logits]))
         return SettledSpikes(
             x=x,
-            output=activity.score,
+            output=activity.logits,
             ledger=ledger,
-            linear=activity.points,
             activity=activity,
             delta=self.descend(network, activity, target, ledger),
             error=self.error.value(activity.train, target),
@@ -222,50 +134,39 @@ class Spiking(SpikingSettler, name="spiking"):
     def descend(self, network: Network, activity: Activity, target: Tensor, ledger: Ledger) -> list[Tensor]:
         """δ of every layer, from the output down."""
         wiring, depth = self.feedback.wiring(network), len(network.layers)
-        delta: list[Tensor] = [activity.inputs] * depth
+        delta: list[Tensor | None] = [None] * depth
         for layer in range(depth, 0, -1):
             apical = [-self.error.gradient(activity.train, target).flatten(0, 1)] if layer == depth else []
             for edge in network.out_of(layer):
-                above, point = delta[edge.target - 1], activity.points[edge.index]
-                said = wiring.adjoint(edge, above, delta[-1], point)
-                ledger.apply("nudged", wiring.multiply_adds(edge), len(above))
+                said = pull_back(edge, wiring, delta, activity.linear[edge.index], ledger)
                 apical += [] if said is None else [said]
             penalty = self.penalised(activity, layer)
             apical += [] if penalty is None else [-penalty]
-            delta[layer - 1] = self._credited(activity, layer, apical)
-        return delta
+            recurrent = lateral(network, layer)
+            if recurrent is not None:
+                ledger.apply("nudged", recurrent.multiply_adds, activity.samples * (activity.steps - 1))
+            delta[layer - 1] = activity.errors(layer, apical, self.surrogate, self.beta, recurrent)
+        return [one for one in delta if one is not None]
 
-    def _credited(self, activity: Activity, layer: int, apical: list[Tensor]) -> Tensor:
-        """δ of one layer from its apical currents."""
-        membrane, steps = activity.membranes[layer - 1], activity.steps
-        last = channels_last(membrane)
-        rows = [columns(one, steps, last) for one in apical] or [torch.zeros_like(columns(membrane, steps, last))]
-        basal = columns(membrane, steps, last)
-        found = self.neuron.back(basal, sum(rows[1:], rows[0]), self.surrogate, self.beta)
-        return folded(found, tuple(membrane.shape), last)
-
-    def _run(self, network: Network, x: Tensor, target: Tensor, ledger: Ledger) -> SettledTrial:
-        online = self.credit is Credit.ONLINE
-        if online and network.output.depth > self.steps:
+    def _online(self, network: Network, x: Tensor, target: Tensor, ledger: Ledger) -> SettledOnline:
+        """Run and learn at once, for credit that keeps running traces."""
+        delayed = self.credit is TemporalCredit.ONLINE
+        if delayed and network.output.depth > self.steps:
             raise ConfigurationError(
                 f"{self.label}.steps={self.steps}: must be at least {network.output.depth}, the depth of the network: "
                 "with credit=online an error descends one layer a step"
             )
         assert isinstance(self.error, LocalError)
-        trial = Trial(
-            network=network,
-            sequence=self.sequence(network, laid_out(x), ledger),
-            target=target,
-            ledger=ledger,
+        simulation = OnlineSimulation(
             steps=self.steps,
             neuron=self.neuron,
             surrogate=self.surrogate,
             beta=self.beta,
             error=self.error,
-            wiring=self.feedback.wiring(network),
-            eligible=self.credit is not Credit.INSTANT,
-            delayed=online,
+            eligible=self.credit is not TemporalCredit.INSTANT,
+            delayed=delayed,
         )
-        trial.run()
-        require_finite(network, x, State([trial.score]))
-        return SettledTrial(x=x, output=trial.score, ledger=ledger, products=trial.update, error=trial.cost)
+        sequence = self.sequence(network, laid_out(x), ledger)
+        found = simulation.run(Batch(network, sequence, target, self.feedback.wiring(network), ledger))
+        require_finite(network, x, State([found.logits]))
+        return SettledOnline(x=x, output=found.logits, ledger=ledger, products=found.products, error=found.error)

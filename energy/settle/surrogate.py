@@ -15,11 +15,11 @@ from energy.objectives import Objective
 from energy.settle.reference import exact_settler
 from energy.settle.settled import Settled, SettledTape
 from energy.settle.settler import checked, require_finite
-from energy.settle.spiking import SpikingSettler
+from energy.settle.spiking_settler import SpikingSettler
 from energy.spiking.activity import TIE
 from energy.spiking.cost import synaptic
-from energy.spiking.errors import Train
-from energy.spiking.neurons import Reset
+from energy.spiking.errors import SpikeTrain
+from energy.spiking.lateral import Lateral, lateral
 from energy.spiking.surrogates import Surrogate
 from energy.state import State
 from energy.tape import plain, require_tape
@@ -48,7 +48,7 @@ class Spike(torch.autograd.Function):
 
 
 class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
-    """The same trial with autograd's tape, which `contrast` walks back: the gradient of the error with Φ′ for the
+    """The same simulation with autograd's tape, which `contrast` walks back: the gradient of the error with Φ′ for the
     derivative of a spike (Neftci, Mostafa & Zenke 2019). Memory grows with T.
     """
 
@@ -64,11 +64,11 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
             membrane, train, penalty = self.unrolled(network, sequence, ledger)
             error = self.error.value(train, target)
             negative_loss = -(error.sum() + penalty)
-        score = (train.spikes.sum(0) + TIE * membrane.sum(0)).detach()
-        require_finite(network, x, State([score]))
+        logits = (train.spikes.sum(0) + TIE * membrane.sum(0)).detach()
+        require_finite(network, x, State([logits]))
         error = error.detach()
         return SettledSpikeTape(
-            x=x, output=score, ledger=ledger, negative_loss=negative_loss, passes=self.steps, error=error
+            x=x, output=logits, ledger=ledger, negative_loss=negative_loss, passes=self.steps, error=error
         )
 
     def settle_once(
@@ -79,7 +79,7 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
             settled.once = True
         return settled
 
-    def unrolled(self, network: Network, sequence: Tensor, ledger: Ledger) -> tuple[Tensor, Train, Tensor]:
+    def unrolled(self, network: Network, sequence: Tensor, ledger: Ledger) -> tuple[Tensor, SpikeTrain, Tensor]:
         """Membranes (T, B, …) and train of the output, and the rates' penalty summed over the batch; differentiable."""
         heard = [sequence.expand(self.steps, *sequence.shape[1:])]
         spikes = membrane = heard[0]
@@ -92,29 +92,29 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
                 ledger.apply("free", edge.multiply_adds, len(pre))
                 if edge.source:
                     ledger.apply("nudged", edge.multiply_adds, len(pre))
-            membrane, spikes, trace = self._population(sum(said[1:], said[0]))
+            recurrent = lateral(network, k)
+            if recurrent is not None:
+                for phase in ("free", "nudged"):
+                    ledger.apply(phase, recurrent.multiply_adds, len(said[0]) * said[0].shape[1] - said[0].shape[1])
+            membrane, spikes, trace = self._population(sum(said[1:], said[0]), recurrent)
             heard.append(trace)
             ledger.fire(layer.name, *synaptic(network, k, spikes.detach().flatten(0, 1) > 0))
             if self.rate_strength and k < len(network.layers):
                 excess = spikes.mean(0) - self.rate
                 penalty = penalty + self.rate_strength / 2 * excess.square().sum()
-        return membrane, Train(spikes, heard[-1], self.neuron.decay), penalty
+        return membrane, SpikeTrain(spikes, heard[-1], self.neuron.decay), penalty
 
-    def _population(self, current: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _population(self, current: Tensor, recurrent: Lateral | None) -> tuple[Tensor, Tensor, Tensor]:
         """u, s and x of a layer from its currents, all (T, B, …), one operation after the other."""
-        neuron, kept = self.neuron, torch.zeros_like(current[0])
-        trace, rows = torch.zeros_like(kept), []
-        for now in current:
-            u = kept + now
-            s = Spike.apply(u - neuron.threshold, self.surrogate)
-            trace = neuron.decay * trace + (1 - neuron.decay) * s
-            rows.append((u, s, trace))
-            held = s.detach() if neuron.detach_reset else s
-            kept = neuron.leak * u
-            if neuron.reset is Reset.ZERO:
-                kept = kept * (1 - held)
-            elif neuron.reset is Reset.SUBTRACT:
-                kept = kept - neuron.threshold * held
+        neuron, silent = self.neuron, torch.zeros_like(current[0])
+        state, rows = neuron.initial(silent.shape, silent), []
+        spikes = trace = silent
+        for t, now in enumerate(current):
+            heard = now + recurrent.drive(trace) if recurrent is not None and t else now
+            state = neuron.step(state, spikes, heard)
+            spikes = Spike.apply(neuron.excess(state), self.surrogate)
+            trace = neuron.trace(trace, spikes)
+            rows.append((neuron.membrane(state), spikes, trace))
         return tuple(map(torch.stack, zip(*rows, strict=True)))  # type: ignore[return-value]
 
 

@@ -1,7 +1,8 @@
 """What spikes cost on hardware that works only when one arrives: synaptic operations, one a spike and synapse.
 
 A spike of a unit reaches as many targets as the unit has synapses, its fan-out: all units above through a dense
-coupling, and through a convolution the positions that its window is part of, which are fewer at the border."""
+coupling, and through a convolution the positions that its window is part of, which are fewer at the border; of a
+recurrent layer all units of its own besides."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy.couplings import Convolution, Coupling, Dense, Shape, Skip
+from energy.couplings.recurrent import Recurrent
 from energy.network import Network
 
 Number = int | float | Tensor
@@ -23,6 +25,7 @@ def synaptic(network: Network, layer: int, fired: Tensor) -> tuple[Tensor, Numbe
     read from the device.
     """
     fans = [fan_out(edge.coupling, network.shape(layer), fired.device) for edge in network.out_of(layer)]
+    fans += [len(edge.coupling.weight) for edge in network.into(layer) if isinstance(edge.coupling, Recurrent)]
     if not any(isinstance(fan, Tensor) for fan in fans):
         count = torch.count_nonzero(fired)
         return count, count * sum(fans)

@@ -22,7 +22,7 @@ from energy.component import Component, require
 from energy.potentials import per_sample
 
 
-class Train(NamedTuple):
+class SpikeTrain(NamedTuple):
     """The output over time: spikes and traces (T, B, C), and κ, which leads from one to the other."""
 
     spikes: Tensor
@@ -35,17 +35,19 @@ class SpikeError(Component):
 
     group: ClassVar[str] = "spike_error"
 
-    def value(self, train: Train, target: Tensor) -> Tensor:
+    def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
         """C of each sample: (B,)."""
         raise NotImplementedError(f"{type(self).__name__} must define value(train, target)")
 
-    def gradient(self, train: Train, target: Tensor) -> Tensor:
+    def gradient(self, train: SpikeTrain, target: Tensor) -> Tensor:
         """∂C/∂x, (T, B, C)."""
         raise NotImplementedError(f"{type(self).__name__} must define gradient(train, target)")
 
 
 class LocalError(SpikeError):
-    """C = Σ_t C_t(x[t]): known while the trial runs, which causal credit needs; a subclass gives `cost` and `at`."""
+    """C = Σ_t C_t(x[t]): known while the simulation runs, which causal credit needs.
+
+    A subclass gives `cost` and `at`."""
 
     def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
         """C_t(x[t]) of each sample, (B,)."""
@@ -55,11 +57,11 @@ class LocalError(SpikeError):
         """∂C_t/∂x[t], (B, C), of the trace at step t of a trial of `steps`."""
         raise NotImplementedError(f"{type(self).__name__} must define at(trace, target, t, steps, decay)")
 
-    def value(self, train: Train, target: Tensor) -> Tensor:
+    def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
         steps = len(train.traces)
         return torch.stack([self.cost(train.traces[t], target, t, steps, train.decay) for t in range(steps)]).sum(0)
 
-    def gradient(self, train: Train, target: Tensor) -> Tensor:
+    def gradient(self, train: SpikeTrain, target: Tensor) -> Tensor:
         steps = len(train.traces)
         return torch.stack([self.at(train.traces[t], target, t, steps, train.decay) for t in range(steps)])
 
@@ -91,7 +93,7 @@ class VanRossum(LocalError, name="van_rossum"):
 class Counted(SpikeError):
     """C of a number that each output unit fires by: a function r(s) of its spikes."""
 
-    def gradient(self, train: Train, target: Tensor) -> Tensor:
+    def gradient(self, train: SpikeTrain, target: Tensor) -> Tensor:
         return onto_traces(self.on_spikes(train.spikes, target), train.decay)
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ class SpikeCount(Counted, name="spike_count"):
         count = spikes.sum(0)
         return torch.where(target > 0, (count - self.desired).clamp(max=0), (count - self.undesired).clamp(min=0))
 
-    def value(self, train: Train, target: Tensor) -> Tensor:
+    def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
         return per_sample(self.missed(train.spikes, target).square()) / 2
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:
@@ -135,7 +137,7 @@ class RateCrossEntropy(Counted, name="rate_cross_entropy"):
     def __post_init__(self) -> None:
         require(0 < self.scale < float("inf"), self, "scale", "above 0")
 
-    def value(self, train: Train, target: Tensor) -> Tensor:
+    def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
         return -per_sample(target * F.log_softmax(self.scale * train.spikes.sum(0), dim=1))
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:
@@ -159,7 +161,7 @@ class FirstSpike(Counted, name="first_spike"):
         """τ, (B, C)."""
         return (1 - spikes).cumprod(0).sum(0)
 
-    def value(self, train: Train, target: Tensor) -> Tensor:
+    def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
         return -per_sample(target * F.log_softmax(-self.scale * self.times(train.spikes), dim=1))
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:

@@ -19,20 +19,22 @@ import numpy as np
 
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Coupling, Dense
+from energy.couplings.recurrent import Recurrent
 from energy.errors import MissingDependencyError, UsageError
 from energy.network import Network
 from energy.pooling import AveragePool
+from energy.spiking.neuron import Neuron
 from energy.spiking.neurons import LIF, Reset
 
 if TYPE_CHECKING:
     import nir  # pyright: ignore[reportMissingImports] (an extra)
 
 
-def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
+def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGraph:
     """The graph of `network` with units `neuron`; `dt` is the length of a step in seconds. `nir.write` stores it.
 
     Raises:
-        MissingDependencyError: when nir is not installed (`pip install energy-toolkit[nir]`).
+        MissingDependencyError: when nir is not installed (`pip install equilibria[nir]`).
         ValueError: for a `dt` that is not above 0 and finite.
         ConfigurationError: naming what NIR has no node for.
     """
@@ -43,6 +45,10 @@ def to_nir(network: Network, neuron: LIF, *, dt: float = 1e-3) -> nir.NIRGraph:
 
     if not 0 < dt < math.inf:
         raise UsageError(f"dt={dt}: must be above 0 and finite")
+    if not isinstance(neuron, LIF) or type(neuron).step is not LIF.step:
+        raise ConfigurationError(
+            f"neuron={neuron.label or type(neuron).__name__}: must be lif, which is what NIR knows"
+        )
     if neuron.reset is not Reset.ZERO:
         raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}
@@ -70,7 +76,7 @@ def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str
     """The nodes of one coupling, with their names."""
     import nir  # pyright: ignore[reportMissingImports] (an extra)
 
-    if not isinstance(coupling, Dense | Convolution):
+    if not isinstance(coupling, Dense | Convolution) or isinstance(coupling, Recurrent):
         raise ConfigurationError(f"{name}: a {type(coupling).__name__} has no counterpart in NIR")
     if coupling.bias is not None and not first and bool(coupling.bias.any()):
         raise ConfigurationError(f"{name}.bias: must be zero: NIR filters it like a spike")

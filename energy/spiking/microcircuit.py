@@ -23,10 +23,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from energy.component import ConfigurationError
 from energy.errors import UsageError
 from energy.feedback import wiring
 from energy.network import Network
-from energy.spiking.neurons import LIF
+from energy.spiking.lateral import lateral
+from energy.spiking.neuron import Neuron, NeuronState
 from energy.spiking.surrogates import Surrogate
 
 
@@ -92,29 +94,30 @@ def dale(network: Network) -> list[str]:
 class Population:
     """The cells of one layer, batch by batch: (B, N) each, and their synapses."""
 
-    neuron: LIF
+    neuron: Neuron
     surrogate: Surrogate
     beta: float
     below: Pathways  # synapses on the basal dendrites, of the shape (N, below)
     tonic: Tensor  # a current that always flows, (N,)
-    basal: Tensor | None = None
+    basal: NeuronState = None
+    spikes: Tensor | None = None
     trace: Tensor | None = None
     pyramidal: Tensor | None = None
     twin: Tensor | None = None
 
-    def feel(self, heard: Tensor) -> Tensor:
+    def integrate(self, heard: Tensor) -> Tensor:
         """One step of the basal dendrites on what the layer below emits, (B, below); the trace that is emitted."""
         drive = self.below.carry(heard) + self.tonic
-        self.basal = drive if self.basal is None else self.neuron.carried(self.basal) + drive
-        spikes = self.neuron.fires(self.basal)
-        before = torch.zeros_like(drive) if self.trace is None else self.trace
-        self.trace = self.neuron.filtered(before, spikes)
+        silent = torch.zeros_like(drive)
+        before = self.neuron.initial(drive.shape, drive) if self.basal is None else self.basal
+        self.basal = self.neuron.step(before, silent if self.spikes is None else self.spikes, drive)
+        self.spikes = self.neuron.spikes(self.basal).to(drive.dtype)
+        self.trace = self.neuron.trace(silent if self.trace is None else self.trace, self.spikes)
         return self.trace
 
-    def compare(self, apical: Tensor) -> Tensor:
+    def difference(self, apical: Tensor) -> Tensor:
         """The somata of both cells of every dyad under an apical current (B, N); their difference δ, as it is heard."""
-        assert self.basal is not None
-        v = self.basal - self.neuron.threshold
+        v = self.neuron.excess(self.basal)
         self.pyramidal = self.surrogate.value(v + self.beta / 2 * apical)
         self.twin = self.surrogate.value(v - self.beta / 2 * apical)
         return (self.pyramidal - self.twin) / self.beta
@@ -127,9 +130,11 @@ class Microcircuit:
     and returns the Hebbian products δ xᵀ summed over the batch: plasticity without a look into the past, which is
     `credit=instant` of the settler."""
 
-    def __init__(self, network: Network, neuron: LIF, surrogate: Surrogate, beta: float) -> None:
+    def __init__(self, network: Network, neuron: Neuron, surrogate: Surrogate, beta: float) -> None:
         if not beta > 0:
             raise UsageError(f"beta={beta}: must be above 0, since two cells are compared")
+        if any(lateral(network, layer) for layer in range(1, len(network.layers) + 1)):
+            raise ConfigurationError("the circuit has no recurrent synapses: must be a network of Dense couplings")
         back = {name: matrix for name, _, matrix in laid.matrices(network)} if (laid := wiring(network)) else {}
         self.populations, self.back = [], []
         for edge, layer in zip(network.edges, network.layers, strict=True):
@@ -142,10 +147,10 @@ class Microcircuit:
         """One step: activity up, errors down, products. `error` turns the output's trace (B, N) into −∂C/∂x."""
         heard = [shown]
         for population in self.populations:
-            heard.append(population.feel(heard[-1]))
+            heard.append(population.integrate(heard[-1]))
         apical, products = error(heard[-1]), []
         for population, pre, back in zip(self.populations[::-1], heard[-2::-1], self.back[::-1], strict=True):
-            delta = population.compare(apical)
+            delta = population.difference(apical)
             products.append(delta.T @ pre)
             apical = back.return_(delta)
         return products[::-1]

@@ -37,13 +37,13 @@ def record(network: Network, activity: Activity) -> Recording:
     """The recording of a trial that kept all its layers."""
     names = [layer.name for layer in network.layers]
     spikes = {name: activity.unfold(activity.spikes(k)) for k, name in enumerate(names, start=1)}
-    membranes = {name: activity.unfold(u) for name, u in zip(names, activity.membranes, strict=True)}
+    membranes = {name: activity.unfold(activity.membrane(k)) for k, name in enumerate(names, start=1)}
     traces = {name: activity.unfold(x) for name, x in zip(names, activity.traces, strict=True)}
     return Recording(spikes, membranes, traces)
 
 
-def observation(network: Network, activity: Activity) -> dict[str, Any]:
-    """What a figure shows, as plain values: of the first sample the spikes, (step, unit) pairs, and the membranes of a
+def snapshot(network: Network, activity: Activity) -> dict[str, Any]:
+    """A figure's plain values: of the first sample the spikes, (step, unit) pairs, and the membranes of a
     few units; of all samples the rates.
     """
     seen, layers = record(network, activity), []

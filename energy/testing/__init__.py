@@ -20,7 +20,7 @@ from energy.testing.potential import check_potential
 from energy.testing.relaxation import check_relaxation
 from energy.testing.rule import check_plasticity, check_rule
 from energy.testing.settler import check_settler
-from energy.testing.spiking import check_spike_error, check_surrogate
+from energy.testing.spiking import check_neuron, check_spike_error, check_surrogate
 
 __all__ = [
     "check_component",
@@ -28,6 +28,7 @@ __all__ = [
     "check_data_set",
     "check_feedback",
     "check_model",
+    "check_neuron",
     "check_objective",
     "check_plasticity",
     "check_potential",

@@ -14,7 +14,7 @@ from energy.objectives import CrossEntropy, Objective, SquaredError
 from energy.rules.contrast import Contrast
 from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
-from energy.settle.spiking import SpikingSettler
+from energy.settle.spiking_settler import SpikingSettler
 from energy.testing.claim import agree, claim, promise, title
 from energy.testing.small import batch, contracting
 from energy.testing.truth import by_layer, cosine, exact

@@ -1,11 +1,15 @@
-"""What the parts of spiking networks promise: a slope that is a derivative, a gradient that is that of the value."""
+"""The promises of the parts of spiking networks: a neuron whose errors are those of its own dynamics, a slope that is a
+derivative, a gradient that is that of the value."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from energy.spiking.errors import SpikeError, Train
-from energy.spiking.surrogates import Surrogate
+from energy.settle.surrogate import Spike
+from energy.spiking.errors import SpikeError, SpikeTrain
+from energy.spiking.neuron import Neuron
+from energy.spiking.surrogates import Logistic, Surrogate
 from energy.testing.claim import agree, check, claim, noise, promise, tensor
 
 
@@ -35,6 +39,57 @@ def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
     return []
 
 
+@check(Neuron, "derive it from energy.spiking.neuron.Neuron")
+@promise("step(state, spikes, current) must give a state like initial(shape, like), excess(state) one number a unit")
+def check_neuron(neuron: Neuron, *, device: str = "cpu") -> list[str]:
+    """Check a spiking neuron; `initial`, `step` and `excess` are all it must define.
+
+    Its state keeps shape and dtype, a step leaves what it is given, units do not hear of one another, some fire, and
+    the errors that go back, by autograd or in closed form, are those of a tape over the same steps."""
+    current, apical = 2 * noise("current", 6, 40, device=device), noise("apical", 6, 40, device=device)
+    for dtype in (torch.float64, torch.float32):
+        _states(neuron, current[0].to(dtype))
+    history, surrogate = neuron.run(current, 6), Logistic()
+    fired = neuron.spikes(history.states)
+    claim(fired.any() and not fired.all(), neuron, "fires never, or always, under currents of about 2")
+    alone = neuron.run(current[:, 3:5], 6)
+    for one, other in zip((*alone.states, alone.traces), (*history.states, history.traces), strict=True):
+        agree(neuron, "a run of two units alone", one, other[:, 3:5], 1e-12)
+    wanted = _taped(neuron, current, apical)
+    agree(neuron, "errors against autograd", neuron.errors(history, apical, surrogate, 0.0), wanted, 1e-9)
+    return []
+
+
+def _states(neuron: Neuron, current: Tensor) -> None:
+    """Claim that a step gives a new state of the kind and shape of the one at rest."""
+    rest, still = neuron.initial(current.shape, current), torch.ones_like(current)
+    held = [one.clone() for one in (*rest, still)]
+    after = neuron.step(rest, still, current)
+    claim(hasattr(rest, "_make") and type(after) is type(rest), neuron, "state is not one and the same NamedTuple")
+    for name, one in zip((*rest._fields, "excess"), (*after, neuron.excess(after)), strict=True):
+        found = tensor(neuron, name, one)
+        claim(
+            found.shape == current.shape and found.dtype == current.dtype, neuron, f"{name} has another shape or dtype"
+        )
+    same = all(torch.equal(one, other) for one, other in zip((*rest, still), held, strict=True))
+    claim(same, neuron, "step writes to what it is given")
+
+
+def _taped(neuron: Neuron, current: Tensor, apical: Tensor) -> Tensor:
+    """∂Σ⟨c, x⟩/∂I with the slope of a surrogate at each spike, by autograd over all steps."""
+    with torch.enable_grad():
+        given = current.clone().requires_grad_()
+        spikes = trace = torch.zeros_like(current[0])
+        state, total = neuron.initial(current.shape[1:], current), torch.zeros_like(current[0]).sum()
+        for now, heard in zip(given, apical, strict=True):
+            state = neuron.step(state, spikes, now)
+            spikes = Spike.apply(neuron.excess(state), Logistic())
+            trace = neuron.decay * trace + (1 - neuron.decay) * spikes
+            total = total + (heard * trace).sum()
+        claim(total.requires_grad, neuron, "step is cut from autograd: no detach, no_grad or NumPy in it")
+        return torch.autograd.grad(total, given)[0]
+
+
 @check(SpikeError, "derive it from energy.spiking.errors.SpikeError")
 @promise("value(train, target) must give one number a sample, gradient(train, target) its derivative")
 def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
@@ -52,14 +107,14 @@ def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
     with torch.enable_grad():
         traces = torch.stack(rows).requires_grad_()
         before = torch.cat([torch.zeros_like(traces[:1]), traces[:-1]])
-        train = Train((traces - decay * before) / (1 - decay), traces, decay)
+        train = SpikeTrain((traces - decay * before) / (1 - decay), traces, decay)
         value = tensor(error, "value", error.value(train, target))
         claim(value.requires_grad, error, "value is cut from autograd: no detach, no_grad or NumPy in it")
         (wanted,) = torch.autograd.grad(value.sum(), traces)
     claim(value.shape == (samples,) and torch.isfinite(value).all(), error, "value is not one finite number a sample")
-    train = Train(spikes, traces.detach(), decay)
+    train = SpikeTrain(spikes, traces.detach(), decay)
     found = error.gradient(train, target)
     agree(error, "gradient against autograd of value", found, wanted, 1e-9)
-    alone = Train(spikes[:, 1:2], traces.detach()[:, 1:2], decay)
+    alone = SpikeTrain(spikes[:, 1:2], traces.detach()[:, 1:2], decay)
     agree(error, "value of one sample alone", error.value(alone, target[1:2]), value.detach()[1:2], 1e-12)
     return []

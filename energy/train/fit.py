@@ -19,7 +19,7 @@ from energy.component import describe
 from energy.errors import OutOfMemory
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, FINAL, OBSERVED, READOUT, RESULT, alone, append_line, write_json
+from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, alone, append_line, write_json
 from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.readout.decoder import Decoder, install
@@ -290,9 +290,9 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
     tested = score(run, session.network, session.splits.test)
     result = {**summary(session, tested), **read, "weights": which}
-    observed = run.settler.observe(session.network, session.splits.test.take(slice(0, 1))[0])
-    if observed is not None:
-        write_json(folder / OBSERVED, observed)
+    snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
+    if snapshot is not None:
+        write_json(folder / SNAPSHOT, snapshot)
     write_json(folder / RESULT, result)
     if session.board:
         session.board.end(result)

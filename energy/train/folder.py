@@ -82,7 +82,7 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
             raise
         needed = ", ".join(there)
         raise ConfigurationError(
-            f"{folder}: was trained with {needed}; give --plugin, or import it ({error})"
+            f"{folder}: was trained with {needed}; give --plugin, or install or import it ({error})"
         ) from None
     here = identity(run).get("plugins", {})
     if there and sorted(there.values()) != sorted(here.values()):

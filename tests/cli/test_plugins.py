@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from energy.command import plugins
+from energy.train import known
 from energy.train.evaluate import load
 
 Energy = Callable[[Sequence[str]], Any]
@@ -36,6 +37,7 @@ def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
             del sys.modules[name]
     plugins.ROOTS.clear()
     plugins.FOUND.clear()
+    known.LOADED.clear()
 
 
 def _write(path: str, name: str, slope: object = 1, above: str = "") -> str:
@@ -214,3 +216,166 @@ def test_a_class_without_a_file_goes_by_its_source() -> None:
         assert list(named) == ["__main__.Softsign"]
         found.append(named["__main__.Softsign"])
     assert found[0] == found[2] != found[1]
+
+
+COUNT = "from pathlib import Path\nwith Path('ran').open('a') as file:\n    file.write('x')\n"
+VERBS = [
+    ["train", *QUICK, "out=trained"],
+    ["train", "--dry-run"],
+    ["train", "--help"],
+    ["compare", "--dry-run"],
+    ["compare", "--help"],
+    ["evaluate", "."],
+    ["evaluate", "--help"],
+    ["data", "list"],
+    ["explain", "relu"],
+    ["explain"],
+    ["plot", "."],
+    ["runs", "."],
+    ["runs", "--help"],
+    ["table", "."],
+    ["train", "-m", "seed=0,1", "--dry-run"],
+    ["--help"],
+    ["help"],
+]
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_every_verb_runs_the_plugin_once(energy: Energy, words: list[str]) -> None:
+    _write("mine.py", "softsign", above=COUNT)
+    energy([*words, "--plugin", "mine.py", "--plugin=./mine.py", "--plugin", "mine", "plugins=[mine.py]"])
+    assert Path("ran").read_text() == "x"
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_every_verb_says_where_a_plugin_fails(energy: Energy, words: list[str]) -> None:
+    Path("mine.py").write_text("x = 1\n\nx.nothing\n")
+    answer = energy([*words, "--plugin", "mine.py"])
+    said = "energy: plugins=mine.py: line 3: AttributeError: 'int' object has no attribute 'nothing'\n"
+    assert (answer.status, answer.out, answer.err) == (2, "", said)
+
+
+def test_a_plugin_is_found_from_wherever_it_is_named(energy: Energy, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write("elsewhere/mine.py", "softsign")
+    Path("work/deep").mkdir(parents=True)
+    monkeypatch.chdir("work/deep")
+    absolute = str(Path("../../elsewhere/mine.py").resolve())
+    monkeypatch.setenv("HOME", str(Path("../..").resolve()))
+    for given in ("../../elsewhere/mine.py", absolute, "~/elsewhere/mine.py"):
+        answer = energy(["explain", "softsign", "--plugin", given])
+        assert answer.status == 0 and "A curve of softsign." in answer.out, answer.err
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("mine.py", "line 3"),
+        ("mine", "mine.py, line 3"),
+        ("pkg", "pkg/inner.py, line 3"),
+        ("pkg.inner", "pkg/inner.py, line 3"),
+        ("pkg/inner.py", "line 3"),
+        ("outer.py", "mine.py, line 3"),
+    ],
+)
+@pytest.mark.parametrize(("text", "said"), [("1 / 0", "ZeroDivisionError: "), ("def f(:", "SyntaxError: ")])
+def test_a_failure_is_named_by_file_and_line(energy: Energy, given: str, named: str, text: str, said: str) -> None:
+    Path("pkg").mkdir()
+    Path("pkg/__init__.py").write_text("from pkg.inner import X\n")
+    for path in ("pkg/inner.py", "mine.py"):
+        Path(path).write_text(f"\n\n{text}\n")
+    Path("outer.py").write_text("import mine\n")
+    answer = energy(["runs", ".", "--plugin", given])
+    assert answer.status == 2 and answer.err.count("\n") == 1
+    assert answer.err.startswith(f"energy: plugins={given}: {named}: {said}")
+
+
+def test_two_packages_of_one_name_live_side_by_side(energy: Energy) -> None:
+    for folder, name in (("one", "first"), ("two", "second")):
+        _write(f"{folder}/pkg/__init__.py", name, "SLOPE", "from pkg.inner import SLOPE\n")
+        Path(folder, "pkg", "inner.py").write_text("SLOPE = 2\n")
+    answer = energy(["explain", "potential", "--plugin", "one/pkg", "--plugin", "two/pkg"])
+    assert answer.status == 0 and "A curve of first." in answer.out and "A curve of second." in answer.out, answer.err
+
+
+def test_a_sweep_of_a_plugin_is_run_and_recorded(energy: Energy) -> None:
+    _write("pkg/curves.py", "softsign")
+    Path("pkg/__init__.py").touch()
+    answer = energy(["train", "-m", *QUICK, "seed=0,1", "model.hidden=softsign", "--plugin", "pkg.curves", "out=s"])
+    assert answer.status == 0, answer.err
+    for seed in (0, 1):
+        plain = json.loads(Path(f"s/seed={seed}/result.json").read_text(encoding="utf-8"))
+        assert list(plain["plugins"]) == ["pkg.curves"]
+    assert energy(["runs", "s", "--plugin", "pkg.curves"]).status == 0
+    told = _without_plugins(lambda: energy(["evaluate", "s/seed=0"]).err)
+    assert "s/seed=0: was trained with pkg.curves; give --plugin" in told
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Put a distribution with one module into a folder of installed ones; return the module's file."""
+
+    def install(name: str, text: str) -> Path:
+        place = Path("site").resolve()
+        facts = place / f"{name}-1.2.dist-info"
+        facts.mkdir(parents=True)
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (facts / "entry_points.txt").write_text(f"[energy.components]\ncurves = {name}.curves\n")
+        (place / name).mkdir()
+        (place / name / "__init__.py").touch()
+        (place / name / "curves.py").write_text(text)
+        monkeypatch.syspath_prepend(place)
+        return place / name / "curves.py"
+
+    return install
+
+
+COUNTED = COUNT + CURVE.format(title="Softsign", name="softsign", slope=1)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["explain", "softsign"], ["train", "--help"], ["compare", "--help"]])
+def test_an_installed_plugin_is_listed(energy: Energy, installed: Callable[[str, str], Path], words: list[str]) -> None:
+    installed("its_own", COUNTED)
+    answer = energy(words)
+    assert answer.status == 0 and "A curve of softsign." in answer.out
+
+
+def test_an_installed_plugin_is_loaded_once_and_recorded(energy: Energy, installed: Callable[[str, str], Path]) -> None:
+    file = installed("its_own", COUNTED)
+    answer = energy(["train", *QUICK, "model.hidden=softsign", "out=r", "--plugin", "its_own.curves"])
+    assert answer.status == 0, answer.err
+    assert energy(["evaluate", "r"]).status == 0 and energy(["plot", "r"]).status == 0
+    assert Path("ran").read_text() == "x"
+    import hashlib
+
+    plain = json.loads(Path("r/result.json").read_text(encoding="utf-8"))
+    assert plain["plugins"] == {"its_own.curves": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def test_a_run_is_read_back_with_the_plugin_that_is_installed(
+    energy: Energy, installed: Callable[[str, str], Path]
+) -> None:
+    installed("its_own", COUNTED)
+    assert energy(["train", *QUICK, "model.hidden=softsign", "out=r"]).status == 0
+    assert type(load(Path("r"))[1].layers[0].potential).__module__ == "its_own.curves"
+    for verb in ("evaluate", "plot"):
+        told = _without_plugins(lambda verb=verb: energy([verb, "r"]).err)
+        assert "r: was trained with its_own.curves; give --plugin" in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--dry-run"], ["data", "list"], ["explain"], ["plot", "."]])
+def test_an_installed_plugin_that_fails_names_its_distribution(
+    energy: Energy, installed: Callable[[str, str], Path], words: list[str]
+) -> None:
+    installed("its_own", "\n1 / 0\n")
+    answer = energy(words)
+    assert answer.status == 2 and answer.out == "" and answer.err.count("\n") == 1
+    said = "energy: its_own 1.2: its entry point curves = its_own.curves of energy.components fails: "
+    assert answer.err.startswith(f"{said}site/its_own/curves.py, line 2: ZeroDivisionError: ")
+    assert answer.err.endswith("repair or uninstall its_own\n")
+
+
+def test_a_folder_here_does_not_hide_an_installed_plugin(energy: Energy, installed: Callable[[str, str], Path]) -> None:
+    installed("its_own", COUNTED)
+    Path("its_own").mkdir()
+    Path("its_own/curves.py").write_text("1 / 0\n")
+    assert energy(["explain", "softsign"]).status == 0

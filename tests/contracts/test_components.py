@@ -14,6 +14,7 @@ from energy.testing import (
     check_component,
     check_feedback,
     check_model,
+    check_neuron,
     check_objective,
     check_plasticity,
     check_potential,
@@ -149,6 +150,11 @@ def test_models(cls: type[Model], device: str) -> None:
 @pytest.mark.parametrize("cls", entries("surrogate"))
 def test_surrogates(cls: Any, device: str) -> None:
     assert check_surrogate(cls(), device=device) == []
+
+
+@pytest.mark.parametrize("cls", entries("neuron"))
+def test_neurons(cls: Any, device: str) -> None:
+    assert check_neuron(cls(), device=device) == []
 
 
 @pytest.mark.parametrize("cls", entries("spike_error"))

@@ -14,8 +14,10 @@ from energy.rules.local import Local
 from energy.rules.rule import Rule
 from energy.settle.settled import Settled
 from energy.spiking.errors import VanRossum
+from energy.spiking.neurons import LIF, Membrane
 from energy.spiking.surrogates import Logistic
 from energy.testing import (
+    check_neuron,
     check_plasticity,
     check_rule,
     check_spike_error,
@@ -186,6 +188,52 @@ class Listed(Logistic):
 class Away(VanRossum):
     def cost(self, *args: Any, **kwargs: Any) -> Tensor:
         return super().cost(*args, **kwargs).detach()
+
+
+class Detached(LIF):
+    def step(self, state: Membrane, spikes: Tensor, current: Tensor) -> Membrane:
+        return Membrane(super().step(state, spikes, current).membrane.detach())
+
+
+class InPlace(LIF):
+    def step(self, state: Membrane, spikes: Tensor, current: Tensor) -> Membrane:
+        return Membrane(state.membrane.mul_(0.8).add_(current))
+
+
+class Sociable(LIF):
+    def step(self, state: Membrane, spikes: Tensor, current: Tensor) -> Membrane:
+        return Membrane(super().step(state, spikes, current).membrane + current.mean())
+
+
+class Asleep(LIF):
+    def excess(self, state: Membrane) -> Tensor:
+        return state.membrane - 1e3
+
+
+class Bare(LIF):
+    def step(self, state: Membrane, spikes: Tensor, current: Tensor) -> Any:
+        return (super().step(state, spikes, current).membrane,)
+
+
+class Misled(LIF):
+    def errors(self, *args: Any, **kwargs: Any) -> Tensor:
+        return super().errors(*args, **kwargs) * 1.01
+
+
+@pytest.mark.parametrize(
+    ("neuron", "words"),
+    [
+        (Detached(), "cut from autograd"),
+        (InPlace(), "writes to what it is given"),
+        (Sociable(), "two units alone"),
+        (Asleep(), "fires never"),
+        (Bare(), "NamedTuple"),
+        (Misled(), "errors against autograd"),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, LIF) else "",
+)
+def test_neurons(neuron: LIF, words: str) -> None:
+    noticed(check_neuron, neuron, words)
 
 
 @pytest.mark.parametrize(("surrogate", "words"), [(Negative(), "negative"), (Listed(), "slope is a list")])

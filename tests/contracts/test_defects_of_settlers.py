@@ -14,7 +14,7 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation, Implicit
 from energy.settle.settled import Settled, SettledDyad, SettledPhases, SettledTape
 from energy.settle.settler import Settler
-from energy.settle.spiking import Credit, SettledSpikes, SettledTrial, Spiking
+from energy.settle.spiking import SettledOnline, SettledSpikes, Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.settle.two_phase import CoupledLearning, TwoPhase, TwoPhaseContrastiveHebbian
 from energy.testing import (
@@ -59,7 +59,7 @@ def spoil(settled: Settled, kind: str) -> Settled:
         signs = {"all negated": (-1.0, -1.0), "hidden negated": (-1.0, 1.0), "doubled": (2.0, 2.0)}[kind]
         delta = [d * (signs[1] if k == len(settled.delta) - 1 else signs[0]) for k, d in enumerate(settled.delta)]
         return dataclasses.replace(settled, delta=delta)
-    assert isinstance(settled, SettledTrial)
+    assert isinstance(settled, SettledOnline)
     return dataclasses.replace(settled, products=[-one for one in settled.products])
 
 
@@ -91,8 +91,10 @@ def test_spikes_that_are_not_the_gradient(kind: str) -> None:
 
 
 def test_spikes_credited_by_traces_still_go_downhill() -> None:
-    assert check_settler(Spiking(credit=Credit.CAUSAL)) == []
-    noticed(check_settler, spoilt(Spiking, "all negated")(credit=Credit.CAUSAL), "gradient of output .* has cosine")
+    assert check_settler(Spiking(credit=TemporalCredit.CAUSAL)) == []
+    noticed(
+        check_settler, spoilt(Spiking, "all negated")(credit=TemporalCredit.CAUSAL), "gradient of output .* has cosine"
+    )
 
 
 @pytest.mark.parametrize("kind", ["all negated", "hidden negated", "output negated"])

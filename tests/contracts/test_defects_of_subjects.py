@@ -18,12 +18,14 @@ from energy.rules import Oja
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import DualPropagation
 from energy.spiking.errors import VanRossum
+from energy.spiking.neurons import LIF
 from energy.spiking.surrogates import Logistic
 from energy.testing import (
     check_component,
     check_coupling,
     check_feedback,
     check_model,
+    check_neuron,
     check_objective,
     check_plasticity,
     check_potential,
@@ -40,6 +42,7 @@ CHECKS: list[tuple[Any, tuple[Any, ...], type]] = [
     (check_coupling, ((4,),), Skip),
     (check_feedback, (), Random),
     (check_model, (), MLP),
+    (check_neuron, (), LIF),
     (check_objective, (), SquaredError),
     (check_plasticity, (), Oja),
     (check_potential, (), Tanh),

@@ -1,5 +1,6 @@
 """A place of its own for every page: an empty folder, no data sets, one thread, and nothing left registered."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from energy.component import Component
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working folder for one page; what the page registers is gone after it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     for name, folder in (("ENERGY_DATA", "no-data"), ("ENERGY_CACHE", "cache"), ("MPLCONFIGDIR", "matplotlib")):
         monkeypatch.setenv(name, str(tmp_path.parent / folder))
     monkeypatch.setenv("COLUMNS", "110")

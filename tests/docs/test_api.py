@@ -1,5 +1,7 @@
 """``docs/api.md`` names what exists, with the signatures it has, and every component that can be selected."""
 
+import re
+
 import pytest
 
 from energy.command.catalogue import load
@@ -34,3 +36,11 @@ def test_the_readme_names_every_choice() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     ours = {name for (_, name), cls in Component.table.items() if cls.__module__.startswith(OURS)}
     assert not {name for name in ours if f"`{name}`" not in text}
+
+
+def test_the_names_of_the_package_are_on_the_page() -> None:
+    import energy
+
+    text = PAGE.read_text(encoding="utf-8").partition("## Names of the package")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(energy[\w.]*)` \| (.*) \|$", text, re.MULTILINE)
+    assert {home: tuple(re.findall(r"`(\w+)`", names)) for home, names in rows} == energy._NAMES

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,34 @@ def test_what_only_some_runs_need_is_imported_by_those(late: str) -> None:
     assert (
         run(f"import sys; from energy.command.catalogue import load; load(); print('{late}' in sys.modules)") == "False"
     )
+
+
+def test_importing_the_package_takes_no_time() -> None:
+    took = "import time; begun = time.process_time(); import energy; print(time.process_time() - begun < 0.1)"
+    assert run(took) == "True"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--version"],
+        ["--help"],
+        ["train", "--help"],
+        ["compare", "--help"],
+        ["evaluate", "--help"],
+        ["explain"],
+        ["explain", "settler"],
+        ["explain", "dual_propagation"],
+        ["runs", "."],
+    ],
+    ids=" ".join,
+)
+def test_what_computes_nothing_answers_without_torch_in_less_than_a_second(words: list[str], tmp_path: Path) -> None:
+    program = f"""
+import os, sys, time
+from energy.cli import main
+os.chdir({str(tmp_path)!r})
+status = main({words!r})
+print(status, "torch" in sys.modules, time.process_time() < 1)
+"""
+    assert run(program).splitlines()[-1] == "0 False True"

@@ -22,7 +22,7 @@ from energy.rules import Contrast, Hebb, KrotovHopfield, Oja, Rule, Sanger, Soft
 from energy.settle.dyadic import DualPropagation
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
-from energy.settle.spiking import Credit, Spiking
+from energy.settle.spiking import Spiking, TemporalCredit
 from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
 from energy.spiking.encoders import Encoder
 
@@ -110,8 +110,8 @@ def test_two_phases(kind: Kind, objective: Objective, readout: bool) -> None:
 @pytest.mark.parametrize(
     "encoder", [name for name, one in choices(Encoder).items() if one.__module__.startswith("energy.")]
 )
-@pytest.mark.parametrize("credit", Credit)
-def test_spiking(encoder: str, credit: Credit) -> None:
+@pytest.mark.parametrize("credit", TemporalCredit)
+def test_spiking(encoder: str, credit: TemporalCredit) -> None:
     step(Spiking(credit=credit, encoder=build(Encoder, encoder)))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from energy.couplings import Convolution, Dense
+from energy.couplings.recurrent import Recurrent
 from energy.feedback import Feedback, Tied, wiring
 from energy.network import Network
 from energy.objectives import CrossEntropy
@@ -94,19 +95,25 @@ class Unrolled:
         tau_m: float = TAU_M,
         tau_s: float = TAU_S,
         cut: bool = False,
+        tau_a: float = 1.0,
+        strength: float = 0.0,
     ) -> None:
         depth, keep, smooth = len(network.layers), 1 - 1 / tau_m, 1 - 1 / tau_s
         self.currents: list[list[Tensor]] = [[] for _ in range(depth)]
         self.membranes: list[list[Tensor]] = [[] for _ in range(depth)]
         self.spikes: list[list[Tensor]] = [[] for _ in range(depth)]
         self.traces: list[list[Tensor]] = [[] for _ in range(depth)]
+        raised: list[Any] = [0.0] * depth  # how often each unit has fired, faded
         for shown in inputs:
             below = shown
             for k, edge in enumerate(network.edges):
                 wires = None if back is None else back.get(edge.index)
                 current = drive(edge.coupling, below.detach() if cut else below, wires)  # type: ignore[arg-type]
+                if isinstance(edge.coupling, Recurrent) and self.traces[k]:
+                    current = current + self.traces[k][-1] @ edge.coupling.lateral.weight.T
                 u = current
                 if self.membranes[k]:
+                    raised[k] = raised[k] * (1 - 1 / tau_a) + self.spikes[k][-1]
                     before, fired = self.membranes[k][-1], self.spikes[k][-1]
                     fired = fired.detach() if detach else fired
                     rest = {
@@ -115,7 +122,7 @@ class Unrolled:
                         "none": keep * before,
                     }
                     u = rest[reset] + current
-                s = Step.apply(u - 1.0, SLOPES[slope])
+                s = Step.apply(u - 1.0 - strength * raised[k], SLOPES[slope])
                 x = (1 - smooth) * s + (smooth * self.traces[k][-1] if self.traces[k] else 0.0)
                 for kept, one in zip(
                     (self.currents, self.membranes, self.spikes, self.traces), (current, u, s, x), strict=True
@@ -150,6 +157,12 @@ def dense(seed: int = 0, bias: bool = True, gain: float = 1.6) -> Network:
     """8 – 20 – 15 – 4."""
     sizes = (8, 20, 15, 4)
     layers = [Dense(a, b, bias=bias) for a, b in itertools.pairwise(sizes)]
+    return chain(*layers, shape=(8,), seed=seed, gain=gain)
+
+
+def recurrent(seed: int = 0, bias: bool = True, gain: float = 1.2) -> Network:
+    """8 – 20 – 15 – 4, the hidden layers hearing themselves."""
+    layers = [Recurrent(8, 20, bias=bias), Recurrent(20, 15, bias=bias), Dense(15, 4, bias=bias)]
     return chain(*layers, shape=(8,), seed=seed, gain=gain)
 
 

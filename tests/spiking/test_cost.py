@@ -16,7 +16,7 @@ from energy.pooling import AveragePool
 from energy.potentials import ReLU
 from energy.rules.contrast import Contrast
 from energy.settle.reference import exact_settler
-from energy.settle.spiking import Credit, Spiking
+from energy.settle.spiking import Spiking, TemporalCredit
 from energy.spiking.cost import fan_out, synaptic
 from energy.spiking.encoders import Rate
 from energy.spiking.monitor import record
@@ -90,8 +90,8 @@ def test_spikes_of_the_input_count_where_it_has_any() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("credit", [Credit.ADJOINT, Credit.CAUSAL])
-def test_multiply_adds_by_hand(name: str, credit: Credit) -> None:
+@pytest.mark.parametrize("credit", [TemporalCredit.ADJOINT, TemporalCredit.CAUSAL])
+def test_multiply_adds_by_hand(name: str, credit: TemporalCredit) -> None:
     """T times those of back-propagation, but for the couplings of a constant input, which are applied once."""
     network = NETWORKS[name]()
     x, target = batch(network)

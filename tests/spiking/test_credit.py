@@ -16,7 +16,7 @@ from energy.objectives import CrossEntropy
 from energy.potentials import Identity, ReLU
 from energy.rules.contrast import Contrast
 from energy.settle.reference import exact_settler
-from energy.settle.spiking import Credit, SettledSpikes, SettledTrial, Spiking
+from energy.settle.spiking import SettledOnline, SettledSpikes, Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
 from energy.spiking.encoders import Latency
 from energy.spiking.errors import RateCrossEntropy, VanRossum
@@ -38,11 +38,11 @@ from tests.spiking.oracle import (
     wired,
 )
 
-RUNNING = [Credit.CAUSAL, Credit.INSTANT, Credit.ONLINE]
+RUNNING = [TemporalCredit.CAUSAL, TemporalCredit.INSTANT, TemporalCredit.ONLINE]
 
 
 def by_hand(
-    network: Network, inputs: Sequence[Tensor], target: Tensor, credit: Credit, feedback: Feedback
+    network: Network, inputs: Sequence[Tensor], target: Tensor, credit: TemporalCredit, feedback: Feedback
 ) -> list[Tensor]:
     """Minus the update of a chain of dense layers without biases, from the definition: whole histories, then sums."""
     back = wired(network, feedback)
@@ -62,7 +62,7 @@ def by_hand(
         for k in reversed(range(depth)):
             apical = run.traces[-1][t] - wanted
             if k < depth - 1:
-                above = before if credit is Credit.ONLINE else delta
+                above = before if credit is TemporalCredit.ONLINE else delta
                 if isinstance(feedback, Direct):
                     assert laid is not None
                     wires = laid.wires(network.edges[k + 1])
@@ -73,7 +73,7 @@ def by_hand(
             delta[k] = SLOPES["logistic"](run.membranes[k][t] - 1) * apical
         history.append(delta)
         for k in range(depth):
-            past = range(t, t + 1) if credit is Credit.INSTANT else range(t + 1)
+            past = range(t, t + 1) if credit is TemporalCredit.INSTANT else range(t + 1)
             heard = sum(0.8 ** (t - i) * pre[k][i] for i in past)
             total[k] = total[k] + delta[k].T @ heard
     return total
@@ -81,7 +81,7 @@ def by_hand(
 
 @pytest.mark.parametrize("kind", ["tied", "sign", "random", "direct"])
 @pytest.mark.parametrize("credit", RUNNING)
-def test_each_credit_from_its_definition(credit: Credit, kind: str) -> None:
+def test_each_credit_from_its_definition(credit: TemporalCredit, kind: str) -> None:
     network, feedback = dense(bias=False), build(Feedback, kind)
     x, target = batch(network)
     with torch.no_grad():
@@ -96,11 +96,11 @@ def test_an_input_that_changes_in_time() -> None:
     x, target = batch(network)
     x = (x / 2).clamp(0, 1)
     inputs = list(3 * Latency().encode(x, STEPS))
-    settler = Spiking(credit=Credit.CAUSAL, encoder=Latency())
+    settler = Spiking(credit=TemporalCredit.CAUSAL, encoder=Latency())
     with torch.no_grad():
         for edge in network.edges[:1]:
             edge.coupling.get_parameter("weight").mul_(3)
-        wanted = by_hand(network, [i / 3 for i in inputs], target, Credit.CAUSAL, build(Feedback, "tied"))
+        wanted = by_hand(network, [i / 3 for i in inputs], target, TemporalCredit.CAUSAL, build(Feedback, "tied"))
     assert gap(gradients(settler, network, x, target), wanted) < 1e-12
 
 
@@ -111,18 +111,18 @@ def test_the_eligibility_identity() -> None:
     x, target = batch(network)
     for reset, exact in ((Reset.NONE, True), (Reset.ZERO, False)):
         neuron = LIF(tau_s=1.0, reset=reset)
-        causal = gradients(Spiking(credit=Credit.CAUSAL, neuron=neuron), network, x, target)
+        causal = gradients(Spiking(credit=TemporalCredit.CAUSAL, neuron=neuron), network, x, target)
         wanted = autograd(
             Unrolled(network, [x] * STEPS, tau_s=1.0, reset=reset.name.lower()).van_rossum(target, tau_s=1.0), network
         )
         assert (gap(causal, wanted) < 1e-12) == exact
 
 
-BANDS = {Credit.CAUSAL: (5, 40), Credit.INSTANT: (8, 45), Credit.ONLINE: (5, 65)}
+BANDS = {TemporalCredit.CAUSAL: (5, 40), TemporalCredit.INSTANT: (8, 45), TemporalCredit.ONLINE: (5, 65)}
 
 
 @pytest.mark.parametrize("credit", RUNNING)
-def test_the_angle_to_the_exact_gradient_at_the_start(credit: Credit) -> None:
+def test_the_angle_to_the_exact_gradient_at_the_start(credit: TemporalCredit) -> None:
     """64-40-30-10, T = 8, weights as they start: approximate, and far from a right angle."""
     low, high = BANDS[credit]
     for seed in range(3):
@@ -136,15 +136,15 @@ def test_the_angle_to_the_exact_gradient_at_the_start(credit: Credit) -> None:
 
 @pytest.mark.parametrize("credit", RUNNING)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_learns_from_running_traces(name: str, credit: Credit) -> None:
+def test_every_network_learns_from_running_traces(name: str, credit: TemporalCredit) -> None:
     """Where T is one step there is no past: causal and instant credit are then one."""
     network = NETWORKS[name]()
     x, target = batch(network)
     found = gradients(Spiking(credit=credit), network, x, target)
     assert all(bool(torch.isfinite(g).all()) for g in found) and any(bool(g.any()) for g in found)
-    if credit is Credit.INSTANT:
+    if credit is TemporalCredit.INSTANT:
         once = {"steps": 1, "error": VanRossum(pattern=[1])}
-        causal = gradients(Spiking(credit=Credit.CAUSAL, **once), network, x, target)
+        causal = gradients(Spiking(credit=TemporalCredit.CAUSAL, **once), network, x, target)
         assert gap(gradients(Spiking(credit=credit, **once), network, x, target), causal) == 0
 
 
@@ -159,7 +159,7 @@ def memory(settler: SurrogateBackprop | Spiking, steps: int) -> int:
 
 
 @pytest.mark.parametrize("credit", RUNNING)
-def test_memory_does_not_grow_with_time(credit: Credit) -> None:
+def test_memory_does_not_grow_with_time(credit: TemporalCredit) -> None:
     settler = Spiking(credit=credit)
     assert memory(settler, 40) < 1.05 * memory(settler, 10)
 
@@ -174,16 +174,18 @@ def test_exact_credit_without_a_tape_takes_less_memory() -> None:
 
 
 @pytest.mark.parametrize("credit", RUNNING)
-def test_predictions_and_scores_are_those_of_exact_credit(credit: Credit) -> None:
+def test_predictions_and_scores_are_those_of_exact_credit(credit: TemporalCredit) -> None:
     network = dense()
     x, target = batch(network)
-    exact, running = (Spiking(credit=c).settle(network, x, target, CrossEntropy()) for c in (Credit.ADJOINT, credit))
+    exact, running = (
+        Spiking(credit=c).settle(network, x, target, CrossEntropy()) for c in (TemporalCredit.ADJOINT, credit)
+    )
     Contrast().gradients(network, exact)  # whose products are made here, the others while the trial ran
     torch.testing.assert_close(running.output, exact.output)
-    assert isinstance(exact, SettledSpikes) and isinstance(running, SettledTrial)
+    assert isinstance(exact, SettledSpikes) and isinstance(running, SettledOnline)
     torch.testing.assert_close(running.error, exact.error)
     assert running.ledger.read()["spikes"] == exact.ledger.read()["spikes"]
-    if credit is not Credit.ONLINE:  # in which the first errors have not come down yet
+    if credit is not TemporalCredit.ONLINE:  # in which the first errors have not come down yet
         assert running.ledger.spent == exact.ledger.spent
 
 
@@ -191,11 +193,13 @@ def test_errors_need_time_to_descend() -> None:
     network = dense()
     x, target = batch(network)
     with pytest.raises(ConfigurationError, match=r"spiking\.steps=2: must be at least 3, the depth of the network"):
-        Spiking(steps=2, credit=Credit.ONLINE).settle(network, x, target, CrossEntropy())
+        Spiking(steps=2, credit=TemporalCredit.ONLINE).settle(network, x, target, CrossEntropy())
     early = VanRossum(pattern=[1])  # an error at the first step
-    found = gradients(Spiking(steps=3, credit=Credit.ONLINE, error=early), network, x, target)
+    found = gradients(Spiking(steps=3, credit=TemporalCredit.ONLINE, error=early), network, x, target)
     assert all(bool(g.any()) for g in found[::2])
-    late = gradients(Spiking(steps=3, credit=Credit.ONLINE), network, x, target)  # 0 1 1: the first two steps are right
+    late = gradients(
+        Spiking(steps=3, credit=TemporalCredit.ONLINE), network, x, target
+    )  # 0 1 1: the first two steps are right
     assert not late[0].any() and late[2].any()
 
 
@@ -203,13 +207,13 @@ def test_what_running_traces_cannot_do_is_refused() -> None:
     with pytest.raises(
         ConfigurationError, match="credit=causal: must be adjoint: the error rate_cross_entropy is known"
     ):
-        Spiking(credit=Credit.CAUSAL, error=RateCrossEntropy())
+        Spiking(credit=TemporalCredit.CAUSAL, error=RateCrossEntropy())
     with pytest.raises(ConfigurationError, match="credit=online: must be adjoint where rate_strength"):
-        Spiking(credit=Credit.ONLINE, rate_strength=0.1)
+        Spiking(credit=TemporalCredit.ONLINE, rate_strength=0.1)
     network = Network((8,))
     network.add(Module(torch.nn.Linear(8, 6)), ReLU())
     network.add(Dense(6, 4), Identity())
     x, target = batch(network.double())
     with pytest.raises(ConfigurationError, match=r"couplings\.0: is a Module; credit that keeps running traces"):
-        Spiking(credit=Credit.CAUSAL).settle(network, x, target, CrossEntropy())
+        Spiking(credit=TemporalCredit.CAUSAL).settle(network, x, target, CrossEntropy())
     assert gap(gradients(Spiking(), network, x, target), gradients(SurrogateBackprop(), network, x, target)) < 1e-12

@@ -9,20 +9,28 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError, build, choices
-from energy.spiking.errors import FirstSpike, LocalError, RateCrossEntropy, SpikeCount, SpikeError, Train, VanRossum
+from energy.spiking.errors import (
+    FirstSpike,
+    LocalError,
+    RateCrossEntropy,
+    SpikeCount,
+    SpikeError,
+    SpikeTrain,
+    VanRossum,
+)
 from energy.testing import check_spike_error
 
 KAPPA = 2 / 3
 
 
-def trains(spikes: list[list[int]]) -> Train:
+def trains(spikes: list[list[int]]) -> SpikeTrain:
     """One sample; one list of spikes a unit."""
     s = torch.tensor(spikes, dtype=torch.float64).T.unsqueeze(1)
     trace, rows = torch.zeros(1, len(spikes)).double(), []
     for now in s:
         trace = KAPPA * trace + (1 - KAPPA) * now
         rows.append(trace)
-    return Train(s, torch.stack(rows), KAPPA)
+    return SpikeTrain(s, torch.stack(rows), KAPPA)
 
 
 FIRST = torch.tensor([[1.0, 0.0]]).double()
@@ -78,7 +86,7 @@ def test_only_local_errors_are_known_at_each_step() -> None:
 
 
 class Halved(VanRossum):
-    def gradient(self, train: Train, target: Tensor) -> Tensor:
+    def gradient(self, train: SpikeTrain, target: Tensor) -> Tensor:
         return super().gradient(train, target) / 2
 
 

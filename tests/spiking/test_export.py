@@ -19,10 +19,12 @@ from energy.models.spiking import Pooling
 from energy.network import Network
 from energy.potentials import Identity
 from energy.settle.spiking import Spiking
+from energy.spiking.adaptive import AdaptiveLIF
 from energy.spiking.export import to_nir
 from energy.spiking.monitor import record
+from energy.spiking.neuron import Neuron
 from energy.spiking.neurons import LIF, Reset
-from tests.spiking.oracle import dense
+from tests.spiking.oracle import dense, recurrent
 
 nir = pytest.importorskip("nir")
 DT = 1e-3
@@ -123,11 +125,13 @@ def test_the_graph_spikes_as_the_network_does(
             LIF(),
             "MaxPool has no counterpart",
         ),
+        (dense, AdaptiveLIF(), "neuron=alif: must be lif"),
+        (lambda: recurrent(bias=False), LIF(), "layer1: a Recurrent has no counterpart"),
         (lambda: ResNet(channels=[3]).build((2, 8, 8), 4, seed=0), LIF(), "must hear the layer below alone"),
     ],
-    ids=["reset", "bias", "max-pooling", "skips"],
+    ids=["reset", "bias", "max-pooling", "another neuron", "recurrence", "skips"],
 )
-def test_what_nir_has_no_node_for_is_named(network: Any, neuron: LIF, words: str) -> None:
+def test_what_nir_has_no_node_for_is_named(network: Any, neuron: Neuron, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         to_nir(network(), neuron)
 
@@ -144,6 +148,7 @@ def test_a_bias_of_the_first_layer_is_a_current() -> None:
     with torch.no_grad():
         network.edges[0].coupling.get_parameter("bias").fill_(0.7)
     graph = to_nir(network.double(), LIF(), dt=DT)
-    running, u = Interpreter(graph), LIF().run(torch.full((1, 2), 0.7).double(), 5)[0]
+    running, states = Interpreter(graph), LIF().run(torch.full((1, 2), 0.7).double(), 5).states
+    fired = LIF().spikes(states)
     for t in range(5):
-        assert np.array_equal(running.step(np.zeros(3))["layer1"], LIF().fires(u[t]).double().numpy())
+        assert np.array_equal(running.step(np.zeros(3))["layer1"], fired[t].double().numpy())

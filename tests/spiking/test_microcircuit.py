@@ -14,7 +14,7 @@ from energy.feedback import Feedback
 from energy.objectives import CrossEntropy
 from energy.pooling import AveragePool
 from energy.rules.contrast import Contrast
-from energy.settle.spiking import Credit, Spiking
+from energy.settle.spiking import Spiking, TemporalCredit
 from energy.spiking.microcircuit import Microcircuit, dale, pathways, reciprocity
 from energy.train.evaluate import load
 from energy.train.fit import fit
@@ -27,7 +27,7 @@ def test_the_circuit_cell_by_cell_is_the_settler(kind: str, bias: bool) -> None:
     network, feedback = dense(bias=bias), build(Feedback, kind)
     feedback.wire(network, seed=1)
     x, target = batch(network)
-    settler = Spiking(beta=0.5, credit=Credit.INSTANT, feedback=feedback)
+    settler = Spiking(beta=0.5, credit=TemporalCredit.INSTANT, feedback=feedback)
     wanted = Contrast().update(network, settler.settle(network, x, target, CrossEntropy()))
     circuit = Microcircuit(network, settler.neuron, settler.surrogate, settler.beta)
     total = [torch.zeros_like(edge.coupling.get_parameter("weight")) for edge in network.edges]

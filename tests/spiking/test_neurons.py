@@ -10,7 +10,8 @@ from torch import Tensor
 
 from energy.component import ConfigurationError, build
 from energy.kernels import fused
-from energy.spiking.neurons import LIF, Reset
+from energy.spiking.neuron import History
+from energy.spiking.neurons import LIF, Membrane, Reset
 from energy.spiking.surrogates import Arctangent, FastSigmoid, Logistic, Surrogate
 
 TAU, CURRENT = 5.0, 1.7  # one leaky unit under a constant current, threshold 1
@@ -22,24 +23,35 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def shown(neuron: LIF, current: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """u and x of a run."""
+    history = neuron.run(current, steps)
+    return history.states.membrane, history.traces
+
+
+def pulled(neuron: LIF, u: Tensor, apical: Tensor, surrogate: Surrogate, beta: float = 0.0) -> Tensor:
+    """δ of given membranes."""
+    return neuron.errors(History(Membrane(u), torch.zeros_like(u), None), apical, surrogate, beta)
+
+
 def test_three_steps_by_hand() -> None:
     """λ = ¾, κ = ½, θ = 1. Zero: 0.8, 1.4 (fires), 0.8. Subtract: 0.8, 1.4, 0.85. None: 0.8, 1.4, 1.85."""
     wanted = {Reset.ZERO: 0.8, Reset.SUBTRACT: 0.75 * 1.4 - 1 + 0.8, Reset.NONE: 0.75 * 1.4 + 0.8}
     for reset, third in wanted.items():
-        u, x = LIF(tau_m=4.0, tau_s=2.0, reset=reset).run(torch.tensor([[0.8]]).double(), 3)
+        u, x = shown(LIF(tau_m=4.0, tau_s=2.0, reset=reset), torch.tensor([[0.8]]).double(), 3)
         torch.testing.assert_close(u.flatten(), torch.tensor([0.8, 1.4, third]).double())
         torch.testing.assert_close(x.flatten(), torch.tensor([0, 0.5, 0.25 + 0.5 * (third > 1)]).double())
 
 
 def test_the_threshold_itself_does_not_fire() -> None:
-    u, x = LIF().run(torch.tensor([[1.0, 1.0 + 1e-12]], dtype=torch.float64), 1)
+    states, x, _ = LIF().run(torch.tensor([[1.0, 1.0 + 1e-12]], dtype=torch.float64), 1)
     assert x.tolist() == [[0.0, pytest.approx(1 / 3)]]
-    assert LIF().fires(u).tolist() == [[False, True]]
+    assert LIF().spikes(states).tolist() == [[False, True]]
 
 
 def test_a_constant_current_is_the_same_current_at_every_step() -> None:
     current = noise(1, 40)
-    for one, other in zip(LIF().run(current, 6), LIF().run(current.expand(6, 40).contiguous(), 6), strict=True):
+    for one, other in zip(shown(LIF(), current, 6), shown(LIF(), current.expand(6, 40).contiguous(), 6), strict=True):
         assert torch.equal(one, other)
 
 
@@ -64,7 +76,7 @@ def test_the_grid_fires_late_by_less_than_a_step(h: float) -> None:
     for the next point of the grid."""
     leak = math.exp(-h / TAU)
     neuron = LIF(tau_m=1 / (1 - leak), tau_s=1.0)
-    _, x = neuron.run(torch.tensor([[CURRENT * (1 - leak)]], dtype=torch.float64), math.ceil(6 / h))
+    _, x = shown(neuron, torch.tensor([[CURRENT * (1 - leak)]], dtype=torch.float64), math.ceil(6 / h))
     late = h * (int(x.flatten().nonzero()[0]) + 1) - EXACT  # step t ends at (t + 1) h
     assert 0 <= late < h
 
@@ -81,9 +93,10 @@ def test_the_spikes_of_snntorch() -> None:
             spikes.append(fired)
             membranes.append(membrane)
         neuron = LIF(tau_m=5.0, reset=reset)
-        u, _ = neuron.run(current, 40)
-        assert int(neuron.fires(u).sum()) > 300
-        assert torch.equal(neuron.fires(u), torch.stack(spikes).bool())
+        u, _ = shown(neuron, current, 40)
+        fired = neuron.spikes(Membrane(u))
+        assert int(fired.sum()) > 300
+        assert torch.equal(fired, torch.stack(spikes).bool())
         torch.testing.assert_close(u, torch.stack(membranes).double(), rtol=0, atol=1e-5)
 
 
@@ -107,7 +120,9 @@ def test_the_way_back_is_the_transposed_recursion(reset: Reset, detach: bool, be
             own = (ends[0] - ends[1]) / beta
         delta = own + neuron.leak * (1 - fired if reset is Reset.ZERO else 1) * delta
         wanted.append(delta)
-    torch.testing.assert_close(neuron.back(u, apical, surrogate, beta), torch.stack(wanted[::-1]), rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        pulled(neuron, u, apical, surrogate, beta), torch.stack(wanted[::-1]), rtol=0, atol=1e-13
+    )
 
 
 def test_filtering_an_error_backwards_is_a_trace_forwards() -> None:
@@ -123,7 +138,7 @@ def test_filtering_an_error_backwards_is_a_trace_forwards() -> None:
         one = one + torch.outer(back, x[t])
     torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
     neuron = LIF(tau_m=5.0, tau_s=1.0, reset=Reset.NONE)
-    found = neuron.back(torch.zeros(9, 5).double(), d, Flat(), 0.0)  # its way back is that filter
+    found = pulled(neuron, torch.zeros(9, 5).double(), d, Flat())  # its way back is that filter
     torch.testing.assert_close(torch.einsum("ti,tj->ij", found, x), one, rtol=0, atol=1e-12)
 
 
@@ -152,13 +167,13 @@ COMPILED = [
 def test_compiled_scans_are_the_plain_ones(surrogate: Surrogate, neuron: LIF, dtype: torch.dtype) -> None:
     rounding = {torch.float64: 1e-13, torch.float32: 1e-5}.get(dtype)
     current, apical = noise(6, 130).to(dtype), noise(6, 130, seed=1).to(dtype)
-    u, x = neuron.run(current, 6)
+    u, x = shown(neuron, current, 6)
     with fused(smallest=1):
-        found = (*neuron.run(current, 6), neuron.back(u, apical, surrogate, 0.0))
+        found = (*shown(neuron, current, 6), pulled(neuron, u, apical, surrogate))
     if rounding is None:  # compiled it rounds once, plain after every operation: near the threshold the two part
         assert float((found[0] - u).abs().median()) < 0.02
         return
-    for one, other in zip(found, (u, x, neuron.back(u, apical, surrogate, 0.0)), strict=True):
+    for one, other in zip(found, (u, x, pulled(neuron, u, apical, surrogate)), strict=True):
         torch.testing.assert_close(one, other, rtol=rounding, atol=rounding)
 
 
@@ -178,5 +193,5 @@ def test_what_is_refused(field: dict[str, object], words: str) -> None:
 
 
 def test_a_unit_without_a_leak_adds_up() -> None:
-    u, _ = LIF(tau_m=float("inf")).run(torch.tensor([[0.3]]).double(), 4)
+    u, _ = shown(LIF(tau_m=float("inf")), torch.tensor([[0.3]]).double(), 4)
     torch.testing.assert_close(u.flatten(), torch.tensor([0.3, 0.6, 0.9, 1.2]).double())

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from energy.command.figures import draw
-from energy.io.record import FINAL, OBSERVED, read_json, read_lines
+from energy.io.record import FINAL, SNAPSHOT, read_json, read_lines
 from energy.train import fit as page
 from energy.train.evaluate import evaluate, load
 from energy.train.fit import fit
@@ -76,7 +76,7 @@ def test_runs_of_rates_have_none_of_it(make_run: Maker) -> None:
     run = make_run(settler={"name": "dual_propagation"})
     result = fit(run)
     assert "spikes" not in read_lines(run.folder / "record.jsonl")[0] and "spikes" not in result["evaluation"]
-    assert not (run.folder / OBSERVED).exists()
+    assert not (run.folder / SNAPSHOT).exists()
 
 
 def test_the_objective_in_the_record_is_the_spike_train_error(make_run: Maker) -> None:
@@ -95,11 +95,11 @@ def test_figures_of_a_spiking_run(make_run: Maker) -> None:
     pytest.importorskip("matplotlib")
     run = make_run()
     fit(run)
-    observed = read_json(run.folder / OBSERVED)
-    assert observed["steps"] == 5 and [layer["units"] for layer in observed["layers"]] == [30, 20, 10]
+    snapshot = read_json(run.folder / SNAPSHOT)
+    assert snapshot["steps"] == 5 and [layer["units"] for layer in snapshot["layers"]] == [30, 20, 10]
     x = run.data.load("cpu", run.seed).test.take(slice(0, 1))[0]
-    again = run.settler.observe(load(run.folder)[1], x)
-    assert json.loads(json.dumps(again)) == observed
+    again = run.settler.snapshot(load(run.folder)[1], x)
+    assert json.loads(json.dumps(again)) == snapshot
     drawn = list(draw(run.folder))
     assert [path.name for path in drawn] == ["curves.png", "spikes.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)

@@ -10,7 +10,7 @@ import torch
 from energy.component import build
 from energy.couplings import Dense
 from energy.feedback import Feedback
-from energy.settle.spiking import Credit, Spiking
+from energy.settle.spiking import Spiking, TemporalCredit
 from tests.spiking.oracle import batch, chain, convolutional, gap, gradients
 
 KINDS = ("sign", "sign_unit", "sign_batch", "random", "direct", "kolen_pollack")
@@ -64,10 +64,10 @@ def test_signs_that_disagree_shorten_the_hop_and_turn_it_round(share: float) -> 
     assert below == pytest.approx((factor * 2 / math.pi) ** 2, abs=0.12)
 
 
-@pytest.mark.parametrize("credit", [Credit.CAUSAL, Credit.INSTANT, Credit.ONLINE])
-def test_convolutions_with_running_traces_point_downhill(credit: Credit) -> None:
+@pytest.mark.parametrize("credit", [TemporalCredit.CAUSAL, TemporalCredit.INSTANT, TemporalCredit.ONLINE])
+def test_convolutions_with_running_traces_point_downhill(credit: TemporalCredit) -> None:
     """T = 8, weights as they start."""
-    least = math.cos(math.radians(80 if credit is Credit.ONLINE else 60))
+    least = math.cos(math.radians(80 if credit is TemporalCredit.ONLINE else 60))
     for seed in range(3):
         network = convolutional(None, seed)
         x, target = batch(network, 32, seed)

@@ -1,0 +1,30 @@
+"""Files of values: which there are, in the folder of the library and in those that a command names."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from energy.command.line import Line
+from energy.component import ConfigurationError
+from energy.train.known import beside
+
+EXPERIMENT: Final = "experiment"
+
+
+def presets(folders: Iterable[Path], group: str) -> list[str]:
+    """The names of the files of a group, the library's and those in `folders`."""
+    places = [beside("configs"), *folders]
+    found = [file.relative_to(place / group) for place in places for file in (place / group).rglob("*.yaml")]
+    return sorted({file.with_suffix("").as_posix() for file in found})
+
+
+def looked_in(line: Line) -> list[Path]:
+    """The folders beside our own that presets are looked for in.
+
+    Raises:
+        ConfigurationError: naming one that is not there.
+    """
+    for path in line.folders:
+        if not path.is_dir():
+            raise ConfigurationError(f"--config-dir={path}: there is no such folder")
+    return [path.resolve() for path in line.folders]

@@ -1,0 +1,78 @@
+"""Entries of the components that are registered, written from their classes."""
+
+import dataclasses
+import enum
+import inspect
+from typing import Any, get_args, get_origin
+
+from energy.command.entry import Entry
+from energy.component import Component, ConfigurationError, annotations, build, choices
+
+
+def registered() -> list[Entry]:
+    """Every component of the table, by group and name."""
+    return [entry(cls) for _, cls in sorted(Component.table.items())]
+
+
+def entry(cls: type[Component]) -> Entry:
+    """What a help page says of a class."""
+    kinds = annotations(cls)
+    held = {name: kind for name, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, Component)}
+    return Entry(
+        title=cls.__name__,
+        home=f"{cls.__module__}.{cls.__qualname__}",
+        group=cls.group,
+        label=cls.label,
+        doc=_doc(cls),
+        fields=tuple(
+            f"{field.name}: {_kind(kinds[field.name])}{_default(field)}"
+            for field in dataclasses.fields(cls)
+            if field.name in kinds
+        ),
+        choices={name: tuple(choices(kind)) for name, kind in held.items()},
+        parts={name: entry(kind) for name, kind in held.items() if not choices(kind)},
+    )
+
+
+def _doc(cls: type[Component]) -> str:
+    """The documentation of a class, unless `dataclasses` made it up."""
+    text = inspect.getdoc(cls) or ""
+    return "" if text.startswith(f"{cls.__name__}(") and cls.__doc__ == text else text
+
+
+def _kind(kind: Any) -> str:
+    if get_origin(kind) is list:
+        return f"list of {_kind(get_args(kind)[0])}"
+    if inspect.isclass(kind) and issubclass(kind, enum.Enum):
+        return "|".join(member.name.lower() for member in kind)
+    if inspect.isclass(kind) and issubclass(kind, Component):
+        return kind.group if choices(kind) else kind.__name__
+    return getattr(kind, "__name__", str(kind))
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return f" = {_show(field.default)}"
+    if field.default_factory is not dataclasses.MISSING:
+        return f" = {_show(field.default_factory())}"
+    return ""
+
+
+def _show(value: object) -> str:
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    if isinstance(value, Component):
+        return f"{value.label or type(value).__name__}{_changed(value)}"
+    if isinstance(value, list):
+        return f"[{', '.join(_show(item) for item in value)}]"
+    return repr(value) if value == "" else str(value)
+
+
+def _changed(value: Component) -> str:
+    """What a default that is a component sets differently from its class, in parentheses."""
+    try:
+        plain = build(type(value), {})
+    except ConfigurationError:
+        return ""
+    names = [name for name in annotations(type(value)) if getattr(value, name) != getattr(plain, name)]
+    return f"({', '.join(f'{name}={_show(getattr(value, name))}' for name in names)})" if names else ""

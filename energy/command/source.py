@@ -1,0 +1,130 @@
+"""Modules as syntax trees: what a name stands for, found without importing anything."""
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ENUM: Final = "enum."
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """One file: its dotted name, the package that relative imports start from, and what its top level names."""
+
+    name: str
+    package: str
+    names: Mapping[str, ast.AST]
+
+
+@dataclass(frozen=True, eq=False)
+class Class:
+    """A class statement of a module."""
+
+    module: Module
+    node: ast.ClassDef
+
+    @property
+    def title(self) -> str:
+        """The name of the class."""
+        return self.node.name
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An expression, and the module in which its names are to be looked up."""
+
+    module: Module
+    node: ast.expr
+
+
+class Library:
+    """Modules by name, read when they are first asked for.
+
+    Args:
+        files: the file of every module, by its dotted name.
+    """
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self.files = files
+        self._modules: dict[str, Module] = {}
+        self._shells: dict[Class, type] = {}
+        self._classes: dict[ast.ClassDef, Class] = {}
+
+    def module(self, name: str) -> Module:
+        """The module of that name, parsed once."""
+        if name not in self._modules:
+            file = self.files[name]
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            self._modules[name] = Module(name, package, dict(named(ast.parse(file.read_bytes()).body)))
+        return self._modules[name]
+
+    def classes(self, module: Module) -> list[Class]:
+        """The classes of the top level of a module."""
+        return [self._class(module, node) for node in module.names.values() if isinstance(node, ast.ClassDef)]
+
+    def find(self, module: Module, expression: ast.expr) -> Class | Value | str:
+        """What a name or a dotted name stands for in a module; of what is not ours its dotted name."""
+        if isinstance(expression, ast.Attribute):
+            owner = self.find(module, expression.value)
+            return f"{owner}.{expression.attr}" if isinstance(owner, str) else Value(module, expression)
+        return self._name(module, expression.id) if isinstance(expression, ast.Name) else Value(module, expression)
+
+    def _name(self, module: Module, name: str) -> Class | Value | str:
+        node = module.names.get(name)
+        if isinstance(node, ast.ClassDef):
+            return self._class(module, node)
+        if isinstance(node, ast.expr):
+            return Value(module, node)
+        if isinstance(node, ast.Import):
+            return next((one.name for one in node.names if one.asname == name), name)
+        if isinstance(node, ast.ImportFrom):
+            home = _absolute(module, node)
+            there = next(one.name for one in node.names if (one.asname or one.name) == name)
+            return self._name(self.module(home), there) if home in self.files else f"{home}.{there}"
+        return name
+
+    def ancestors(self, cls: Class) -> list[Class]:
+        """The class and those it inherits from, in the order in which Python looks for attributes."""
+        return [vars(one)["written"] for one in self._shell(cls).__mro__ if one is not object]
+
+    def is_enum(self, cls: Class) -> bool:
+        """True for an enumeration."""
+        bases = [self.find(one.module, base) for one in self.ancestors(cls) for base in one.node.bases]
+        return any(isinstance(base, str) and base.startswith(ENUM) for base in bases)
+
+    def _class(self, module: Module, node: ast.ClassDef) -> Class:
+        return self._classes.setdefault(node, Class(module, node))
+
+    def _shell(self, cls: Class) -> type:
+        """An empty class with bases of the same kind, so that Python itself puts them in order."""
+        if cls not in self._shells:
+            found = [self.find(cls.module, base) for base in cls.node.bases]
+            bases = tuple(self._shell(base) for base in found if isinstance(base, Class))
+            self._shells[cls] = type(cls.title, bases, {"written": cls})
+        return self._shells[cls]
+
+
+def _absolute(module: Module, node: ast.ImportFrom) -> str:
+    """The dotted name of the module that is imported from."""
+    if not node.level:
+        return node.module or ""
+    words = module.package.split(".")
+    return ".".join([*words[: len(words) - node.level + 1], *([node.module] if node.module else [])])
+
+
+def named(body: Iterable[ast.stmt]) -> Iterable[tuple[str, ast.AST]]:
+    """What statements name: classes, imports, and constants by their expressions."""
+    for node in body:
+        match node:
+            case ast.ClassDef(name=name):
+                yield name, node
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                yield from (((one.asname or one.name).partition(".")[0], node) for one in names)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield name, value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+            case _:
+                pass

@@ -1,0 +1,33 @@
+"""An error on its way down one edge: A′ᵀδ by the weight, or Bᵀδ by feedback weights in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from energy.couplings import Linearization
+from energy.feedback import Transport
+from energy.ledger import Ledger
+from energy.network import Edge
+
+
+def pull_back(
+    edge: Edge, wiring: Transport, delta: Sequence[Tensor | None], linear: Linearization, ledger: Ledger
+) -> Tensor | None:
+    """The apical current that an edge contributes to its source.
+
+    Args:
+        wiring: what carries errors down: the weights, or feedback weights of the network.
+        delta: δ of every layer, None for one that no error has reached yet.
+        linear: the coupling, linearized at what passed.
+        ledger: counts it as part of the nudged phase.
+
+    Returns:
+        (B, *source shape), or None where nothing comes down.
+    """
+    above, top = delta[edge.target - 1], delta[-1]
+    if top is None or (above is None and not wiring.reads_output):
+        return None
+    ledger.apply("nudged", wiring.multiply_adds(edge), len(top))
+    return wiring.adjoint(edge, top if above is None else above, top, linear)

@@ -1,0 +1,45 @@
+"""Sequences folded into the batch: couplings take them as (T·B, …), the units' recursion as T rows of M numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, channels_last
+
+
+@dataclass(frozen=True)
+class TimeMajor:
+    """A sequence of `steps` batches in one tensor.
+
+    Args:
+        tensor: (T·B, …), all samples of the first step, then those of the second, …
+        steps: T.
+    """
+
+    tensor: Tensor
+    steps: int
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether images lie channel by channel in memory."""
+        return self.tensor.ndim == 4 and self.tensor.is_contiguous(memory_format=channels_last)
+
+    def rows(self, layout: TimeMajor | None = None) -> Tensor:
+        """(T, M): batch and units in one axis, in the order in which `layout` (or else this) lies in memory."""
+        last = (layout or self).channels_last
+        return (self.tensor.permute(0, 2, 3, 1) if last else self.tensor).reshape(self.steps, -1)
+
+    def like(self, rows: Tensor) -> Tensor:
+        """(S, M) as (S·B, …), lying in memory as this does: what `rows` undoes, for any number S of steps."""
+        count, shape = len(rows) * (len(self.tensor) // self.steps), self.tensor.shape[1:]
+        if not self.channels_last:
+            return rows.view(count, *shape)
+        channels, height, width = shape
+        return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def total_rows(parts: Sequence[TimeMajor], layout: TimeMajor) -> Tensor:
+    """The sum of several sequences as rows, (T, M); those of one step stand for the same at every step."""
+    rows = [part.rows(layout) for part in parts]
+    return sum(rows[1:], rows[0])
