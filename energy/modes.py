@@ -137,11 +137,12 @@ def _caution(coupling: Coupling, name: str, drops: list[str], moved: list[str]) 
             "weight_decay or by noise in the data",
         )
     fresh = [path for path in moved if not _seasoned(coupling.get_submodule(path))]
-    if fresh and not coupling.by_chance and not isinstance(coupling, Block):
+    if fresh and not (coupling.by_chance or coupling.batchwise or isinstance(coupling, Block)):
         whom = ", ".join(_called(coupling, path) for path in fresh)
         caution(
             f"{name}: {whom} updates its statistics under settler=backprop alone, and stays as it is under all others: "
-            "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.couplings.Block and a local rule",
+            "normalise with nn.GroupNorm or nn.LayerNorm, or take energy.couplings.BatchNorm, or "
+            "energy.couplings.Block and a local rule",
         )
 
 

@@ -140,9 +140,29 @@ class Network(nn.Module):
         they remember. At all other times every coupling of a network is in evaluation mode, and what draws by chance is
         in it always.
         """
-        couplings = (edge.coupling for edge in self.edges)
-        with modes.learning([one for one in couplings if any(p.requires_grad for p in one.parameters())]):
+        with modes.learning(self._learning()):
             yield
+
+    @contextmanager
+    def normalizing(self) -> Iterator[None]:
+        """Put the couplings that learn and whose linearization goes through the statistics of the batch
+        (`energy.couplings.BatchNorm`) into training mode while a batch is settled to learn from: what settlers do.
+        No other coupling leaves evaluation mode.
+        """
+        with modes.learning([one for one in self._learning() if one.batchwise]):
+            yield
+
+    def remember(self) -> None:
+        """Let every coupling take the batch of this pass into what it remembers: what settlers do at the free
+        equilibrium, once per batch. Nothing outside of `learning` and `normalizing`.
+        """
+        for edge in self.edges:
+            edge.coupling.remember()
+
+    def _learning(self) -> list[Coupling]:
+        """The couplings that learn; one without parameters that normalizes by the batch learns its statistics."""
+        found = ((edge.coupling, list(edge.coupling.parameters())) for edge in self.edges)
+        return [one for one, held in found if any(p.requires_grad for p in held) or (one.batchwise and not held)]
 
     def __repr__(self) -> str:
         return summary(self)

@@ -17,26 +17,32 @@ Shape = tuple[int, ...]
 
 
 class Pool:
-    """Windows of `size` × `size`, `stride` apart (default: size)."""
+    """Windows of `size` × `size`, `stride` apart (default: size), over images with `padding` rows and columns around
+    them: zeros for a mean, nothing for a maximum. Windows may overlap or leave gaps.
+    """
 
-    def __init__(self, size: int = 2, stride: int | None = None) -> None:
-        for name, value in (("size", size), ("stride", size if stride is None else stride)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"{type(self).__name__}: {name}={value!r}: must be a whole number of at least 1")
-        self.size, self.stride = size, stride or size
+    def __init__(self, size: int = 2, stride: int | None = None, *, padding: int = 0) -> None:
+        name = type(self).__name__
+        _whole(name, "size", size, 1)
+        _whole(name, "stride", size if stride is None else stride, 1)
+        _whole(name, "padding", padding, 0)
+        if padding > size // 2:
+            raise UsageError(f"{name}: padding={padding}: must be at most half of size={size}, {size // 2}")
+        self.size, self.stride, self.padding = size, stride or size, padding
 
     def __repr__(self) -> str:
         stride = "" if self.stride == self.size else f", {self.stride}"
-        return f"{type(self).__name__}({self.size}{stride})"
+        return f"{type(self).__name__}({self.size}{stride}{f', padding={self.padding}' if self.padding else ''})"
 
     def __call__(self, full: Tensor) -> Tensor:
         return self.open(full)[0]
 
     def shape(self, full: Shape) -> Shape:
-        channels, *sides = full
-        pooled = tuple((side - self.size) // self.stride + 1 for side in sides)
+        """The shape of a pooled layer of shape `full`, (channels, height, width)."""
+        channels, *sides = _image(self, full)
+        pooled = tuple((side + 2 * self.padding - self.size) // self.stride + 1 for side in sides)
         if min(pooled) < 1:
-            raise UsageError(f"{type(self).__name__}({self.size}) does not fit a layer of shape {full}")
+            raise UsageError(f"{self!r} does not fit a layer of shape {full}")
         return (channels, *pooled)
 
     def open(self, full: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -56,36 +62,37 @@ class MaxPool(Pool):
     """The greatest of each window, the first of equals; the switch is its index."""
 
     def __call__(self, full: Tensor) -> Tensor:
-        return F.max_pool2d(full, self.size, self.stride)
+        return F.max_pool2d(full, self.size, self.stride, self.padding)
 
     def open(self, full: Tensor) -> tuple[Tensor, Tensor]:
         if self._tiles(full) and _OPEN.ready(full):
             return _OPEN((full,))
-        return F.max_pool2d(full, self.size, self.stride, return_indices=True)
+        return F.max_pool2d(full, self.size, self.stride, self.padding, return_indices=True)
 
     def _tiles(self, full: Tensor) -> bool:
         """Whether 2×2 windows cover images that lie channel by channel: what the compiled kernels are written for."""
         even = full.shape[2] % 2 == full.shape[3] % 2 == 0
-        return self.size == self.stride == 2 and even and full.is_contiguous(memory_format=torch.channels_last)
+        return (
+            self.size == self.stride == 2
+            and not self.padding
+            and even
+            and full.is_contiguous(memory_format=torch.channels_last)
+        )
 
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
         assert switches is not None
         if switches.dtype == torch.uint8:
             return _ADJOINT((post, switches))
-        window, stride = [self.size] * 2, [self.stride] * 2
-        layout = (
-            torch.channels_last if post.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-        )
-        shaped = torch.empty(full, dtype=post.dtype, device=post.device, memory_format=layout)
+        window, stride, padding = [self.size] * 2, [self.stride] * 2, [self.padding] * 2
         return torch.ops.aten.max_pool2d_with_indices_backward(
-            post, shaped, window, stride, [0, 0], [1, 1], False, switches
+            post, _laid(post, full), window, stride, padding, [1, 1], False, switches
         )
 
     def tangent(self, full: Tensor, switches: Tensor | None) -> Tensor:
         assert switches is not None
         if switches.dtype == torch.uint8:
             return _TANGENT((full, switches))
-        return full.flatten(2).gather(2, switches.flatten(2)).view(switches.shape)
+        return _gathered(full, switches)
 
 
 def _windows(full: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -124,15 +131,81 @@ _OPEN, _ADJOINT, _TANGENT = Kernel(_open), Kernel(_adjoint), Kernel(_tangent)
 
 
 class AveragePool(Pool):
-    """The mean of each window; linear, so there is nothing to switch."""
+    """The mean of each window, its padding counted; linear, so there is nothing to switch."""
 
     def open(self, full: Tensor) -> tuple[Tensor, None]:
-        return F.avg_pool2d(full, self.size, self.stride), None
+        return F.avg_pool2d(full, self.size, self.stride, self.padding), None
 
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
         shaped = post.new_empty(()).expand(full)
-        window, stride = [self.size] * 2, [self.stride] * 2
-        return torch.ops.aten.avg_pool2d_backward(post, shaped, window, stride, [0, 0], False, True, None)
+        window, stride, padding = [self.size] * 2, [self.stride] * 2, [self.padding] * 2
+        return torch.ops.aten.avg_pool2d_backward(post, shaped, window, stride, padding, False, True, None)
 
     def tangent(self, full: Tensor, switches: Tensor | None) -> Tensor:
-        return F.avg_pool2d(full, self.size, self.stride)
+        return F.avg_pool2d(full, self.size, self.stride, self.padding)
+
+
+class AdaptivePool(Pool):
+    """As many windows as make `size` × `size` values of an image of any size: the i-th of n along a side of h goes from
+    ⌊i h / n⌋ up to ⌈(i + 1) h / n⌉, so that neighbors may share a row. `size=1` pools the whole image.
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        super().__init__(size)
+
+    def shape(self, full: Shape) -> Shape:
+        """The shape of a pooled layer of shape `full`, (channels, height, width)."""
+        return (_image(self, full)[0], self.size, self.size)
+
+
+class AdaptiveMaxPool(AdaptivePool):
+    """The greatest of each window, the first of equals; the switch is its index."""
+
+    def __call__(self, full: Tensor) -> Tensor:
+        return F.adaptive_max_pool2d(full, self.size)
+
+    def open(self, full: Tensor) -> tuple[Tensor, Tensor]:
+        return F.adaptive_max_pool2d(full, self.size, return_indices=True)
+
+    def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
+        return torch.ops.aten.adaptive_max_pool2d_backward(post, _laid(post, full), switches)
+
+    def tangent(self, full: Tensor, switches: Tensor | None) -> Tensor:
+        assert switches is not None
+        return _gathered(full, switches)
+
+
+class AdaptiveAveragePool(AdaptivePool):
+    """The mean of each window; linear, so there is nothing to switch."""
+
+    def open(self, full: Tensor) -> tuple[Tensor, None]:
+        return F.adaptive_avg_pool2d(full, self.size), None
+
+    def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
+        return torch.ops.aten._adaptive_avg_pool2d_backward(post, _laid(post, full))
+
+    def tangent(self, full: Tensor, switches: Tensor | None) -> Tensor:
+        return F.adaptive_avg_pool2d(full, self.size)
+
+
+def _whole(owner: str, name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{owner}: {name}={value!r}: must be a whole number of at least {least}")
+
+
+def _image(pool: Pool, full: Shape) -> Shape:
+    if len(full) != 3:
+        raise UsageError(f"{pool!r} does not fit a layer of shape {full}: must be (channels, height, width)")
+    return full
+
+
+def _laid(post: Tensor, full: torch.Size) -> Tensor:
+    """A tensor of shape `full` that lies in memory as `post` does; its numbers do not matter."""
+    last = post.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(full, dtype=post.dtype, device=post.device, memory_format=layout)
+
+
+def _gathered(full: Tensor, switches: Tensor) -> Tensor:
+    """What lies at the switched position of each window."""
+    return full.flatten(2).gather(2, switches.flatten(2)).view(switches.shape)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from torch import nn
 
 from energy.couplings import Convolution, Shape
-from energy.pooling import AveragePool, MaxPool
+from energy.pooling import AveragePool, MaxPool, Pool
 
 HEAD: Final = ("layer", "reads", "coupling", "shape", "units", "gain", "parameters", "multiply-adds")
 COUPLING: Final = 2  # the column that gives way where a line would be too long
@@ -68,12 +68,17 @@ def label(coupling: nn.Module) -> str:
     kind = type(coupling).__name__
     if isinstance(coupling, Convolution):
         kernel = f"{coupling.weight.shape[-1]}" + (f"/{coupling.stride}" if coupling.stride > 1 else "")
-        pool = coupling.pool
-        short = {MaxPool: "max", AveragePool: "avg"}.get(type(pool))
-        pooled = f"{short} {pool.size}" if pool is not None and short else str(pool)
-        return f"{kind} {kernel}" + ("" if pool is None else f" {pooled}")
-    inside = next(reversed(list(coupling.children())), None)  # the filters of a block
-    return kind if inside is None else f"{kind}({label(inside)})"
+        apart = "" if coupling.dilation == 1 else f" dilated {coupling.dilation}"
+        return f"{kind} {kernel}{apart}{_pooled(coupling.pool)}"
+    inside = next(reversed(list(coupling.children())), None)  # the filters of a block or a normalization
+    return kind if inside is None else f"{kind}({label(inside)}){_pooled(getattr(coupling, 'pool', None))}"
+
+
+def _pooled(pool: object) -> str:
+    short = {MaxPool: "max", AveragePool: "avg"}.get(type(pool))
+    if isinstance(pool, Pool):
+        return f" {short} {pool.size}" if short else f" {pool}"
+    return ""
 
 
 def _cells(row: Row, widths: list[int]) -> list[str]:

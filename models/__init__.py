@@ -1,7 +1,8 @@
-"""Named networks: importing this package puts mlp, vgg, vgg16, hopfield, hopfield_laborieux, resnet, softhebb and
-spiking on the table of components.
+"""Named networks: importing this package puts chain, mlp, vgg, vgg16, hopfield, hopfield_laborieux, resnet, softhebb
+and spiking on the table of components.
 """
 
+from .chain import Chain
 from .hopfield import Hopfield, HopfieldLaborieux
 from .mlp import MLP
 from .resnet import ResNet
@@ -9,4 +10,4 @@ from .softhebb import SoftHebbNet
 from .spiking import SpikingNet
 from .vgg import VGG, VGG16
 
-__all__ = ["MLP", "VGG", "VGG16", "Hopfield", "HopfieldLaborieux", "ResNet", "SoftHebbNet", "SpikingNet"]
+__all__ = ["MLP", "VGG", "VGG16", "Chain", "Hopfield", "HopfieldLaborieux", "ResNet", "SoftHebbNet", "SpikingNet"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from energy.couplings import Coupling
 from energy.network import Network
 from energy.stream import stream
 
@@ -27,22 +30,70 @@ def draw(weight: Tensor, seed: int, name: str, fill: Callable[..., Any], *bounds
 def normal(network: Network, seed: int, gains: Sequence[float]) -> None:
     """W ~ N(0, gain²/fan-in) cut off at two standard deviations (LeCun's normal at gain 1), b = 0. One gain an edge."""
     for (name, weight), gain in zip(_weights(network), gains, strict=True):
-        scale = gain / weight[0].numel() ** 0.5 / TRUNCATED
-        draw(weight, seed, name, torch.nn.init.trunc_normal_, 0.0, scale, -2 * scale, 2 * scale)
+        _normal(weight, seed, name, gain)
 
 
 def gaussian(network: Network, seed: int, gain: float) -> None:
     """W ~ N(0, gain²/fan-in), not cut off; biases stay."""
     for name, weight in _weights(network):
-        draw(weight, seed, name, Tensor.normal_, 0.0, gain / weight[0].numel() ** 0.5)
+        _gaussian(weight, seed, name, gain)
 
 
 def uniform(network: Network, seed: int, gains: Sequence[float], bias: float) -> None:
     """W ~ U(±gain/√fan-in), b ~ U(±bias/√fan-in): as the deep Hopfield networks start. One gain an edge."""
     for (name, weight), gain in zip(_weights(network), gains, strict=True):
-        bound, offset = weight[0].numel() ** -0.5, name.removesuffix("weight") + "bias"
-        draw(weight, seed, name, Tensor.uniform_, -gain * bound, gain * bound)
-        draw(network.get_parameter(offset), seed, offset, Tensor.uniform_, -bias * bound, bias * bound)
+        offset = name.removesuffix("weight") + "bias"
+        _uniform(weight, seed, name, gain)
+        _biases(network.get_parameter(offset), weight, seed, offset, bias)
+
+
+class Distribution(enum.Enum):
+    """What the weights of a coupling are drawn from."""
+
+    NORMAL = "N(0, gain²/fan-in) cut off at two standard deviations"
+    GAUSSIAN = "N(0, gain²/fan-in)"
+    UNIFORM = "U(±gain/√fan-in)"
+
+
+def start(coupling: Coupling, seed: int, name: str, distribution: Distribution, gain: float, bias: float) -> None:
+    """Draw every matrix or filter called `weight` in a coupling called `name`, and beside it b ~ U(±bias/√fan-in).
+
+    At bias = 0 biases stay; so do scales, shifts and whatever has another name or one axis: as they were built."""
+    fill = {Distribution.NORMAL: _normal, Distribution.GAUSSIAN: _gaussian, Distribution.UNIFORM: _uniform}
+    parameters = dict(coupling.named_parameters(name))
+    for path, weight in parameters.items():
+        if path.rpartition(".")[2] == "weight" and weight.ndim > 1:
+            fill[distribution](weight, seed, path, gain)
+            offset = path.removesuffix("weight") + "bias"
+            if bias and offset in parameters:
+                _biases(parameters[offset], weight, seed, offset, bias)
+
+
+@contextmanager
+def seeded(seed: int, name: str) -> Iterator[None]:
+    """What a constructor draws by itself: from a stream of its name too, and nothing of the caller's is used up."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(seed, f"init/{name}").initial_seed())
+        yield
+
+
+def _normal(weight: Tensor, seed: int, name: str, gain: float) -> None:
+    scale = gain / weight[0].numel() ** 0.5 / TRUNCATED
+    draw(weight, seed, name, torch.nn.init.trunc_normal_, 0.0, scale, -2 * scale, 2 * scale)
+
+
+def _gaussian(weight: Tensor, seed: int, name: str, gain: float) -> None:
+    draw(weight, seed, name, Tensor.normal_, 0.0, gain / weight[0].numel() ** 0.5)
+
+
+def _uniform(weight: Tensor, seed: int, name: str, gain: float) -> None:
+    bound = weight[0].numel() ** -0.5
+    draw(weight, seed, name, Tensor.uniform_, -gain * bound, gain * bound)
+
+
+def _biases(bias: Tensor, weight: Tensor, seed: int, name: str, gain: float) -> None:
+    bound = weight[0].numel() ** -0.5
+    draw(bias, seed, name, Tensor.uniform_, -gain * bound, gain * bound)
 
 
 def _weights(network: Network) -> list[tuple[str, Tensor]]:

@@ -6,7 +6,8 @@ for spiking networks it is back-propagation through time with the surrogate's sl
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -49,12 +50,28 @@ def probe(
         (:mod:`energy.analysis.diagnosis`). ``reference``: how the solves of the exact gradient ended, by phase. No
         weight, no ``.grad`` and no buffer changes.
     """
+    with _kept(network):
+        return _probed(network, settler, rule, objective, x, target)
+
+
+@contextmanager
+def _kept(network: Network) -> Iterator[None]:
+    """Buffers put back at the end: what normalizes by the batch remembers whatever it settles to learn from."""
     held = [buffer.clone() for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, before in zip(network.buffers(), held, strict=True):
+            buffer.copy_(before)
+
+
+def _probed(
+    network: Network, settler: Settler, rule: Rule, objective: Objective, x: Tensor, target: Tensor
+) -> dict[str, Any]:
     settler = at_rest(settler)
     wide = next(network.parameters()).dtype if settler.gamma == 0 else x.dtype
-    given = rule.gradients(network, settler.settle(network, x, target, objective))
-    for buffer, before in zip(network.buffers(), held, strict=True):
-        buffer.copy_(before)  # back-propagation learns through statistics, and they remember
+    with _kept(network):
+        given = rule.gradients(network, settler.settle(network, x, target, objective))
     settled = exact_settler(settler, wide).settle(network, x.to(wide), target.to(wide), objective)
     outcomes = {phase: solution.outcome.name.lower() for phase, solution in settled.solutions.items()}
     wanted = Contrast().gradients(network, settled)

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from energy.command import trust
+from energy.command.files import include
 from energy.command.line import Line
 from energy.command.needs import supply
 from energy.command.overrides import Job, expand, rewrite
@@ -54,6 +55,8 @@ def plan(base: type[C], config: str, line: Line) -> list[C]:
         texts += [rewrite(f"{name}={values}", base, groups) for name, values in swept.items() if name not in mentioned]
         jobs = expand(texts, groups, line.sweep)
         plain = [_plain(config, [*search, *job.overrides], bare) for job in jobs]
+    for values in plain:
+        include(base, values)
     _spread(jobs, plain)
     for told in dict.fromkeys(supply(base, values) for values in plain):
         say(bool(told), f"energy: {told}")

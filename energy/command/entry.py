@@ -15,6 +15,7 @@ class Entry:
         fields: `name: type = default` of every field, in the order of declaration.
         choices: of the fields that hold a component, the names that may stand there; none where only fields are set.
         parts: the entries of those for which there is no choice.
+        items: of the fields that list components for which there is no choice, the entry of one.
     """
 
     title: str
@@ -25,6 +26,7 @@ class Entry:
     fields: tuple[str, ...]
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parts: Mapping[str, "Entry"] = field(default_factory=dict)
+    items: Mapping[str, "Entry"] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from energy.command.entry import Entry
 from energy.component import ConfigurationError
@@ -50,7 +50,15 @@ def explain(word: str, entries: Iterable[Entry]) -> str:
 
 def _page(entry: Entry) -> str:
     lines = [f"{entry.group}={entry.label}    {entry.home}", entry.doc, "Fields:"]
-    return "\n".join([*lines, *(f"  {text}" for text in entry.fields or ["none"])])
+    inside = [line for name, item in _items(entry) for line in ["", part(f"each of {name}", item)]]
+    return "\n".join([*lines, *(f"  {text}" for text in entry.fields or ["none"]), *inside])
+
+
+def _items(entry: Entry) -> Iterator[tuple[str, Entry]]:
+    """The components that fields list, those inside them too."""
+    for name, item in entry.items.items():
+        yield name, item
+        yield from _items(item)
 
 
 def _wrap(text: str, indent: int) -> list[str]:

@@ -31,7 +31,14 @@ def entry(cls: type[Component]) -> Entry:
         ),
         choices={name: tuple(choices(kind)) for name, kind in held.items()},
         parts={name: entry(kind) for name, kind in held.items() if not choices(kind)},
+        items={name: entry(item) for name, kind in kinds.items() if (item := _listed(kind)) and not choices(item)},
     )
+
+
+def _listed(kind: Any) -> type[Component] | None:
+    """The class of the components that a field lists."""
+    item = get_args(kind)[0] if get_origin(kind) is list else None
+    return item if inspect.isclass(item) and issubclass(item, Component) else None
 
 
 def _doc(cls: type[Component]) -> str:

@@ -5,7 +5,7 @@ They say what importing would register, and `tests/cli` compares the two.
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +57,16 @@ class Written:
             ),
             choices={name: tuple(self._choices(kind)) for name, kind in held.items()},
             parts={name: self._entry(kind) for name, kind in held.items() if not self._choices(kind)},
+            items={name: self._entry(kind) for name, kind in self._listed(fields) if not self._choices(kind)},
         )
+
+    def _listed(self, fields: Mapping[str, tuple[Class, ast.AnnAssign]]) -> Iterator[tuple[str, Class]]:
+        """The fields that list components, and the class of one."""
+        for name, (one, node) in fields.items():
+            if isinstance(node.annotation, ast.Subscript) and ast.unparse(node.annotation.value) == "list":
+                kind = self.library.find(one.module, node.annotation.slice)
+                if isinstance(kind, Class) and self._is_component(kind):
+                    yield name, kind
 
     def _is_component(self, cls: Class) -> bool:
         return any(f"{one.module.name}.{one.title}" == BASE for one in self.library.ancestors(cls))

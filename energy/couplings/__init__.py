@@ -7,6 +7,7 @@ from energy.couplings.coupling import Coupling
 from energy.couplings.dense import Dense
 from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
 from energy.couplings.module import Module
+from energy.couplings.normalization import BatchNorm, GroupNorm, LayerNorm
 from energy.couplings.recurrent import Recurrent
 from energy.couplings.skip import Skip
 from energy.couplings.units import UnitInputs
@@ -15,11 +16,14 @@ __all__ = [
     "Affine",
     "AffineLinearization",
     "AutogradLinearization",
+    "BatchNorm",
     "Block",
     "Convolution",
     "Coupling",
     "Dense",
     "Gradients",
+    "GroupNorm",
+    "LayerNorm",
     "Linearization",
     "Module",
     "Recurrent",

@@ -122,7 +122,8 @@ class Convolution(Affine):
         reach = self.dilation * (kernel - 1) + 1
         sides = tuple((side + 2 * self.padding - reach) // self.stride + 1 for side in pre[1:])
         if min(sides) < 1:
-            raise UsageError(f"Convolution with a kernel of {kernel} does not fit a layer of shape {pre}")
+            dilated = "" if self.dilation == 1 else f" and a dilation of {self.dilation}"
+            raise UsageError(f"Convolution with a kernel of {kernel}{dilated} does not fit a layer of shape {pre}")
         return (channels, *sides)
 
     def shape(self, pre: Shape) -> Shape:

@@ -34,6 +34,7 @@ class Coupling(nn.Module):
     """
 
     by_chance: bool = False  # whether its output is drawn in training mode, in which it then never is
+    batchwise: bool = False  # whether, while it learns, a sample's drive depends on its batch, exactly accounted for
     takes_feedback_weights: ClassVar[bool] = False  # whether its linearization's adjoint takes a `weight`
 
     def train(self, mode: bool = True) -> Self:
@@ -66,6 +67,9 @@ class Coupling(nn.Module):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             self(self._zeros(pre))
         return counter.get_total_flops() // 2
+
+    def remember(self) -> None:
+        """Take the batch it was last applied to into what it remembers, once per learnt batch; nothing by default."""
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, Linearization]:
         """A(pre), and the coupling linearized there.

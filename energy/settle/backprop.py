@@ -18,7 +18,8 @@ from energy.tape import plain, require_tape
 class Backprop(Settler, name="backprop"):
     """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0.
 
-    Alone among the settlers it learns through the statistics of the batch where a coupling normalises by them."""
+    Alone among the settlers it learns through the statistics of the batch where a `Module` normalises by them; with
+    `energy.couplings.normalization.BatchNorm` all do."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,6 +38,7 @@ class Backprop(Settler, name="backprop"):
         ledger = ledger or Ledger()
         with torch.enable_grad(), network.learning():
             output = network(x)
+            network.remember()
             negative_loss = -objective.value(output, target).sum()
         for edge in network.edges:
             ledger.apply("free", edge.multiply_adds, len(x))

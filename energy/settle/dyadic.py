@@ -90,8 +90,9 @@ class Dyadic(Settler):
         target, ledger = checked(network, x, target, objective), ledger or Ledger()
         if self.keep_contracting and self.gamma:
             hold(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
-        dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
-        solution, final = self._ended(dyad, state, once)
+        with network.normalizing():
+            dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
+            solution, final = self._ended(dyad, state, once)
         solutions = {**solutions, "nudged": dataclasses.replace(solution, state=State(()))}  # which `final` holds
         return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
 

@@ -43,7 +43,8 @@ class Feedforward(Settler, name="feedforward"):
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> SettledFree:
         target = checked(network, x, target, objective)
-        settled = settle_free(self, network, x, target, ledger)
+        with network.normalizing():
+            settled = settle_free(self, network, x, target, ledger)
         error = -objective.gradient(settled.output, target)
         top, *below = settled.layers()
         delta = network.output.potential.tangent(settled.drives[-1], error)

@@ -121,8 +121,10 @@ class Settler(Component):
         state = problem.initial_state()
         if self.gamma == 0:
             require_finite(network, x, state)
+            network.remember()
             return problem, state, None
         solution = solve_layers(problem, state, self.relax)
+        network.remember()
         return problem, solution.state, solution
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from energy.component import require
+from energy.component import ConfigurationError, require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -87,7 +87,15 @@ class SpikingSettler(Settler):
         return simulate(network, sequence, self.steps, self.neuron, ledger, keep=keep)
 
     def sequence(self, network: Network, x: Tensor, ledger: Ledger) -> Tensor:
-        """The encoded input, (T, B, …) or (1, B, …); its spikes are counted where it has any."""
+        """The encoded input, (T, B, …) or (1, B, …); its spikes are counted where it has any.
+
+        Raises:
+            ConfigurationError: for a coupling that normalizes by the batch, which a trial has no statistics for.
+        """
+        for edge in network.edges:
+            if edge.coupling.batchwise:
+                kind = f"couplings.{edge.index} is a {type(edge.coupling).__name__}"
+                raise ConfigurationError(f"settler={self.label}: {kind}: must not normalize by the batch")
         sequence = self.encoder.sequence(x, self.steps, self.neuron.decay)
         if self.encoder.spikes:
             spikes = self.encoder.encode(x, self.steps) > 0 if self.encoder.filtered else sequence > 0

@@ -76,6 +76,13 @@ class Phases(Settler):
         ledger = ledger or Ledger()
         if self.keep_contracting:
             hold(network).scale_weights(network, x, self.gamma, self.keep_contracting)
+        with network.normalizing():
+            return self._settled(network, x, target, objective, ledger)
+
+    def _settled(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
+    ) -> SettledPhases:
+        """Every phase, one after the other."""
         free, state, solution = self.free(network, x, ledger)
         assert solution is not None
         solutions: dict[str, Solution] = {"free": solution}

@@ -44,19 +44,26 @@ def fan_out(coupling: Coupling, shape: Shape, device: torch.device | str = "cpu"
         return 1
     if isinstance(coupling, Convolution):
         channels, _, kernel, _ = coupling.weight.shape
-        geometry = (coupling.stride, coupling.padding, coupling.groups)
+        geometry = (coupling.stride, coupling.padding, coupling.dilation, coupling.groups)
         return _windows(shape, channels, kernel, *geometry, torch.device(device))
     return coupling.multiply_adds(shape) / math.prod(shape)
 
 
 @lru_cache(maxsize=256)
 def _windows(
-    shape: Shape, channels: int, kernel: int, stride: int, padding: int, groups: int, device: torch.device
+    shape: Shape,
+    channels: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    groups: int,
+    device: torch.device,
 ) -> Tensor:
     """How many outputs of a convolution, before its pooling, each input reaches."""
     with torch.enable_grad():
         below = torch.zeros(1, 1, *shape[1:], dtype=torch.float32, device=device, requires_grad=True)
         ones = torch.ones(1, 1, kernel, kernel, dtype=torch.float32, device=device)
-        reached = F.conv2d(below, ones, stride=stride, padding=padding).sum()
+        reached = F.conv2d(below, ones, stride=stride, padding=padding, dilation=dilation).sum()
         (found,) = torch.autograd.grad(reached, below)
     return (found[0] * (channels // groups)).round().long().expand(shape)

@@ -88,7 +88,15 @@ def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str
     nodes: list[tuple[str, Any]] = [
         (
             f"{name}_weight",
-            nir.Conv2d((shape[1], shape[2]), weight, coupling.stride, coupling.padding, 1, coupling.groups, bias),
+            nir.Conv2d(
+                (shape[1], shape[2]),
+                weight,
+                coupling.stride,
+                coupling.padding,
+                coupling.dilation,
+                coupling.groups,
+                bias,
+            ),
         )
     ]
     if coupling.pool is not None:
@@ -97,7 +105,7 @@ def _coupling(coupling: Coupling, shape: tuple[int, ...], first: bool, name: str
                 f"{name}: {type(coupling.pool).__name__} has no counterpart in NIR; average pooling has"
             )
         size, step = np.array([coupling.pool.size] * 2), np.array([coupling.pool.stride] * 2)
-        nodes.append((f"{name}_pool", nir.AvgPool2d(size, step, np.array([0, 0]))))
+        nodes.append((f"{name}_pool", nir.AvgPool2d(size, step, np.array([coupling.pool.padding] * 2))))
     return nodes
 
 

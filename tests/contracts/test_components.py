@@ -10,6 +10,7 @@ from energy.model import Model
 from energy.potentials import RePU, Softmax
 from energy.rules import KrotovHopfield, Oja, PerLayer, SoftHebb, Variant
 from energy.settle.dyadic import ContrastiveHebbian, Dyadic, EquilibriumPropagation
+from energy.specs import ConvolutionSpec
 from energy.testing import (
     check_component,
     check_feedback,
@@ -26,7 +27,8 @@ from energy.testing import (
 )
 
 SPIKING = ("neuron", "surrogate", "encoder", "spike_error")
-GROUPS = ("potential", "relax", "settler", "objective", "rule", "model", "feedback", *SPIKING)
+BUILDING = ("coupling", "pooling")
+GROUPS = ("potential", "relax", "settler", "objective", "rule", "model", "feedback", *BUILDING, *SPIKING)
 SMALL: dict[str, dict[str, Any]] = {  # the same code at a size that a test can afford
     "mlp": {"sizes": [16, 16]},
     "vgg16": {"plan": [8, 0, 8, 8, 0], "dense": [16]},
@@ -44,6 +46,8 @@ SMALL: dict[str, dict[str, Any]] = {  # the same code at a size that a test can 
 
 def example(cls: type[Component]) -> Component:
     """An instance with the defaults, and with one entry where a list must not be empty."""
+    if cls is ConvolutionSpec:
+        return ConvolutionSpec(channels=4)
     return PerLayer(rules=[SoftHebb(), Oja()]) if cls is PerLayer else cls()
 
 

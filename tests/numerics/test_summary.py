@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from energy.couplings import Dense, Module
+from energy.couplings import Convolution, Dense, Module, Skip
+from energy.couplings.normalization import BatchNorm, GroupNorm
 from energy.models import MLP, VGG, VGG16, Hopfield, ResNet, SoftHebbNet
 from energy.network import Network
-from energy.potentials import Identity, Tanh
+from energy.pooling import AdaptiveAveragePool, MaxPool
+from energy.potentials import Identity, ReLU, Tanh
+from energy.summary import label
 
 
 def cells(network: Network) -> list[list[str]]:
@@ -55,3 +58,11 @@ def test_a_hundred_columns_hold_the_usual_ones() -> None:
         assert len(lines) == 5 + len(network.edges)
         size = sum(parameter.numel() for parameter in network.parameters())
         assert lines[-1].split() == ["total", f"{size:,}", f"{sum(e.multiply_adds for e in network.edges):,}"]
+
+
+def test_what_normalizes_says_its_filters_and_its_pooling() -> None:
+    network = Network((2, 8, 8))
+    network.add(BatchNorm(Convolution(2, 4, 3, padding=2, dilation=2), 4, pool=MaxPool(2)), ReLU())
+    network.add(GroupNorm(Skip(), 2, 4, pool=AdaptiveAveragePool(1)), ReLU())
+    kinds = [label(edge.coupling) for edge in network.edges]
+    assert kinds == ["BatchNorm(Convolution 3 dilated 2) max 2", "GroupNorm(Skip) AdaptiveAveragePool(1)"]

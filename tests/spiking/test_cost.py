@@ -42,8 +42,9 @@ def test_a_dense_layer_by_hand() -> None:
         (Convolution(4, 6, 3, stride=2, padding=1, groups=2), (4, 7, 6)),
         (Convolution(2, 3, 3, pool=AveragePool(2)), (2, 6, 6)),
         (Convolution(2, 3, 1), (2, 3, 3)),
+        (Convolution(2, 3, 3, padding=1, dilation=2), (2, 6, 5)),
     ],
-    ids=["padded", "stride and groups", "pooled", "one by one"],
+    ids=["padded", "stride and groups", "pooled", "one by one", "dilated"],
 )
 def test_the_fan_out_of_a_convolution_is_counted_output_by_output(
     coupling: Convolution, shape: tuple[int, ...]

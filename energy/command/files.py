@@ -1,0 +1,56 @@
+"""Parts of a run from files: ``model.file=net.yaml`` puts the fields that stand in a file where the composition has the
+name of the file, so that everything from here on, the records included, holds the fields and no file."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Final
+
+from yaml import YAMLError, safe_load
+
+from energy.command import trust
+from energy.component import Component, ConfigurationError, annotations, choices
+from energy.paths import expanded
+
+FILE: Final = "file"
+
+
+def include(base: type[Component], values: dict[str, Any]) -> None:
+    """Replace ``file`` in every part of composed ``values`` whose component has no field of that name by the fields in
+    the file, a path relative to the current folder; fields that are given beside it go before those in it.
+
+    Raises:
+        ConfigurationError: for a file that is missing, is not YAML or names code, and one for another component.
+    """
+    for part, kind in annotations(base).items():
+        given = values.get(part)
+        if not (isinstance(given, Mapping) and FILE in given and inspect.isclass(kind) and issubclass(kind, Component)):
+            continue
+        cls = choices(kind).get(str(given.get("name")))
+        if cls is not None and FILE not in annotations(cls):
+            path = f"{part}.{FILE}={given[FILE]}"
+            rest = {name: value for name, value in given.items() if name != FILE}
+            values[part] = {**_fields(str(given[FILE]), path, part, cls.label), **rest}
+
+
+def _fields(text: str, path: str, part: str, label: str) -> dict[str, Any]:
+    """What stands in a file, for the component ``label``."""
+    fields = _read(text, path)
+    if not isinstance(fields, Mapping):
+        raise ConfigurationError(f"{path}: must hold fields of {part}={label}, such as gain: 1.0")
+    plain = {str(name): value for name, value in fields.items()}
+    trust.check({}, {}, {part: plain})
+    if plain.setdefault("name", label) != label:
+        raise ConfigurationError(f"{path}: holds a {part}={plain['name']}, not a {label}; say {part}={plain['name']}")
+    return plain
+
+
+def _read(text: str, path: str) -> Any:
+    try:
+        return safe_load(expanded(text).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except YAMLError as error:
+        said = "; ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise ConfigurationError(f"{path}: is no YAML ({said})") from None

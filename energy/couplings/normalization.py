@@ -1,0 +1,249 @@
+"""Normalization as part of a coupling: what the neurons of a layer hear is normalized before it is pooled.
+
+    A(m) = P( scale · (u − μ)/√(σ² + ε) + shift ),      u = filters(m)
+
+`LayerNorm` and `GroupNorm` take μ and σ² over the units of one sample, `BatchNorm` over the samples and places of a
+batch. A is curved in m, since μ and σ² move with it: adjoint, tangent and products go *through* the statistics, by
+autograd, and the gradient of a settler is that of the normalized network.
+
+**The energy of a batch.** While a network with `BatchNorm` learns, ⟨s_k, A(s_{k−1})⟩ of a sample depends on the other
+samples by μ and σ²: E is then the energy of the batch as a whole, Σ over its samples, and no longer a sum of energies
+that each sample has alone; its equilibrium is one of the whole batch, and every phase of a settler (free, nudged, both
+replicas of a dyad) takes the statistics of the batch at its own states. Whatever predicts or evaluates takes running
+statistics, and the energy is that of a sample again.
+
+Source: Ioffe & Szegedy, ICML 2015 (batch); Ba, Kiros & Hinton 2016 (layer); Wu & He, ECCV 2018 (group)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from energy.arguments import named, whole
+from energy.couplings.coupling import Coupling
+from energy.couplings.linearization import AutogradLinearization, Shape
+from energy.errors import UsageError, UsageTypeError
+from energy.pooling import Pool
+
+
+class Normalization(Coupling):
+    """A(m) = P(N(filters(m))), N a normalization with a learnt scale and shift for every channel (axis 1) or unit.
+
+    A bias of the filters is redundant where N takes the mean of its channel away. Subclasses define `normalized`.
+
+    Args:
+        filters: any coupling; `Skip()` normalizes the layer below as it is.
+        size: the shape of scale and shift.
+        eps: ε, added to the variance.
+        affine: whether scale (from 1) and shift (from 0) are learnt; without, there are none.
+        pool: P, nothing by default.
+
+    Raises:
+        TypeError: for filters that are no coupling, and a pool that is none.
+        ValueError: for filters that normalize by the batch themselves, or `eps` that is not above 0.
+    """
+
+    scale: nn.Parameter | None
+    shift: nn.Parameter | None
+
+    def __init__(
+        self,
+        filters: Coupling,
+        size: Sequence[int],
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        pool: Pool | None = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        if not isinstance(filters, Coupling):
+            raise UsageTypeError(f"{owner}: filters is {named(filters)}: must be a coupling, such as Dense(784, 100)")
+        if filters.batchwise:
+            raise UsageError(f"{owner}: filters is a {type(filters).__name__}: must not normalize by the batch itself")
+        if not (pool is None or isinstance(pool, Pool)):
+            raise UsageTypeError(f"{owner}: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …")
+        if not 0 < eps < math.inf:
+            raise UsageError(f"{owner}: eps={eps}: must be above 0")
+        self.filters, self.eps, self.pool = filters, eps, pool
+        self.scale = nn.Parameter(torch.ones(*size)) if affine else None
+        self.shift = nn.Parameter(torch.zeros(*size)) if affine else None
+        self.eval()
+
+    def extra_repr(self) -> str:
+        affine = "" if self.scale is not None else ", affine=False"
+        return f"eps={self.eps:g}{affine}" + ("" if self.pool is None else f", pool={self.pool}")
+
+    def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        """N of the filters' drive (B, channels, …), of the same shape.
+
+        Args:
+            drive: in float32 or wider.
+            scale, shift: in the same precision; None where nothing is learnt.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define normalized(drive, scale, shift)")
+
+    def forward(self, pre: Tensor) -> Tensor:
+        u = self.filters(pre)
+        wide = torch.promote_types(u.dtype, torch.float32)
+        scale, shift = (None if p is None else p.to(wide) for p in (self.scale, self.shift))
+        said = self.normalized(u.to(wide), scale, shift).to(u.dtype)
+        return said if self.pool is None else self.pool(said)
+
+    def shape(self, pre: Shape) -> Shape:
+        full = tuple(self.filters.shape(pre))
+        self.require_fit(full)
+        return full if self.pool is None else self.pool.shape(full)
+
+    def require_fit(self, full: Shape) -> None:
+        """Raise ValueError where the filters' drive has another shape than scale and shift are for."""
+
+    def multiply_adds(self, pre: Shape) -> int:
+        return self.filters.multiply_adds(pre)
+
+
+class LayerNorm(Normalization):
+    """μ and σ² of a sample over all its units, scale and shift one per unit: `nn.LayerNorm(shape)` behind the filters.
+
+    Args:
+        shape: that of the filters' drive without the batch axis.
+    """
+
+    def __init__(
+        self,
+        filters: Coupling,
+        shape: Sequence[int],
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        pool: Pool | None = None,
+    ) -> None:
+        full = tuple(whole("LayerNorm", "shape", side) for side in shape)
+        super().__init__(filters, full, eps=eps, affine=affine, pool=pool)
+        self.full = full
+
+    def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        return F.layer_norm(drive, self.full, scale, shift, self.eps)
+
+    def require_fit(self, full: Shape) -> None:
+        if full != self.full:
+            raise UsageError(f"LayerNorm of {self.full} cannot normalize a drive of shape {full}")
+
+
+class GroupNorm(Normalization):
+    """μ and σ² of a sample over the places of a group of channels, scale and shift one per channel:
+    `nn.GroupNorm(groups, channels)` behind the filters. One group normalizes over all channels, as many groups as
+    channels each image by itself.
+    """
+
+    def __init__(
+        self,
+        filters: Coupling,
+        groups: int,
+        channels: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        pool: Pool | None = None,
+    ) -> None:
+        groups, channels = whole("GroupNorm", "groups", groups), whole("GroupNorm", "channels", channels)
+        if channels % groups:
+            raise UsageError(f"GroupNorm: groups={groups}: must divide channels={channels}")
+        super().__init__(filters, (channels,), eps=eps, affine=affine, pool=pool)
+        self.groups, self.channels = groups, channels
+
+    def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        return F.group_norm(drive, self.groups, scale, shift, self.eps)
+
+    def require_fit(self, full: Shape) -> None:
+        _channels(self, full, self.channels)
+
+
+class BatchNorm(Normalization):
+    """μ and σ² of a channel over samples and places: those of the batch while it learns, running ones otherwise.
+
+    `nn.BatchNorm1d` or `nn.BatchNorm2d` behind the filters, with their buffers. Settlers put it into training mode for
+    a batch to learn from (`Network.normalizing`); what was linearized there stays by the batch wherever its products
+    are made. `remember` moves the running statistics once per learnt batch, those at the free equilibrium, however
+    often a settler applied the coupling. A frozen one (no parameter that learns) keeps to its running statistics.
+
+    Args:
+        channels: of the filters' drive.
+        momentum: the share of a new batch in the running statistics, in [0, 1].
+
+    Raises:
+        ValueError: on use, for a batch with one value per channel, which has no variance.
+    """
+
+    batchwise = True
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self,
+        filters: Coupling,
+        channels: int,
+        *,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+        affine: bool = True,
+        pool: Pool | None = None,
+    ) -> None:
+        channels = whole("BatchNorm", "channels", channels)
+        if not 0 <= momentum <= 1:
+            raise UsageError(f"BatchNorm: momentum={momentum}: must be in [0, 1]")
+        super().__init__(filters, (channels,), eps=eps, affine=affine, pool=pool)
+        self.momentum, self.channels = momentum, channels
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
+        self._next: tuple[Tensor, Tensor] | None = None  # what the running statistics are after the last batch
+
+    def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        mean, var = (buffer.to(drive.dtype) for buffer in (self.running_mean, self.running_var))
+        if self.training:
+            if drive.numel() == drive.shape[1]:
+                raise UsageError(
+                    f"BatchNorm: a batch of {len(drive)} with one value per channel has no variance: must be at least "
+                    "2 samples, the last batch of an epoch too; or take LayerNorm or GroupNorm"
+                )
+            mean, var = mean.clone(), var.clone()
+            self._next = mean, var
+        return F.batch_norm(drive, mean, var, scale, shift, self.training, self.momentum, self.eps)
+
+    def require_fit(self, full: Shape) -> None:
+        _channels(self, full, self.channels)
+
+    @torch.no_grad()
+    def remember(self) -> None:
+        if self.training and self._next is not None:
+            for buffer, value in zip((self.running_mean, self.running_var), self._next, strict=True):
+                buffer.copy_(value)
+            self.num_batches_tracked += 1
+            self._next = None
+
+    def linearize(self, pre: Tensor) -> tuple[Tensor, AutogradLinearization]:
+        by_batch = partial(self._normalizing, self.training)  # wherever the products are made
+        with torch.no_grad():
+            return self(pre), AutogradLinearization(self, by_batch, pre)
+
+    def _normalizing(self, by_batch: bool, pre: Tensor) -> Tensor:
+        """A(pre) by the statistics of the batch, or by the running ones."""
+        held = self.training
+        self.training = by_batch
+        try:
+            return self(pre)
+        finally:
+            self.training = held
+
+
+def _channels(coupling: Normalization, full: Shape, channels: int) -> None:
+    if full[0] != channels:
+        name = type(coupling).__name__
+        raise UsageError(f"{name} of {channels} channels cannot normalize a drive of shape {full}")
