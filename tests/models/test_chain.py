@@ -254,7 +254,7 @@ class Noisy(Coupling):
         self.weight = nn.Parameter(torch.zeros(size, fan_in))
         self.threshold = nn.Parameter(torch.randn(size))
 
-    def drive(self, pre: Tensor) -> Tensor:
+    def forward(self, pre: Tensor) -> Tensor:
         return pre.flatten(1) @ self.weight.to(pre.dtype).T - self.threshold.to(pre.dtype)
 
 
@@ -482,7 +482,7 @@ class Saturating(Coupling):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(size, fan_in))
 
-    def drive(self, pre):
+    def forward(self, pre):
         return pre.flatten(1).tanh() @ self.weight.to(pre.dtype).T
 
 
