@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from energy.component import ConfigurationError
 from energy.couplings import Coupling
+from energy.couplings.linearization import gradients_of
 from energy.network import Edge, Layer, Network
 from energy.potentials import Identity
 from energy.relax.custom import Energy, EnergyProblem
@@ -108,12 +109,8 @@ class EnergyNetwork(Network):
 
     def slope_theta(self, x: Tensor, state: State) -> list[Tensor]:
         """∂E/∂θ summed over the batch, one tensor per parameter; zero for a frozen one."""
-        parameters = list(self.parameters())
-        learnt = [parameter for parameter in parameters if parameter.requires_grad]
         with torch.enable_grad():
-            total = self.problem(x).value(state).sum()
-            slopes = iter(torch.autograd.grad(total, learnt, allow_unused=True, materialize_grads=True))
-        return [next(slopes) if parameter.requires_grad else torch.zeros_like(parameter) for parameter in parameters]
+            return list(gradients_of(self.problem(x).value(state).sum(), tuple(self.parameters())))
 
 
 class Parameters(Coupling):
