@@ -15,7 +15,7 @@ __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
     from energy.cautions import strict
-    from energy.component import Component, ConfigurationError, build
+    from energy.component import Component, ConfigurationError, from_dict
     from energy.couplings import Block, Convolution, Coupling, Dense, Module, Skip
     from energy.data import Cifar10, DataSet, Digits, Mnist
     from energy.feedback import Feedback
@@ -106,10 +106,10 @@ __all__ = [
     "Training",
     "TwoPhase",
     "Zebra",
-    "build",
     "compare",
     "evaluate",
     "fit",
+    "from_dict",
     "loop_gain",
     "one_hot",
     "strict",

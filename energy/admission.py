@@ -36,7 +36,7 @@ def input_shape(given: Any) -> Shape:
     return tuple(map(operator.index, shape))
 
 
-def sources(target: int, given: Any) -> dict[int, Coupling]:
+def source_couplings(target: int, given: Any) -> dict[int, Coupling]:
     """The couplings into layer `target`, by the layer that they read.
 
     Raises TypeError or ValueError.

@@ -15,7 +15,7 @@ def named(value: object) -> str:
     return f"{type(value).__name__} {value!r}"[:80].partition("\n")[0]
 
 
-def whole(owner: str, name: str, value: Any, least: int = 1) -> int:
+def whole_number(owner: str, name: str, value: Any, least: int = 1) -> int:
     """The value, a whole number from `least` up.
 
     Raises TypeError or ValueError.

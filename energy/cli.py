@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from energy import __version__
-from energy.command import catalogue, pages
+from energy.command import catalog, pages
+from energy.command.arguments import Arguments, parse, validate_options
 from energy.command.complaint import complaint, defect
-from energy.command.line import Line, admit, read
 from energy.command.verbs import VERBS, Verb
 from energy.component import ConfigurationError
 from energy.hints import meant
@@ -52,24 +52,24 @@ def _more() -> str:
 
 
 def _dispatch(words: list[str]) -> int:
-    line = read(words)
+    line = parse(words)
     if line.version:
         print(__version__)
         return 0
     name, verb = _chosen(line)
-    admit(line, name, verb.options)
+    validate_options(line, name, verb.options)
     if verb.needs and not (line.rest or line.help or line.dry):
         usage = f"usage: energy {name} {verb.usage}"
         raise ConfigurationError(f"{name}: needs {verb.needs}; {usage}; for example energy {name} {verb.example}")
     if line.plugins or (verb.components and not line.help):
-        catalogue.load(line.plugins)
+        catalog.load_all(line.plugins)
     if line.help and not verb.pages:
         print(f"usage: energy {name} {verb.usage}\n\n{verb.summary}; for example\n\n  energy {name} {verb.example}")
         return 0
     return verb.action(line)
 
 
-def _chosen(line: Line) -> tuple[str, Verb]:
+def _chosen(line: Arguments) -> tuple[str, Verb]:
     """What a command asks for, taken off its words: a verb, the whole catalogue, or no more than its verbs."""
     if not line.rest and not line.help:
         return "VERB", Verb("", "", "", _verbs, components=False)
@@ -83,15 +83,15 @@ def _chosen(line: Line) -> tuple[str, Verb]:
     return name, VERBS[name]
 
 
-def _verbs(line: Line) -> int:
+def _verbs(line: Arguments) -> int:
     """The verbs, for a command that lacks one."""
     print(usage(), file=sys.stderr)
     return 2
 
 
-def _help(line: Line) -> int:
+def _help(line: Arguments) -> int:
     """The verbs and the whole catalogue."""
-    listed = pages.catalogue(catalogue.entries())
+    listed = pages.catalog(catalog.entries())
     print(f"{usage()}\n\nComponents, with their fields, types and defaults:\n\n{listed}")
     return 0
 

@@ -1,8 +1,8 @@
 """A class whose annotated fields are its configuration.
 
 Naming a subclass registers it: ``class Sweep(Relaxation, name="sweep")`` puts ``sweep`` into the closed table from
-which the command line, the records and the contract tests choose. :func:`describe` turns a component into plain
-values and :func:`build` turns plain values back into a component; neither ever imports or calls anything by path.
+which the command line, the records and the contract tests choose. :func:`to_dict` turns a component into plain
+values and :func:`from_dict` turns plain values back into a component; neither ever imports or calls anything by path.
 """
 
 import abc
@@ -21,22 +21,22 @@ from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get
 from energy.declared import declared
 from energy.errors import FieldError
 from energy.hints import elsewhere, hint, nearest
-from energy.values import READERS, ConfigurationError, mismatch, shown, take, unreadable
+from energy.values import READERS, ConfigurationError, format_value, mismatch, take, unreadable
 
 C = TypeVar("C", bound="Component")
 
-RESERVED: Final = frozenset({"name", "group", "label", "table"})
+RESERVED: Final = frozenset({"name", "group", "registry"})
 
 __all__ = [
     "Component",
     "ConfigurationError",
     "annotations",
-    "build",
     "choices",
-    "describe",
-    "key",
+    "config_hash",
+    "from_dict",
     "nearest",
     "require",
+    "to_dict",
 ]
 
 
@@ -56,15 +56,15 @@ class Component(abc.ABC):
     """
 
     group: ClassVar[str] = ""
-    label: ClassVar[str] = ""
-    table: ClassVar[dict[tuple[str, str], type["Component"]]] = {}
+    name: ClassVar[str] = ""
+    registry: ClassVar[dict[tuple[str, str], type["Component"]]] = {}
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     def __init_subclass__(cls, *, name: str = "") -> None:
         super().__init_subclass__()
         declared(cls)
         dataclasses.dataclass(kw_only=True, eq=False)(cls)
-        cls.label = name
+        cls.name = name
         clash = RESERVED & {field.name for field in dataclasses.fields(cls)}
         if clash:
             raise ConfigurationError(f"{cls.__qualname__}.{min(clash)}: the name of this field is reserved")
@@ -93,7 +93,7 @@ class Component(abc.ABC):
 
 def choices(base: type[C]) -> dict[str, type[C]]:
     """The registered entries that may stand where ``base`` is asked for, by name, in alphabetical order."""
-    found = sorted((name, cls) for (group, name), cls in Component.table.items() if group == base.group)
+    found = sorted((name, cls) for (group, name), cls in Component.registry.items() if group == base.group)
     return {name: cls for name, cls in found if issubclass(cls, base)}
 
 
@@ -116,21 +116,21 @@ def _kinds(cls: type[Component]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 
 
-def describe(component: Component) -> dict[str, Any]:
+def to_dict(component: Component) -> dict[str, Any]:
     """Plain values that say everything about a component: ``{"name": label, field: value, ...}``.
 
     Nested components are described alike, enumerations appear by their member's lower-case name, floats as floats
     even where an integer was given; infinities become strings, so that the result is strict JSON. A class without a
     label, such as a part of a run that has no alternatives, is described without ``name``.
-    ``build(base, describe(component))`` equals ``component``.
+    ``from_dict(base, to_dict(component))`` equals ``component``.
     """
-    plain: dict[str, Any] = {"name": component.label} if component.label else {}
+    plain: dict[str, Any] = {"name": component.name} if component.name else {}
     for field, kind in annotations(type(component)).items():
         plain[field] = _plain(getattr(component, field), kind)
     return plain
 
 
-def build(
+def from_dict(
     base: type[C], description: "str | Mapping[str, Any] | C", default: C | None = None, path: str | None = None
 ) -> C:
     """Make the component that ``description`` asks for, checking every name, type and range on the way.
@@ -160,26 +160,26 @@ def build(
 def require(ok: bool, owner: object, field: str, limit: str) -> None:
     """Raise ``ConfigurationError("<owner>.<field>=<value>: must be <limit>")`` unless ``ok``.
 
-    The owner goes by its label, or else its group. :func:`build` puts the path that leads to the owner instead.
+    The owner goes by its label, or else its group. :func:`from_dict` puts the path that leads to the owner instead.
     Write the condition as what must hold (``self.beta > 0``), so that NaN, for which every comparison is false, fails.
     """
     if not ok:
-        raise FieldError(_title(type(owner)), f"{field}={shown(getattr(owner, field))}: must be {limit}")
+        raise FieldError(_title(type(owner)), f"{field}={format_value(getattr(owner, field))}: must be {limit}")
 
 
-def key(component: Component) -> str:
+def config_hash(component: Component) -> str:
     """Ten hexadecimal digits that depend on the description of a component and on nothing else."""
-    text = json.dumps(describe(component), sort_keys=True, allow_nan=False)
+    text = json.dumps(to_dict(component), sort_keys=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
 
 def _register(cls: type[Component]) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", cls.label):
-        raise ConfigurationError(f"{cls.__qualname__}: name={cls.label!r} must be lower-case letters, digits and _")
-    taken = Component.table.get((cls.group, cls.label))
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", cls.name):
+        raise ConfigurationError(f"{cls.__qualname__}: name={cls.name!r} must be lower-case letters, digits and _")
+    taken = Component.registry.get((cls.group, cls.name))
     if taken is not None and _origin(taken) != _origin(cls):
-        raise ConfigurationError(f"{cls.group}={cls.label} is taken by {taken.__module__}.{taken.__qualname__}")
-    Component.table[cls.group, cls.label] = cls
+        raise ConfigurationError(f"{cls.group}={cls.name} is taken by {taken.__module__}.{taken.__qualname__}")
+    Component.registry[cls.group, cls.name] = cls
 
 
 def _origin(cls: type) -> tuple[str, str]:
@@ -193,10 +193,10 @@ def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[
     if name is None:
         if default is not None:
             return type(default), default
-        if base.label or not choices(base):
+        if base.name or not choices(base):
             return base, None
         raise ConfigurationError(f"{path}: needs a name, one of {', '.join(choices(base))}")
-    if default is not None and name == default.label:
+    if default is not None and name == default.name:
         return type(default), default
     known = choices(base)
     if name not in known:
@@ -238,7 +238,7 @@ def _create(cls: type[C], values: Mapping[str, Any], path: str) -> C:
 def _coerce(value: Any, kind: Any, default: Any, path: str) -> Any:
     """``value`` as the type ``kind``, or an error that says what is asked for."""
     if inspect.isclass(kind) and issubclass(kind, Component):
-        return build(kind, value, default if isinstance(default, kind) else None, path)
+        return from_dict(kind, value, default if isinstance(default, kind) else None, path)
     if get_origin(kind) is list:
         if not isinstance(value, list | tuple):
             raise mismatch(path, value, "a list")
@@ -262,7 +262,7 @@ def _member(value: Any, kind: type[enum.Enum], path: str) -> enum.Enum:
 
 def _plain(value: Any, kind: Any) -> Any:
     if isinstance(value, Component):
-        return describe(value)
+        return to_dict(value)
     if isinstance(value, enum.Enum):
         return value.name.lower()
     if isinstance(value, list | tuple):
@@ -303,4 +303,4 @@ def _unknown(field: str, cls: type[Component], given: Mapping[str, Any]) -> str:
 
 
 def _title(owner: type) -> str:
-    return getattr(owner, "label", "") or getattr(owner, "group", "") or owner.__name__
+    return getattr(owner, "name", "") or getattr(owner, "group", "") or owner.__name__

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from energy.values import ConfigurationError, shown
+from energy.values import ConfigurationError, format_value
 
-GIVEN = {"name", "label", "table"}  # set by the class's own name=..., never in its body
+GIVEN = {"name", "registry"}  # set by the class's own name=..., never in its body
 
 
 def declared(cls: type) -> None:
@@ -72,7 +72,7 @@ def _untyped(cls: type, name: str, value: Any, fields: dict[str, tuple[type, Any
             cls,
             name,
             f"is a field of {base.__name__}; its new default needs the type again: "
-            f"{name}: {_kind(kind)} = {shown(value)}",
+            f"{name}: {_kind(kind)} = {format_value(value)}",
         )
     if name in GIVEN and not _called(value):
         raise _refusal(cls, name, f'is reserved; a component is named by class {cls.__name__}(..., name="...")')
@@ -82,8 +82,8 @@ def _untyped(cls: type, name: str, value: Any, fields: dict[str, tuple[type, Any
     raise _refusal(
         cls,
         name,
-        f"has no type: must be {name}: {number} = {shown(value)} to be a field, or "
-        f"{name}: ClassVar[{number}] = {shown(value)} to be a constant of the class",
+        f"has no type: must be {name}: {number} = {format_value(value)} to be a field, or "
+        f"{name}: ClassVar[{number}] = {format_value(value)} to be a constant of the class",
     )
 
 

@@ -89,7 +89,7 @@ class EnergyNetwork(Network):
         pass  # its parameters are no map that x goes through
 
     def try_out(self, x: Tensor) -> None:
-        self.check(x)
+        self.validate_batch(x)
         self.energy_of(x, self.zero_state(x))
 
     def activity(self, x: Tensor) -> NoReturn:

@@ -63,7 +63,7 @@ TIED: Final = TiedWeights()
 
 
 @dataclass(frozen=True)
-class Site:
+class FeedbackSlot:
     """Wires to be laid: the name that they draw by, their shape, and σ."""
 
     name: str
@@ -81,17 +81,18 @@ class Site:
 
 
 class Feedback(Component):
-    """A kind of wires. `wire` lays them in a network, beside the weights; `Run.network` does it for every run.
+    """A kind of wires. `attach` lays them in a network, beside the weights; `Run.network` does it for every run.
 
     A kind of your own defines `draw`, and `matrix` where B is not what was drawn."""
 
     group: ClassVar[str] = "feedback"
-    follows: ClassVar[bool] = False  # the wires take the steps of the weights
-    renews: ClassVar[bool] = False  # they are drawn again for every step
+    mirrors_updates: ClassVar[bool] = False  # the wires take the steps of the weights
+    resampled_each_step: ClassVar[bool] = False  # they are drawn again for every step
     reads_output: ClassVar[bool] = False  # what is sent down depends on the difference of the output itself
 
-    def wire(self, network: Network, *, seed: int = 0) -> None:
-        """Lay the wires of `network`, in place of any it has: buffers under `wiring`, hence in its `state_dict`.
+    def attach(self, network: Network, *, seed: int = 0) -> None:
+        """Lay the wires of `network`, in place of any it has: buffers under `feedback_weights`, hence in its
+        `state_dict`.
 
         Call it once the weights are initialised: σ is taken from them.
 
@@ -99,23 +100,23 @@ class Feedback(Component):
             ConfigurationError: where a coupling with parameters has no weight that wires could stand in for, or its
                 weight is zero.
         """
-        network.add_module("wiring", Wiring(self, network, seed))
+        network.add_module("feedback_weights", FeedbackWeights(self, network, seed))
 
-    def wiring(self, network: Network) -> Transport:
+    def attached(self, network: Network) -> Transport:
         """What carries the difference down in a settling of `network`.
 
         Raises:
             ConfigurationError: where the network has no wires, or those of another kind.
         """
-        found = wiring(network)
+        found = feedback_weights(network)
         if found is None or found.feedback != self:
             has = "no wires" if found is None else f"those of {found.feedback}"
             raise ConfigurationError(
-                f"feedback={self}: the network has {has}; call wire(network, seed=...) of it first"
+                f"feedback={self}: the network has {has}; call attach(network, seed=...) of it first"
             )
         return found
 
-    def site(self, network: Network, edge: Edge) -> Site | None:
+    def slot(self, network: Network, edge: Edge) -> FeedbackSlot | None:
         """The wires that an edge needs, None where it has no weight and stays exact."""
         if next(edge.coupling.parameters(), None) is None:
             return None
@@ -127,36 +128,38 @@ class Feedback(Component):
                 "that others could replace"
             )
         if weight.is_meta:
-            return Site(f"{name}.weight", tuple(weight.shape), 1.0)  # a network without numbers: the shape is all
+            return FeedbackSlot(
+                f"{name}.weight", tuple(weight.shape), 1.0
+            )  # a network without numbers: the shape is all
         scale = float(weight.detach().double().square().mean().sqrt())
         if not scale > 0:
             raise ConfigurationError(
                 f"feedback={self}: {name}.weight is zero: must be initialised before wires are laid"
             )
-        return Site(f"{name}.weight", tuple(weight.shape), scale)
+        return FeedbackSlot(f"{name}.weight", tuple(weight.shape), scale)
 
-    def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        """What is kept for B: a tensor of `site.shape`, of the dtype and on the device of `like`, which is the CPU
+    def draw(self, slot: FeedbackSlot, seed: int, step: int, like: Tensor) -> Tensor:
+        """What is kept for B: a tensor of `slot.shape`, of the dtype and on the device of `like`, which is the CPU
         wherever the network is, so that the wires are the same.
         """
-        return site.noise(seed, step, like)
+        return slot.noise(seed, step, like)
 
-    def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
+    def matrix(self, weight: Tensor, feedback_weight: Tensor) -> Tensor:
         """B, of the shape of `weight`."""
-        return wires
+        return feedback_weight
 
     def adjoint(
-        self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization, wires: Tensor | None
+        self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization, feedback_weight: Tensor | None
     ) -> Tensor | None:
         """The message down `edge` about the difference `delta` of its target, (B, *source shape), or None for nothing.
         `top` is the difference of the output, None unless `reads_output`.
         """
-        if wires is None:
+        if feedback_weight is None:
             return linear.adjoint(delta)
         weight: Any = edge.coupling.weight
-        return linear.adjoint(delta, weight=self.matrix(weight.detach(), wires))
+        return linear.adjoint(delta, weight=self.matrix(weight.detach(), feedback_weight))
 
-    def multiply_adds(self, edge: Edge, wires: Tensor | None) -> int:
+    def multiply_adds(self, edge: Edge, feedback_weight: Tensor | None) -> int:
         """Of one `adjoint` of one sample."""
         return edge.multiply_adds
 
@@ -164,11 +167,11 @@ class Feedback(Component):
 class Tied(Feedback, name="tied"):
     """B = W: the adjoint itself, and nothing to lay."""
 
-    def wire(self, network: Network, *, seed: int = 0) -> None:
-        if wiring(network) is not None:
-            del network.wiring
+    def attach(self, network: Network, *, seed: int = 0) -> None:
+        if feedback_weights(network) is not None:
+            del network.feedback_weights
 
-    def wiring(self, network: Network) -> Transport:
+    def attached(self, network: Network) -> Transport:
         return TIED
 
 
@@ -176,28 +179,28 @@ class Random(Feedback, name="random"):
     """B = R, fixed: feedback alignment (Lillicrap et al. 2016)."""
 
 
-class Direct(Feedback, name="direct"):
+class DirectFeedback(Feedback, name="direct"):
     """h_k = D_kᵀ δ_L, D_k fixed of shape (outputs, *shape of layer k): direct feedback alignment (Nøkland 2016). A
     layer hears the output alone, whatever couplings lie between, for outputs × units multiply-adds.
     """
 
     reads_output: ClassVar[bool] = True
 
-    def site(self, network: Network, edge: Edge) -> Site | None:
+    def slot(self, network: Network, edge: Edge) -> FeedbackSlot | None:
         if edge is not network.out_of(edge.source)[0] or not _leads(network, edge.source):
             return None
         outputs = math.prod(network.output.shape)
-        return Site(network.layers[edge.source - 1].name, (outputs, *network.shape(edge.source)), outputs**-0.5)
+        return FeedbackSlot(network.layers[edge.source - 1].name, (outputs, *network.shape(edge.source)), outputs**-0.5)
 
     def adjoint(
-        self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization, wires: Tensor | None
+        self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization, feedback_weight: Tensor | None
     ) -> Tensor | None:
-        if wires is None or top is None:
+        if feedback_weight is None or top is None:
             return None
-        return (top.flatten(1) @ wires.flatten(1).to(top.dtype)).view(len(top), *wires.shape[1:])
+        return (top.flatten(1) @ feedback_weight.flatten(1).to(top.dtype)).view(len(top), *feedback_weight.shape[1:])
 
-    def multiply_adds(self, edge: Edge, wires: Tensor | None) -> int:
-        return 0 if wires is None else wires.numel()
+    def multiply_adds(self, edge: Edge, feedback_weight: Tensor | None) -> int:
+        return 0 if feedback_weight is None else feedback_weight.numel()
 
 
 def _leads(network: Network, layer: int) -> bool:
@@ -213,27 +216,28 @@ class Sign(Feedback, name="sign"):
     """B = sign(W)∘|R|, R fixed: the signs of the weights, magnitudes of their own; sign(0) = 0. Source: Liao, Leibo &
     Poggio 2016 (arXiv 1510.05067), fixed random magnitudes.
 
-    agreement: the share of the entries that have the sign of their weight; the rest, drawn once, has the other one."""
+    sign_agreement: the share of the entries that have the sign of their weight; the rest, drawn once, has the other
+    one."""
 
-    agreement: float = 1.0
+    sign_agreement: float = 1.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.agreement <= 1, self, "agreement", "in [0, 1]")
+        require(0 <= self.sign_agreement <= 1, self, "sign_agreement", "in [0, 1]")
 
-    def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        magnitude, size = self.magnitude(site, seed, step, like), math.prod(site.shape)
-        if self.agreement == 1:
+    def draw(self, slot: FeedbackSlot, seed: int, step: int, like: Tensor) -> Tensor:
+        magnitude, size = self.magnitude(slot, seed, step, like), math.prod(slot.shape)
+        if self.sign_agreement == 1:
             return magnitude
-        generator = stream(seed, f"feedback/{site.name}/agreement", device=like.device)
-        flipped = torch.randperm(size, generator=generator, device=like.device)[round(self.agreement * size) :]
+        generator = stream(seed, f"feedback/{slot.name}/agreement", device=like.device)
+        flipped = torch.randperm(size, generator=generator, device=like.device)[round(self.sign_agreement * size) :]
         signs = torch.ones(size, dtype=like.dtype, device=like.device).index_fill_(0, flipped, -1.0)
-        return magnitude * signs.view(site.shape)
+        return magnitude * signs.view(slot.shape)
 
-    def magnitude(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        return site.noise(seed, step, like).abs()
+    def magnitude(self, slot: FeedbackSlot, seed: int, step: int, like: Tensor) -> Tensor:
+        return slot.noise(seed, step, like).abs()
 
-    def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
-        return weight.sign() * wires
+    def matrix(self, weight: Tensor, feedback_weight: Tensor) -> Tensor:
+        return weight.sign() * feedback_weight
 
 
 class SignUnit(Sign, name="sign_unit"):
@@ -241,17 +245,17 @@ class SignUnit(Sign, name="sign_unit"):
     source).
     """
 
-    def magnitude(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        return torch.full(site.shape, site.scale * math.sqrt(2 / math.pi), dtype=like.dtype, device=like.device)
+    def magnitude(self, slot: FeedbackSlot, seed: int, step: int, like: Tensor) -> Tensor:
+        return torch.full(slot.shape, slot.scale * math.sqrt(2 / math.pi), dtype=like.dtype, device=like.device)
 
 
 class SignBatch(Sign, name="sign_batch"):
-    """`sign` with R drawn again for every optimiser step (`renew`) and used throughout it (the batch form of the same
-    source); which entries disagree stays. A step's R is drawn where the network is: a run on a GPU has other magnitudes
-    of the same law than one on the CPU, which would take longer to draw them than the step takes.
+    """`sign` with R drawn again for every optimiser step (`resample`) and used throughout it (the batch form of the
+    same source); which entries disagree stays. A step's R is drawn where the network is: a run on a GPU has other
+    magnitudes of the same law than one on the CPU, which would take longer to draw them than the step takes.
     """
 
-    renews: ClassVar[bool] = True
+    resampled_each_step: ClassVar[bool] = True
 
 
 class KolenPollack(Random, name="kolen_pollack"):
@@ -261,26 +265,28 @@ class KolenPollack(Random, name="kolen_pollack"):
     2019 (arXiv 1904.05391).
     """
 
-    follows: ClassVar[bool] = True
+    mirrors_updates: ClassVar[bool] = True
 
 
-class Wiring(nn.Module):
-    """The wires of one network: one buffer an edge that has any, `wires<edge>`."""
+class FeedbackWeights(nn.Module):
+    """The wires of one network: one buffer an edge that has any, `feedback_weight<edge>`."""
 
     def __init__(self, feedback: Feedback, network: Network, seed: int) -> None:
         super().__init__()
         self.feedback, self.seed = feedback, seed
         weight = next(network.parameters()).detach()
         like = torch.empty(0, dtype=weight.dtype, device="cpu")
-        found = {edge.index: feedback.site(network, edge) for edge in network.edges if edge.source}
-        self.sites = {index: site for index, site in found.items() if site is not None}
-        for index, site in self.sites.items():
+        found = {edge.index: feedback.slot(network, edge) for edge in network.edges if edge.source}
+        self.slots = {index: slot for index, slot in found.items() if slot is not None}
+        for index, slot in self.slots.items():
             bare = weight.is_meta  # has no numbers
-            wires = weight.new_empty(site.shape) if bare else feedback.draw(site, seed, 0, like).to(weight.device)
-            self.register_buffer(f"wires{index}", wires)
+            feedback_weight = (
+                weight.new_empty(slot.shape) if bare else feedback.draw(slot, seed, 0, like).to(weight.device)
+            )
+            self.register_buffer(f"edge{index}", feedback_weight)
 
-    def wires(self, edge: Edge) -> Tensor | None:
-        return self.get_buffer(f"wires{edge.index}") if edge.index in self.sites else None
+    def for_edge(self, edge: Edge) -> Tensor | None:
+        return self.get_buffer(f"edge{edge.index}") if edge.index in self.slots else None
 
     @property
     def reads_output(self) -> bool:
@@ -288,43 +294,48 @@ class Wiring(nn.Module):
 
     def adjoint(self, edge: Edge, delta: Tensor, top: Tensor | None, linear: Linearization) -> Tensor | None:
         """The message down `edge` about `delta`: see `Feedback.adjoint`."""
-        return self.feedback.adjoint(edge, delta, top, linear, self.wires(edge))
+        return self.feedback.adjoint(edge, delta, top, linear, self.for_edge(edge))
 
     def multiply_adds(self, edge: Edge) -> int:
         """Of one `adjoint` of one sample."""
-        return self.feedback.multiply_adds(edge, self.wires(edge))
+        return self.feedback.multiply_adds(edge, self.for_edge(edge))
 
     def matrices(self, network: Network) -> Iterator[tuple[str, Tensor, Tensor]]:
         """(layer whose drive it belongs to, W, B) of every edge whose wires stand in for a weight; of direct ones only
         those below a dense output, which do.
         """
         for edge in network.edges:
-            wires, weight = self.wires(edge), getattr(edge.coupling, "weight", None)
-            direct = isinstance(self.feedback, Direct) and edge.target < len(network.layers)
-            if wires is not None and isinstance(weight, Tensor) and wires.shape == weight.shape and not direct:
+            feedback_weight, weight = self.for_edge(edge), getattr(edge.coupling, "weight", None)
+            direct = isinstance(self.feedback, DirectFeedback) and edge.target < len(network.layers)
+            if (
+                feedback_weight is not None
+                and isinstance(weight, Tensor)
+                and feedback_weight.shape == weight.shape
+                and not direct
+            ):
                 name, weight = network.layers[edge.target - 1].name, weight.detach()
-                yield name, weight, self.feedback.matrix(weight, wires)
+                yield name, weight, self.feedback.matrix(weight, feedback_weight)
 
 
-def wiring(network: Network) -> Wiring | None:
+def feedback_weights(network: Network) -> FeedbackWeights | None:
     """The wires of a network; None where the weights serve."""
-    found = getattr(network, "wiring", None)
-    return found if isinstance(found, Wiring) else None
+    found = getattr(network, "feedback_weights", None)
+    return found if isinstance(found, FeedbackWeights) else None
 
 
 @torch.no_grad()
-def renew(network: Network, step: int) -> None:
+def resample(network: Network, step: int) -> None:
     """Draw anew what is drawn for every optimiser step; a function of seed and step."""
-    found = wiring(network)
-    if found is not None and found.feedback.renews:
-        for index, site in found.sites.items():
-            wires = found.get_buffer(f"wires{index}")
-            wires.copy_(site.noise(found.seed, step, wires).copysign(wires))
+    found = feedback_weights(network)
+    if found is not None and found.feedback.resampled_each_step:
+        for index, slot in found.slots.items():
+            feedback_weight = found.get_buffer(f"edge{index}")
+            feedback_weight.copy_(slot.noise(found.seed, step, feedback_weight).copysign(feedback_weight))
 
 
-def followers(network: Network) -> list[tuple[nn.Parameter, Tensor]]:
+def mirrored_parameters(network: Network) -> list[tuple[nn.Parameter, Tensor]]:
     """(weight, wires) of all wires that take the steps of a weight: an optimiser of one must have the other."""
-    found = wiring(network)
-    if found is None or not found.feedback.follows:
+    found = feedback_weights(network)
+    if found is None or not found.feedback.mirrors_updates:
         return []
-    return [(network.get_parameter(site.name), found.get_buffer(f"wires{i}")) for i, site in found.sites.items()]
+    return [(network.get_parameter(slot.name), found.get_buffer(f"edge{i}")) for i, slot in found.slots.items()]

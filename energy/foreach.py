@@ -40,7 +40,7 @@ def add_(some: Sequence[Tensor], others: Sequence[Tensor], scale: float) -> None
         _fused._foreach_add_(some, others, alpha=scale)
 
 
-def finite(some: Sequence[Tensor]) -> Tensor:
+def all_finite(some: Sequence[Tensor]) -> Tensor:
     """Whether all elements are finite, each, (n,); on the CPU one with a sum beyond the largest number is not."""
     if some[0].device.type == "cpu":  # a greatest magnitude takes twenty times as long there (torch 2.13)
         found = [tensor.sum() for tensor in some]

@@ -101,7 +101,7 @@ class Health:
         there = [gradient for gradient in gradients if gradient is not None]
         if _guarded.get() or not there:
             return
-        sound = foreach.finite(there)
+        sound = foreach.all_finite(there)
         if there[0].device.type == "cpu":
             if not bool(sound.all()):
                 names = [
@@ -135,7 +135,7 @@ class Health:
             unread = due and solution.lost is not None and bool(solution.lost.any())
             if solution.outcome is Outcome.DIVERGED or unread:
                 at = f" at layer {solution.layer}" if solution.layer else ""
-                self.say("diverged", f"settler={settler.label}: the {phase} solve diverged{at}; {_cure(network)}")
+                self.say("diverged", f"settler={settler.name}: the {phase} solve diverged{at}; {_cure(network)}")
 
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
-class Priced(Protocol):
+class HasCost(Protocol):
     """An edge of a network, as far as its price goes; `source` 0 is the input."""
 
     @property
@@ -23,11 +23,11 @@ class Priced(Protocol):
     def multiply_adds(self) -> int: ...
 
 
-class Graph(Protocol):
+class CostGraph(Protocol):
     """A network, as far as its price goes."""
 
     @property
-    def edges(self) -> Sequence[Priced]: ...
+    def edges(self) -> Sequence[HasCost]: ...
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Ledger:
     """
 
     applications: Counter[str] = field(default_factory=Counter)
-    spent: Counter[str] = field(default_factory=Counter)
+    multiply_adds_by_phase: Counter[str] = field(default_factory=Counter)
     sweeps: Counter[str] = field(default_factory=Counter)
     spikes: Counter[str] = field(default_factory=Counter)
     synaptic: Counter[str] = field(default_factory=Counter)
@@ -45,9 +45,9 @@ class Ledger:
     def apply(self, phase: str, multiply_adds: int, samples: int) -> None:
         """One coupling of `multiply_adds` a sample was applied to `samples` samples."""
         self.applications[phase] += samples
-        self.spent[phase] += multiply_adds * samples
+        self.multiply_adds_by_phase[phase] += multiply_adds * samples
 
-    def fire(self, layer: str, spikes: Any, operations: Any) -> None:
+    def count_spikes(self, layer: str, spikes: Any, operations: Any) -> None:
         """A layer fired so many spikes, which cost so many synaptic operations."""
         self.spikes[layer] = self.spikes[layer] + spikes
         self.synaptic[layer] = self.synaptic[layer] + operations
@@ -60,22 +60,22 @@ class Ledger:
     @property
     def multiply_adds(self) -> int:
         """Over all phases."""
-        return self.spent.total()
+        return self.multiply_adds_by_phase.total()
 
-    def backprop_steps(self, network: Graph, samples: int) -> float:
+    def backprop_steps(self, network: CostGraph, samples: int) -> float:
         """What was spent, in steps of back-propagation over `samples` samples."""
         return self.multiply_adds / (backprop_multiply_adds(network) * samples)
 
     def update(self, other: Ledger) -> None:
         """Add what another ledger spent."""
         self.applications.update(other.applications)
-        self.spent.update(other.spent)
+        self.multiply_adds_by_phase.update(other.multiply_adds_by_phase)
         self.sweeps.update(other.sweeps)
         for layer, spikes in other.spikes.items():
-            self.fire(layer, spikes, other.synaptic[layer])
+            self.count_spikes(layer, spikes, other.synaptic[layer])
 
 
-def backprop_multiply_adds(network: Graph) -> int:
+def backprop_multiply_adds(network: CostGraph) -> int:
     """3U − U₁, the multiply-adds of one back-propagation step for one sample."""
     every = sum(edge.multiply_adds for edge in network.edges)
     return 3 * every - sum(edge.multiply_adds for edge in network.edges if edge.source == 0)

@@ -90,7 +90,7 @@ class Network(nn.Module):
 
         Cautions (`energy.cautions`) name what a coupling does in training mode alone, which it never is in."""
         target = len(self.layers) + 1
-        into = admission.sources(target, couplings)
+        into = admission.source_couplings(target, couplings)
         name = admission.require_layer(target, potential, name, [layer.name for layer in self.layers])
         held = [(edge.target, edge.coupling) for edge in self.edges]
         admission.require_unshared(target, into.values(), held)
@@ -123,7 +123,7 @@ class Network(nn.Module):
             self._watched += admission.watched(edge.coupling, f"couplings.{edge.index}")
             self.couplings.append(edge.coupling.eval())
 
-    def up_to(self, layer: int) -> Network:
+    def subnetwork(self, layer: int) -> Network:
         """The part of this network up to `layer`, which shares its couplings."""
         if layer == len(self.layers):
             return self
@@ -200,7 +200,7 @@ class Network(nn.Module):
         """True for a layer outside the dynamics: no edge into it carries feedback."""
         return not any(edge.feedback for edge in self.into(layer))
 
-    def check(self, x: Tensor, target: Tensor | None = None) -> None:
+    def validate_batch(self, x: Tensor, target: Tensor | None = None) -> None:
         """Raise ValueError unless `x` is (B, *input shape) and `target` (B, *output shape), floating point, B ≥ 1, and
         the couplings are as `add` took them: without hooks, and closed forms without parametrisations.
         """
@@ -245,8 +245,8 @@ class Network(nn.Module):
 
     def activity(self, x: Tensor) -> State:
         """Every layer's response to one bottom-up pass. Differentiable."""
-        self.check(x)
-        states = [laid_out(x)]
+        self.validate_batch(x)
+        states = [to_channels_last(x)]
         for k, layer in enumerate(self.layers, start=1):
             drives = list(self._from_below(k, tuple(states)))
             states.append(layer.potential.response(_total(drives)))
@@ -282,7 +282,7 @@ class Network(nn.Module):
                 yield gain * edge.coupling.linearize(states[layer])[1].adjoint(states[edge.target])
 
 
-def laid_out(x: Tensor) -> Tensor:
+def to_channels_last(x: Tensor) -> Tensor:
     """Images with the channel as the fastest axis, which convolution kernels prefer; shape and numbers stay."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 

@@ -53,12 +53,12 @@ class Objective(Component):
         """The class with the greatest output, the first of equals: (B, C) → (B,), and (B, C, …) → (B, …)."""
         return output.argmax(1)
 
-    def check(self, potential: Potential) -> None:
+    def validate_output(self, potential: Potential) -> None:
         """Raise ConfigurationError if this objective cannot be put on an output layer of `potential`."""
         if type(self).nudged is Objective.nudged:
             self._require_linear()
 
-    def admit(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def validate_nudge(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         """Raise ConfigurationError if the nudges β₊ and β₋ are not possible on an output layer of `potential`."""
 
     def nudged(
@@ -95,7 +95,7 @@ class Objective(Component):
 
     def _require_linear(self) -> None:
         if self.nudge is Nudge.PROXIMAL:
-            name = self.label or type(self).__name__
+            name = self.name or type(self).__name__
             raise ConfigurationError(
                 f"objective.nudge=proximal: {name} defines no proximal step; use live or frozen, or define nudged(...)"
             )
@@ -113,14 +113,14 @@ class SquaredError(Objective, name="squared_error"):
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
         return output - matching(target, output)
 
-    def check(self, potential: Potential) -> None:
+    def validate_output(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL and not potential.quadratic:
             raise ConfigurationError(
                 f"objective.nudge=proximal: squared error knows no closed step on a {type(potential).__name__} output; "
                 "use live or frozen, or an identity, relu, clipped_relu, hard_sigmoid or half_hard_sigmoid output"
             )
 
-    def admit(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def validate_nudge(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         if self.nudge is not Nudge.PROXIMAL:
             return
         slope = float(potential.quadratic) or 1.0
@@ -142,8 +142,8 @@ class SquaredError(Objective, name="squared_error"):
     ) -> tuple[Tensor, Tensor]:
         if self.nudge is not Nudge.PROXIMAL:
             return super().nudged(potential, drive, h, target, frozen, beta_plus, beta_minus)
-        self.check(potential)
-        self.admit(beta_plus, beta_minus, potential)
+        self.validate_output(potential)
+        self.validate_nudge(beta_plus, beta_minus, potential)
         slope = float(potential.quadratic)
         own = drive if slope == 1 else drive * slope
         pull = (h + matching(target, drive) - own) / ((1 + slope * beta_plus) * (1 - slope * beta_minus))
@@ -160,7 +160,7 @@ class CrossEntropy(Objective, name="cross_entropy"):
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
         return output.softmax(1) * matching(target, output).sum(1, keepdim=True) - target
 
-    def check(self, potential: Potential) -> None:
+    def validate_output(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL:
             raise ConfigurationError(
                 "objective.nudge=proximal: cross-entropy has no closed proximal step; use live or frozen"

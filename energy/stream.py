@@ -28,7 +28,7 @@ def stream(
     return torch.Generator(device).manual_seed(number)
 
 
-def fingerprint(x: Tensor) -> Tensor:
+def batch_fingerprint(x: Tensor) -> Tensor:
     """A number made of the bits of a batch, whatever the order of its samples: () int64 on its device, which is not
     read.
     """

@@ -1,4 +1,4 @@
-"""Plain values of fields: read from text and numbers by ``build``, taken as they are by a constructor."""
+"""Plain values of fields: read from text and numbers by ``from_dict``, taken as they are by a constructor."""
 
 import difflib
 import enum
@@ -13,14 +13,14 @@ TRUTH: Final = {"true": True, "false": False}
 WIDTH: Final = 60  # of a value in a message
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as messages show it: on one line, and not all of a long one."""
     text = value.name.lower() if isinstance(value, enum.Enum) else " ".join(repr(value).split())
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
 
 
 def mismatch(path: str, value: object, wanted: str) -> ConfigurationError:
-    return ConfigurationError(f"{path}={shown(value)}: must be {wanted}")
+    return ConfigurationError(f"{path}={format_value(value)}: must be {wanted}")
 
 
 def unreadable(kind: Any, path: str) -> ConfigurationError:
@@ -39,7 +39,7 @@ def take(value: Any, kind: Any, path: str) -> Any:
         return value
     if get_origin(kind) is list:
         if not isinstance(value, list | tuple):
-            raise mismatch(path, value, f"a list: [{'...' if isinstance(value, str) else shown(value)}]")
+            raise mismatch(path, value, f"a list: [{'...' if isinstance(value, str) else format_value(value)}]")
         return [take(item, get_args(kind)[0], f"{path}[{index}]") for index, item in enumerate(value)]
     if kind in TAKEN:
         types, wanted = TAKEN[kind]
@@ -47,7 +47,7 @@ def take(value: Any, kind: Any, path: str) -> Any:
         if not isinstance(given, types) or (isinstance(given, bool) and kind is not bool):
             raise mismatch(path, value, wanted)
         return given
-    if not inspect.isclass(kind) or not (issubclass(kind, enum.Enum) or hasattr(kind, "table")):
+    if not inspect.isclass(kind) or not (issubclass(kind, enum.Enum) or hasattr(kind, "registry")):
         raise unreadable(kind, path)
     if not isinstance(value, kind):
         raise mismatch(path, value, _member(value, kind) if issubclass(kind, enum.Enum) else _component(value, kind))
@@ -63,12 +63,15 @@ def _component(value: Any, kind: Any) -> str:
     wanted = f"a {kind.__name__}"
     if inspect.isclass(value) and issubclass(value, kind):
         return f"{wanted}, and not its class: {value.__name__}(...)"
-    entries = {label: cls for (group, label), cls in kind.table.items() if group == kind.group}
+    entries = {label: cls for (group, label), cls in kind.registry.items() if group == kind.group}
     known = {label: cls for label, cls in sorted(entries.items()) if issubclass(cls, kind)}
     if not known:
         return f"{wanted}: {kind.__name__}(...)"
     label = _near(value, known)
-    how = {str: f'from a name: build({kind.__name__}, "{label}")', dict: f"from fields: build({kind.__name__}, ...)"}
+    how = {
+        str: f'from a name: from_dict({kind.__name__}, "{label}")',
+        dict: f"from fields: from_dict({kind.__name__}, ...)",
+    }
     cure = how.get(type(value))
     return f"{wanted}, such as {known[label].__name__}()" + (f"; {cure}" if cure else "")
 

@@ -93,7 +93,7 @@ class Chain(Model, name="chain"):
         top = ChainLayer(coupling=self.head, potential=self.output, feedback=self.feedback, title="output")
         self._add(network, top, seed, "the output (head)", classes)
         if network.output.shape != (classes,):
-            raise ConfigurationError(f"{self.label}.head: has shape {network.output.shape}: must be ({classes},)")
+            raise ConfigurationError(f"{self.name}.head: has shape {network.output.shape}: must be ({classes},)")
         return network
 
     def _add(self, network: Network, layer: ChainLayer, seed: int, where: str, classes: int) -> None:
@@ -107,7 +107,7 @@ class Chain(Model, name="chain"):
             index = len(network.edges) + at
             into[source] = self._coupling(network.shape(source), reading, seed, f"couplings.{index}", place, classes)
         potential = self.hidden if isinstance(layer.potential, Hidden) else layer.potential
-        title = layer.title or f"{layer.coupling.label}{number}"
+        title = layer.title or f"{layer.coupling.name}{number}"
         try:
             network.add(into, potential, name=title, feedback=layer.feedback)
         except (ValueError, TypeError) as error:

@@ -18,7 +18,7 @@ TRUNCATED = 0.8796256610342398  # s.d. of a standard normal cut off at ±2
 
 
 @torch.no_grad()
-def draw(weight: Tensor, seed: int, name: str, fill: Callable[..., Any], *bounds: float) -> None:
+def draw_parameter(weight: Tensor, seed: int, name: str, fill: Callable[..., Any], *bounds: float) -> None:
     """Fill a parameter with what `fill` draws for its name, in float32 on the CPU, whatever torch's defaults are."""
     if weight.is_meta:  # has no numbers
         return
@@ -79,21 +79,21 @@ def seeded(seed: int, name: str) -> Iterator[None]:
 
 def _normal(weight: Tensor, seed: int, name: str, gain: float) -> None:
     scale = gain / weight[0].numel() ** 0.5 / TRUNCATED
-    draw(weight, seed, name, torch.nn.init.trunc_normal_, 0.0, scale, -2 * scale, 2 * scale)
+    draw_parameter(weight, seed, name, torch.nn.init.trunc_normal_, 0.0, scale, -2 * scale, 2 * scale)
 
 
 def _gaussian(weight: Tensor, seed: int, name: str, gain: float) -> None:
-    draw(weight, seed, name, Tensor.normal_, 0.0, gain / weight[0].numel() ** 0.5)
+    draw_parameter(weight, seed, name, Tensor.normal_, 0.0, gain / weight[0].numel() ** 0.5)
 
 
 def _uniform(weight: Tensor, seed: int, name: str, gain: float) -> None:
     bound = weight[0].numel() ** -0.5
-    draw(weight, seed, name, Tensor.uniform_, -gain * bound, gain * bound)
+    draw_parameter(weight, seed, name, Tensor.uniform_, -gain * bound, gain * bound)
 
 
 def _biases(bias: Tensor, weight: Tensor, seed: int, name: str, gain: float) -> None:
     bound = weight[0].numel() ** -0.5
-    draw(bias, seed, name, Tensor.uniform_, -gain * bound, gain * bound)
+    draw_parameter(bias, seed, name, Tensor.uniform_, -gain * bound, gain * bound)
 
 
 def _weights(network: Network) -> list[tuple[str, Tensor]]:

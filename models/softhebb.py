@@ -16,7 +16,7 @@ from energy.model import Model
 from energy.network import Network
 from energy.potentials import Identity, Potential, RePU
 
-from .initial import draw
+from .initial import draw_parameter
 
 
 class Padding(enum.Enum):
@@ -33,7 +33,7 @@ class SoftHebbNet(Model, name="softhebb"):
     The default is the three-layer network for CIFAR-10 of Journé et al. (2023). One entry a convolution: `channels`,
     `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, true
     where neurons compete with their rectified, centred drives. `dense` lists the widths of dense hidden layers.
-    `centred` takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers.
+    `centered` takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers.
     Weights are drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] in dense layers with
     `positive`. `bias` starts at −T ln K, of `temperature` T."""
 
@@ -46,8 +46,8 @@ class SoftHebbNet(Model, name="softhebb"):
     stride: int = 1
     dense: list[int] = field(default_factory=list)
     dense_hidden: Potential = field(default_factory=RePU)
-    centred: bool = True
-    normalised: bool = True
+    centered: bool = True
+    normalized: bool = True
     positive: bool = False
     padding: Padding = Padding.REFLECT
     radius: float = 25.0
@@ -67,7 +67,7 @@ class SoftHebbNet(Model, name="softhebb"):
         for name in ("groups", "rectified"):
             require(len(getattr(self, name)) in {0, count}, self, name, f"empty or {count} entries")
         require(all(one >= 1 for one in self.groups), self, "groups", "numbers >= 1")
-        require(self.centred or not any(self.rectified), self, "rectified", "false unless centred")
+        require(self.centered or not any(self.rectified), self, "rectified", "false unless centred")
         require(self.stride >= 1, self, "stride", "at least 1")
         require(0 < self.radius < math.inf, self, "radius", "above 0")
         require(1 < self.norm < math.inf, self, "norm", "above 1")
@@ -79,32 +79,32 @@ class SoftHebbNet(Model, name="softhebb"):
         network, below, fan_in = Network(shape), list[nn.Module](), shape[0]
         count = len(self.channels)
         for k in range(count):
-            prepare = [*below, *self._normalised(fan_in), *self._padded(self.kernels[k])]
+            prepare = [*below, *self._normalized(fan_in), *self._padded(self.kernels[k])]
             network.add(self._block(k, fan_in, prepare), RePU(power=self.powers[k]), name=f"conv{k + 1}")
             below, fan_in = pooling(self.pools[k]), self.channels[k]
         for k, size in enumerate(self.dense):
             below.append(nn.Flatten())
-            fan_in = seen(network, below)
-            below += [nn.BatchNorm1d(fan_in, affine=False)] if self.normalised else []
-            coupling = Block(Dense(fan_in, size, bias=self.bias), *below, centred=self.centred)
+            fan_in = prepared_fan_in(network, below)
+            below += [nn.BatchNorm1d(fan_in, affine=False)] if self.normalized else []
+            coupling = Block(Dense(fan_in, size, bias=self.bias), *below, centered=self.centered)
             network.add(coupling, self.dense_hidden, name=f"dense{k + 1}")
             below = []
         below.append(nn.Flatten())
-        network.add(Block(Dense(seen(network, below), classes), *below), self.output, name="output")
+        network.add(Block(Dense(prepared_fan_in(network, below), classes), *below), self.output, name="output")
         self._start(network, seed)
         return network
 
     def _block(self, k: int, fan_in: int, prepare: list[nn.Module]) -> Block:
         groups = self.groups[k] if self.groups else 1
         if fan_in % groups or self.channels[k] % groups:
-            raise ConfigurationError(f"{self.label}.groups={groups}: must divide {fan_in} and {self.channels[k]}")
+            raise ConfigurationError(f"{self.name}.groups={groups}: must divide {fan_in} and {self.channels[k]}")
         filters = Convolution(
             fan_in, self.channels[k], self.kernels[k], stride=self.stride, groups=groups, bias=self.bias
         )
-        return Block(filters, *prepare, centred=self.centred, rectified=k < len(self.rectified) and self.rectified[k])
+        return Block(filters, *prepare, centered=self.centered, rectified=k < len(self.rectified) and self.rectified[k])
 
-    def _normalised(self, channels: int) -> list[nn.Module]:
-        return [nn.BatchNorm2d(channels, affine=False)] if self.normalised else []
+    def _normalized(self, channels: int) -> list[nn.Module]:
+        return [nn.BatchNorm2d(channels, affine=False)] if self.normalized else []
 
     def _padded(self, kernel: int) -> list[nn.Module]:
         sides = (kernel - 1) // 2
@@ -119,16 +119,18 @@ class SoftHebbNet(Model, name="softhebb"):
             if name.endswith("bias"):
                 weight.fill_(-self.temperature * math.log(len(weight)))
             elif not self.positive or weight.ndim == 4:
-                draw(weight, seed, name, Tensor.normal_, 0.0, scale(self.radius, self.norm, neuron))
+                draw_parameter(weight, seed, name, Tensor.normal_, 0.0, scale(self.radius, self.norm, neuron))
             else:
-                draw(weight, seed, name, Tensor.uniform_, 0.0, bound(self.radius, self.norm, neuron))
+                draw_parameter(weight, seed, name, Tensor.uniform_, 0.0, bound(self.radius, self.norm, neuron))
         output = network.edges[-1].coupling
         size = output.get_parameter("filters.weight")[0].numel() ** -0.5
         for name in ("weight", "bias"):
-            draw(output.get_parameter(f"filters.{name}"), seed, f"output.{name}", Tensor.uniform_, -size, size)
+            draw_parameter(
+                output.get_parameter(f"filters.{name}"), seed, f"output.{name}", Tensor.uniform_, -size, size
+            )
 
 
-def seen(network: Network, prepare: list[nn.Module]) -> int:
+def prepared_fan_in(network: Network, prepare: list[nn.Module]) -> int:
     """How many numbers a neuron above the last layer sees through `prepare`."""
     below = network.shape(len(network.layers))
     return nn.Sequential(*prepare)(torch.zeros(1, *below)).numel()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import Component, ConfigurationError, build, describe, key
+from energy.component import Component, ConfigurationError, config_hash, from_dict, to_dict
 from energy.models import MLP, VGG
 from energy.objectives import CrossEntropy, Nudge
 from energy.potentials import Clamp, Identity, LeakyReLU, Potential, Tanh
@@ -28,26 +28,26 @@ from energy.settle.two_phase import TwoPhase
 
 @pytest.fixture(autouse=True)
 def restored_table() -> Iterator[None]:
-    before = dict(Component.table)
+    before = dict(Component.registry)
     yield
-    Component.table.clear()
-    Component.table.update(before)
+    Component.registry.clear()
+    Component.registry.update(before)
 
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (
         MLP,
         {"hidden": "tanh"},
-        "mlp.hidden='tanh': must be a Potential, such as Tanh(); from a name: build(Potential, \"tanh\")",
+        "mlp.hidden='tanh': must be a Potential, such as Tanh(); from a name: from_dict(Potential, \"tanh\")",
     ),
-    (MLP, {"hidden": "tahn"}, 'build(Potential, "tanh")'),
+    (MLP, {"hidden": "tahn"}, 'from_dict(Potential, "tanh")'),
     (MLP, {"hidden": Tanh}, "must be a Potential, and not its class: Tanh(...)"),
     (
         MLP,
         {"hidden": torch.nn.Sequential(torch.nn.Tanh())},
         "mlp.hidden=Sequential( (0): Tanh() ): must be a",
     ),
-    (MLP, {"hidden": {"name": "tanh"}}, "from fields: build(Potential, ...)"),
+    (MLP, {"hidden": {"name": "tanh"}}, "from fields: from_dict(Potential, ...)"),
     (MLP, {"hidden": Sweep()}, "must be a Potential, such as"),
     (MLP, {"hidden": None}, "mlp.hidden=None: must be a Potential, such as"),
     (MLP, {"sizes": 64}, "mlp.sizes=64: must be a list: [64]"),
@@ -57,14 +57,14 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (MLP, {"sizes": [64.0]}, "mlp.sizes[0]=64.0: must be a whole number"),
     (MLP, {"sizes": [True]}, "mlp.sizes[0]=True: must be a whole number"),
     (VGG, {"plan": None}, "vgg.plan=None: must be a list"),
-    (EquilibriumPropagation, {"relax": "zebra"}, 'build(Relaxation, "zebra")'),
+    (EquilibriumPropagation, {"relax": "zebra"}, 'from_dict(Relaxation, "zebra")'),
     (EquilibriumPropagation, {"beta": "0.1"}, "equilibrium_propagation.beta='0.1': must be a number"),
     (EquilibriumPropagation, {"beta": None}, "equilibrium_propagation.beta=None: must be a number"),
     (EquilibriumPropagation, {"beta": torch.zeros(2)}, "must be a number"),
     (EquilibriumPropagation, {"gamma": True}, "equilibrium_propagation.gamma=True: must be a number"),
-    (EquilibriumPropagation, {"hold": 1}, "equilibrium_propagation.hold=1: must be True or False"),
-    (EquilibriumPropagation, {"form": 1}, "must be a Form, such as Form."),
-    (TwoPhase, {"kind": "centred"}, "must be a Kind, such as Kind.CENTRED"),
+    (EquilibriumPropagation, {"freeze_mean": 1}, "equilibrium_propagation.freeze_mean=1: must be True or False"),
+    (EquilibriumPropagation, {"form": 1}, "must be a NudgeForm, such as NudgeForm."),
+    (TwoPhase, {"kind": "centered"}, "must be a PhaseContrast, such as PhaseContrast.CENTERED"),
     (CrossEntropy, {"nudge": 2}, "must be a Nudge, such as Nudge."),
     (CrossEntropy, {"nudge": Nudge}, "must be a Nudge, such as Nudge."),
     (Sweep, {"max_steps": 3.0}, "sweep.max_steps=3.0: must be a whole number, an int"),
@@ -96,14 +96,14 @@ def test_replace_refuses_them_too() -> None:
         ({"beta": np.array(0.5)}, "beta", 0.5),
         ({"beta": torch.tensor(0.5)}, "beta", 0.5),
         ({"beta": np.int64(1)}, "beta", 1),
-        ({"hold": np.bool_(True)}, "hold", True),
+        ({"freeze_mean": np.bool_(True)}, "freeze_mean", True),
     ],
 )
 def test_numbers_of_other_libraries_become_plain_ones(given: dict[str, Any], field: str, expected: Any) -> None:
     made = EquilibriumPropagation(**given)
     found = getattr(made, field)
     assert found == expected and type(found) in (int, float, bool)
-    assert build(Settler, describe(made)) == made, "so that it can be described"
+    assert from_dict(Settler, to_dict(made)) == made, "so that it can be described"
 
 
 def test_a_list_is_a_list_of_its_own() -> None:
@@ -111,7 +111,7 @@ def test_a_list_is_a_list_of_its_own() -> None:
     made = MLP(sizes=sizes)
     sizes.append(8)
     assert made == MLP(sizes=(8, 8)) == MLP(sizes=[np.int64(8), 8])  # pyright: ignore[reportArgumentType]
-    assert key(made) == key(MLP(sizes=[8, 8]))
+    assert config_hash(made) == config_hash(MLP(sizes=[8, 8]))
 
 
 def test_copies_of_every_kind_still_work() -> None:
@@ -151,7 +151,7 @@ def test_an_attribute_without_a_type() -> None:
         {"sizes": [1, 2]},
         {"kind": Nudge.LIVE},
         {"title": "damped"},
-        {"label": "damped"},
+        {"name": "damped"},
         {"step": 0.5},
     ],
 )
@@ -250,8 +250,8 @@ def test_what_is_meant_stays_possible() -> None:
 
     box = Box(upper=3.0)
     assert box.width == 5 and box.response(torch.tensor([9.0, -9.0])).tolist() == [3, -2]
-    assert describe(box) == {"name": "box", "lower": -2.0, "upper": 3.0}
-    assert build(Potential, describe(box)) == box
+    assert to_dict(box) == {"name": "box", "lower": -2.0, "upper": 3.0}
+    assert from_dict(Potential, to_dict(box)) == box
 
 
 def test_not_a_number_is_left_to_the_range() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from energy.command.catalogue import load
-from energy.component import ConfigurationError, build, choices
+from energy.command.catalog import load_all
+from energy.component import ConfigurationError, choices, from_dict
 from energy.hints import elsewhere, hint, meant, nearest
 from energy.settle.settler import Settler
 from energy.train.run import Run
@@ -90,21 +90,21 @@ def test_a_field_is_found_where_it_stands(field: str, paths: list[str]) -> None:
     ],
 )
 def test_a_run_says_where_its_fields_are(field: str, path: str) -> None:
-    load()
+    load_all()
     with pytest.raises(ConfigurationError) as caught:
-        build(Run, {**CHOSEN, field: 1}, path="")
+        from_dict(Run, {**CHOSEN, field: 1}, path="")
     assert str(caught.value).startswith(f"{field}: unknown field; did you mean {path}?")
 
 
 def test_what_is_chosen_is_looked_into_first() -> None:
-    load()
+    load_all()
     plain = {**CHOSEN, "optimizer": "adam", "beta1": 0.5}
     with pytest.raises(ConfigurationError, match=r"^beta1: unknown field; did you mean 'optimizer.beta1'\?"):
-        build(Run, plain, path="")
+        from_dict(Run, plain, path="")
 
 
 def test_every_usual_name_leads_to_one_that_exists() -> None:
-    load()
+    load_all()
     assert {nearest(one, choices(Settler)) for one in ("ep", "dp", "chl", "bp", "bptt", "cl", "ff")} == {
         "equilibrium_propagation",
         "dual_propagation",

@@ -35,7 +35,7 @@ CURES: Final = {
     "mean": "the mean is not settled: lower settler.relax.tolerance or raise settler.relax.max_steps",
     "difference": "the difference is not settled: lower settler.nudged.tolerance or raise settler.nudged.max_steps",
     "switches": "the phases pool by different switches: one dyad (equilibrium_propagation) shares them",
-    "wires": "the feedback wires are not the weights (settler.feedback)",
+    "feedback_weights": "the feedback wires are not the weights (settler.feedback)",
     "rounding": "digits are lost: use float64, a larger settler.beta, or a dyad in place of stored phases",
 }
 
@@ -77,13 +77,13 @@ def suspects(
     elif isinstance(settler, Dyadic) and _nudged(settler):
         yield "nudge", (dataclasses.replace(settler, beta=settler.beta / 100), *here)
     if isinstance(settler, Dyadic) and not isinstance(settler.feedback, Tied):
-        yield "wires", (dataclasses.replace(settler, feedback=Tied()), *here)
+        yield "feedback_weights", (dataclasses.replace(settler, feedback=Tied()), *here)
 
 
 def _as_dyad(settler: TwoPhase) -> EquilibriumPropagation:
     """One dyad with the nudges of two centred phases."""
     return EquilibriumPropagation(
-        gamma=settler.gamma, beta=2 * settler.beta, hold=False, relax=settler.relax, nudged=settler.nudged
+        gamma=settler.gamma, beta=2 * settler.beta, freeze_mean=False, relax=settler.relax, nudged=settler.nudged
     )
 
 

@@ -15,11 +15,11 @@ def principal(values: Tensor, count: int = 2) -> tuple[Tensor, Tensor]:
 
     Each axis points to where its farthest point lies. Axes beyond the number of dimensions or points are 0.
     """
-    centred = (values.double() - values.double().mean(0)).cpu()
-    gram = centred @ centred.T if len(centred) <= centred.shape[1] else centred.T @ centred
+    centered = (values.double() - values.double().mean(0)).cpu()
+    gram = centered @ centered.T if len(centered) <= centered.shape[1] else centered.T @ centered
     variances, axes = torch.linalg.eigh(gram)
     variances, axes = variances.flip(0)[:count].clamp_min(0), axes.flip(1)[:, :count]
-    found = axes * variances.sqrt() if len(centred) <= centred.shape[1] else centred @ axes
+    found = axes * variances.sqrt() if len(centered) <= centered.shape[1] else centered @ axes
     farthest = found.gather(0, found.abs().argmax(0, keepdim=True))
     found = found * torch.where(farthest < 0, -1.0, 1.0)
     missing = (0, count - found.shape[1])
@@ -27,7 +27,7 @@ def principal(values: Tensor, count: int = 2) -> tuple[Tensor, Tensor]:
     return torch.nn.functional.pad(found, missing), torch.nn.functional.pad(share, missing)
 
 
-def neighbourhoods(values: Tensor, seed: int = 0) -> Tensor:
+def neighborhoods(values: Tensor, seed: int = 0) -> Tensor:
     """(N, 2): a map of points (N, D) that keeps neighbours together, by t-SNE on their first 50 principal axes.
 
     Distances between far groups mean nothing. Source: van der Maaten & Hinton, JMLR 9 (2008) 2579.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energy.analysis.filters import weight_of
-from energy.analysis.units import wins
+from energy.analysis.unit_diagnostics import wins
 from energy.component import ConfigurationError
 from energy.data.images import Images
 from energy.ledger import Ledger
@@ -22,7 +22,7 @@ NORMS, WEIGHTS = 30, 60  # bins
 
 
 @dataclass
-class Population:
+class LayerStatistics:
     """One layer: histograms as (counts, edges), and how often each neuron won.
 
     norm: ‖w_k‖_p, one a neuron; rate: η_k of its local rule; weight: the single weights; activity: what is sent up, at
@@ -41,7 +41,7 @@ class Survey:
     coupling to a hidden layer; `labels` (N,).
     """
 
-    layers: dict[str, Population]
+    layers: dict[str, LayerStatistics]
     features: list[Tensor] = field(default_factory=list)
     labels: list[Tensor] = field(default_factory=list)
 
@@ -78,14 +78,14 @@ def histogram(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     return counts.long(), edges
 
 
-def _weights(network: Network, rule: Rule, layer: int) -> Population:
+def _weights(network: Network, rule: Rule, layer: int) -> LayerStatistics:
     """What the weights alone say."""
     weights = [w for edge in network.into(layer) if (w := weight_of(edge)) is not None]
     if not weights:
-        return Population()
+        return LayerStatistics()
     law = rule.rule_for(network, layer)
     joined = torch.cat([w.flatten(1) for w in weights], 1)  # a neuron's weights are those of all couplings into it
-    return Population(
+    return LayerStatistics(
         norm=histogram(torch.linalg.vector_norm(joined.double(), law.p if law else 2, dim=1), NORMS),
         rate=histogram(law.rates(joined), NORMS) if law else None,
         weight=histogram(torch.cat([w.flatten() for w in weights]), WEIGHTS),

@@ -20,7 +20,7 @@ from energy.stream import stream
 
 
 def receptive(
-    network: Network, layer: int, count: int, *, centre: Tensor, contrast: float, steps: int = 16, seed: int = 0
+    network: Network, layer: int, count: int, *, center: Tensor, contrast: float, steps: int = 16, seed: int = 0
 ) -> Tensor:
     """x_k − c of the first `count` neurons of a layer: (count, C, h, w), cut to the window of the input that they see.
 
@@ -40,14 +40,14 @@ def receptive(
     count = min(count, network.shape(layer)[0])
     generator, shape = stream(seed, f"receptive/{layer}"), (count, *network.input_shape)
     noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu").to(like)
-    centre = centre.to(like).expand(network.input_shape)
-    rows, columns = window(network, layer, centre + contrast * noise)
+    center = center.to(like).expand(network.input_shape)
+    rows, columns = window(network, layer, center + contrast * noise)
     size = noise[0, :, rows, columns].numel()
     radius = contrast * math.sqrt(size)
     best = like.new_full((count,), -math.inf)
     away = found = 0.1 * contrast * noise
     for step in range(steps + 1):
-        drive, slope = ascent(network, layer, centre + away)
+        drive, slope = ascent(network, layer, center + away)
         found = torch.where(_along(drive > best), away, found)
         best = torch.maximum(best, drive)
         onward = (1 - step / steps) * radius * slope / _length(slope)
@@ -62,7 +62,7 @@ def ascent(network: Network, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        below = network.up_to(layer - 1).activity(x) if layer > 1 else ()
+        below = network.subnetwork(layer - 1).activity(x) if layer > 1 else ()
         states = (x, *below)
         drive = torch.stack([edge.coupling(states[edge.source]) for edge in network.into(layer)]).sum(0)
         middle = drive[(..., *(side // 2 for side in drive.shape[2:]))].diagonal()

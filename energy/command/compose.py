@@ -18,13 +18,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from energy.command import trust
+from energy.command.arguments import Arguments
 from energy.command.files import include
-from energy.command.line import Line
 from energy.command.needs import supply
 from energy.command.overrides import Job, expand, rewrite
 from energy.command.presets import EXPERIMENT, looked_in, presets
-from energy.component import Component, ConfigurationError, annotations, build, choices
-from energy.train.known import beside
+from energy.component import Component, ConfigurationError, annotations, choices, from_dict
+from energy.train.registration import package_folder
 from energy.train.terminal import say
 
 C = TypeVar("C", bound=Component)
@@ -32,7 +32,7 @@ C = TypeVar("C", bound=Component)
 LONGEST: Final = 255  # bytes in the name of a folder
 
 
-def plan(base: type[C], config: str, line: Line) -> list[C]:
+def plan(base: type[C], config: str, line: Arguments) -> list[C]:
     """Every run that a command line asks for, built and checked; what its settler needs is taken, and said.
 
     Args:
@@ -46,7 +46,7 @@ def plan(base: type[C], config: str, line: Line) -> list[C]:
     folders = looked_in(line)
     groups = store(base, folders)
     texts = [rewrite(text, base, groups) for text in line.rest]
-    with initialize_config_dir(str(beside("configs")), version_base="1.3", job_name="energy"):
+    with initialize_config_dir(str(package_folder("configs")), version_base="1.3", job_name="energy"):
         search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
         bare = _compose(config, search)["hydra"]
         first = expand(texts, groups, line.sweep)[0]
@@ -60,7 +60,7 @@ def plan(base: type[C], config: str, line: Line) -> list[C]:
     _spread(jobs, plain)
     for told in dict.fromkeys(supply(base, values) for values in plain):
         say(bool(told), f"energy: {told}")
-    return [build(base, values, path="") for values in plain]
+    return [from_dict(base, values, path="") for values in plain]
 
 
 def store(base: type[Component], folders: Iterable[Path] = ()) -> dict[str, list[str]]:
@@ -91,7 +91,7 @@ def _compose(config: str, overrides: Sequence[str]) -> dict[str, Any]:
 def _plain(config: str, overrides: Sequence[str], bare: Mapping[str, Any]) -> dict[str, Any]:
     values = _compose(config, overrides)
     hydra = values.pop("hydra")
-    trust.check(hydra, bare, values)
+    trust.refuse_code(hydra, bare, values)
     try:
         return cast("dict[str, Any]", OmegaConf.to_container(DictConfig(values), resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from energy.component import ConfigurationError, build, choices
+from energy.component import ConfigurationError, choices, from_dict
 from energy.data.dataset import DataSet
 from energy.data.fetch import fetch
 from energy.data.listing import describe_sets
@@ -23,7 +23,7 @@ def list_sets(names: list[str]) -> int:
 def check_sets(names: list[str]) -> int:
     """Read whole sets, with every check of sizes, digests, shapes and labels."""
     for name in _known(_needed("check", names)):
-        train, test = build(DataSet, name).examples()
+        train, test = from_dict(DataSet, name).examples()
         print(f"{name}: {len(train.labels)} training and {len(test.labels)} test images, read and checked")
     return 0
 
@@ -47,5 +47,5 @@ def _needed(action: str, names: list[str]) -> list[str]:
 def _known(names: list[str]) -> list[str]:
     """The names as they are, once each of them is known to be a set."""
     for name in names:
-        build(DataSet, name)
+        from_dict(DataSet, name)
     return names

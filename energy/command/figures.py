@@ -9,7 +9,7 @@ from energy.component import ConfigurationError
 from energy.io.record import FINAL, RECORD, read_json, snapshot_of
 
 
-def draw(folder: Path) -> Iterator[Path]:
+def draw_folder(folder: Path) -> Iterator[Path]:
     """Draw the comparison, the training curves of the run or runs and what the run learnt, or the benchmarks that
     ``folder`` holds; give the path of each figure when it is there.
 
@@ -27,7 +27,7 @@ def draw(folder: Path) -> Iterator[Path]:
         return
     if (folder / RECORD).is_file():
         yield draw_curves({folder.resolve().name: folder}, folder / "curves.png")
-        yield from _spikes(folder) if snapshot_of(folder).is_file() else _learnt(folder)
+        yield from _spikes(folder) if snapshot_of(folder).is_file() else _learned(folder)
         return
     runs = sorted((record.parent for record in folder.glob(f"*/{RECORD}")), key=_by_number)
     if not runs and (records := _benchmarks(folder)):
@@ -46,18 +46,18 @@ def _by_number(folder: Path) -> list[tuple[float, str]]:
     return [(float(part), "") if index % 2 else (-1.0, part) for index, part in enumerate(parts)]
 
 
-def _learnt(folder: Path) -> Iterator[Path]:
+def _learned(folder: Path) -> Iterator[Path]:
     """The pictures of a finished run, from its record of them, which is made first where there is none."""
-    from energy.io.album import ALBUM, read_album
+    from energy.io.figure_data import FIGURE_DATA, read_figure_data
     from energy.plots.pictures import draw_pictures
 
-    if not (folder / ALBUM).is_file():
+    if not (folder / FIGURE_DATA).is_file():
         if not (folder / FINAL).is_dir():
             return
-        from energy.study.pictures import measure
+        from energy.study.pictures import measure_run
 
-        measure(folder)
-    yield from draw_pictures(*read_album(folder / ALBUM), folder)
+        measure_run(folder)
+    yield from draw_pictures(*read_figure_data(folder / FIGURE_DATA), folder)
 
 
 def _spikes(folder: Path) -> Iterator[Path]:

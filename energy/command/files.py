@@ -29,7 +29,7 @@ def include(base: type[Component], values: dict[str, Any]) -> None:
         if cls is not None and FILE not in annotations(cls):
             path = f"{part}.{FILE}={given[FILE]}"
             rest = {name: value for name, value in given.items() if name != FILE}
-            values[part] = {**_fields(str(given[FILE]), path, part, cls.label), **rest}
+            values[part] = {**_fields(str(given[FILE]), path, part, cls.name), **rest}
 
 
 def _fields(text: str, path: str, part: str, label: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _fields(text: str, path: str, part: str, label: str) -> dict[str, Any]:
     if not isinstance(fields, Mapping):
         raise ConfigurationError(f"{path}: must hold fields of {part}={label}, such as gain: 1.0")
     plain = {str(name): value for name, value in fields.items()}
-    trust.check({}, {}, {part: plain})
+    trust.refuse_code({}, {}, {part: plain})
     if plain.setdefault("name", label) != label:
         raise ConfigurationError(f"{path}: holds a {part}={plain['name']}, not a {label}; say {part}={plain['name']}")
     return plain

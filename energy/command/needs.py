@@ -4,7 +4,7 @@ silent, and said in one line."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from energy.component import Component, annotations, build, choices
+from energy.component import Component, annotations, choices, from_dict
 from energy.potentials import Potential
 from energy.settle.settler import Settler
 from energy.study.entrants import split
@@ -21,7 +21,7 @@ def supply(base: type[Component], values: dict[str, Any]) -> str:
     """
     kinds = annotations(base)
     if "settler" in kinds:
-        settler = build(Settler, values["settler"], path="settler")
+        settler = from_dict(Settler, values["settler"], path="settler")
         return _told(settler, [path for path in settler.needs() if _set(kinds, values, settler, path)])
     if "settlers" not in kinds:
         return ""
@@ -35,7 +35,7 @@ def _entry(kinds: Mapping[str, Any], values: dict[str, Any], at: int) -> str:
     words = split(entry.partition(":")[2] if ":" in entry.partition("=")[0] else entry)
     if not words or words[0] not in choices(Settler):
         return ""  # told where entries are read
-    settler, taken = build(Settler, words[0]), list[str]()
+    settler, taken = from_dict(Settler, words[0]), list[str]()
     said = [word.partition("=")[0].removeprefix("settler.") for word in words[1:]]
     for path, value in settler.needs().items():
         group = path.partition(".")[0]
@@ -55,7 +55,7 @@ def _covers(said: str, path: str) -> bool:
 def _told(settler: Settler, taken: Sequence[str]) -> str:
     needs = settler.needs()
     shown = [f"{path}={_written(needs[path])}" for path in taken]
-    return f"settler={settler.label}: takes {', '.join(shown)}, where nothing else is said" if shown else ""
+    return f"settler={settler.name}: takes {', '.join(shown)}, where nothing else is said" if shown else ""
 
 
 def _written(value: object) -> str:

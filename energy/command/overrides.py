@@ -3,7 +3,7 @@
 Hydra composes plain nodes that hold only what differs from the components' own defaults, so a field that nobody has
 mentioned yet is not in any node. ``settler.beta=0.1`` therefore becomes ``++settler.beta=0.1``, and where a field is
 itself a component ``settler.relax=zebra`` becomes ``++settler.relax.name=zebra``; ``settler=two_phase`` stays the
-choice of a node. Whether names, types and ranges are right is decided by :func:`energy.component.build` alone.
+choice of a node. Whether names, types and ranges are right is decided by :func:`energy.component.from_dict` alone.
 """
 
 import inspect
@@ -40,7 +40,7 @@ def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[st
     Raises:
         ConfigurationError: for what cannot be parsed, for a node that does not exist, for anything under ``hydra``.
     """
-    override = parse(text)
+    override = parse_override(text)
     path = override.key_or_group
     if path.split(".")[0].split("/")[0] == "hydra":
         raise ConfigurationError(f"{path}: Hydra's own settings cannot be changed; sweeps run in this process")
@@ -50,13 +50,13 @@ def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[st
     names = _names(override)
     if path in groups and not isinstance(override.value(), dict):
         _known(path, [override.value()] if names is None else names, groups[path])
-        return parse(f"{path}={value}")
+        return parse_override(f"{path}={value}")
     if names is not None and takes_component(base, path.split(".")):
-        return parse(f"++{path}.name={value}")
-    return parse(f"++{path}={value}")
+        return parse_override(f"++{path}.name={value}")
+    return parse_override(f"++{path}={value}")
 
 
-def parse(text: str) -> Override:
+def parse_override(text: str) -> Override:
     """Hydra's reading of one override, its complaint cut to one line."""
     if "=" not in text and not text.startswith("~"):
         raise ConfigurationError(f"{text}: must have the form name=value")

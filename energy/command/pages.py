@@ -9,7 +9,7 @@ from energy.component import ConfigurationError
 from energy.hints import meant
 
 
-def catalogue(entries: Iterable[Entry]) -> str:
+def catalog(entries: Iterable[Entry]) -> str:
     """Components by group: their names, one line about each, and their fields with types and defaults."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:

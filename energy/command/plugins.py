@@ -13,7 +13,7 @@ from types import CodeType
 from typing import Final, NamedTuple
 
 from energy.component import ConfigurationError
-from energy.io.code import PLUGIN, READ, failure, fingerprint, root_of, sources
+from energy.io.code import PLUGIN, READ, failure, file_digest, root_of, source_files
 from energy.paths import expanded
 
 FOUND: Final[dict[str, Path]] = {}  # modules of plug-ins, and those beside them, by the names they are imported by
@@ -76,7 +76,9 @@ def located(text: str) -> Plugin:
     if path.is_file():
         file = path.resolve()
         packaged = (file.parent / "__init__.py").is_file()
-        return Plugin(text, file, next(iter(sources(file))) if packaged else _called(file), root_of(file), packaged)
+        return Plugin(
+            text, file, next(iter(source_files(file))) if packaged else _called(file), root_of(file), packaged
+        )
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", text) or path.suffix == ".py":
         raise ConfigurationError(f"plugins={text}: there is no such file")
     with _beside(Path.cwd()):
@@ -85,8 +87,8 @@ def located(text: str) -> Plugin:
 
 def _load(plugin: Plugin) -> None:
     """Import a plug-in, and remember the code that ran."""
-    files = sources(plugin.file)
-    digests = {one: fingerprint(one) for one in files.values()}
+    files = source_files(plugin.file)
+    digests = {one: file_digest(one) for one in files.values()}
     _forget(files, digests)
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:

@@ -4,21 +4,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from energy.command.line import Line
+from energy.command.arguments import Arguments
 from energy.component import ConfigurationError
-from energy.train.known import beside
+from energy.train.registration import package_folder
 
 EXPERIMENT: Final = "experiment"
 
 
 def presets(folders: Iterable[Path], group: str) -> list[str]:
     """The names of the files of a group, the library's and those in `folders`."""
-    places = [beside("configs"), *folders]
+    places = [package_folder("configs"), *folders]
     found = [file.relative_to(place / group) for place in places for file in (place / group).rglob("*.yaml")]
     return sorted({file.with_suffix("").as_posix() for file in found})
 
 
-def looked_in(line: Line) -> list[Path]:
+def looked_in(line: Arguments) -> list[Path]:
     """The folders beside our own that presets are looked for in.
 
     Raises:

@@ -6,12 +6,12 @@ import inspect
 from typing import Any, get_args, get_origin
 
 from energy.command.entry import Entry
-from energy.component import Component, ConfigurationError, annotations, build, choices
+from energy.component import Component, ConfigurationError, annotations, choices, from_dict
 
 
 def registered() -> list[Entry]:
     """Every component of the table, by group and name."""
-    return [entry(cls) for _, cls in sorted(Component.table.items())]
+    return [entry(cls) for _, cls in sorted(Component.registry.items())]
 
 
 def entry(cls: type[Component]) -> Entry:
@@ -22,7 +22,7 @@ def entry(cls: type[Component]) -> Entry:
         title=cls.__name__,
         home=f"{cls.__module__}.{cls.__qualname__}",
         group=cls.group,
-        label=cls.label,
+        label=cls.name,
         doc=_doc(cls),
         fields=tuple(
             f"{field.name}: {_kind(kinds[field.name])}{_default(field)}"
@@ -69,7 +69,7 @@ def _show(value: object) -> str:
     if isinstance(value, enum.Enum):
         return value.name.lower()
     if isinstance(value, Component):
-        return f"{value.label or type(value).__name__}{_changed(value)}"
+        return f"{value.name or type(value).__name__}{_changed(value)}"
     if isinstance(value, list):
         return f"[{', '.join(_show(item) for item in value)}]"
     return repr(value) if value == "" else str(value)
@@ -78,7 +78,7 @@ def _show(value: object) -> str:
 def _changed(value: Component) -> str:
     """What a default that is a component sets differently from its class, in parentheses."""
     try:
-        plain = build(type(value), {})
+        plain = from_dict(type(value), {})
     except ConfigurationError:
         return ""
     names = [name for name in annotations(type(value)) if getattr(value, name) != getattr(plain, name)]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from energy.command.complaint import complaint, defect
-from energy.component import ConfigurationError, describe
+from energy.component import ConfigurationError, to_dict
 from energy.train.fit import fit
-from energy.train.folder import held
+from energy.train.folder import finished_result
 from energy.train.interrupt import Stopped
 from energy.train.progress import answer
 from energy.train.rehearsal import rehearse
@@ -53,7 +53,7 @@ def sweep(runs: Sequence[Run]) -> int:
     A signal ends the sweep, its table printed. A time limit ends the run that has it, and the next one begins.
     """
     names = varied(runs)
-    members = [Member(run, {name: _at(describe(run), name.split(".")) for name in names}) for run in runs]
+    members = [Member(run, {name: _at(to_dict(run), name.split(".")) for name in names}) for run in runs]
     try:
         for member in members:
             _rehearse(member)
@@ -62,7 +62,7 @@ def sweep(runs: Sequence[Run]) -> int:
                 _train(member)
                 gc.collect()  # what a failed one held
     finally:
-        print("\n".join(table(members, width(sys.stdout))), flush=True)
+        print("\n".join(sweep_table(members, width(sys.stdout))), flush=True)
     return int(any(member.state == "failed" for member in members))
 
 
@@ -80,14 +80,14 @@ def _train(member: Member) -> None:
     run = member.run
     try:
         member.state = "failed"
-        before = held(run, run.folder)
+        before = finished_result(run, run.folder)
         member.result = fit(run)
         member.state = "done" if before is None else "kept"
         print(answer(run, member.result), flush=True)
     except Stopped as stopped:
         member.state = "stopped" if stopped.code else "out of time"
         if stopped.code:
-            member.result = held(run, run.folder) or {}
+            member.result = finished_result(run, run.folder) or {}
             member.state = "done" if member.result else member.state
             raise
     except KeyboardInterrupt:
@@ -99,7 +99,7 @@ def _train(member: Member) -> None:
 
 def varied(runs: Sequence[Run]) -> list[str]:
     """The fields in which runs differ, by their names on the command line; ``out`` and ``title`` aside."""
-    found = _differences([describe(run) for run in runs])
+    found = _differences([to_dict(run) for run in runs])
     return [name for name in found if name not in ("out", "title")]
 
 
@@ -130,7 +130,7 @@ def _at(plain: Any, path: Sequence[str]) -> str:
     return "–" if plain is None else str(plain).replace(" ", "")
 
 
-def table(members: Sequence[Member], columns: int | None) -> list[str]:
+def sweep_table(members: Sequence[Member], columns: int | None) -> list[str]:
     """A header and one line a member, within ``columns``; price is in steps of back-propagation."""
     rows = [_row(member) for member in members]
     shown = list(rows[0])

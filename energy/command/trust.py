@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from energy.component import ConfigurationError
-from energy.io.plain import leaves
+from energy.io.plain import flatten
 
 CALLABLE: Final = ("_target_", "()", "class")
 RESOLVER: Final = re.compile(r"\$\{[^{}]*:")
 
 
-def check(hydra: Mapping[str, Any], bare: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+def refuse_code(hydra: Mapping[str, Any], bare: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Refuse a composed configuration that asks for code or for something from outside it.
 
     Args:
@@ -28,11 +28,11 @@ def check(hydra: Mapping[str, Any], bare: Mapping[str, Any], ours: Mapping[str, 
     Raises:
         ConfigurationError: naming the first entry that is refused.
     """
-    allowed = dict(leaves(bare, path="hydra", lists=True))
-    for path, value in leaves(hydra, path="hydra", lists=True):
+    allowed = dict(flatten(bare, path="hydra", lists=True))
+    for path, value in flatten(hydra, path="hydra", lists=True):
         if path.rpartition(".")[2] in CALLABLE and (path not in allowed or allowed[path] != value):
             raise ConfigurationError(f"{path}={value!r}: refused; a configuration file must not name code to call")
-    for path, value in leaves(ours, lists=True):
+    for path, value in flatten(ours, lists=True):
         if path.rpartition(".")[2] == "_target_":
             raise ConfigurationError(f"{path}={value!r}: refused; a configuration file must not name code to call")
         if isinstance(value, str) and RESOLVER.search(value):

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from energy.command import catalogue, folders, pages, presets
+from energy.command import catalog, folders, pages, presets
+from energy.command.arguments import OPTIONS, Arguments
 from energy.command.entry import Entry
-from energy.command.line import OPTIONS, Line
-from energy.component import ConfigurationError, build, describe
+from energy.component import ConfigurationError, from_dict, to_dict
 from energy.hints import hint
 
 
@@ -20,7 +20,7 @@ class Verb(NamedTuple):
         usage, summary, example: how it is written, what it is for, and what follows it for instance.
         action: what it does.
         needs: what it cannot do without; empty for a verb that stands alone.
-        options: what it takes beside `--help` and `--plugin`, as :class:`Line` calls it.
+        options: what it takes beside `--help` and `--plugin`, as :class:`Arguments` calls it.
         components: whether it needs every component to be imported.
         pages: whether its help lists them, and is printed by the action.
     """
@@ -28,22 +28,22 @@ class Verb(NamedTuple):
     usage: str
     summary: str
     example: str
-    action: Callable[[Line], int]
+    action: Callable[[Arguments], int]
     needs: str = ""
     options: frozenset[str] = frozenset()
     components: bool = True
     pages: bool = False
 
 
-def train(line: Line) -> int:
+def train_command(arguments: Arguments) -> int:
     """Train what the overrides describe; one run after the other in a sweep."""
-    if line.help:
-        return _configuration_page(line, "train", "run", catalogue.entry("energy.train.run", "Run"))
+    if arguments.help:
+        return _configuration_page(arguments, "train", "run", catalog.entry("energy.train.run", "Run"))
     from energy.command.compose import plan
     from energy.train.run import Run
 
-    runs = plan(Run, "run", line)
-    if line.sweep and not line.dry:
+    runs = plan(Run, "run", arguments)
+    if arguments.sweep and not arguments.dry:
         from energy.command.sweep import sweep
 
         return sweep(runs)
@@ -51,7 +51,7 @@ def train(line: Line) -> int:
 
     for run in runs:
         rehearse(run)
-    if line.dry:
+    if arguments.dry:
         return _print_descriptions(runs)
     from energy.train.fit import fit
     from energy.train.progress import answer
@@ -62,37 +62,37 @@ def train(line: Line) -> int:
     return 0
 
 
-def compare(line: Line) -> int:
+def compare_command(arguments: Arguments) -> int:
     """Train one network with several settlers and print one table."""
-    if line.help:
-        entry = catalogue.entry("energy.study.compare", "Comparison")
-        return _configuration_page(line, "compare", "comparison", entry)
+    if arguments.help:
+        entry = catalog.entry("energy.study.compare", "Comparison")
+        return _configuration_page(arguments, "compare", "comparison", entry)
     from energy.command.compose import plan
     from energy.study.compare import Comparison, announced, entrants
     from energy.study.compare import compare as carry_out
-    from energy.study.compare import runs as trainings
-    from energy.study.report import shown
+    from energy.study.compare import entrant_runs as trainings
+    from energy.study.report import report_text
     from energy.train.rehearsal import rehearse
 
-    comparisons = plan(Comparison, "comparison", line)
+    comparisons = plan(Comparison, "comparison", arguments)
     for comparison in comparisons:
         for entrant in entrants(comparison):
             rehearse(next(trainings(comparison, entrant)))
-    if line.dry:
+    if arguments.dry:
         return _print_descriptions(comparisons)
     for comparison in comparisons:
         comparison.place()
     for comparison in comparisons:
         print(announced(comparison), file=sys.stderr)
         report = carry_out(comparison)
-        print(shown(comparison.folder) if sys.stdout is not None and sys.stdout.isatty() else report)
+        print(report_text(comparison.folder) if sys.stdout is not None and sys.stdout.isatty() else report)
         _draw_compared(comparison.folder)
     return 0
 
 
-def evaluate(line: Line) -> int:
+def evaluate_command(arguments: Arguments) -> int:
     """Score finished runs again, on the test split unless ``split=`` says otherwise."""
-    paths, options = folders.sort("evaluate", line.rest, ("split", "device", "readout", "readout."))
+    paths, options = folders.sort("evaluate", arguments.rest, ("split", "device", "readout", "readout."))
     if not paths:
         raise ConfigurationError("evaluate: needs a folder")
     fields = {name.removeprefix("readout."): value for name, value in options.items() if name.startswith("readout.")}
@@ -100,62 +100,62 @@ def evaluate(line: Line) -> int:
     from energy.train.evaluate import evaluate as score
 
     asked = {"name": options["readout"], **fields} if "readout" in options else fields
-    readout = build(Readout, asked) if asked else None
+    readout = from_dict(Readout, asked) if asked else None
     for path in paths:
         scored = score(path, options.get("split", "test"), options.get("device", ""), readout)
         print(json.dumps(scored, indent=2, allow_nan=False))
     return 0
 
 
-def table(line: Line) -> int:
+def table_command(arguments: Arguments) -> int:
     """Regenerate a table from its results, adding runs to them first."""
-    folder, *added = folders.sort("table", line.rest)[0]
-    from energy.study.table import table as regenerate
+    folder, *added = folders.sort("table", arguments.rest)[0]
+    from energy.study.table import reproduction_table as regenerate
 
     _say(regenerate(folder, added))
     return 0
 
 
-def plot(line: Line) -> int:
+def plot_command(arguments: Arguments) -> int:
     """Draw figures from records, and of a finished run what it learnt."""
-    paths, _ = folders.sort("plot", line.rest)
-    from energy.command.figures import draw
+    paths, _ = folders.sort("plot", arguments.rest)
+    from energy.command.figures import draw_folder
     from energy.errors import DataError
 
     for path in paths:
         try:
-            for figure in draw(path):
+            for figure in draw_folder(path):
                 print(figure, flush=True)
         except DataError as error:
             print(f"No pictures of what {path} learnt: {error}", file=sys.stderr)
     return 0
 
 
-def runs(line: Line) -> int:
+def runs_command(arguments: Arguments) -> int:
     """List the runs below a folder."""
     from energy.study.listing import listing
 
-    found = folders.sort("runs", line.rest)[0] or [Path("runs")]
-    if len(found) > 1 or len(line.sort) > 1:
+    found = folders.sort("runs", arguments.rest)[0] or [Path("runs")]
+    if len(found) > 1 or len(arguments.sort) > 1:
         raise ConfigurationError("runs: lists one folder, sorted by one field")
-    print(listing(found[0], sort="".join(line.sort), csv=line.csv))
+    print(listing(found[0], sort="".join(arguments.sort), csv=arguments.csv))
     return 0
 
 
-def data(line: Line) -> int:
+def data_command(arguments: Arguments) -> int:
     """List, check or fetch data sets."""
     from energy.command import datasets
 
-    action, *names = line.rest
+    action, *names = arguments.rest
     if action not in datasets.ACTIONS:
         raise ConfigurationError(f"data {action}: unknown; {hint(action, datasets.ACTIONS)}")
     return datasets.ACTIONS[action](names)
 
 
-def explain(line: Line) -> int:
+def explain_command(arguments: Arguments) -> int:
     """Print everything about components: their documentation and their fields."""
-    known = catalogue.entries()
-    for word in line.rest or sorted({entry.group for entry in known}):
+    known = catalog.entries()
+    for word in arguments.rest or sorted({entry.group for entry in known}):
         print(pages.explain(word, known), end="\n\n")
     return 0
 
@@ -166,7 +166,7 @@ VERBS: Final = {
         "[name=value ...]",
         "train a network, test it once",
         "settler=dual_propagation model.sizes=[64] train.epochs=3 out=runs/first",
-        train,
+        train_command,
         options=CONFIGURED,
         pages=True,
     ),
@@ -174,14 +174,14 @@ VERBS: Final = {
         "RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]",
         "score a trained network again",
         "runs/first split=validation",
-        evaluate,
+        evaluate_command,
         needs="a folder",
     ),
     "compare": Verb(
         "name=value ...",
         "one network, several settlers, one table",
         "settlers=[backprop,dual_propagation] seeds=[0,1,2]",
-        compare,
+        compare_command,
         needs="to be told what, since it trains for minutes",
         options=CONFIGURED,
         pages=True,
@@ -190,7 +190,7 @@ VERBS: Final = {
         "[FOLDER] [--sort FIELD] [--csv]",
         "the runs below a folder, runs/ unless given: how they differ, and how they ended",
         "runs --sort accuracy",
-        runs,
+        runs_command,
         options=frozenset({"sort", "csv"}),
         components=False,
     ),
@@ -198,32 +198,32 @@ VERBS: Final = {
         "list | check NAME ... | fetch NAME ...",
         "the data sets under $ENERGY_DATA",
         "list",
-        data,
+        data_command,
         needs="an action",
     ),
     "table": Verb(
         "FOLDER [RUN_FOLDER ...]",
         "published against measured, from results.csv and expected.json",
         "paper_repro/dual_propagation runs/first",
-        table,
+        table_command,
         needs="a folder",
         components=False,
     ),
     "plot": Verb(
-        "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot, needs="a folder"
+        "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot_command, needs="a folder"
     ),
     "explain": Verb(
         "[NAME | group=NAME | group ...]",
         "documentation and fields of components",
         "dual_propagation",
-        explain,
+        explain_command,
         components=False,
     ),
 }
 
 
-def _configuration_page(line: Line, verb: str, title: str, entry: Entry) -> int:
-    folders = presets.looked_in(line)
+def _configuration_page(arguments: Arguments, verb: str, title: str, entry: Entry) -> int:
+    folders = presets.looked_in(arguments)
     groups = [presets.EXPERIMENT, *(field for field, names in entry.choices.items() if names)]
     files = {name: presets.presets(folders, name) for name in groups}
     print(f"usage: energy {verb} {VERBS[verb].usage}\n\n{VERBS[verb].summary}; for example\n")
@@ -235,16 +235,16 @@ def _configuration_page(line: Line, verb: str, title: str, entry: Entry) -> int:
     for name in groups:
         if found := sorted({*files[name]} - {*entry.choices.get(name, ())}):
             print(f"{name}= (files of values)\n  {', '.join(found)}\n")
-    print(pages.catalogue(catalogue.entries()))
+    print(pages.catalog(catalog.entries()))
     return 0
 
 
 def _draw_compared(folder: Path) -> None:
     """Draw a comparison; what goes wrong costs the figure and not the numbers, which `energy plot` can draw later."""
-    from energy.command.figures import draw
+    from energy.command.figures import draw_folder
 
     try:
-        for figure in draw(folder):
+        for figure in draw_folder(folder):
             print(f"Figure: {figure}")
     except Exception as error:
         print(f"No figure: {error or type(error).__name__}; energy plot {folder} draws it.")
@@ -252,7 +252,7 @@ def _draw_compared(folder: Path) -> None:
 
 def _print_descriptions(components: list[Any]) -> int:
     for component in components:
-        print(json.dumps(describe(component), indent=2, allow_nan=False))
+        print(json.dumps(to_dict(component), indent=2, allow_nan=False))
     return 0
 
 

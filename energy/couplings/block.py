@@ -74,8 +74,8 @@ class BlockLinearization(Linearization):
         if self._prepared is not None and self._prepared[0] is post:
             return self._prepared[1]
         if self.block.rectified:
-            return centre(centre(post) * (self.competing > 0))
-        return centre(post) if self.block.centred else post
+            return center(center(post) * (self.competing > 0))
+        return center(post) if self.block.centered else post
 
     def _sees(self, pre: Tensor) -> Tensor:
         """What the filters see of `pre` through the map that is fixed at this state."""
@@ -93,7 +93,7 @@ class BlockLinearization(Linearization):
 
 
 class Block(Coupling):
-    """A(m) = C[filters(prepare(m))]; without C unless `centred`.
+    """A(m) = C[filters(prepare(m))]; without C unless `centered`.
 
     Normalisation by running statistics inside `prepare` is a fixed affine map except while the network learns
     (`Network.learning`). What switches is fixed at the point: maxima are taken where the point has them and rectifiers
@@ -106,11 +106,11 @@ class Block(Coupling):
         self,
         filters: Dense | Convolution,
         *prepare: nn.Module,
-        centred: bool = False,
+        centered: bool = False,
         rectified: bool = False,
     ) -> None:
         super().__init__()
-        if rectified and not centred:
+        if rectified and not centered:
             raise UsageError("Block(rectified=True): must be centred too")
         if not isinstance(filters, Dense | Convolution):
             raise UsageTypeError(f"Block: filters is {named(filters)}: must be a Dense or a Convolution")
@@ -120,7 +120,7 @@ class Block(Coupling):
                 f"Block: prepare.{held[0]} is a parameter, which nothing would learn: take affine=False, or "
                 "energy.couplings.Module for the whole chain"
             )
-        self.centred, self.rectified = centred, rectified
+        self.centered, self.rectified = centered, rectified
         self.eval()
 
     @property
@@ -146,10 +146,10 @@ class Block(Coupling):
         return self._said(self._competing(self.filters(self.prepared(pre))))
 
     def _competing(self, u: Tensor) -> Tensor:
-        return centre(u).clamp_min(0) if self.rectified else u
+        return center(u).clamp_min(0) if self.rectified else u
 
     def _said(self, drive: Tensor) -> Tensor:
-        return centre(drive) if self.centred else drive
+        return center(drive) if self.centered else drive
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, BlockLinearization]:
         with torch.no_grad():
@@ -174,6 +174,6 @@ def _links(module: nn.Module) -> Iterator[nn.Module]:
         yield module
 
 
-def centre(drive: Tensor) -> Tensor:
+def center(drive: Tensor) -> Tensor:
     """u − ū, the mean over the neurons (axis 1) taken away at every place."""
     return drive - drive.mean(1, keepdim=True)

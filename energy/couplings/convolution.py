@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from energy.arguments import named, whole
+from energy.arguments import named, whole_number
 from energy.component import ConfigurationError
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.linearization import Gradients, Linearization, Shape
@@ -93,8 +93,11 @@ class Convolution(Affine):
         pool: Pool | None = None,
     ) -> None:
         super().__init__()
-        fan_in, channels = whole("Convolution", "fan_in", fan_in), whole("Convolution", "channels", channels)
-        kernel, groups = whole("Convolution", "kernel", kernel), whole("Convolution", "groups", groups)
+        fan_in, channels = (
+            whole_number("Convolution", "fan_in", fan_in),
+            whole_number("Convolution", "channels", channels),
+        )
+        kernel, groups = whole_number("Convolution", "kernel", kernel), whole_number("Convolution", "groups", groups)
         if fan_in % groups or channels % groups:
             raise UsageError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
         if not (pool is None or isinstance(pool, Pool)):
@@ -103,8 +106,11 @@ class Convolution(Affine):
             )
         self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
-        self.stride, self.dilation = whole("Convolution", "stride", stride), whole("Convolution", "dilation", dilation)
-        self.padding, self.groups = whole("Convolution", "padding", padding, 0), groups
+        self.stride, self.dilation = (
+            whole_number("Convolution", "stride", stride),
+            whole_number("Convolution", "dilation", dilation),
+        )
+        self.padding, self.groups = whole_number("Convolution", "padding", padding, 0), groups
         self.pool = pool
 
     def extra_repr(self) -> str:

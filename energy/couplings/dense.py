@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from energy.arguments import whole
+from energy.arguments import whole_number
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.linearization import Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
@@ -41,7 +41,7 @@ class Dense(Affine):
 
     def __init__(self, fan_in: int, size: int, *, bias: bool = True) -> None:
         super().__init__()
-        fan_in, size = whole("Dense", "fan_in", fan_in), whole("Dense", "size", size)
+        fan_in, size = whole_number("Dense", "fan_in", fan_in), whole_number("Dense", "size", size)
         self.weight = nn.Parameter(torch.zeros(size, fan_in))
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
 

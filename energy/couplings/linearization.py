@@ -110,8 +110,8 @@ def refuse(coupling: str, weight: Tensor | None) -> None:
 
 def gradients_of(total: Tensor, parameters: Sequence[Tensor]) -> Gradients:
     """∂total/∂p of every parameter; zero for a frozen one, and for one that `total` does not depend on."""
-    learnt = [p for p in parameters if p.requires_grad]
-    if not learnt or not total.requires_grad:
+    learned = [p for p in parameters if p.requires_grad]
+    if not learned or not total.requires_grad:
         return tuple(torch.zeros_like(p) for p in parameters)
-    found = iter(torch.autograd.grad(total, learnt, allow_unused=True, materialize_grads=True))
+    found = iter(torch.autograd.grad(total, learned, allow_unused=True, materialize_grads=True))
     return tuple(next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from energy.arguments import named, whole
+from energy.arguments import named, whole_number
 from energy.couplings.coupling import Coupling
 from energy.couplings.linearization import AutogradLinearization, Shape
 from energy.errors import UsageError, UsageTypeError
@@ -123,7 +123,7 @@ class LayerNorm(Normalization):
         affine: bool = True,
         pool: Pool | None = None,
     ) -> None:
-        full = tuple(whole("LayerNorm", "shape", side) for side in shape)
+        full = tuple(whole_number("LayerNorm", "shape", side) for side in shape)
         super().__init__(filters, full, eps=eps, affine=affine, pool=pool)
         self.full = full
 
@@ -151,7 +151,7 @@ class GroupNorm(Normalization):
         affine: bool = True,
         pool: Pool | None = None,
     ) -> None:
-        groups, channels = whole("GroupNorm", "groups", groups), whole("GroupNorm", "channels", channels)
+        groups, channels = whole_number("GroupNorm", "groups", groups), whole_number("GroupNorm", "channels", channels)
         if channels % groups:
             raise UsageError(f"GroupNorm: groups={groups}: must divide channels={channels}")
         super().__init__(filters, (channels,), eps=eps, affine=affine, pool=pool)
@@ -195,7 +195,7 @@ class BatchNorm(Normalization):
         affine: bool = True,
         pool: Pool | None = None,
     ) -> None:
-        channels = whole("BatchNorm", "channels", channels)
+        channels = whole_number("BatchNorm", "channels", channels)
         if not 0 <= momentum <= 1:
             raise UsageError(f"BatchNorm: momentum={momentum}: must be in [0, 1]")
         super().__init__(filters, (channels,), eps=eps, affine=affine, pool=pool)

@@ -1,7 +1,7 @@
 """Data sets: read without running code from them, held on the device, given out in a keyed order."""
 
 from energy.data.augment import Augment
-from energy.data.check import Examples, Raw, check
+from energy.data.check import Examples, Raw, validate_examples
 from energy.data.cifar import Cifar10, Cifar100
 from energy.data.dataset import DataSet, Splits
 from energy.data.digits import Digits
@@ -32,8 +32,8 @@ __all__ = [
     "Raw",
     "Splits",
     "Stl10",
-    "check",
     "data_root",
     "describe_sets",
     "fetch",
+    "validate_examples",
 ]

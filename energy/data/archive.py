@@ -20,7 +20,7 @@ from energy.errors import DataError
 TYPES = {"u1": np.uint8, "i4": np.int32, "i8": np.int64, "f4": np.float32, "f8": np.float64}
 
 
-def examples(content: bytearray, label: str, shape: tuple[int, int, int]) -> Examples:
+def pickled_examples(content: bytearray, label: str, shape: tuple[int, int, int]) -> Examples:
     """The entries ``data`` (N, C*H*W), uint8, and ``label`` (N integers) of one pickled batch.
 
     Raises:

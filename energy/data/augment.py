@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad as extend
 
 
-def draw(count: int, generator: torch.Generator) -> Tensor:
+def draw_augmentations(count: int, generator: torch.Generator) -> Tensor:
     """(count, 5), uniform in [0, 1): where each image is shifted (down, right), whether mirrored, where cut."""
     return torch.rand(count, 5, generator=generator, dtype=torch.float32, device=generator.device)
 

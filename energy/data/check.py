@@ -22,7 +22,7 @@ class Raw(NamedTuple):
     test: Examples
 
 
-def whole(found: object, where: str) -> Raw:
+def validate_raw(found: object, where: str) -> Raw:
     """What a set's ``read`` returned, if it is what a set must return.
 
     Raises:
@@ -43,7 +43,9 @@ def _named(found: object) -> str:
     return f"a {type(found).__name__}" + (f" of {', '.join(inside)}" if inside else "")
 
 
-def check(examples: Examples, where: str, shape: tuple[int, int, int], classes: int, first: int = 0) -> None:
+def validate_examples(
+    examples: Examples, where: str, shape: tuple[int, int, int], classes: int, first: int = 0
+) -> None:
     """Refuse examples that are empty, of another shape or type, not finite, or labelled outside [first, first+classes).
 
     Raises:

@@ -45,7 +45,7 @@ class Cifar10(Published, name="cifar10"):
         _layout(
             "pickled",
             "cifar-10-batches-py",
-            partial(archive.examples, label="labels", shape=IMAGE),
+            partial(archive.pickled_examples, label="labels", shape=IMAGE),
             File("data_batch_1", PICKLED_BATCH, "c99cafc152244af753f735de768cd75f"),
             File("data_batch_2", PICKLED_BATCH, "d4bba439e000b95fd0a9bffe97cbabec"),
             File("data_batch_3", PICKLED_BATCH, "54ebc095f3ab1f0389bbae665268c751"),
@@ -82,7 +82,7 @@ class Cifar100(Published, name="cifar100"):
         _layout(
             "pickled",
             "cifar-100-python",
-            partial(archive.examples, label="fine_labels", shape=IMAGE),
+            partial(archive.pickled_examples, label="fine_labels", shape=IMAGE),
             File("train", PICKLED_SET, "16019d7e3df5f24257cddd939b257f8d"),
             File("test", PICKLED_BATCH, "f0ef6b0ae62326f3e7ffdfab6717acfc"),
         ),

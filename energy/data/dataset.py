@@ -10,7 +10,7 @@ from torch.nn.functional import pad as extend
 
 from energy.component import Component, ConfigurationError, require
 from energy.data.augment import Augment
-from energy.data.check import Examples, Raw, check, whole
+from energy.data.check import Examples, Raw, validate_examples, validate_raw
 from energy.data.images import Images
 from energy.data.unit import BYTES, look
 from energy.errors import DataError
@@ -105,7 +105,7 @@ class DataSet(Component):
         used = self.limit or count - aside
         if not 0 < used <= count - aside:
             raise DataError(
-                f"{self.label}.limit={self.limit}: with {aside} images set aside, it must leave between 1 and "
+                f"{self.name}.limit={self.limit}: with {aside} images set aside, it must leave between 1 and "
                 f"{count - aside} of the {count} training images"
             )
         return used, aside
@@ -116,10 +116,10 @@ class DataSet(Component):
         Raises:
             DataError: when it is something else than is asked of ``read``.
         """
-        label = self.label or type(self).__name__
-        found = whole(self.read(), label)
+        label = self.name or type(self).__name__
+        found = validate_raw(self.read(), label)
         for split, examples in zip(Raw._fields, found, strict=True):
-            check(examples, f"{label} {split}", self.image, self.classes)
+            validate_examples(examples, f"{label} {split}", self.image, self.classes)
         return found
 
     def load(self, device: str | torch.device, seed: int, dtype: torch.dtype = torch.float32) -> Splits:
@@ -131,8 +131,8 @@ class DataSet(Component):
         """
         train, test = self.examples()
         if train.pixels.is_floating_point() != test.pixels.is_floating_point():
-            raise DataError(f"{self.label}: pixels of train are {train.pixels.dtype}, of test {test.pixels.dtype}")
-        look(train.pixels, self.levels, *self._normal(), self.label)
+            raise DataError(f"{self.name}: pixels of train are {train.pixels.dtype}, of test {test.pixels.dtype}")
+        look(train.pixels, self.levels, *self._normal(), self.name)
         chosen, aside = self._divide(len(train.labels), seed)
         augment = Augment(self.crop, self.flip, self.cutout)
         return Splits(

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from energy.component import build
+from energy.component import from_dict
 from energy.data.dataset import DataSet
 from energy.data.published import Published
 from energy.data.source import data_root
@@ -56,7 +56,7 @@ def fetch(name: str, url_base: str | None = None) -> list[Path]:
 
 
 def _named(name: str) -> Published:
-    dataset = build(DataSet, name)
+    dataset = from_dict(DataSet, name)
     if not isinstance(dataset, Published):
         raise DataError(f"data={name}: is not published as files, so there is nothing to fetch")
     return dataset

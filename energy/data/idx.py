@@ -12,7 +12,7 @@ from energy.data.check import Examples
 from energy.errors import DataError
 
 
-def examples(contents: list[bytearray]) -> Examples:
+def idx_examples(contents: list[bytearray]) -> Examples:
     """The images and the labels of one split, from the contents of its two files.
 
     Raises:

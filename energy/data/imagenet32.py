@@ -18,11 +18,11 @@ BATCHES = (*(f"train_data_batch_{number}" for number in range(1, 11)), "val_data
 
 
 def _npz(contents: list[bytearray]) -> Examples:
-    return npz.examples(contents[0], IMAGE, LIMIT)
+    return npz.npz_examples(contents[0], IMAGE, LIMIT)
 
 
 def _pickled(contents: list[bytearray]) -> Examples:
-    return archive.examples(contents[0], "labels", IMAGE)
+    return archive.pickled_examples(contents[0], "labels", IMAGE)
 
 
 def _parts(suffix: str) -> tuple[Part, ...]:

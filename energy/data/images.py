@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from energy.data.augment import Augment, draw
+from energy.data.augment import Augment, draw_augmentations
 from energy.errors import DataError
 from energy.stream import stream
 
@@ -73,5 +73,5 @@ class Images:
 
     def _augmented(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = self.take(rows)
-        draws = draw(len(rows), generator).to(x.device, non_blocking=True)
+        draws = draw_augmentations(len(rows), generator).to(x.device, non_blocking=True)
         return self.augment(x, draws), y

@@ -1,6 +1,6 @@
 """Which sets there are, and which of them are at hand."""
 
-from energy.component import build, choices
+from energy.component import choices, from_dict
 from energy.data.dataset import DataSet
 from energy.data.published import Published
 from energy.data.source import data_root
@@ -16,7 +16,7 @@ def describe_sets() -> list[dict[str, str]]:
 
 def _row(name: str) -> dict[str, str]:
     try:
-        return _described(name, build(DataSet, name))
+        return _described(name, from_dict(DataSet, name))
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return {"name": name, "images": "", "shape": "", "classes": "", "state": f"unusable; {reason}"}
@@ -37,5 +37,5 @@ def _state(dataset: Published) -> str:
     try:
         layout, paths = dataset.locate(data_root())
     except DataError:
-        return f"missing; energy data fetch {dataset.label}" if dataset.downloads else "missing; see energy data fetch"
+        return f"missing; energy data fetch {dataset.name}" if dataset.downloads else "missing; see energy data fetch"
     return f"{layout.title}, in {paths[0].parent}"

@@ -17,7 +17,7 @@ LIMITS = (16 + 60000 * 784, 8 + 60000, 16 + 10000 * 784, 8 + 10000)
 
 def _layout(folders: tuple[str, ...], digests: tuple[str, ...]) -> tuple[Layout]:
     files = tuple(map(File, NAMES, LIMITS, digests))
-    return (Layout("idx", folders, (Part("train", files[:2]), Part("test", files[2:])), idx.examples),)
+    return (Layout("idx", folders, (Part("train", files[:2]), Part("test", files[2:])), idx.idx_examples),)
 
 
 def _downloads(base: str, folder: str, digests: tuple[str, ...]) -> tuple[Download, ...]:

@@ -18,7 +18,7 @@ PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 FAULTS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError)
 
 
-def examples(content: bytearray, shape: tuple[int, int, int], limit: int) -> Examples:
+def npz_examples(content: bytearray, shape: tuple[int, int, int], limit: int) -> Examples:
     """The entries ``data`` (N, C*H*W), uint8, and ``labels`` (N integers) of one batch in the ImageNet32x32 layout.
 
     Raises:

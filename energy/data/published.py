@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import torch
 
 from energy.data.cache import cached, source_key
-from energy.data.check import Examples, Raw, check
+from energy.data.check import Examples, Raw, validate_examples
 from energy.data.dataset import DataSet
 from energy.data.source import Layout, Part, content, data_root
 from energy.errors import DataError
@@ -46,7 +46,7 @@ class Published(DataSet):
         root = data_root()
         layout, paths = self.locate(root)
         rules = [layout.title, layout.parts, self.verify, self.counts, self.image, self.classes]
-        return cached(self.label, source_key(rules, paths), lambda: self._convert(layout, root))
+        return cached(self.name, source_key(rules, paths), lambda: self._convert(layout, root))
 
     def locate(self, root: Path) -> tuple[Layout, list[Path]]:
         """The first layout of which every file lies under ``root``, and where they lie.
@@ -63,7 +63,7 @@ class Published(DataSet):
             absent = [file.name for file, path in layout.locate(root).items() if path is None]
             if len(absent) < sum(len(part.files) for part in layout.parts):
                 fault = f"lacks {', '.join(absent)} of the {layout.title} form"
-        raise DataError(f"{self.label}: the data folder {root} {fault}; {self.cure(root)}")
+        raise DataError(f"{self.name}: the data folder {root} {fault}; {self.cure(root)}")
 
     def cure(self, root: Path) -> str:
         """What to do when the set is missing."""
@@ -72,7 +72,7 @@ class Published(DataSet):
         first, *others = self.downloads
         rest = "".join(f" and {download.url.rpartition('/')[2]}" for download in others)
         place = root / first.folder
-        return f"run `energy data fetch {self.label}`, or set ENERGY_DATA, or unpack {first.url}{rest} into {place}"
+        return f"run `energy data fetch {self.name}`, or set ENERGY_DATA, or unpack {first.url}{rest} into {place}"
 
     def _convert(self, layout: Layout, root: Path) -> Raw:
         paths, parts = layout.locate(root), {split: [] for split in Raw._fields}
@@ -81,7 +81,7 @@ class Published(DataSet):
         raw = Raw(*(_join(parts[split]) for split in Raw._fields))
         counts = tuple(len(examples.labels) for examples in raw)
         if self.verify and counts != self.counts:
-            raise DataError(f"{self.label}: holds {counts} training and test images; published are {self.counts}")
+            raise DataError(f"{self.name}: holds {counts} training and test images; published are {self.counts}")
         return raw
 
     def _parse(self, layout: Layout, part: Part, paths: list[Path | None]) -> Examples:
@@ -91,7 +91,7 @@ class Published(DataSet):
             examples = layout.parse(contents)
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
-        check(examples, where, self.image, self.classes, layout.first_label)
+        validate_examples(examples, where, self.image, self.classes, layout.first_label)
         return Examples(examples.pixels, examples.labels - layout.first_label)
 
 

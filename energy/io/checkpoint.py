@@ -23,6 +23,7 @@ from torch import Tensor
 
 from energy.errors import DamagedCheckpointError
 from energy.io.atomic import force
+from energy.io.old_names import tensor_name
 from energy.io.plain import json_object
 
 FORMAT: Final = 1
@@ -77,7 +78,8 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
     inside = _object(path, "facts.json", blobs["facts.json"])
     if inside.get("format") != FORMAT:
         raise _foreign(path, "facts.json", inside)
-    return _unpack(stored, inside, device), inside["facts"]
+    tensors = _unpack(stored, inside, device)
+    return {tensor_name(name): tensor for name, tensor in tensors.items()}, inside["facts"]
 
 
 def steps(folder: Path) -> list[Path]:

@@ -36,7 +36,7 @@ def plugins(components: Iterable[Component]) -> dict[str, str]:
     return {name: "+".join(sorted(digests)) for name, digests in sorted(found.items())}
 
 
-def sources(file: Path) -> dict[str, Path]:
+def source_files(file: Path) -> dict[str, Path]:
     """`file` and those in its folder or package that it imports, and that they import: by their dotted names there."""
     file = file.resolve()
     root = root_of(file)
@@ -50,15 +50,15 @@ def sources(file: Path) -> dict[str, Path]:
     return {_dotted(one, root): one for one in found}
 
 
-def digest(file: Path) -> str:
+def code_digest(file: Path) -> str:
     """The SHA-256 of a file with all that it imports beside it, as it was when it was imported, if that is known."""
-    found = {name: READ.get(one) or fingerprint(one) for name, one in sorted(sources(file).items())}
+    found = {name: READ.get(one) or file_digest(one) for name, one in sorted(source_files(file).items())}
     if len(found) == 1:
         return found.popitem()[1]
     return hashlib.sha256("".join(f"{sha}  {name}\n" for name, sha in found.items()).encode()).hexdigest()
 
 
-def fingerprint(file: Path) -> str:
+def file_digest(file: Path) -> str:
     """The SHA-256 of the bytes of one file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -105,7 +105,7 @@ def _source(cls: type) -> tuple[str, str]:
         return f"{cls.__module__}.{cls.__qualname__}", hashlib.sha256(text.encode()).hexdigest()
     packaged = "." in cls.__module__ and not cls.__module__.startswith(PLUGIN)
     stem = file.parent.name if file.name == "__init__.py" else file.name
-    return cls.__module__ if packaged else stem, digest(file)
+    return cls.__module__ if packaged else stem, code_digest(file)
 
 
 def _text(cls: type) -> str:

@@ -13,7 +13,7 @@ def current(base: type[Component], plain: Any) -> Any:
 
     Args:
         base: the class that a component is described of, such as `Run`.
-        plain: the description, as `energy.component.describe` gives it; a component without an entry in the tables of
+        plain: the description, as `energy.component.to_dict` gives it; a component without an entry in the tables of
             `energy.renamed`, and an unknown one, comes back as it is.
     """
     if not isinstance(plain, Mapping):
@@ -21,10 +21,10 @@ def current(base: type[Component], plain: Any) -> Any:
     cls = choices(base).get(str(plain.get("name")), base)
     kinds, found = annotations(cls), dict[str, Any]()
     for former, value in plain.items():
-        field = FIELDS.get((cls.group, cls.label, former), former)
+        field = FIELDS.get((cls.group, cls.name, former), former)
         if former != field and field in plain:  # both are given: the present one counts
             continue
-        value = VALUES.get((cls.group, cls.label, field, value), value) if isinstance(value, str) else value
+        value = VALUES.get((cls.group, cls.name, field, value), value) if isinstance(value, str) else value
         found[field] = _inner(kinds.get(field), value)
     return found
 

@@ -27,7 +27,7 @@ def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = D
     return value
 
 
-def leaves(plain: Any, between: str = ".", path: str = "", *, lists: bool = False) -> Iterator[tuple[str, Any]]:
+def flatten(plain: Any, between: str = ".", path: str = "", *, lists: bool = False) -> Iterator[tuple[str, Any]]:
     """The values at the ends of nested dictionaries, each with the path to it.
 
     Args:
@@ -38,9 +38,9 @@ def leaves(plain: Any, between: str = ".", path: str = "", *, lists: bool = Fals
     """
     if isinstance(plain, Mapping):
         for name, value in plain.items():
-            yield from leaves(value, between, f"{path}{between}{name}" if path else str(name), lists=lists)
+            yield from flatten(value, between, f"{path}{between}{name}" if path else str(name), lists=lists)
     elif lists and isinstance(plain, list):
         for index, value in enumerate(plain):
-            yield from leaves(value, between, f"{path}[{index}]", lists=True)
+            yield from flatten(value, between, f"{path}[{index}]", lists=True)
     else:
         yield path, plain

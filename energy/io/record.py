@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from energy.errors import LockedFolderError
 from energy.io.atomic import write_text
+from energy.io.old_names import record_line
 from energy.io.plain import json_object
 
 RECORD: Final = "record.jsonl"
@@ -64,17 +65,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     parsed = [json_object(line, f"{path}:{number}") for number, line in enumerate(whole, 1)]
     if rest:
         parsed += [json_object(rest, f"{path}:{len(lines)}")] if _is_json(rest) else []
-    return parsed
+    return [record_line(line) for line in parsed]
 
 
-def cut(path: Path, epochs: int) -> None:
+def truncate_record(path: Path, epochs: int) -> None:
     """Keep only the lines of the first ``epochs`` epochs: what came after them is about to be computed again."""
     kept = [line for line in read_lines(path) if line["epoch"] < epochs]
     write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Hold the run folder for this process; the lock goes with the process, however it ends.
 
     A file system that knows no locks is trusted to hold one run at a time.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from energy.errors import UsageError
-from energy.plots.style import canvas, colours, markers, save
+from energy.plots.style import canvas, colors, markers, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ class Bars:
 
     def draw(self, axes: "Axes") -> None:
         names = list(dict.fromkeys(row["name"] for row in self.rows))
-        tint = colours(names)
+        tint = colors(names)
         for height, row in enumerate(self.rows):
             ends = [[max(row["ratio"] - row["ratio_low"], 0)], [max(row["ratio_high"] - row["ratio"], 0)]]
             axes.barh(height, row["ratio"], height=0.7, color=tint[row["name"]], alpha=0.85)
@@ -79,7 +79,7 @@ class Curves:
         self.title, self.label, self.lines, self.log, self.level = title, label, lines, log, level
 
     def draw(self, axes: "Axes") -> None:
-        tint, shape = colours(list(self.lines)), markers(list(self.lines))
+        tint, shape = colors(list(self.lines)), markers(list(self.lines))
         for name, points in self.lines.items():
             across, up = zip(*sorted(points), strict=True)
             axes.plot(across, up, "-", color=tint[name], marker=shape[name], markersize=4, linewidth=1.1, label=name)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from energy.plots.style import canvas, colours, save
+from energy.plots.style import canvas, colors, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
     """
     rows = list(report["rows"])
     labels = [row["label"] for row in rows]
-    tint = list(colours(labels).values())
+    tint = list(colors(labels).values())
     with canvas(3, 11.0, 1.6 + min(0.42 * len(rows), 14.0), sharey=True) as (figure, (accuracy, cosine, price)):
         _spread(accuracy, [row["test_accuracy"] for row in rows], tint)
         _cosines(cosine, rows, tint)
@@ -35,12 +35,12 @@ def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
 
 def _spread(axes: "Axes", stats: Sequence[Mapping[str, Any] | None], tint: Sequence[str]) -> None:
     """Mean with a bar of one standard deviation, and every single value as a faint dot."""
-    for height, (found, colour) in enumerate(zip(stats, tint, strict=True)):
+    for height, (found, color) in enumerate(zip(stats, tint, strict=True)):
         if found is None:
             axes.text(0.5, height, "no finished run", transform=axes.get_yaxis_transform(), ha="center", va="center")
             continue
-        axes.plot(found["values"], [height] * found["n"], "|", color=colour, alpha=0.55, markersize=9)
-        axes.errorbar(found["mean"], height, xerr=found["sd"] or 0.0, fmt="o", color=colour, capsize=3, markersize=6)
+        axes.plot(found["values"], [height] * found["n"], "|", color=color, alpha=0.55, markersize=9)
+        axes.errorbar(found["mean"], height, xerr=found["sd"] or 0.0, fmt="o", color=color, capsize=3, markersize=6)
     axes.set_title("test accuracy")
     axes.set_xlabel("percent; mean ± s.d., single seeds")
 
@@ -54,10 +54,10 @@ def _cosines(axes: "Axes", rows: Sequence[Mapping[str, Any]], tint: Sequence[str
     )
     axes.axvline(1.0, color="#999999", linewidth=0.8, zorder=0)
     for column, name, marker, face, shift in shown:
-        for height, (row, colour) in enumerate(zip(rows, tint, strict=True)):
+        for height, (row, color) in enumerate(zip(rows, tint, strict=True)):
             if row[column] is not None:
                 mean = row[column]["mean"]
-                axes.plot(mean, height + shift, marker, color=colour, markerfacecolor=face or colour, markersize=5)
+                axes.plot(mean, height + shift, marker, color=color, markerfacecolor=face or color, markersize=5)
         axes.plot([], [], marker, color="#444444", markerfacecolor=face or "#444444", markersize=5, label=name)
     low = min(axes.get_xlim()[0], 0.9)
     axes.set_xlim(low, 1.0 + 0.03 * (1.0 - low))
@@ -67,9 +67,9 @@ def _cosines(axes: "Axes", rows: Sequence[Mapping[str, Any]], tint: Sequence[str
 
 def _bars(axes: "Axes", rows: Sequence[Mapping[str, Any]], tint: Sequence[str]) -> None:
     """Price of a step in back-propagation steps: counted multiply-adds, and measured time as a tick."""
-    for height, (row, colour) in enumerate(zip(rows, tint, strict=True)):
+    for height, (row, color) in enumerate(zip(rows, tint, strict=True)):
         if row["backprop_steps"] is not None:
-            axes.barh(height, row["backprop_steps"], height=0.55, color=colour, alpha=0.85)
+            axes.barh(height, row["backprop_steps"], height=0.55, color=color, alpha=0.85)
         if row["time_ratio"] is not None:
             axes.plot(row["time_ratio"], height, "D", color="black", markersize=4)
     axes.barh(0, 0, color="#888888", label="multiply-adds, counted")

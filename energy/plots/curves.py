@@ -88,7 +88,7 @@ def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list
     epochs = f"epoch{layers}", f"epoch (probe batch){layers}", f"epoch (entropy over its limit, probe batch){layers}"
     local = [
         ("mean norm ‖w‖ of a neuron", epochs[0], list(_by_layer(records, lambda found: found["norm"]))),
-        ("neurons that never win, percent", epochs[1], list(_by_layer(records, lambda found: found["never"]))),
+        ("neurons that never win, percent", epochs[1], list(_by_layer(records, lambda found: found["never_win"]))),
         ("spread of the winners", epochs[2], list(_by_layer(records, _spread))),
         ("read-out: accuracy, percent", f"read-out {BOTH}", readout),
     ]
@@ -103,13 +103,13 @@ def _of(records: Mapping[str, Lines], column: str, style: str) -> Iterator[Curve
             yield Curve(label, style, points)
 
 
-def _learnt(lines: Lines) -> list[str]:
-    return list(dict.fromkeys(layer for line in lines for layer in line.get("units", {})))
+def _learned(lines: Lines) -> list[str]:
+    return list(dict.fromkeys(layer for line in lines for layer in line.get("unit_diagnostics", {})))
 
 
 def _layers(records: Mapping[str, Lines]) -> str:
     """Which line stands for which layer, where colours stand for runs."""
-    names = list(dict.fromkeys(layer for lines in records.values() for layer in _learnt(lines)))
+    names = list(dict.fromkeys(layer for lines in records.values() for layer in _learned(lines)))
     if len(records) == 1 or not names:
         return ""
     told = ", ".join(f"{kind} {layer}" for kind, layer in zip(STYLES.values(), names, strict=False))
@@ -121,9 +121,11 @@ def _by_layer(records: Mapping[str, Lines], number: Callable[[Mapping[str, Any]]
     with a line of its own for each layer.
     """
     for label, lines in records.items():
-        for index, layer in enumerate(_learnt(lines)):
+        for index, layer in enumerate(_learned(lines)):
             points = [
-                (line["epoch"] + 1, number(line["units"][layer])) for line in lines if layer in line.get("units", {})
+                (line["epoch"] + 1, number(line["unit_diagnostics"][layer]))
+                for line in lines
+                if layer in line.get("unit_diagnostics", {})
             ]
             style = list(STYLES)[index % len(STYLES)]
             if len(records) == 1:

@@ -143,9 +143,9 @@ def _scatter(axes: "Axes", points: np.ndarray, labels: np.ndarray, names: list[s
         axes.plot(rest[:, 0], rest[:, 1], ".", color=OTHERS, markersize=2, zorder=0, label="others" if label else "_")
 
 
-def _bars(axes: "Axes", arrays: Arrays, kind: str, name: str, colour: str) -> None:
+def _bars(axes: "Axes", arrays: Arrays, kind: str, name: str, color: str) -> None:
     counts, edges = arrays[f"{kind}/{name}"], arrays[f"{kind}_edges/{name}"]
-    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colour, linewidth=0)
+    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=color, linewidth=0)
 
 
 def _norms(axes: "Axes", arrays: Arrays, facts: Mapping[str, Any], name: str) -> None:

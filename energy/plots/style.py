@@ -91,7 +91,7 @@ class Look(NamedTuple):
     marker: str
 
 
-def colours(labels: Sequence[str]) -> dict[str, str]:
+def colors(labels: Sequence[str]) -> dict[str, str]:
     """One colour per label, in order, from the Okabe-Ito palette."""
     return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}
 

@@ -2,9 +2,9 @@
 
 from energy.readout.decoder import Decoder
 from energy.readout.features import Features
-from energy.readout.linear import Linear, Power
+from energy.readout.linear import LinearReadout, Power
 from energy.readout.nearest import Nearest
 from energy.readout.readout import Joint, Readout
 from energy.readout.ridge import Ridge
 
-__all__ = ["Decoder", "Features", "Joint", "Linear", "Nearest", "Power", "Readout", "Ridge"]
+__all__ = ["Decoder", "Features", "Joint", "LinearReadout", "Nearest", "Power", "Readout", "Ridge"]

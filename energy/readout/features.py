@@ -25,7 +25,7 @@ class Features(NamedTuple):
 
 
 @torch.no_grad()
-def seen(network: Network, settler: Settler, x: Tensor, ledger: Ledger) -> Tensor:
+def batch_features(network: Network, settler: Settler, x: Tensor, ledger: Ledger) -> Tensor:
     """What the output layer sees of `x`, settled freely below it: (B, D).
 
     Raises:
@@ -35,7 +35,7 @@ def seen(network: Network, settler: Settler, x: Tensor, ledger: Ledger) -> Tenso
     if len(edges) != 1 or not edges[0].source:
         raise ConfigurationError("readout: needs one coupling into the output layer, from a hidden layer")
     coupling = edges[0].coupling
-    state = settler.predict(network.up_to(edges[0].source), x, ledger).output
+    state = settler.predict(network.subnetwork(edges[0].source), x, ledger).output
     return coupling.unit_inputs(state, *coupling.linearize(state)).presynaptic.flatten(1)
 
 
@@ -50,7 +50,7 @@ def features(network: Network, settler: Settler, images: Images, batch: int, led
     kept: Tensor | None = None
     start = 0
     for x, _ in images.batches(batch, seed=0, epoch=0, train=False):
-        values = seen(network, settler, x, ledger)
+        values = batch_features(network, settler, x, ledger)
         if kept is None:
             kept = torch.empty(len(images), values.shape[1], dtype=dtype, device=values.device)
         kept[start : start + len(x)] = values

@@ -17,7 +17,7 @@ from energy.readout.readout import Readout, Report
 from energy.stream import stream
 
 
-class Linear(Readout, name="linear"):
+class LinearReadout(Readout, name="linear"):
     """A linear layer under softmax cross-entropy, by Adam.
 
     The rate is halved at 20, 35, 50, 60, 70, 80 and 90 % of 50 epochs or more, at 50 and 75 % of 20 to 49, never of
@@ -47,8 +47,8 @@ class Linear(Readout, name="linear"):
         require(0 <= self.weight_decay < math.inf, self, "weight_decay", "at least 0")
         require(0 <= self.dropout < 1, self, "dropout", "at least 0 and below 1")
         require(self.patience >= 0, self, "patience", "at least 0")
-        stops = self.patience > 0 or self.least == Linear.least
-        require(stops, self, "least", f"left at {Linear.least:g} while patience is 0, which never stops early")
+        stops = self.patience > 0 or self.least == LinearReadout.least
+        require(stops, self, "least", f"left at {LinearReadout.least:g} while patience is 0, which never stops early")
         require(0 <= self.rise < math.inf, self, "rise", "at least 0")
 
     def error(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,8 +74,8 @@ class Linear(Readout, name="linear"):
         """Raises ConfigurationError where early stopping has no validation split, ValueError for what are no labels."""
         train, validation = numbered(train, classes), validation and numbered(validation, classes)
         if self.patience and not validation:
-            raise ConfigurationError(f"{self.label}.patience={self.patience}: needs data.validation above 0")
-        course = Course(self, train, classes, seed)
+            raise ConfigurationError(f"{self.name}.patience={self.patience}: needs data.validation above 0")
+        course = ReadoutTraining(self, train, classes, seed)
         best, waited = (-math.inf, course.decoder), 0
         for epoch in range(self.epochs):
             line = course.epoch(epoch)
@@ -93,7 +93,7 @@ class Linear(Readout, name="linear"):
         return best[1] if self.patience else course.decoder
 
 
-class Power(Linear, name="power"):
+class Power(LinearReadout, name="power"):
     """A linear layer under Σ|tanh(β o) − t|^m with t = ±1 (Krotov & Hopfield 2019, in which m is tuned)."""
 
     exponent: float = 6.0
@@ -115,10 +115,10 @@ class Power(Linear, name="power"):
         return (size * miss.abs()).sum(), slope
 
 
-class Course:
+class ReadoutTraining:
     """One training of a linear read-out."""
 
-    def __init__(self, readout: Linear, train: Features, classes: int, seed: int) -> None:
+    def __init__(self, readout: LinearReadout, train: Features, classes: int, seed: int) -> None:
         self.readout, self.train, self.seed = readout, train, seed
         wide, size = torch.promote_types(train.values.dtype, torch.float32), train.values.shape[1]
         device = train.values.device

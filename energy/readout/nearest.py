@@ -15,27 +15,27 @@ from energy.readout.readout import Readout, Report
 
 
 class Nearest(Readout, name="nearest"):
-    """The classes of the `neighbours` training features at the smallest angle, each vote weighed by its cosine.
+    """The classes of the `neighbors` training features at the smallest angle, each vote weighed by its cosine.
 
     It keeps features and no weights, so a run cannot end with it: `energy evaluate RUN readout=nearest`."""
 
-    neighbours: int = 20
+    neighbors: int = 20
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.neighbours >= 1, self, "neighbours", "at least 1")
+        require(self.neighbors >= 1, self, "neighbors", "at least 1")
 
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Any:
         """Raises ConfigurationError for fewer features than neighbours."""
-        if self.neighbours > len(train):
-            raise ConfigurationError(f"nearest.neighbours={self.neighbours}: there are {len(train)} features")
+        if self.neighbors > len(train):
+            raise ConfigurationError(f"nearest.neighbors={self.neighbors}: there are {len(train)} features")
         train = numbered(train, classes)
         directions = F.normalize(train.values.float(), dim=1).to(train.values.dtype)
 
         @torch.no_grad()
         def decode(values: Tensor) -> Tensor:
             near = F.normalize(values.float(), dim=1).to(directions.dtype) @ directions.T
-            cosines, rows = near.float().topk(self.neighbours, 1)
+            cosines, rows = near.float().topk(self.neighbors, 1)
             votes = torch.zeros(len(values), classes, dtype=cosines.dtype, device=values.device)
             return votes.scatter_add_(1, train.labels[rows], cosines)
 

@@ -1,6 +1,6 @@
 """The way of a problem to its equilibrium: relaxations, the loop around them, and the problems they solve."""
 
-from energy.relax.dyad import Dyad, Form, Nudging
+from energy.relax.dyad import Dyad, NudgeForm, Nudging
 from energy.relax.flow import Flow
 from energy.relax.layered import Layered
 from energy.relax.messages import Messages
@@ -17,10 +17,10 @@ __all__ = [
     "Dyad",
     "FinalLayer",
     "Flow",
-    "Form",
     "Layered",
     "Messages",
     "Nudge",
+    "NudgeForm",
     "Nudging",
     "Outcome",
     "Problem",

@@ -116,7 +116,7 @@ def contraction(network: Network) -> Contraction | None:
     return found if isinstance(found, Contraction) else None
 
 
-def hold(network: Network) -> Contraction:
+def attach_contraction(network: Network) -> Contraction:
     """The same, put there where there is none yet."""
     if (found := contraction(network)) is None:
         network.add_module("contraction", found := Contraction(network))

@@ -31,7 +31,7 @@ from energy.relax.single_phase import SinglePhase
 from energy.state import State
 
 
-class Form(enum.Enum):
+class NudgeForm(enum.Enum):
     """How the nudge is shared between the replicas."""
 
     ADJOINT = "(r₊, r₋) = (1 − α, α): stationary for the Lagrangian; feedback reaches the mean at O(β²)"
@@ -39,7 +39,7 @@ class Form(enum.Enum):
 
     def r_plus(self, alpha: float) -> float:
         """r₊."""
-        return alpha if self is Form.SADDLE else 1 - alpha
+        return alpha if self is NudgeForm.SADDLE else 1 - alpha
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Nudging:
     target: Tensor
     beta: float
     alpha: float = 0.5
-    form: Form = Form.ADJOINT
+    form: NudgeForm = NudgeForm.ADJOINT
     frozen: Tensor | None = None
     feedback: Transport = TIED
 

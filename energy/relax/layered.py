@@ -17,7 +17,7 @@ from torch import Tensor
 from energy.component import ConfigurationError
 from energy.couplings import Linearization
 from energy.ledger import Ledger
-from energy.network import Edge, Network, laid_out
+from energy.network import Edge, Network, to_channels_last
 from energy.relax.messages import Messages, total
 from energy.relax.problem import Problem
 from energy.state import State
@@ -36,7 +36,7 @@ class Layered(Problem, abc.ABC):
     """
 
     def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str) -> None:
-        self.network, self.x = network, laid_out(x)
+        self.network, self.x = network, to_channels_last(x)
         self.gamma, self.gains = gamma, [edge.gain(gamma) for edge in network.edges]
         self.ledger, self.phase = ledger, phase
         self.depth = len(network.layers)

@@ -32,7 +32,7 @@ class Sweep(Relaxation, name="sweep"):
         require(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
 
     def step(self, problem: Problem, state: State, memory: Memory | None) -> tuple[State, Memory | None]:
-        layered = require_layers(problem, self.label)
+        layered = require_layers(problem, self.name)
         state = layered.top_down(layered.bottom_up(state))
         return state, self._extrapolate(layered, memory) if self.momentum else None
 

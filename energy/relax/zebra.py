@@ -16,7 +16,7 @@ class Zebra(Relaxation, name="zebra"):
     for any graph."""
 
     def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
-        layered = require_layers(problem, self.label)
+        layered = require_layers(problem, self.name)
         for layers in layered.colors:
             state = layered.update_layers(state, layers)
         return state, None

@@ -88,8 +88,8 @@ def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
     for edge in network.edges:
         settled.ledger.apply("products", edge.multiply_adds, len(settled.x) * settled.passes)
     parameters, (end, retain) = list(network.parameters()), settled.take()
-    learnt, seed = [p for p in parameters if p.requires_grad], torch.full_like(end, scale)
-    found = iter(torch.autograd.grad(end, learnt, seed, retain_graph=retain, materialize_grads=True))
+    learned, seed = [p for p in parameters if p.requires_grad], torch.full_like(end, scale)
+    found = iter(torch.autograd.grad(end, learned, seed, retain_graph=retain, materialize_grads=True))
     return [next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters]
 
 

@@ -70,7 +70,7 @@ def population(
     if len({groups(one.filters) for one in found}) > 1:
         raise ConfigurationError(f"{title}: the couplings into it sort its neurons into different groups")
     for edge, one in zip(weighed, found, strict=True):
-        if isinstance(edge.coupling, Block) and edge.coupling.centred:  # neurons compete before they are centred
+        if isinstance(edge.coupling, Block) and edge.coupling.centered:  # neurons compete before they are centred
             drive = drive + one.drive.mean(1, keepdim=True)
     joined = Joined(weighed, [cast(Affine, one.filters) for one in found])
     seen = tuple(one.presynaptic for one in found)

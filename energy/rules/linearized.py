@@ -50,14 +50,14 @@ def linearized_layers(
         ConfigurationError: for a layer that is no population of units, or has no drive of the rule's p.
     """
     if not isinstance(settled, SettledDyad):
-        raise UsageTypeError(f"rule={rule.label} needs the activity of every layer: {type(settled).__name__} has none")
+        raise UsageTypeError(f"rule={rule.name} needs the activity of every layer: {type(settled).__name__} has none")
     states = (settled.x, *settled.mean)
     for layer in range(1, len(states)):
         law, edges = rule.rule_for(network, layer), network.into(layer)
         if law is not None and (not learning or any(is_trainable(edge) for edge in edges)):
             drive = _drive(network, settled, states, layer)
             inputs = population(edges, states, drive, settled.linear, network.layers[layer - 1].name)
-            memory = memory_of(network, layer, law.label) if law.memory else {}
+            memory = memory_of(network, layer, law.name) if law.memory else {}
             yield LinearizedLayer(edges[0], law, inputs._replace(drive=_measured(law, inputs), memory=memory))
 
 
@@ -79,7 +79,7 @@ def _measured(rule: UnitRule, inputs: UnitInputs) -> Tensor:
         return inputs.drive
     if not inputs.linear:
         raise ConfigurationError(
-            f"{rule.label}.p={rule.p}: must be 2 where units compete with rectified drives, or hear a coupling without "
+            f"{rule.name}.p={rule.p}: must be 2 where units compete with rectified drives, or hear a coupling without "
             "weights"
         )
     filters = inputs.filters

@@ -51,7 +51,7 @@ class Local(Rule):
         """
         layers = [edge.target for edge in network.edges if self._trains(network, edge)]
         if not layers:
-            raise ConfigurationError(f"rule={self.label}: no layer of this network learns; are all of them frozen?")
+            raise ConfigurationError(f"rule={self.name}: no layer of this network learns; are all of them frozen?")
         return max(layers)
 
     def batch(
@@ -61,7 +61,7 @@ class Local(Rule):
         that asks for it; the objective to none.
         """
         network.zero_grad()
-        part = network.up_to(self.top(network))
+        part = network.subnetwork(self.top(network))
         with network.learning():
             settled = settle_free(settler, part, x, target, ledger)
         health(network).solved(network, settler, settled)

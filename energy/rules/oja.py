@@ -21,7 +21,7 @@ from energy.rules.unit_rule import Update
 from energy.settle.settled import Settled
 
 
-class Linear(Plasticity):
+class LinearHebbian(Plasticity):
     """y = u."""
 
     scaled: bool = False
@@ -33,17 +33,17 @@ class Linear(Plasticity):
         return -drive.square().sum(-1) / 2
 
 
-class Hebb(Linear, name="hebb"):
+class Hebb(LinearHebbian, name="hebb"):
     """Δw_k = Σ u_k x. Nothing holds the norms: use it for few steps, or with an optimiser that decays weights."""
 
     decayed: ClassVar[bool] = False
 
 
-class Oja(Linear, name="oja"):
+class Oja(LinearHebbian, name="oja"):
     """Δw_k = Σ u_k (x − u_k w_k)."""
 
 
-class Sanger(Linear, name="sanger"):
+class Sanger(LinearHebbian, name="sanger"):
     """Δw_k = Σ u_k (R² x − Σ_{j≤k} u_j w_j), the generalised Hebbian algorithm. Not for units in groups, which see
     different inputs: ConfigurationError."""
 
@@ -56,7 +56,7 @@ class Sanger(Linear, name="sanger"):
 
     def weight_update(self, inputs: UnitInputs, settled: Settled) -> Update:
         if groups(inputs.filters) > 1:
-            raise ConfigurationError(f"rule={self.label}: not for the {groups(inputs.filters)} groups of this layer")
+            raise ConfigurationError(f"rule={self.name}: not for the {groups(inputs.filters)} groups of this layer")
         return super().weight_update(inputs, settled)
 
     def decay(self, inputs: UnitInputs, product: Tensor, y: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class Plasticity(Local):
         Raises:
             TypeError: for a rule whose y is the gradient of nothing.
         """
-        raise UsageTypeError(f"rule={self.label} descends no energy of the drives")
+        raise UsageTypeError(f"rule={self.name} descends no energy of the drives")
 
     def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
         """y of drives (…, K); the units compete on the last axis."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from energy import foreach
 from energy.cautions import strict as strictly
 from energy.component import Component
-from energy.feedback import followers
+from energy.feedback import mirrored_parameters
 from energy.health import add_up, health
 from energy.ledger import Ledger
 from energy.network import Network
@@ -132,8 +132,10 @@ class Rule(Component):
         health(network).check(network, gradients)
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             parameter.grad = _alike(gradient, parameter) if parameter.requires_grad else None
-        for weight, wires in followers(network):
-            wires.grad = None if weight.grad is None else weight.grad.clone()  # an optimiser may write to either
+        for weight, feedback_weight in mirrored_parameters(network):
+            feedback_weight.grad = (
+                None if weight.grad is None else weight.grad.clone()
+            )  # an optimiser may write to either
 
 
 def _alike(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
@@ -144,4 +146,4 @@ def _alike(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
 
 
 def _led(network: Network) -> list[Tensor]:
-    return [wires for _, wires in followers(network)]
+    return [feedback_weight for _, feedback_weight in mirrored_parameters(network)]

@@ -51,7 +51,7 @@ class SoftHebb(Plasticity, name="softhebb"):
 
     variant: Variant = Variant.SOFTKROTOV
     temperature: float = 1.0
-    normalised: bool = False
+    normalized: bool = False
     rank: int = 3
     anti_hebbian: float = 2.0
     rate: float = 0.05
@@ -101,7 +101,7 @@ class SoftHebb(Plasticity, name="softhebb"):
         return self.share(drive).to(drive.dtype)
 
     def competition_logits(self, inputs: UnitInputs) -> Tensor:
-        if self.normalised:
+        if self.normalized:
             u, weight, bias = inputs.drive, inputs.filters.weight, inputs.filters.bias
             norms = torch.linalg.vector_norm(weight.flatten(1), self.p, dim=1).clamp_min(TINY).pow(self.p - 1)
             prior = torch.zeros_like(norms) if bias is None else bias

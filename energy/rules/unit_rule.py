@@ -17,7 +17,7 @@ class UnitRule(Protocol):
     """A rule by which every unit of a layer learns; `Plasticity` is one.
 
     Attributes:
-        label: its name.
+        name: what it is selected by.
         memory: what a unit remembers from batch to batch, and what it begins with.
         p: the exponent of the norm ‖w_k‖_p.
         target_norm: R, the norm that the weights of a unit tend to.
@@ -28,7 +28,7 @@ class UnitRule(Protocol):
     taken; `remember` takes the logits of a batch into the memory, in place.
     """
 
-    label: ClassVar[str]
+    name: ClassVar[str]
     memory: ClassVar[Mapping[str, float]]
 
     @property

@@ -9,7 +9,7 @@ from energy.settle.settled import Prediction, Settled
 from energy.settle.settler import Settler
 from energy.settle.spiking import Spiking, TemporalCredit
 from energy.settle.surrogate import SurrogateBackprop
-from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
+from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase, TwoPhaseContrastiveHebbian
 
 __all__ = [
     "Backprop",
@@ -21,7 +21,7 @@ __all__ = [
     "EquilibriumPropagation",
     "Feedforward",
     "Implicit",
-    "Kind",
+    "PhaseContrast",
     "Prediction",
     "Settled",
     "Settler",

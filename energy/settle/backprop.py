@@ -10,7 +10,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.settle.settled import Settled, SettledTape
-from energy.settle.settler import Settler, checked, require_finite
+from energy.settle.settler import Settler, require_finite, validate_batch
 from energy.state import State
 from energy.tape import plain, require_tape
 
@@ -33,8 +33,8 @@ class Backprop(Settler, name="backprop"):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        require_tape(f"settler={self.label}")
-        target, x = checked(network, x, target, objective), plain(x)
+        require_tape(f"settler={self.name}")
+        target, x = validate_batch(network, x, target, objective), plain(x)
         ledger = ledger or Ledger()
         with torch.enable_grad(), network.learning():
             output = network(x)

@@ -19,15 +19,15 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
 from energy.potentials import Identity, Potential
-from energy.relax.contraction import hold
-from energy.relax.dyad import ClampedDyad, Dyad, Form, HeldDyad, Nudging
+from energy.relax.contraction import attach_contraction
+from energy.relax.dyad import ClampedDyad, Dyad, HeldDyad, NudgeForm, Nudging
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Solution, fixed, solve
 from energy.relax.sweep import Sweep
 from energy.relax.top_down import FinalLayer, final_layers, stream
 from energy.settle.settled import Settled, SettledDyad, freeing
-from energy.settle.settler import FEEDBACK, Needs, Settler, checked, solve_layers
+from energy.settle.settler import FEEDBACK, Needs, Settler, solve_layers, validate_batch
 from energy.state import State
 
 MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
@@ -43,8 +43,8 @@ class Dyadic(Settler):
     replicas: ClassVar[type[Dyad]] = Dyad
     alpha: float = 0.5
     beta: float = 0.1
-    form: Form = Form.ADJOINT
-    hold: bool = False
+    form: NudgeForm = NudgeForm.ADJOINT
+    freeze_mean: bool = False
     keep_contracting: float = 0.0
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2))
     feedback: Feedback = field(default_factory=Tied)
@@ -62,14 +62,14 @@ class Dyadic(Settler):
     def alignment(self) -> float:
         return 1.0 if isinstance(self.feedback, Tied) else -1.0
 
-    def wire(self, network: Network, *, seed: int = 0) -> None:
-        self.feedback.wire(network, seed=seed)
+    def attach_feedback(self, network: Network, *, seed: int = 0) -> None:
+        self.feedback.attach(network, seed=seed)
         if self.keep_contracting:
-            hold(network)
+            attach_contraction(network)
 
-    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         r_plus = self.form.r_plus(self.alpha)
-        objective.admit(r_plus * self.beta, (1 - r_plus) * self.beta, output)
+        objective.validate_nudge(r_plus * self.beta, (1 - r_plus) * self.beta, output)
 
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
@@ -87,9 +87,9 @@ class Dyadic(Settler):
     def _settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None, once: bool
     ) -> SettledDyad:
-        target, ledger = checked(network, x, target, objective), ledger or Ledger()
+        target, ledger = validate_batch(network, x, target, objective), ledger or Ledger()
         if self.keep_contracting and self.gamma:
-            hold(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
+            attach_contraction(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
         with network.normalizing():
             dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
             solution, final = self._ended(dyad, state, once)
@@ -117,7 +117,7 @@ class Dyadic(Settler):
         """Settle freely; the nudged problem, the dyad closed on the free state, the free output, and how that went."""
         free, state, solution = self.free(network, x, ledger)
         output = state[-1]
-        state = free.bottom_up(state) if self.hold else state
+        state = free.bottom_up(state) if self.freeze_mean else state
         frozen = objective.gradient(output, target) if objective.nudge is Nudge.FROZEN else None
         dyad = self.dyad(free, self.nudging(network, target, objective, frozen))
         return dyad, dyad.initial_state(state, free), output, {} if solution is None else {"free": solution}
@@ -131,12 +131,12 @@ class Dyadic(Settler):
             alpha=self.alpha,
             form=self.form,
             frozen=frozen,
-            feedback=self.feedback.wiring(network),
+            feedback=self.feedback.attached(network),
         )
 
     def dyad(self, free: SinglePhase, nudging: Nudging) -> Dyad:
         """The nudged problem above a free one."""
-        kind = HeldDyad if self.hold else self.replicas
+        kind = HeldDyad if self.freeze_mean else self.replicas
         return kind(free.network, free.x, free.gamma, free.ledger, nudging)
 
 
@@ -156,11 +156,12 @@ class EquilibriumPropagation(Dyadic, name="equilibrium_propagation"):
 
     By default the mean is settled with momentum and held, and δ settled about it, to tolerances at which the worst
     layer was measured to have a cosine of about 0.95 with the exact gradient where weights are not large
-    (docs/performance.md). `hold=false` settles mean and difference together, which equals two relaxations at ±β/2."""
+    (docs/performance.md). `freeze_mean=false` settles mean and difference together, which equals two relaxations at
+    ±β/2."""
 
     gamma: float = 1.0
     beta: float = 0.02
-    hold: bool = True
+    freeze_mean: bool = True
     relax: Relaxation = field(
         default_factory=lambda: Sweep(max_steps=60, tolerance=3e-2, check_every=1, momentum=MOMENTUM)
     )
@@ -187,13 +188,13 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
         require(
             self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
         )
-        require(not self.hold, self, "hold", "false: a clamp moves the mean")
+        require(not self.freeze_mean, self, "freeze_mean", "false: a clamp moves the mean")
 
     @property
     def alignment(self) -> float:
         return min(0.5, super().alignment)
 
-    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         """A clamp puts no condition on an objective that takes no part."""
 
 
@@ -212,4 +213,4 @@ class Implicit(Dyadic, name="implicit"):
         super().__post_init__()
         require(self.beta == 0, self, "beta", "0")
         if not isinstance(self.feedback, Tied):
-            raise FieldError(self.label, f"feedback={self.feedback.label}: must be tied: the gradient is exact")
+            raise FieldError(self.name, f"feedback={self.feedback.name}: must be tied: the gradient is exact")

@@ -25,8 +25,8 @@ from energy.relax.single_phase import Nudge
 from energy.relax.solver import Solution, solve
 from energy.relax.synchronous import Synchronous
 from energy.settle.settled import Prediction, Settled
-from energy.settle.settler import Needs, Settler, checked
-from energy.settle.two_phase import Kind
+from energy.settle.settler import Needs, Settler, validate_batch
+from energy.settle.two_phase import PhaseContrast
 from energy.state import State
 
 
@@ -47,13 +47,13 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
     relax: Relaxation = field(default_factory=lambda: Synchronous(damping=0.75, max_steps=200, tolerance=1e-3))
     nudged: Relaxation = field(default_factory=lambda: Synchronous(damping=0.75, max_steps=60, tolerance=1e-3))
     beta: float = 0.1
-    kind: Kind = Kind.CENTRED
+    kind: PhaseContrast = PhaseContrast.CENTERED
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.gamma == 0, self, "gamma", "0: an energy of one's own has no feedback gain")
         require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
-        require(self.kind is not Kind.RANDOM_SIGN, self, "kind", "positive, negative or centred")
+        require(self.kind is not PhaseContrast.RANDOM_SIGN, self, "kind", "positive, negative or centred")
 
     def needs(self) -> Needs:
         return {"objective": "squared_error", "optimizer": "sgd"}
@@ -62,14 +62,14 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
     def alignment(self) -> float:
         return 0.5
 
-    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
-        if self.kind is not Kind.POSITIVE:
-            objective.admit(-self.beta, 0.0, output)
+    def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+        if self.kind is not PhaseContrast.POSITIVE:
+            objective.validate_nudge(-self.beta, 0.0, output)
 
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        target, ledger = checked(network, x, target, objective), ledger or Ledger()
+        target, ledger = validate_batch(network, x, target, objective), ledger or Ledger()
         network = require_energy(network)
         free = self._solve(network, x, network.zero_state(x), None, "free", ledger)
         output = free.state[-1]
@@ -85,13 +85,13 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
     def _phases(self) -> list[tuple[str, int, float]]:
         """(name, sign of the nudge, weight of ∂E/∂θ)."""
         up, down, free = ("nudged", 1, 1 / self.beta), ("nudged_down", -1, -1 / self.beta), ("free", 0, 1 / self.beta)
-        if self.kind is Kind.CENTRED:
+        if self.kind is PhaseContrast.CENTERED:
             return [(*up[:2], up[2] / 2), (*down[:2], down[2] / 2)]
-        return [up, (*free[:2], -free[2])] if self.kind is Kind.POSITIVE else [free, down]
+        return [up, (*free[:2], -free[2])] if self.kind is PhaseContrast.POSITIVE else [free, down]
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
-        network.check(x)
+        network.validate_batch(x)
         network = require_energy(network)
         solution = self._solve(network, x, network.zero_state(x), None, "free", ledger or Ledger())
         return Prediction(solution.state[-1], solution)

@@ -13,7 +13,7 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.relax.top_down import final_layers
 from energy.settle.settled import SettledDyad
-from energy.settle.settler import Settler, checked
+from energy.settle.settler import Settler, validate_batch
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,7 @@ class Feedforward(Settler, name="feedforward"):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> SettledFree:
-        target = checked(network, x, target, objective)
+        target = validate_batch(network, x, target, objective)
         with network.normalizing():
             settled = settle_free(self, network, x, target, ledger)
         error = -objective.gradient(settled.output, target)
@@ -72,7 +72,7 @@ def settle_free(
         ValueError: for an `x` of the wrong shape.
     """
     ledger = ledger or Ledger()
-    network.check(x)
+    network.validate_batch(x)
     problem, state, solution = settler.free(network, x, ledger)
     return SettledFree(
         x=problem.x,

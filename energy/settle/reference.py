@@ -11,7 +11,7 @@ from energy.relax.relaxation import Relaxation
 from energy.settle.dyadic import Implicit
 from energy.settle.energy_phases import EnergyTwoPhase
 from energy.settle.settler import Settler
-from energy.settle.two_phase import Kind
+from energy.settle.two_phase import PhaseContrast
 
 
 @singledispatch
@@ -28,7 +28,7 @@ def _(settler: EnergyTwoPhase, dtype: torch.dtype = torch.float32) -> EnergyTwoP
     """Of any energy none is known but the limit β → 0: the same contrast, centered, at a hundredth of the nudge."""
     free, nudged, wide = further(settler.relax, dtype), further(settler.nudged, dtype), torch.finfo(dtype).eps < 1e-12
     beta = settler.beta / 100 if wide else settler.beta
-    return dataclasses.replace(settler, relax=free, nudged=nudged, kind=Kind.CENTRED, beta=beta)
+    return dataclasses.replace(settler, relax=free, nudged=nudged, kind=PhaseContrast.CENTERED, beta=beta)
 
 
 def further(relax: Relaxation, dtype: torch.dtype) -> Relaxation:

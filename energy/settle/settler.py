@@ -78,13 +78,13 @@ class Settler(Component):
         user says nothing. A field of a part that is chosen here (`optimizer.lr`) goes with that choice."""
         return {}
 
-    def wire(self, network: Network, *, seed: int = 0) -> None:
+    def attach_feedback(self, network: Network, *, seed: int = 0) -> None:
         """Lay what this method needs in `network` beside its weights, once they are initialised; `Run.network` does."""
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
         """The output without a nudge: one bottom-up pass, then the free equilibrium where γ > 0."""
-        network.check(x)
+        network.validate_batch(x)
         _, state, solution = self.free(network, x, ledger or Ledger())
         return Prediction(state[-1], solution)
 
@@ -109,7 +109,7 @@ class Settler(Component):
         """Plain values that a figure of this method shows of its activity on `x`; None for nothing."""
         return None
 
-    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+    def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         """Raise ConfigurationError if the nudges of this settler are not possible with `objective` there."""
 
     @torch.no_grad()
@@ -151,8 +151,8 @@ def require_finite(network: Network, x: Tensor, state: State) -> None:
             raise NonFiniteError(f"{layer.name}: its activity is not finite")
 
 
-def checked(network: Network, x: Tensor, target: Tensor, objective: Objective) -> Tensor:
+def validate_batch(network: Network, x: Tensor, target: Tensor, objective: Objective) -> Tensor:
     """The target in the precision of the states, once the conditions hold that every settler puts on its arguments."""
-    network.check(x, target)
-    objective.check(network.output.potential)
+    network.validate_batch(x, target)
+    objective.validate_output(network.output.potential)
     return target.to(x.dtype)

@@ -31,10 +31,10 @@ from torch import Tensor
 from energy.component import ConfigurationError, require
 from energy.feedback import Feedback, Tied
 from energy.ledger import Ledger
-from energy.network import Network, laid_out
+from energy.network import Network, to_channels_last
 from energy.objectives import Objective
 from energy.settle.settled import Settled
-from energy.settle.settler import checked, require_finite
+from energy.settle.settler import require_finite, validate_batch
 from energy.settle.spiking_settler import SpikingSettler
 from energy.spiking.activity import Activity
 from energy.spiking.errors import LocalError
@@ -101,7 +101,7 @@ class Spiking(SpikingSettler, name="spiking"):
             not running or isinstance(self.error, LocalError),
             self,
             "credit",
-            f"adjoint: the error {self.error.label} is known only when the simulation is over",
+            f"adjoint: the error {self.error.name} is known only when the simulation is over",
         )
         require(not running or not self.rate_strength, self, "credit", "adjoint where rate_strength is above 0")
 
@@ -109,14 +109,14 @@ class Spiking(SpikingSettler, name="spiking"):
     def alignment(self) -> float:
         return 1.0 if isinstance(self.feedback, Tied) and self.credit is TemporalCredit.ADJOINT else -1.0
 
-    def wire(self, network: Network, *, seed: int = 0) -> None:
-        self.feedback.wire(network, seed=seed)
+    def attach_feedback(self, network: Network, *, seed: int = 0) -> None:
+        self.feedback.attach(network, seed=seed)
 
     @torch.no_grad()
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        target = checked(network, x, target, objective)
+        target = validate_batch(network, x, target, objective)
         ledger = ledger or Ledger()
         if self.credit is not TemporalCredit.ADJOINT:
             return self._online(network, x, target, ledger)
@@ -133,14 +133,14 @@ class Spiking(SpikingSettler, name="spiking"):
 
     def descend(self, network: Network, activity: Activity, target: Tensor, ledger: Ledger) -> list[Tensor]:
         """δ of every layer, from the output down."""
-        wiring, depth = self.feedback.wiring(network), len(network.layers)
+        feedback_weights, depth = self.feedback.attached(network), len(network.layers)
         delta: list[Tensor | None] = [None] * depth
         for layer in range(depth, 0, -1):
             apical = [-self.error.gradient(activity.train, target).flatten(0, 1)] if layer == depth else []
             for edge in network.out_of(layer):
-                said = pull_back(edge, wiring, delta, activity.linear[edge.index], ledger)
+                said = pull_back(edge, feedback_weights, delta, activity.linear[edge.index], ledger)
                 apical += [] if said is None else [said]
-            penalty = self.penalised(activity, layer)
+            penalty = self.penalized(activity, layer)
             apical += [] if penalty is None else [-penalty]
             recurrent = lateral(network, layer)
             if recurrent is not None:
@@ -153,7 +153,7 @@ class Spiking(SpikingSettler, name="spiking"):
         delayed = self.credit is TemporalCredit.ONLINE
         if delayed and network.output.depth > self.steps:
             raise ConfigurationError(
-                f"{self.label}.steps={self.steps}: must be at least {network.output.depth}, the depth of the network: "
+                f"{self.name}.steps={self.steps}: must be at least {network.output.depth}, the depth of the network: "
                 "with credit=online an error descends one layer a step"
             )
         assert isinstance(self.error, LocalError)
@@ -166,7 +166,7 @@ class Spiking(SpikingSettler, name="spiking"):
             eligible=self.credit is not TemporalCredit.INSTANT,
             delayed=delayed,
         )
-        sequence = self.sequence(network, laid_out(x), ledger)
-        found = simulation.run(Batch(network, sequence, target, self.feedback.wiring(network), ledger))
+        sequence = self.sequence(network, to_channels_last(x), ledger)
+        found = simulation.run(Batch(network, sequence, target, self.feedback.attached(network), ledger))
         require_finite(network, x, State([found.logits]))
         return SettledOnline(x=x, output=found.logits, ledger=ledger, products=found.products, error=found.error)

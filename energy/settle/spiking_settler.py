@@ -22,7 +22,7 @@ from energy.settle.settled import Prediction
 from energy.settle.settler import Needs, Settler, require_finite
 from energy.spiking.activity import Activity, simulate
 from energy.spiking.cost import synaptic
-from energy.spiking.encoders import Direct, Encoder
+from energy.spiking.encoders import DirectCurrent, Encoder
 from energy.spiking.errors import SpikeError, SpikeTrain, VanRossum, onto_traces
 from energy.spiking.monitor import snapshot
 from energy.spiking.neuron import Neuron
@@ -56,7 +56,7 @@ class SpikingSettler(Settler):
     steps: int = 5
     neuron: Neuron = field(default_factory=LIF)
     surrogate: Surrogate = field(default_factory=Logistic)
-    encoder: Encoder = field(default_factory=Direct)
+    encoder: Encoder = field(default_factory=DirectCurrent)
     error: SpikeError = field(default_factory=VanRossum)
     rate_strength: float = 0.0
     rate: float = 0.1
@@ -76,7 +76,7 @@ class SpikingSettler(Settler):
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> SpikePrediction:
         """One simulation; the logit of a class is its spike count, and 1e-3 of its membrane's sum."""
-        network.check(x)
+        network.validate_batch(x)
         activity = self.simulate(network, x, ledger or Ledger(), keep=False)
         require_finite(network, x, State([activity.logits]))
         return SpikePrediction(activity.logits, train=activity.train)
@@ -95,11 +95,11 @@ class SpikingSettler(Settler):
         for edge in network.edges:
             if edge.coupling.batchwise:
                 kind = f"couplings.{edge.index} is a {type(edge.coupling).__name__}"
-                raise ConfigurationError(f"settler={self.label}: {kind}: must not normalize by the batch")
+                raise ConfigurationError(f"settler={self.name}: {kind}: must not normalize by the batch")
         sequence = self.encoder.sequence(x, self.steps, self.neuron.decay)
         if self.encoder.spikes:
             spikes = self.encoder.encode(x, self.steps) > 0 if self.encoder.filtered else sequence > 0
-            ledger.fire("input", *synaptic(network, 0, spikes.flatten(0, 1)))
+            ledger.count_spikes("input", *synaptic(network, 0, spikes.flatten(0, 1)))
         return sequence
 
     def value(self, objective: Objective, found: Any, target: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class SpikingSettler(Settler):
     def snapshot(self, network: Network, x: Tensor) -> dict[str, Any]:
         return snapshot(network, self.simulate(network, x, Ledger()))
 
-    def penalised(self, activity: Activity, layer: int) -> Tensor | None:
+    def penalized(self, activity: Activity, layer: int) -> Tensor | None:
         """∂/∂x of the rate's penalty of a hidden layer, folded; None where there is none."""
         if not self.rate_strength or layer == len(activity.traces):
             return None

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from energy.component import annotations
 from energy.ledger import Ledger
-from energy.network import Network, laid_out
+from energy.network import Network, to_channels_last
 from energy.objectives import Objective
 from energy.settle.reference import exact_settler
 from energy.settle.settled import Settled, SettledTape
-from energy.settle.settler import checked, require_finite
+from energy.settle.settler import require_finite, validate_batch
 from energy.settle.spiking_settler import SpikingSettler
 from energy.spiking.activity import TIE
 from energy.spiking.cost import synaptic
@@ -55,11 +55,11 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        require_tape(f"settler={self.label}")
-        target, x = checked(network, x, target, objective), plain(x)
+        require_tape(f"settler={self.name}")
+        target, x = validate_batch(network, x, target, objective), plain(x)
         ledger = ledger or Ledger()
         with torch.no_grad():
-            sequence = self.sequence(network, laid_out(x), ledger)
+            sequence = self.sequence(network, to_channels_last(x), ledger)
         with torch.enable_grad():
             membrane, train, penalty = self.unrolled(network, sequence, ledger)
             error = self.error.value(train, target)
@@ -88,7 +88,7 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
             said = []
             for edge in network.into(k):
                 pre = heard[edge.source].flatten(0, 1)
-                said.append(edge.coupling(laid_out(pre)).unflatten(0, (self.steps, -1)))
+                said.append(edge.coupling(to_channels_last(pre)).unflatten(0, (self.steps, -1)))
                 ledger.apply("free", edge.multiply_adds, len(pre))
                 if edge.source:
                     ledger.apply("nudged", edge.multiply_adds, len(pre))
@@ -98,7 +98,7 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
                     ledger.apply(phase, recurrent.multiply_adds, len(said[0]) * said[0].shape[1] - said[0].shape[1])
             membrane, spikes, trace = self._population(sum(said[1:], said[0]), recurrent)
             heard.append(trace)
-            ledger.fire(layer.name, *synaptic(network, k, spikes.detach().flatten(0, 1) > 0))
+            ledger.count_spikes(layer.name, *synaptic(network, k, spikes.detach().flatten(0, 1) > 0))
             if self.rate_strength and k < len(network.layers):
                 excess = spikes.mean(0) - self.rate
                 penalty = penalty + self.rate_strength / 2 * excess.square().sum()

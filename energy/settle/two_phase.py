@@ -20,15 +20,15 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Identity, Potential
-from energy.relax.contraction import hold
+from energy.relax.contraction import attach_contraction
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import Nudge, SinglePhase
 from energy.relax.solver import Solution
 from energy.relax.sweep import Sweep
 from energy.settle.settled import Phase, Settled, SettledPhases
-from energy.settle.settler import Needs, Settler, checked, solve_layers
+from energy.settle.settler import Needs, Settler, solve_layers, validate_batch
 from energy.state import State
-from energy.stream import fingerprint
+from energy.stream import batch_fingerprint
 
 STORED: Final[Needs] = {  # what a difference of stored states needs beside bounded units
     "model.hidden": "hard_sigmoid",
@@ -39,12 +39,12 @@ STORED: Final[Needs] = {  # what a difference of stored states needs beside boun
 }
 
 
-class Kind(enum.Enum):
+class PhaseContrast(enum.Enum):
     """Which two nudges are contrasted."""
 
     POSITIVE = "free and +β"
     NEGATIVE = "−β and free"
-    CENTRED = "−β and +β"
+    CENTERED = "−β and +β"
     RANDOM_SIGN = "free and ±β, the sign drawn for each batch from its inputs"
 
 
@@ -63,19 +63,19 @@ class Phases(Settler):
     def needs(self) -> Needs:
         return STORED
 
-    def wire(self, network: Network, *, seed: int = 0) -> None:
+    def attach_feedback(self, network: Network, *, seed: int = 0) -> None:
         if self.keep_contracting:
-            hold(network)
+            attach_contraction(network)
 
     @torch.no_grad()
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        target = checked(network, x, target, objective)
-        self.check(network)
+        target = validate_batch(network, x, target, objective)
+        self.validate_readouts(network)
         ledger = ledger or Ledger()
         if self.keep_contracting:
-            hold(network).scale_weights(network, x, self.gamma, self.keep_contracting)
+            attach_contraction(network).scale_weights(network, x, self.gamma, self.keep_contracting)
         with network.normalizing():
             return self._settled(network, x, target, objective, ledger)
 
@@ -112,7 +112,7 @@ class Phases(Settler):
         """+1 or −1 on the device, by which the nudge and its weight are multiplied; None for neither."""
         return None
 
-    def check(self, network: Network) -> None:
+    def validate_readouts(self, network: Network) -> None:
         """Raise ConfigurationError where a layer inside the dynamics stands on one outside them: no contrast of phases
         tells that one its error.
         """
@@ -120,7 +120,7 @@ class Phases(Settler):
             if edge.feedback and edge.source and network.readout(edge.source):
                 below, above = (network.layers[k - 1].name for k in (edge.source, edge.target))
                 raise ConfigurationError(
-                    f"{self.label}: {below} is outside the dynamics (feedback=False) and {above} above it inside them; "
+                    f"{self.name}: {below} is outside the dynamics (feedback=False) and {above} above it inside them; "
                     "leave out feedback=False, or take equilibrium_propagation"
                 )
 
@@ -140,15 +140,15 @@ class TwoPhase(Phases, name="two_phase"):
     only as β → 0."""
 
     beta: float = 0.1
-    kind: Kind = Kind.CENTRED
+    kind: PhaseContrast = PhaseContrast.CENTERED
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
 
-    def admit(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
-        if self.kind is not Kind.POSITIVE:
-            objective.admit(-self.beta, 0.0, output)
+    def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
+        if self.kind is not PhaseContrast.POSITIVE:
+            objective.validate_nudge(-self.beta, 0.0, output)
 
     def problems(
         self, free: SinglePhase, state: State, target: Tensor, objective: Objective
@@ -160,9 +160,9 @@ class TwoPhase(Phases, name="two_phase"):
             nudge = Nudge(beta, objective, target, frozen, sign)
             return SinglePhase(free.network, free.x, free.gamma, free.ledger, name, nudge=nudge)
 
-        beta = -self.beta if self.kind is Kind.NEGATIVE else self.beta
+        beta = -self.beta if self.kind is PhaseContrast.NEGATIVE else self.beta
         nudged = at(beta, "nudged")
-        if self.kind is Kind.CENTRED:
+        if self.kind is PhaseContrast.CENTERED:
             return [("nudged", 0.5 / beta, nudged), ("nudged_down", -0.5 / beta, at(-beta, "nudged_down"))]
         return [("free", -1 / beta, free), ("nudged", 1 / beta, nudged)]
 
@@ -170,9 +170,9 @@ class TwoPhase(Phases, name="two_phase"):
         """Of `random_sign`, a function of the batch's own bits, so that a resumed run draws the same; nothing is read
         from the device.
         """
-        if self.kind is not Kind.RANDOM_SIGN:
+        if self.kind is not PhaseContrast.RANDOM_SIGN:
             return None
-        return ((fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
+        return ((batch_fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
 
 
 def stored(state: State, weight: float, problem: SinglePhase, error: Tensor, sign: Tensor | None) -> Phase:
@@ -188,9 +188,9 @@ class Clamping(Phases):
     def alignment(self) -> float:
         return 0.5
 
-    def hold(self, free: SinglePhase, value: Tensor, name: str) -> SinglePhase:
+    def clamp(self, free: SinglePhase, value: Tensor, name: str) -> SinglePhase:
         if free.network.readout(free.depth):
-            raise ConfigurationError(f"{self.label}: an output outside the dynamics (feedback=False) cannot be clamped")
+            raise ConfigurationError(f"{self.name}: an output outside the dynamics (feedback=False) cannot be clamped")
         return SinglePhase(free.network, free.x, free.gamma, free.ledger, name, clamp=value.to(free.x.dtype))
 
 
@@ -202,7 +202,7 @@ class TwoPhaseContrastiveHebbian(Clamping, name="two_phase_contrastive_hebbian")
     def problems(
         self, free: SinglePhase, state: State, target: Tensor, objective: Objective
     ) -> list[tuple[str, float, SinglePhase]]:
-        return [("free", -1.0, free), ("clamped", 1.0, self.hold(free, target, "clamped"))]
+        return [("free", -1.0, free), ("clamped", 1.0, self.clamp(free, target, "clamped"))]
 
 
 class CoupledLearning(Clamping, name="coupled_learning"):
@@ -212,21 +212,21 @@ class CoupledLearning(Clamping, name="coupled_learning"):
     """
 
     beta: float = 0.1
-    kind: Kind = Kind.CENTRED
+    kind: PhaseContrast = PhaseContrast.CENTERED
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
-        require(self.kind is not Kind.RANDOM_SIGN, self, "kind", "positive, negative or centred")
+        require(self.kind is not PhaseContrast.RANDOM_SIGN, self, "kind", "positive, negative or centred")
 
     def problems(
         self, free: SinglePhase, state: State, target: Tensor, objective: Objective
     ) -> list[tuple[str, float, SinglePhase]]:
         step, beta = objective.gradient(state[-1], target) * self.beta, self.beta
-        up = self.hold(free, state[-1] - step, "nudged")
-        down = self.hold(free, state[-1] + step, "nudged_down")
-        if self.kind is Kind.CENTRED:
+        up = self.clamp(free, state[-1] - step, "nudged")
+        down = self.clamp(free, state[-1] + step, "nudged_down")
+        if self.kind is PhaseContrast.CENTERED:
             return [("nudged", 0.5 / beta, up), ("nudged_down", -0.5 / beta, down)]
-        if self.kind is Kind.POSITIVE:
+        if self.kind is PhaseContrast.POSITIVE:
             return [("free", -1 / beta, free), ("nudged", 1 / beta, up)]
         return [("free", 1 / beta, free), ("nudged_down", -1 / beta, down)]

@@ -39,8 +39,8 @@ class BlockSpec(CouplingSpec, name="block"):
         prepare, seen = self._prepared(shape)
         filters = self.filters.build(seen, classes=classes)
         if not isinstance(filters, Dense | Convolution):
-            raise ConfigurationError(f"{self.label}.filters={self.filters.label}: must be dense or convolution")
-        return Block(filters, *prepare, centred=self.centered, rectified=self.rectified)
+            raise ConfigurationError(f"{self.name}.filters={self.filters.name}: must be dense or convolution")
+        return Block(filters, *prepare, centered=self.centered, rectified=self.rectified)
 
     def _prepared(self, shape: Shape) -> tuple[list[nn.Module], Shape]:
         """What comes before the filters, and the shape that they see."""

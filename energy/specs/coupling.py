@@ -12,7 +12,7 @@ from energy.pooling import Pool
 
 class CouplingSpec(Component):
     """A recipe for the coupling between two layers; its fields are the coupling's own. A kind of your own defines
-    `build`.
+    `from_dict`.
     """
 
     group: ClassVar[str] = "coupling"
@@ -30,7 +30,7 @@ class CouplingSpec(Component):
     def require_unpooled(self, pool: Pool | None) -> None:
         """Raise ConfigurationError unless `pool` is None."""
         if pool is not None:
-            raise ConfigurationError(f"pooling={pool!r}: must be none, since coupling={self.label} does not pool")
+            raise ConfigurationError(f"pooling={pool!r}: must be none, since coupling={self.name} does not pool")
 
 
 class DenseSpec(CouplingSpec, name="dense"):
@@ -45,7 +45,7 @@ class DenseSpec(CouplingSpec, name="dense"):
     def build(self, shape: Shape, *, pool: Pool | None = None, classes: int = 0) -> Coupling:
         self.require_unpooled(pool)
         if not (self.size or classes):
-            raise ConfigurationError(f"{self.label}.size={self.size}: must be at least 1")
+            raise ConfigurationError(f"{self.name}.size={self.size}: must be at least 1")
         return Dense(math.prod(shape), self.size or classes, bias=self.bias)
 
 
@@ -71,9 +71,9 @@ class ConvolutionSpec(CouplingSpec, name="convolution"):
 
     def build(self, shape: Shape, *, pool: Pool | None = None, classes: int = 0) -> Coupling:
         if len(shape) != 3:
-            raise ConfigurationError(f"coupling={self.label}: cannot read a layer of shape {shape}: must be an image")
+            raise ConfigurationError(f"coupling={self.name}: cannot read a layer of shape {shape}: must be an image")
         if shape[0] % self.groups:
-            raise ConfigurationError(f"{self.label}.groups={self.groups}: must divide the {shape[0]} channels below")
+            raise ConfigurationError(f"{self.name}.groups={self.groups}: must divide the {shape[0]} channels below")
         return Convolution(
             shape[0],
             self.channels,

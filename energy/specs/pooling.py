@@ -11,7 +11,7 @@ from energy.pooling import AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, Ma
 
 
 class PoolingSpec(Component):
-    """A recipe for the pooling of a layer. A kind of your own defines `build`, and `module` to stand in a block."""
+    """A recipe for the pooling of a layer. A kind of your own defines `from_dict`, and `module` to stand in a block."""
 
     group: ClassVar[str] = "pooling"
 
@@ -25,7 +25,7 @@ class PoolingSpec(Component):
         Raises:
             ConfigurationError: unless defined.
         """
-        raise ConfigurationError(f"pooling={self.label}: must define module() to stand in a block")
+        raise ConfigurationError(f"pooling={self.name}: must define module() to stand in a block")
 
 
 class NoPoolSpec(PoolingSpec, name="none"):

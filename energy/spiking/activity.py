@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from energy.ledger import Ledger
-from energy.network import Network, laid_out
+from energy.network import Network, to_channels_last
 from energy.spiking.cost import synaptic
 from energy.spiking.errors import SpikeTrain
 from energy.spiking.lateral import Lateral, lateral
@@ -115,7 +115,7 @@ def simulate(
 
     keep: whether all layers are kept; otherwise each is let go of when those above it have heard it."""
     linear: list[Any] = [None] * len(network.edges)
-    activity = Activity(neuron, steps, sequence.shape[1], laid_out(sequence.flatten(0, 1)), linear)
+    activity = Activity(neuron, steps, sequence.shape[1], to_channels_last(sequence.flatten(0, 1)), linear)
     for layer in range(1, len(network.layers) + 1):
         currents = []
         for edge in network.into(layer):
@@ -127,7 +127,7 @@ def simulate(
         if recurrent is not None:
             ledger.apply("free", recurrent.multiply_adds, activity.samples * (steps - 1))
         activity.run(currents, recurrent)
-        ledger.fire(network.layers[layer - 1].name, *synaptic(network, layer, activity.spikes(layer)))
+        ledger.count_spikes(network.layers[layer - 1].name, *synaptic(network, layer, activity.spikes(layer)))
         if not keep:
             _let_go(network, activity, layer)
     return activity

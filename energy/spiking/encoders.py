@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from energy.component import Component, require
-from energy.stream import fingerprint, hashed
+from energy.stream import batch_fingerprint, hashed
 
 
 class Encoder(Component):
@@ -41,7 +41,7 @@ class Encoder(Component):
         return torch.stack(out)
 
 
-class Direct(Encoder, name="direct"):
+class DirectCurrent(Encoder, name="direct"):
     """The input as a constant current."""
 
     def encode(self, x: Tensor, steps: int) -> Tensor:
@@ -63,7 +63,7 @@ class Rate(Encoder, name="rate"):
         require(0 < self.gain < math.inf, self, "gain", "above 0")
 
     def encode(self, x: Tensor, steps: int) -> Tensor:
-        key = fingerprint(x) + self.seed * 0x2545F4914F6CDD1D % 2**63
+        key = batch_fingerprint(x) + self.seed * 0x2545F4914F6CDD1D % 2**63
         return (hashed(key, (steps, *x.shape)) < x * self.gain).to(x.dtype)
 
 

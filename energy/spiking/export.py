@@ -46,9 +46,7 @@ def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGrap
     if not 0 < dt < math.inf:
         raise UsageError(f"dt={dt}: must be above 0 and finite")
     if not isinstance(neuron, LIF) or type(neuron).step is not LIF.step:
-        raise ConfigurationError(
-            f"neuron={neuron.label or type(neuron).__name__}: must be lif, which is what NIR knows"
-        )
+        raise ConfigurationError(f"neuron={neuron.name or type(neuron).__name__}: must be lif, which is what NIR knows")
     if neuron.reset is not Reset.ZERO:
         raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.errors import UsageError
-from energy.feedback import wiring
+from energy.feedback import feedback_weights
 from energy.network import Network
 from energy.spiking.lateral import lateral
 from energy.spiking.neuron import Neuron, NeuronState
@@ -60,7 +60,7 @@ def reciprocity(network: Network) -> dict[str, float]:
     """The share of the synapses of each layer that are joined back by the kind that joins them forth, by the names of
     the layers that have wires of their own; 1 where Dale's law holds both ways. Tied layers are reciprocal.
     """
-    laid = wiring(network)
+    laid = feedback_weights(network)
     found = {layer.name: 1.0 for layer in network.layers[1:]}
     for name, weight, back in () if laid is None else laid.matrices(network):
         forth, back = pathways(weight), pathways(back)
@@ -135,7 +135,9 @@ class Microcircuit:
             raise UsageError(f"beta={beta}: must be above 0, since two cells are compared")
         if any(lateral(network, layer) for layer in range(1, len(network.layers) + 1)):
             raise ConfigurationError("the circuit has no recurrent synapses: must be a network of Dense couplings")
-        back = {name: matrix for name, _, matrix in laid.matrices(network)} if (laid := wiring(network)) else {}
+        back = (
+            {name: matrix for name, _, matrix in laid.matrices(network)} if (laid := feedback_weights(network)) else {}
+        )
         self.populations, self.back = [], []
         for edge, layer in zip(network.edges, network.layers, strict=True):
             weight, bias = edge.coupling.get_parameter("weight").detach(), getattr(edge.coupling, "bias", None)

@@ -22,7 +22,7 @@ from energy.component import ConfigurationError
 from energy.couplings import Affine, Gradients
 from energy.feedback import Transport
 from energy.ledger import Ledger
-from energy.network import Edge, Network, laid_out
+from energy.network import Edge, Network, to_channels_last
 from energy.spiking.activity import TIE
 from energy.spiking.cost import synaptic
 from energy.spiking.errors import LocalError
@@ -43,12 +43,12 @@ class OnlineResult(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One batch: `sequence` is (T, B, …), or (1, B, …) for a constant input; `wiring` carries errors down."""
+    """One batch: `sequence` is (T, B, …), or (1, B, …) for a constant input; `feedback_weights` carries errors down."""
 
     network: Network
     sequence: Tensor
     target: Tensor
-    wiring: Transport
+    feedback_weights: Transport
     ledger: Ledger
 
     def constant(self, edge: Edge) -> bool:
@@ -140,7 +140,7 @@ class OnlineSimulation:
     def _up(self, batch: Batch, memory: Memory, t: int) -> None:
         """States, traces and eligibilities of step t."""
         if t == 0 or len(batch.sequence) > 1:
-            self._remember(batch, memory, 0, laid_out(batch.sequence[t]), t)
+            self._remember(batch, memory, 0, to_channels_last(batch.sequence[t]), t)
         for layer in range(1, len(memory.layers)):
             said = [_drive(edge, batch, memory) for edge in batch.network.into(layer)]
             self._advance(batch, memory, layer, sum(said[1:], said[0]), t)
@@ -164,7 +164,7 @@ class OnlineSimulation:
         fired = self.neuron.spikes(after)
         held.spikes = fired.to(current.dtype)
         self._remember(batch, memory, layer, self.neuron.trace(held.trace, held.spikes), t)
-        batch.ledger.fire(batch.network.layers[layer - 1].name, *synaptic(batch.network, layer, fired))
+        batch.ledger.count_spikes(batch.network.layers[layer - 1].name, *synaptic(batch.network, layer, fired))
 
     def _remember(self, batch: Batch, memory: Memory, layer: int, trace: Tensor, t: int) -> None:
         """The new trace of a layer, and what its synapses are eligible by."""
@@ -182,7 +182,7 @@ class OnlineSimulation:
             last = layer == len(network.layers)
             apical = [-self.error.at(top, batch.target, t, self.steps, decay)] if last else []
             for edge in network.out_of(layer):
-                said = pull_back(edge, batch.wiring, above, memory.linear[edge.index], batch.ledger)
+                said = pull_back(edge, batch.feedback_weights, above, memory.linear[edge.index], batch.ledger)
                 apical += [] if said is None else [said]
             memory.delta[layer - 1] = self._error(memory.layers[layer], apical)
 

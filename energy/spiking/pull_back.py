@@ -13,7 +13,7 @@ from energy.network import Edge
 
 
 def pull_back(
-    edge: Edge, wiring: Transport, delta: Sequence[Tensor | None], linear: Linearization, ledger: Ledger
+    edge: Edge, feedback_weights: Transport, delta: Sequence[Tensor | None], linear: Linearization, ledger: Ledger
 ) -> Tensor | None:
     """The apical current that an edge contributes to its source.
 
@@ -27,7 +27,7 @@ def pull_back(
         (B, *source shape), or None where nothing comes down.
     """
     above, top = delta[edge.target - 1], delta[-1]
-    if top is None or (above is None and not wiring.reads_output):
+    if top is None or (above is None and not feedback_weights.reads_output):
         return None
-    ledger.apply("nudged", wiring.multiply_adds(edge), len(top))
-    return wiring.adjoint(edge, top if above is None else above, top, linear)
+    ledger.apply("nudged", feedback_weights.multiply_adds(edge), len(top))
+    return feedback_weights.adjoint(edge, top if above is None else above, top, linear)

@@ -21,7 +21,7 @@ from energy.rules.rule import Rule
 from energy.settle.backprop import Backprop
 from energy.settle.settler import Settler
 from energy.study.memory import peak_bytes
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
 from energy.train.run import Run, Setting
 from energy.train.settings import settings
 
@@ -109,7 +109,7 @@ class Worker:
 
     def __init__(self, run: Run, settler: Settler, rule: Rule, batch: tuple[Tensor, Tensor]) -> None:
         self.run, self.settler, self.rule = run, settler, rule
-        self.network: Network = load(run.folder)[1]
+        self.network: Network = load_run(run.folder)[1]
         self.optimizer = run.optimizer.create(self.network)
         for group in self.optimizer.param_groups:
             group["lr"] = 0.0

@@ -4,20 +4,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
-from energy.component import Component, ConfigurationError, annotations, describe, require
+from energy.component import Component, ConfigurationError, annotations, require, to_dict
 from energy.io.atomic import write_text
 from energy.io.provenance import provenance
 from energy.io.record import write_json
 from energy.settle.settler import Settler
 from energy.study.bench import Bench, Price
-from energy.study.entrants import Entrant, parse
+from energy.study.entrants import Entrant, parse_entrant
 from energy.study.memory import SAID
-from energy.study.report import UNITS, markdown_report, row
-from energy.train.evaluate import load
+from energy.study.report import UNITS, markdown_report, settler_row
+from energy.train.evaluate import load_run
+from energy.train.finite_check import NonFinite
 from energy.train.fit import fit
-from energy.train.guard import NonFinite
-from energy.train.known import know
-from energy.train.measure import probe_run
+from energy.train.measure import gradient_alignment_of_run
+from energy.train.registration import register_builtins
 from energy.train.run import Run, Setting
 from energy.train.terminal import say
 
@@ -26,7 +26,7 @@ class Comparison(Setting):
     """One network trained with several settlers at several seeds.
 
     An entry of ``settlers`` is a name with optional fields, and an optional label before a colon:
-    ``backprop``; ``equilibrium_propagation beta=0.05``; ``centred: two_phase kind=centred relax.max_steps=30``.
+    ``backprop``; ``equilibrium_propagation beta=0.05``; ``centred: two_phase kind=centered relax.max_steps=30``.
     Parts of the run and their fields go the same way: ``contrastive_hebbian optimizer=adam optimizer.lr=0.02``.
     Values are written as on the command line.
 
@@ -64,10 +64,10 @@ def entrants(comparison: Comparison) -> list[Entrant]:
     Raises:
         ConfigurationError: naming the entry, for an unknown settler or field, a bad value or a label used twice.
     """
-    know()
+    register_builtins()
     parts = {name: kind for name, kind in annotations(Setting).items() if issubclass(kind, Component)}
     parsed = [
-        parse(text, {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting))
+        parse_entrant(text, {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting))
         for text in comparison.settlers
     ]
     labels = [entrant.label for entrant in parsed]
@@ -77,7 +77,7 @@ def entrants(comparison: Comparison) -> list[Entrant]:
     return parsed
 
 
-def runs(comparison: Comparison, entrant: Entrant) -> Iterator[Run]:
+def entrant_runs(comparison: Comparison, entrant: Entrant) -> Iterator[Run]:
     """The trainings of one entrant, one for each seed, each in a folder of its own."""
     shared = {name: getattr(comparison, name) for name in annotations(Setting) if name not in ("title", "out")}
     shared |= entrant.changes
@@ -106,11 +106,11 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
     prices = bench.prices() if bench else {}
     device = comparison.place()
     report = {
-        "title": title(comparison),
-        "rows": [row(label, line, prices.get(label, Price())) for label, line in found.items()],
+        "title": comparison_title(comparison),
+        "rows": [settler_row(label, line, prices.get(label, Price())) for label, line in found.items()],
         "seeds": comparison.seeds,
         "memory": SAID[device.type],
-        "comparison": describe(comparison),
+        "comparison": to_dict(comparison),
         **provenance(device),
         "units": UNITS,
     }
@@ -125,21 +125,21 @@ def announced(comparison: Comparison) -> str:
     labels = [entrant.label for entrant in entrants(comparison)]
     count = len(labels) * len(comparison.seeds)
     told = "one training" if count == 1 else f"{count} trainings"
-    return f"compare: {title(comparison)}: {', '.join(labels)}; {told} into {comparison.folder}"
+    return f"compare: {comparison_title(comparison)}: {', '.join(labels)}; {told} into {comparison.folder}"
 
 
-def title(comparison: Comparison) -> str:
+def comparison_title(comparison: Comparison) -> str:
     """What was compared on what, in one line."""
     seeds = "one seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
     epochs = "one epoch" if comparison.train.epochs == 1 else f"{comparison.train.epochs} epochs"
-    return f"{comparison.model.label} on {comparison.data.label}, {epochs}, {seeds}"
+    return f"{comparison.model.name} on {comparison.data.name}, {epochs}, {seeds}"
 
 
 def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
     """Results, angles and failures of one entrant over the seeds, and one of its finished runs."""
-    line: dict[str, Any] = {"settler": describe(entrant.settler), "finished": None}
+    line: dict[str, Any] = {"settler": to_dict(entrant.settler), "finished": None}
     line |= {name: [] for name in ("results", "failures", "initial", "trained")}
-    for run in runs(comparison, entrant):
+    for run in entrant_runs(comparison, entrant):
         try:
             line["results"].append(fit(run))
             accuracy = line["results"][-1]["test_accuracy"]
@@ -149,6 +149,6 @@ def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
             continue
         line["finished"] = line["finished"] or run
         images = run.data.load(run.place(), run.seed, run.precision.activity).train
-        line["initial"].append(probe_run(run, run.network(), images))
-        line["trained"].append(probe_run(run, load(run.folder)[1], images))
+        line["initial"].append(gradient_alignment_of_run(run, run.network(), images))
+        line["trained"].append(gradient_alignment_of_run(run, load_run(run.folder)[1], images))
     return line

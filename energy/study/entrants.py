@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException
 
-from energy.component import Component, ConfigurationError, build
+from energy.component import Component, ConfigurationError, from_dict
 from energy.settle.settler import Settler
 
 OPENING: Final = {"[": "]", "(": ")", "{": "}"}
@@ -23,7 +23,7 @@ class Entrant:
     changes: Mapping[str, Any]
 
 
-def parse(text: str, parts: Mapping[str, tuple[type[Component], Component]], known: Collection[str]) -> Entrant:
+def parse_entrant(text: str, parts: Mapping[str, tuple[type[Component], Component]], known: Collection[str]) -> Entrant:
     """The entrant that an entry stands for.
 
     Args:
@@ -49,8 +49,10 @@ def parse(text: str, parts: Mapping[str, tuple[type[Component], Component]], kno
         if part and names[0] not in parts:
             raise ConfigurationError(f"{where}.{names[0]}: only parts of the run can differ between settlers")
         _put(changes if part else settler, names, value(word, where))
-    built = {name: build(parts[name][0], plain, parts[name][1], f"{where}.{name}") for name, plain in changes.items()}
-    return Entrant(label, build(Settler, settler, None, where), built)
+    built = {
+        name: from_dict(parts[name][0], plain, parts[name][1], f"{where}.{name}") for name, plain in changes.items()
+    }
+    return Entrant(label, from_dict(Settler, settler, None, where), built)
 
 
 def split(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from energy.columns import fitted, terminal_width
 from energy.component import ConfigurationError
 from energy.errors import UsageError
 from energy.hints import hint
-from energy.io.plain import leaves
+from energy.io.plain import flatten
 from energy.io.record import (
     CHECKPOINTS,
     CONFIGURATION,
@@ -95,7 +95,7 @@ def _row(folder: Path, top: Path) -> Row:
     row = Row(str(folder.relative_to(top)) if folder != top else folder.resolve().name, "")
     try:
         run = _read(folder / CONFIGURATION)["run"]
-        row.values = {path: _text(value) for path, value in leaves(run, ".")}
+        row.values = {path: _text(value) for path, value in flatten(run, ".")}
         row.title, epochs = str(run["title"]), int(run["train"]["epochs"])
     except FileNotFoundError:
         return Row(row.folder, "foreign, no configuration")

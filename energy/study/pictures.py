@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energy.analysis.embedding import MOST, neighbourhoods, principal
+from energy.analysis.embedding import MOST, neighborhoods, principal
 from energy.analysis.filters import even, filters
 from energy.analysis.population import Survey, survey
 from energy.analysis.receptive import receptive
 from energy.data.images import Images
-from energy.io.album import ALBUM, write_album
+from energy.io.figure_data import FIGURE_DATA, write_figure_data
 from energy.network import Network
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
 from energy.train.run import Run
 from energy.train.settings import settings
 
 NEURONS: Final = 16  # receptive fields a layer
 
 
-def measure(folder: Path, seed: int = 0) -> Path:
+def measure_run(folder: Path, seed: int = 0) -> Path:
     """Measure the finished run in `folder` and write its `pictures.npz`; the path of that.
 
     Args:
@@ -38,7 +38,7 @@ def measure(folder: Path, seed: int = 0) -> Path:
         FileNotFoundError: when the run left no final weights.
         DataError: when its images are not there.
     """
-    run, network, stored = load(folder)
+    run, network, stored = load_run(folder)
     images, split = _aside(run)
     arrays: dict[str, np.ndarray] = {}
     with settings(deterministic=False, fused_kernels=False):
@@ -50,7 +50,7 @@ def measure(folder: Path, seed: int = 0) -> Path:
         found = survey(network, run.settler, run.rule, images)
         arrays |= _populations(found) | _features(found, seed)
     facts = {"split": split, "images": len(images), "step": stored["step"], "seed": seed, **_names(run, network)}
-    return write_album(folder / ALBUM, arrays, facts)
+    return write_figure_data(folder / FIGURE_DATA, arrays, facts)
 
 
 def _names(run: Run, network: Network) -> dict[str, Any]:
@@ -72,10 +72,10 @@ def _aside(run: Run) -> tuple[Images, str]:
 def _receptive(network: Network, images: Images, seed: int) -> dict[str, Tensor]:
     """Receptive fields of each hidden layer about the mean of every channel, with the contrast of the images."""
     x = images.take(slice(None))[0].float()
-    centre = x.mean((0, 2, 3), keepdim=True)[0]
-    contrast = float((x - centre).square().mean().sqrt())
+    center = x.mean((0, 2, 3), keepdim=True)[0]
+    contrast = float((x - center).square().mean().sqrt())
     return {
-        layer.name: receptive(network, k, NEURONS, centre=centre, contrast=contrast, seed=seed)
+        layer.name: receptive(network, k, NEURONS, center=center, contrast=contrast, seed=seed)
         for k, layer in enumerate(network.layers[:-1], start=1)
     }
 
@@ -100,7 +100,7 @@ def _features(found: Survey, seed: int) -> dict[str, np.ndarray]:
     placed, share = principal(values)
     arrays = {"principal": placed, "principal_share": share, "labels": torch.cat(found.labels)}
     if 4 <= len(values) <= MOST:
-        arrays["neighbourhoods"] = neighbourhoods(values, seed)
+        arrays["neighbourhoods"] = neighborhoods(values, seed)
     return {name: _on_host(tensor) for name, tensor in arrays.items()}
 
 

@@ -11,7 +11,7 @@ from energy.columns import blocks, terminal_width
 from energy.io.record import read_json
 from energy.study.bench import Price
 from energy.study.results import validated
-from energy.study.statistics import markdown, number, plus_minus, summary
+from energy.study.statistics import markdown, number, plus_minus, sample_statistics
 
 HEAD: Final = (
     "settler",
@@ -38,7 +38,7 @@ UNITS: Final = {
 }
 
 
-def row(label: str, found: Mapping[str, Any], price: Price) -> dict[str, Any]:
+def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str, Any]:
     """The numbers of one settler: ``found`` has its results, angles and failures over the seeds."""
     results, costs = found["results"], asdict(price)
     sweeps = [result["sweeps"] for result in results if result["sweeps"]["mean"] is not None]
@@ -80,7 +80,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
     return f"# {report['title']}\n\n{table}\n" + "\n\n".join(notes) + "\n"
 
 
-def shown(folder: Path) -> str:
+def report_text(folder: Path) -> str:
     """The table of a ``compare.json`` for the terminal, in as many blocks as its width asks for; where the rest is."""
     report = read_json(folder / "compare.json")
     table = blocks(HEAD, [_cells(row) for row in report["rows"]], terminal_width())
@@ -131,7 +131,7 @@ def _sweeps(found: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
 
 def _over(values: Sequence[float | None]) -> dict[str, Any] | None:
     known = [value for value in values if value is not None]
-    return summary(known) if known else None
+    return sample_statistics(known) if known else None
 
 
 def _mean(stats: Mapping[str, Any] | None) -> str:

@@ -33,7 +33,7 @@ COLUMNS: Final[tuple[str, ...]] = (
 )
 
 
-def row(result: Mapping[str, Any]) -> dict[str, str]:
+def result_row(result: Mapping[str, Any]) -> dict[str, str]:
     """The line of ``results.csv`` that stands for one ``result.json``."""
     values = {
         **{name: result[name] for name in ("seed", "epochs", "threads", "torch", "commit")},
@@ -83,7 +83,7 @@ def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
         if not found:
             raise UsageError(f"{folder}: no finished run (no {RESULT}) in it")
         for result in found:
-            line = row(read_json(result))
+            line = result_row(read_json(result))
             lines[_identity(line)] = line
     ordered = sorted(lines.values(), key=lambda line: (line["cell"], line["configuration"], int(line["seed"])))
     _write(path, ordered)

@@ -7,7 +7,7 @@ from typing import Any
 from energy.errors import UsageError
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
+def sample_statistics(values: Sequence[float]) -> dict[str, Any]:
     """``{"mean", "sd", "n", "values"}`` of finite numbers; ``sd`` divides by n - 1 and is None for a single one.
 
     Raises:

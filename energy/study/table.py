@@ -12,7 +12,7 @@ from energy.errors import UsageError
 from energy.io.atomic import write_text
 from energy.io.record import read_json
 from energy.study.results import collect, read_results
-from energy.study.statistics import markdown, plus_minus, summary
+from energy.study.statistics import markdown, plus_minus, sample_statistics
 
 HEAD: Final = (
     "cell",
@@ -29,7 +29,7 @@ HEAD: Final = (
 )
 
 
-def table(folder: Path, runs: Iterable[Path] = ()) -> str:
+def reproduction_table(folder: Path, runs: Iterable[Path] = ()) -> str:
     """Write ``folder/table.md`` and return its text, after adding the finished ``runs`` to ``folder/results.csv``.
 
     Raises:
@@ -62,7 +62,7 @@ def _row(cell: str, expected: Mapping[str, Any], lines: list[dict[str, str]]) ->
     published = _published(expected)
     if not lines:
         return [cell, published, "not run", "0", *["–"] * (len(HEAD) - 4)]
-    stats = summary([float(line["test_accuracy_percent"]) for line in lines])
+    stats = sample_statistics([float(line["test_accuracy_percent"]) for line in lines])
     sweeps = " / ".join(_mean(lines, f"sweeps_{what}", 1) for what in ("mean", "p95", "max"))
     return [
         cell,
@@ -88,7 +88,7 @@ def _published(expected: Mapping[str, Any]) -> str:
 
 def _mean(lines: list[dict[str, str]], column: str, digits: int, scale: float = 1.0) -> str:
     values = [float(line[column]) * scale for line in lines if line[column]]
-    return f"{summary(values)['mean']:.{digits}f}" if values else "–"
+    return f"{sample_statistics(values)['mean']:.{digits}f}" if values else "–"
 
 
 def _all(lines: list[dict[str, str]], column: str) -> str:

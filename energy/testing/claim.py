@@ -19,7 +19,7 @@ WIDTH: Final = 160  # of an error of the subject's, in a reason
 def title(subject: object) -> str:
     """What messages call a subject: its label, or else its class."""
     cls = subject if inspect.isclass(subject) else type(subject)
-    return getattr(subject, "label", "") or cls.__name__
+    return getattr(subject, "name", "") or cls.__name__
 
 
 def brief(error: BaseException) -> str:
@@ -50,7 +50,7 @@ def promise(wanted: str) -> Callable[[F], F]:
     return decorate
 
 
-def check(kind: type, cure: str) -> Callable[[F], F]:
+def public_check(kind: type, cure: str) -> Callable[[F], F]:
     """Make a public check: its subject must be a `kind`, `cure` says how to get one; whatever else it raises becomes an
     AssertionError; the global random numbers stay where they were.
     """

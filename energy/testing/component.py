@@ -8,17 +8,17 @@ import json
 import math
 from typing import Any, get_args, get_origin
 
-from energy.component import Component, ConfigurationError, annotations, build, choices, describe, key
-from energy.testing.claim import check, claim, promise, title
+from energy.component import Component, ConfigurationError, annotations, choices, config_hash, from_dict, to_dict
+from energy.testing.claim import claim, promise, public_check, title
 
 
-@check(Component, "derive it from a base of energy, such as Potential or Relaxation")
+@public_check(Component, "derive it from a base of energy, such as Potential or Relaxation")
 def check_component(component: Component) -> list[str]:
     """Check that a component is its configuration.
 
     It is rebuilt from its description without loss, the description is strict JSON, copies are equal, fields are
-    written once, an unknown field and NaN are refused by `build`. Returned as notes, since a sketch in a notebook may
-    do without: a missing docstring, and float fields of which the constructor accepts NaN."""
+    written once, an unknown field and NaN are refused by `from_dict`. Returned as notes, since a sketch in a notebook
+    may do without: a missing docstring, and float fields of which the constructor accepts NaN."""
     _round_trip(component)
     _copies(component)
     _write_once(component)
@@ -27,23 +27,23 @@ def check_component(component: Component) -> list[str]:
 
 
 def _base(component: Component) -> type[Component]:
-    """The class that `build` is asked for: the root of the component's group, or its own class where it cannot be
+    """The class that `from_dict` is asked for: the root of the component's group, or its own class where it cannot be
     selected."""
-    if not component.label:
+    if not component.name:
         return type(component)
     return next(cls for cls in reversed(type(component).__mro__) if cls.__dict__.get("group"))
 
 
 @promise("describe must give plain values from which build makes it again")
 def _round_trip(component: Component) -> None:
-    base, plain = _base(component), describe(component)
-    if component.label:
-        entry = choices(base).get(component.label)
-        claim(entry is type(component), component, f"{base.group}={component.label} on the table is {entry}")
+    base, plain = _base(component), to_dict(component)
+    if component.name:
+        entry = choices(base).get(component.name)
+        claim(entry is type(component), component, f"{base.group}={component.name} on the table is {entry}")
     text = json.dumps(plain, allow_nan=False)
-    again = build(base, json.loads(text))
-    claim(again == component, component, f"build(describe(…)) gives another component: {describe(again)} for {plain}")
-    claim(key(again) == key(component), component, "the key changes from one copy to the next")
+    again = from_dict(base, json.loads(text))
+    claim(again == component, component, f"build(describe(…)) gives another component: {to_dict(again)} for {plain}")
+    claim(config_hash(again) == config_hash(component), component, "the key changes from one copy to the next")
 
 
 @promise("it must be copied and hashed by its fields (no @dataclass and no __eq__ of its own)")
@@ -65,7 +65,7 @@ def _write_once(component: Component) -> None:
 
 def _refused(component: Component, fields: dict[str, Any]) -> bool:
     try:
-        build(_base(component), {**describe(component), **fields})
+        from_dict(_base(component), {**to_dict(component), **fields})
     except ConfigurationError:
         return True
     return False

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from energy.couplings import Affine, Coupling
 from energy.potentials import per_sample
-from energy.testing.claim import agree, brief, check, claim, follows, noise, promise, shuffled, tensor, title
+from energy.testing.claim import agree, brief, claim, follows, noise, promise, public_check, shuffled, tensor, title
 from energy.testing.feedback_weights import feedback_weights
 
 BATCH = 3
@@ -20,7 +20,7 @@ STEP = 1e-6
 PER_SAMPLE = ("drive", "adjoint", "tangent")
 
 
-@check(Coupling, "Module(...) of energy.couplings makes one of an nn.Module")
+@public_check(Coupling, "Module(...) of energy.couplings makes one of an nn.Module")
 def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str = "cpu") -> list[str]:
     """Check a coupling that reads layers of `pre_shape` (no batch axis); `forward`, or `energy` with `shape`, is all it
     must define.
@@ -135,11 +135,11 @@ def _linear_maps(coupling: Coupling, pre: Tensor) -> None:
 def _autograd_product(coupling: Coupling, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
     """∂θ⟨post, A(pre)⟩ by autograd."""
     parameters = tuple(coupling.parameters())
-    learnt = [p for p in parameters if p.requires_grad]
+    learned = [p for p in parameters if p.requires_grad]
     total = (post * coupling(pre)).sum()
-    if not learnt or not total.requires_grad:
+    if not learned or not total.requires_grad:
         return tuple(torch.zeros_like(p) for p in parameters)
-    found = iter(torch.autograd.grad(total, learnt, allow_unused=True, materialize_grads=True))
+    found = iter(torch.autograd.grad(total, learned, allow_unused=True, materialize_grads=True))
     return tuple(next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters)
 
 
@@ -236,12 +236,12 @@ def _maps(coupling: Coupling, pre: Tensor, post: Tensor, direction: Tensor) -> d
 def _frozen(coupling: Coupling, pre: Tensor) -> None:
     post, _ = _others(coupling, pre)
     frozen, expected = copy.deepcopy(coupling), _autograd_product(coupling, pre, post)
-    learnt = [parameter.requires_grad for parameter in coupling.parameters()]
+    learned = [parameter.requires_grad for parameter in coupling.parameters()]
     for parameter in frozen.parameters():
         parameter.requires_grad_(False)
         found = frozen.linearize(pre)[1].weight_gradient(pre, post)
         claim(len(found) == len(expected), coupling, f"weight_gradient returns {len(found)} tensors if some are frozen")
-        for (name, one), mine, wanted, was in zip(frozen.named_parameters(), found, expected, learnt, strict=True):
+        for (name, one), mine, wanted, was in zip(frozen.named_parameters(), found, expected, learned, strict=True):
             if one.requires_grad and was:
                 agree(coupling, f"weight_gradient of {name} beside frozen parameters", mine, wanted)
 

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from energy.data import DataSet, Examples, Raw
 from energy.data.unit import BYTES
-from energy.testing.claim import agree, check, claim, promise, title
+from energy.testing.claim import agree, claim, promise, public_check, title
 
 DIM = 8  # how far below `levels` the brightest pixel may lie before the unit is doubted
 
 
-@check(DataSet, "derive it from energy.data.DataSet")
+@public_check(DataSet, "derive it from energy.data.DataSet")
 def check_data_set(data: DataSet, *, device: str = "cpu") -> list[str]:
     """Check a data set, reading it twice; `read` is all it must define.
 

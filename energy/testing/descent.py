@@ -17,7 +17,7 @@ from energy.settle.settler import Settler
 from energy.settle.spiking_settler import SpikingSettler
 from energy.testing.claim import agree, claim, promise, title
 from energy.testing.small import batch, contracting
-from energy.testing.truth import by_layer, cosine, exact
+from energy.testing.truth import by_layer, cosine_or_zero, exact
 
 SMALL: Final = 1e-3  # the nudge at which a contrast is compared with its limit
 CLOSE: Final = 1e-2  # relative error of a layer's gradient there,
@@ -56,7 +56,7 @@ def _changed(settler: Settler, **fields: Any) -> Settler:
 
 def _admits(settler: Settler, objective: Objective) -> bool:
     try:
-        settler.admit(objective)
+        settler.validate_nudge(objective)
     except ConfigurationError:
         return False
     return True
@@ -81,10 +81,10 @@ def _nudge(settler: Settler) -> float:
 
 def _compare(settler: Settler, objective: Objective, device: str, *, settled_as_given: bool = False) -> None:
     network, (x, target) = contracting(device), batch(device)
-    settler.wire(network)
+    settler.attach_feedback(network)
     output, wanted = exact(objective, settler.gamma, device)
     settled = settler.settle(network, x, target, objective)
-    where = f"at gamma={settler.gamma:g} with {objective.label}"
+    where = f"at gamma={settler.gamma:g} with {objective.name}"
     if not settled_as_given:
         agree(settler, f"free output {where} against the equilibrium s = f(J(s))", settled.output, output, 1e-6)
     found = by_layer(network, Contrast().gradients(network, settled))
@@ -97,7 +97,7 @@ def _compare(settler: Settler, objective: Objective, device: str, *, settled_as_
 def _equal(settler: Settler, where: str, found: dict[str, Tensor], wanted: dict[str, Tensor], room: float) -> None:
     for name, one in wanted.items():
         gap = float((found[name] - one).norm() / one.norm())
-        likeness, length = cosine(found[name], one), float(found[name].norm() / one.norm())
+        likeness, length = cosine_or_zero(found[name], one), float(found[name].norm() / one.norm())
         claim(
             gap <= room,
             settler,
@@ -110,7 +110,7 @@ def _downhill(settler: Settler, where: str, found: dict[str, Tensor], wanted: di
     *_, top = wanted
     for name, one in wanted.items():
         least = max(0.0 if name == top else -1.0, min(0.5, settler.alignment))
-        likeness = cosine(found[name], one)
+        likeness = cosine_or_zero(found[name], one)
         claim(
             likeness >= least - 1e-9 or not bool(found[name].any()),
             settler,
@@ -123,7 +123,7 @@ def _spiking(settler: Settler, device: str) -> list[str]:
     if not isinstance(settler, SpikingSettler):
         return [f"{title(settler)}: not compared with a gradient: its activity is not what the potentials respond"]
     network, (x, target), reference = contracting(device), batch(device), exact_settler(settler)
-    settler.wire(network)
+    settler.attach_feedback(network)
     wanted, found = (
         by_layer(network, Contrast().gradients(network, one.settle(network, x, target, SquaredError())))
         for one in (reference, sharp(settler))

@@ -7,18 +7,18 @@ import copy
 import torch
 from torch import Tensor
 
-from energy.feedback import Feedback, renew, wiring
+from energy.feedback import Feedback, feedback_weights, resample
 from energy.network import Network
 from energy.objectives import SquaredError
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
-from energy.testing.claim import agree, check, claim, promise
+from energy.testing.claim import agree, claim, promise, public_check
 from energy.testing.settler import check_settler
 from energy.testing.small import batch, contracting
 
 
-@check(Feedback, "derive it from energy.feedback.Feedback")
+@public_check(Feedback, "derive it from energy.feedback.Feedback")
 def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
     """Check a kind of feedback; `draw` or `matrix` is all it must define.
 
@@ -29,7 +29,7 @@ def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
     network, settler = contracting(device), DualPropagation(beta=0.0, feedback=feedback)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     held = torch.get_rng_state()
-    _wire(feedback, network)
+    _attach(feedback, network)
     claim(torch.equal(held, torch.get_rng_state()), feedback, "draws from the global generator: use energy.stream")
     now = dict(network.named_parameters())
     claim(list(now) == list(before), feedback, f"adds parameters: {sorted(set(now) - set(before))}; use buffers")
@@ -43,20 +43,28 @@ def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
     return check_settler(DualPropagation(feedback=feedback), device=device)
 
 
-@promise("draw(site, seed, step, like) must give a tensor of site.shape; wire(network, seed=...) lays it")
-def _wire(feedback: Feedback, network: Network) -> None:
-    feedback.wire(network, seed=1)
-    renew(network, 2)
+@promise("draw(slot, seed, step, like) must give a tensor of slot.shape; attach(network, seed=...) lays it")
+def _attach(feedback: Feedback, network: Network) -> None:
+    feedback.attach(network, seed=1)
+    resample(network, 2)
 
 
-@promise("matrix(weight, wires) must give B, of the shape of the weight")
+@promise("matrix(weight, feedback_weight) must give B, of the shape of the weight")
 def _laid(feedback: Feedback, network: Network) -> None:
-    found = wiring(network)
-    for layer, weight, wires in found.matrices(network) if found is not None else ():
-        claim(wires.shape == weight.shape, feedback, f"B of {layer} has shape {tuple(wires.shape)}, W {weight.shape}")
-        claim(wires.dtype == weight.dtype, feedback, f"B of {layer} is {wires.dtype}: the dtype must be the weight's")
-        claim(torch.isfinite(wires).all(), feedback, f"B of {layer} is not finite")
-        same = torch.equal(wires, weight)
+    found = feedback_weights(network)
+    for layer, weight, feedback_weight in found.matrices(network) if found is not None else ():
+        claim(
+            feedback_weight.shape == weight.shape,
+            feedback,
+            f"B of {layer} has shape {tuple(feedback_weight.shape)}, W {weight.shape}",
+        )
+        claim(
+            feedback_weight.dtype == weight.dtype,
+            feedback,
+            f"B of {layer} is {feedback_weight.dtype}: the dtype must be the weight's",
+        )
+        claim(torch.isfinite(feedback_weight).all(), feedback, f"B of {layer} is not finite")
+        same = torch.equal(feedback_weight, weight)
         claim(not same, feedback, f"B of {layer} is the weight itself: that is `tied`, which lays nothing")
 
 
@@ -64,18 +72,22 @@ def _laid(feedback: Feedback, network: Network) -> None:
 def _seeded(feedback: Feedback, network: Network, device: str) -> None:
     """Wires that vary from entry to entry vary with the seed too."""
     other = contracting(device)
-    feedback.wire(other, seed=7)
+    feedback.attach(other, seed=7)
     drawn, found = dict(network.named_buffers()), dict(other.named_buffers())
-    for name, wires in drawn.items():
-        size = wires.abs()
+    for name, feedback_weight in drawn.items():
+        size = feedback_weight.abs()
         constant = bool((size == size.flatten()[0]).all())
-        claim(constant or not torch.equal(wires, found[name]), feedback, f"another seed draws the same wires ({name})")
+        claim(
+            constant or not torch.equal(feedback_weight, found[name]),
+            feedback,
+            f"another seed draws the same wires ({name})",
+        )
 
 
 @promise("the difference must go down the wires B, and up and into the products the weights W")
 def _by_hand(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
     """δ_L = y − s_L, δ_k = f′(a_k) Σ Bᵀδ, ∂W = −δ sᵀ, written out for tanh below a linear output."""
-    found, (x, target) = wiring(network), batch(device)
+    found, (x, target) = feedback_weights(network), batch(device)
     if found is None:
         return
     with torch.no_grad():
@@ -83,9 +95,9 @@ def _by_hand(feedback: Feedback, settler: Settler, network: Network, device: str
         delta = {len(network.layers): target - states[-1]}
         for layer in range(len(network.layers) - 1, 0, -1):
             heard = [
-                delta[edge.target] @ feedback.matrix(edge.coupling.get_parameter("weight"), wires)
+                delta[edge.target] @ feedback.matrix(edge.coupling.get_parameter("weight"), feedback_weight)
                 for edge in network.out_of(layer)
-                if (wires := found.wires(edge)) is not None
+                if (feedback_weight := found.for_edge(edge)) is not None
             ]
             delta[layer] = (1 - states[layer].square()) * torch.stack(heard).sum(0)
         wanted = []
@@ -99,9 +111,9 @@ def _by_hand(feedback: Feedback, settler: Settler, network: Network, device: str
 @promise("the same seed, a loaded state_dict and a copy must give the same wires")
 def _again(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
     same, loaded = contracting(device), contracting(device)
-    feedback.wire(same, seed=1)
-    renew(same, 2)
-    feedback.wire(loaded, seed=5)
+    feedback.attach(same, seed=1)
+    resample(same, 2)
+    feedback.attach(loaded, seed=5)
     loaded.load_state_dict(network.state_dict())
     expected = _gradients(settler, network, device)
     for name, other in (("the same seed", same), ("a loaded state_dict", loaded), ("a copy", copy.deepcopy(network))):

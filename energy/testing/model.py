@@ -8,14 +8,14 @@ import torch
 
 from energy.model import Model
 from energy.network import Network
-from energy.testing.claim import check, claim, promise
+from energy.testing.claim import claim, promise, public_check
 
 
-@check(Model, "derive it from energy.model.Model")
+@public_check(Model, "derive it from energy.model.Model")
 def check_model(
     model: Model, shape: Sequence[int] = (3, 32, 32), classes: int = 10, *, device: str = "cpu"
 ) -> list[str]:
-    """Check a model on inputs of `shape`; `build` is all it must define.
+    """Check a model on inputs of `shape`; `from_dict` is all it must define.
 
     The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights
     depend on the seed and on nothing else (every parameter that is no constant), and building leaves the global random

@@ -11,12 +11,12 @@ from torch import Tensor
 from energy.component import ConfigurationError
 from energy.objectives import Nudge, Objective
 from energy.potentials import HardSigmoid, Identity, Potential, per_sample
-from energy.testing.claim import agree, check, claim, follows, noise, promise, shuffled, tensor, title
+from energy.testing.claim import agree, claim, follows, noise, promise, public_check, shuffled, tensor, title
 
 SHARES = ((0.2, 0.3), (0.0, 0.5), (0.5, 0.0))
 
 
-@check(Objective, "derive it from energy.objectives.Objective")
+@public_check(Objective, "derive it from energy.objectives.Objective")
 def check_objective(objective: Objective, *, device: str = "cpu") -> list[str]:
     """Check an objective; `value` and `gradient` are all it must define.
 
@@ -30,7 +30,7 @@ def check_objective(objective: Objective, *, device: str = "cpu") -> list[str]:
     for potential, nudge in itertools.product((Identity(), HardSigmoid()), Nudge):
         chosen = replace(objective, nudge=nudge)
         try:
-            chosen.check(potential)
+            chosen.validate_output(potential)
         except ConfigurationError as error:
             skipped.append(f"{title(objective)}: {nudge.name.lower()} nudge of {title(potential)} not checked: {error}")
             continue

@@ -11,14 +11,26 @@ from torch import Tensor
 from energy.component import ConfigurationError
 from energy.objectives import SquaredError
 from energy.potentials import Gated, Potential, per_sample
-from energy.testing.claim import agree, between, brief, check, claim, follows, noise, promise, shuffled, tensor, title
+from energy.testing.claim import (
+    agree,
+    between,
+    brief,
+    claim,
+    follows,
+    noise,
+    promise,
+    public_check,
+    shuffled,
+    tensor,
+    title,
+)
 
 SHARES = (0.0, 0.3, 0.5, 1.0)
 KINKS = (-1.0, 0.0, 1.0, 2.0, 6.0)
 STEP = 1e-6
 
 
-@check(Potential, "derive it from energy.potentials.Potential")
+@public_check(Potential, "derive it from energy.potentials.Potential")
 def check_potential(potential: Potential, *, device: str = "cpu") -> list[str]:
     """Check a potential; `response` is all it must define.
 
@@ -197,7 +209,7 @@ def _proximal(potential: Potential, drive: Tensor, h: Tensor) -> None:
     """Each replica is stationary: s± = f(a ± β±h ∓ β±(s± − y)), which for a convex G says that it is the minimiser."""
     objective = SquaredError()
     try:
-        objective.check(potential)
+        objective.validate_output(potential)
     except ConfigurationError:
         return
     target = noise("target", *drive.shape, device=drive.device)

@@ -12,14 +12,14 @@ from energy.relax.relaxation import Relaxation, returned
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Outcome, Solution
 from energy.state import State
-from energy.testing.claim import agree, check, claim, promise, shuffled
-from energy.testing.small import EXACT, Trial, batch, contracting
+from energy.testing.claim import agree, claim, promise, public_check, shuffled
+from energy.testing.small import EXACT, SmallProblem, batch, contracting
 from energy.testing.truth import equilibrium
 
 BUDGET = 3000
 
 
-@check(Relaxation, "derive it from energy.relax.relaxation.Relaxation")
+@public_check(Relaxation, "derive it from energy.relax.relaxation.Relaxation")
 def check_relaxation(relaxation: Relaxation, *, device: str = "cpu") -> list[str]:
     """Check a relaxation; `step` is all it must define.
 
@@ -28,19 +28,19 @@ def check_relaxation(relaxation: Relaxation, *, device: str = "cpu") -> list[str
     true residual denies, gives permuted batches permuted states, repeats itself, leaves the states it is given alone,
     keeps their dtype, and its coupling applications are counted."""
     network, (x, target) = contracting(device), batch(device)
-    _leaves_states_alone(relaxation, Trial(network, x, target))
+    _leaves_states_alone(relaxation, SmallProblem(network, x, target))
     for gamma in (1.0, 0.5):
-        trial = Trial(network, x, target, gamma)
+        trial = SmallProblem(network, x, target, gamma)
         _same_equilibrium(relaxation, trial)
         _honest(relaxation, trial)
-    trial = Trial(network, x, target)
+    trial = SmallProblem(network, x, target)
     _repeats(relaxation, trial)
     _counts(relaxation, trial)
     return []
 
 
 @promise("it must end at the equilibrium")
-def _same_equilibrium(relaxation: Relaxation, trial: Trial) -> None:
+def _same_equilibrium(relaxation: Relaxation, trial: SmallProblem) -> None:
     long = replace(relaxation, max_steps=max(BUDGET, relaxation.max_steps), tolerance=1e-9)
     alone = equilibrium(trial.network, trial.x, trial.gamma)
     for name, run, reference in (("one replica", trial.single, alone), ("a dyad", trial.dyad, _dyad(trial))):
@@ -55,12 +55,12 @@ def _same_equilibrium(relaxation: Relaxation, trial: Trial) -> None:
             agree(relaxation, f"equilibrium of {where}, tensor {index}, against a long sweep", found, expected, 1e-6)
 
 
-def _dyad(trial: Trial) -> State:
+def _dyad(trial: SmallProblem) -> State:
     return trial.dyad(EXACT)[1].state
 
 
 @torch.no_grad()
-def _true_residual(trial: Trial, state: State) -> Tensor:
+def _true_residual(trial: SmallProblem, state: State) -> Tensor:
     """What the responses would still change, (B,), from the network itself rather than from cached drives."""
     drives = trial.network.drive(trial.x, state, trial.gamma)
     layers = trial.network.layers
@@ -69,7 +69,7 @@ def _true_residual(trial: Trial, state: State) -> Tensor:
 
 
 @promise("residual(problem, before, after) must give a State, one tensor a layer")
-def _honest(relaxation: Relaxation, trial: Trial) -> None:
+def _honest(relaxation: Relaxation, trial: SmallProblem) -> None:
     for steps in (1, 2, 3, 5, 10):
         brief = replace(relaxation, max_steps=steps, tolerance=1e-3, check_every=1)
         solution = trial.single(brief)[1]
@@ -105,7 +105,7 @@ def _well_formed(relaxation: Relaxation, solution: Solution, budget: int) -> Non
 
 
 @promise("a solve must not depend on the order of samples, nor on what was solved before")
-def _repeats(relaxation: Relaxation, trial: Trial) -> None:
+def _repeats(relaxation: Relaxation, trial: SmallProblem) -> None:
     brief = replace(relaxation, max_steps=3, tolerance=0.0)
     order = shuffled(len(trial.x), trial.x.device)
     for name in ("single", "dyad"):
@@ -122,7 +122,7 @@ def _repeats(relaxation: Relaxation, trial: Trial) -> None:
 
 @promise("step(problem, state, memory) must return (State, memory); memory is None at the first step")
 @torch.no_grad()
-def _leaves_states_alone(relaxation: Relaxation, trial: Trial) -> None:
+def _leaves_states_alone(relaxation: Relaxation, trial: SmallProblem) -> None:
     for dtype in (torch.float64, torch.float32):
         problem = SinglePhase(trial.network, trial.x.to(dtype), 1.0, Ledger())
         state, memory = problem.initial_state(), None
@@ -142,7 +142,7 @@ def _leaves_states_alone(relaxation: Relaxation, trial: Trial) -> None:
 
 
 @promise("every coupling application must go through the problem, which counts it")
-def _counts(relaxation: Relaxation, trial: Trial) -> None:
+def _counts(relaxation: Relaxation, trial: SmallProblem) -> None:
     few, more = Ledger(), Ledger()
     trial.single(replace(relaxation, max_steps=2, tolerance=0.0), few)
     trial.single(replace(relaxation, max_steps=4, tolerance=0.0), more)

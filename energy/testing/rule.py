@@ -19,15 +19,15 @@ from energy.rules.step import dual
 from energy.settle.dyadic import DualPropagation
 from energy.settle.feedforward import Feedforward, settle_free
 from energy.settle.settler import Settler
-from energy.testing.claim import agree, check, claim, follows, noise, promise, tensor
+from energy.testing.claim import agree, claim, follows, noise, promise, public_check, tensor
 from energy.testing.descent import sharp
 from energy.testing.small import BATCH, batch, contracting
-from energy.testing.truth import by_layer, cosine, exact
+from energy.testing.truth import by_layer, cosine_or_zero, exact
 
 NEURONS = 12
 
 
-@check(Rule, "derive it from energy.rules.Rule")
+@public_check(Rule, "derive it from energy.rules.Rule")
 def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu") -> list[str]:
     """Check a rule on what `settler` (dual propagation unless given) leaves behind; `update` is all it must define.
 
@@ -39,7 +39,7 @@ def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu
     if rule.unit_rules():
         return check_plasticity(rule, device=device)
     settler, network = sharp(settler) if settler else DualPropagation(), contracting(device)
-    settler.wire(network)
+    settler.attach_feedback(network)
     rule.attach(network)
     before = [p.detach().clone() for p in network.parameters()]
     gradients = _sums(rule, settler, network, device)
@@ -108,12 +108,14 @@ def _exact(rule: Rule, device: str) -> None:
     network, (x, target), settler = contracting(device), batch(device), DualPropagation(beta=1e-3)
     found = by_layer(network, rule.gradients(network, settler.settle(network, x, target, SquaredError())))
     for name, wanted in exact(SquaredError(), 0.0, device)[1].items():
-        ratio = f"cosine {cosine(found[name], wanted):.4f}, length ×{float(found[name].norm() / wanted.norm()):.4f}"
+        ratio = (
+            f"cosine {cosine_or_zero(found[name], wanted):.4f}, length ×{float(found[name].norm() / wanted.norm()):.4f}"
+        )
         near = float((found[name] - wanted).norm()) <= 1e-2 * float(wanted.norm())
         claim(near, rule, f"gradient of {name} against autograd: {ratio} (a rule of another kind derives from Rule)")
 
 
-@check(Rule, "derive it from energy.rules.Plasticity")
+@public_check(Rule, "derive it from energy.rules.Plasticity")
 def check_plasticity(rule: Rule, *, device: str = "cpu") -> list[str]:
     """Check a rule without feedback; `postsynaptic_factor` is all it must define. It may ask for up to 12 neurons.
 

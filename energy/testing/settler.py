@@ -15,12 +15,12 @@ from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.settled import Settled
 from energy.settle.settler import Settler
-from energy.testing.claim import agree, brief, check, claim, promise, shuffled, tensor
+from energy.testing.claim import agree, brief, claim, promise, public_check, shuffled, tensor
 from energy.testing.descent import check_descent
 from energy.testing.small import batch, contracting
 
 
-@check(Settler, "derive it from energy.settle.settler.Settler")
+@public_check(Settler, "derive it from energy.settle.settler.Settler")
 def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "cpu") -> list[str]:
     """Check a settler; `settle` is all it must define. `rule` turns what it returns into gradients (contrast unless
     given).
@@ -32,7 +32,7 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
     gradient that autograd finds through the equilibrium, for two objectives and at a second gain if the settler takes
     it: as its `alignment` promises."""
     rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
-    settler.wire(network)
+    settler.attach_feedback(network)
     before = [p.detach().clone() for p in network.parameters()]
     _settles(settler, rule, network, x, target)
     _untouched(settler, network, before)
@@ -154,4 +154,4 @@ def _refusals(settler: Settler, network: Network, x: Tensor, target: Tensor) -> 
             continue
         except Exception as error:
             claim(False, settler, f"a wrong shape ({name}) must raise ValueError, and raises {brief(error)}")
-        claim(False, settler, f"settle accepts a wrong shape ({name}): call energy.settle.settler.checked first")
+        claim(False, settler, f"settle accepts a wrong shape ({name}): call energy.settle.settler.validate_batch first")

@@ -45,7 +45,7 @@ def batch(device: str = "cpu") -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SmallProblem:
     """One network and batch, to be settled by any relaxation, as one replica and as a dyad."""
 
     network: Network
@@ -53,8 +53,8 @@ class Trial:
     target: Tensor
     gamma: float = 1.0
 
-    def permuted(self, order: Tensor) -> Trial:
-        return Trial(self.network, self.x[order], self.target[order], self.gamma)
+    def permuted(self, order: Tensor) -> SmallProblem:
+        return SmallProblem(self.network, self.x[order], self.target[order], self.gamma)
 
     def single(self, relax: Relaxation, ledger: Ledger | None = None) -> tuple[SinglePhase, Solution]:
         problem = SinglePhase(self.network, self.x, self.gamma, ledger if ledger is not None else Ledger())

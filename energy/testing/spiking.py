@@ -10,10 +10,10 @@ from energy.settle.surrogate import Spike
 from energy.spiking.errors import SpikeError, SpikeTrain
 from energy.spiking.neuron import Neuron
 from energy.spiking.surrogates import Logistic, Surrogate
-from energy.testing.claim import agree, check, claim, noise, promise, tensor
+from energy.testing.claim import agree, claim, noise, promise, public_check, tensor
 
 
-@check(Surrogate, "derive it from energy.spiking.surrogates.Surrogate")
+@public_check(Surrogate, "derive it from energy.spiking.surrogates.Surrogate")
 @promise("slope(v), value(v) and secant(v, h, beta) must give one number a unit")
 def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
     """Check a surrogate; `slope` is all it must define.
@@ -26,7 +26,7 @@ def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
     claim((slope >= 0).all(), surrogate, "slope is negative somewhere")
     claim(surrogate.slope(v.float()).dtype == torch.float32, surrogate, "dtype must follow the input")
     if not surrogate.paired:
-        return [f"{surrogate.label or type(surrogate).__name__}: value is not defined, so beta > 0 was not checked"]
+        return [f"{surrogate.name or type(surrogate).__name__}: value is not defined, so beta > 0 was not checked"]
     with torch.enable_grad():
         leaf = v.clone().requires_grad_()
         (wanted,) = torch.autograd.grad(surrogate.value(leaf).sum(), leaf)
@@ -39,7 +39,7 @@ def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
     return []
 
 
-@check(Neuron, "derive it from energy.spiking.neuron.Neuron")
+@public_check(Neuron, "derive it from energy.spiking.neuron.Neuron")
 @promise("step(state, spikes, current) must give a state like initial(shape, like), excess(state) one number a unit")
 def check_neuron(neuron: Neuron, *, device: str = "cpu") -> list[str]:
     """Check a spiking neuron; `initial`, `step` and `excess` are all it must define.
@@ -90,7 +90,7 @@ def _taped(neuron: Neuron, current: Tensor, apical: Tensor) -> Tensor:
         return torch.autograd.grad(total, given)[0]
 
 
-@check(SpikeError, "derive it from energy.spiking.errors.SpikeError")
+@public_check(SpikeError, "derive it from energy.spiking.errors.SpikeError")
 @promise("value(train, target) must give one number a sample, gradient(train, target) its derivative")
 def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
     """Check a spike-train error; `value` and `gradient` (for a local error `cost` and `at`) are all it must define.

@@ -63,6 +63,6 @@ def by_layer(network: Network, gradients: list[Tensor]) -> dict[str, Tensor]:
     return {name: torch.cat(parts) for name, parts in found.items() if parts}
 
 
-def cosine(one: Tensor, other: Tensor) -> float:
+def cosine_or_zero(one: Tensor, other: Tensor) -> float:
     """0 where one of them is zero."""
     return float(torch.dot(one, other) / (one.norm() * other.norm()).clamp_min(1e-300))

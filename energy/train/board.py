@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from energy.analysis.filters import filters, weight_of
-from energy.component import ConfigurationError, describe
-from energy.io.plain import leaves
+from energy.component import ConfigurationError, to_dict
+from energy.io.plain import flatten
 from energy.network import Network
 from energy.plots.tiles import tiled
 from energy.train.run import Run
@@ -76,7 +76,7 @@ class Board:
 
         names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
         reached = {f"result/{name}": result[name] for name in names if result[name] is not None}
-        chosen = {name: _writable(value) for name, value in leaves(describe(self.run), "/") if name != "out"}
+        chosen = {name: _writable(value) for name, value in flatten(to_dict(self.run), "/") if name != "out"}
         for summary in hparams(chosen, reached):
             self.writer.file_writer.add_summary(summary)
         for name, value in reached.items():
@@ -98,7 +98,7 @@ class Board:
 
 def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The numbers in a line of a record, named by the path to them; what is no finite number is left out."""
-    for name, value in leaves(line, "/"):
+    for name, value in flatten(line, "/"):
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and name != "epoch":
             yield name, value
 

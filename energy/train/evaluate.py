@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energy.component import describe
+from energy.component import to_dict
 from energy.data.dataset import Splits
 from energy.data.images import Images
 from energy.errors import MissingFileError, UsageError
@@ -20,12 +20,12 @@ from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
 from energy.readout.decoder import Decoder, accuracy, dense_output
-from energy.readout.features import features, seen
+from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
 from energy.settle.settled import Prediction
 from energy.train.folder import rebuilt
-from energy.train.known import know
-from energy.train.meter import Tally
+from energy.train.metrics import EpochMetrics
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 
 SPLITS = ("train", "validation", "test")
@@ -37,24 +37,24 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
 
     The free phase of ``run.settler`` is used, with its own gamma and relaxation and without any nudge.
     """
-    tally = Tally(next(network.parameters()).device)
+    metrics = EpochMetrics(next(network.parameters()).device)
     start = time.perf_counter()
     classes, dtype = network.output.shape[0], run.precision.activity
     for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
-        prediction = predict(run, network, x.to(dtype), tally.ledger)
+        prediction = predict(run, network, x.to(dtype), metrics.ledger)
         output = prediction.alone  # a score must not depend on how the images are batched
         target = one_hot(labels, classes, output.dtype)
         solutions = {} if prediction.solution is None else {"free": prediction.solution}
         objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
-        tally.add(objective, run.objective.predict(output), labels, solutions)
-    objective_mean, accuracy = tally.quality()
+        metrics.add(objective, run.objective.predict(output), labels, solutions)
+    objective_mean, accuracy = metrics.quality()
     return {
         "objective": objective_mean,
         "accuracy": accuracy,
-        "examples": tally.examples,
-        "settle": tally.settling(),
-        "multiply_adds": tally.ledger.multiply_adds,
-        **tally.fired(),
+        "examples": metrics.examples,
+        "settle": metrics.settling(),
+        "multiply_adds": metrics.ledger.multiply_adds,
+        **metrics.spike_counts(),
         "seconds": time.perf_counter() - start,
     }
 
@@ -63,13 +63,13 @@ def predict(run: Run, network: Network, x: Tensor, ledger: Ledger) -> Prediction
     """The free output; of a layer that was fitted to features, its scores of them in the precision of its weights."""
     if not run.readout.fitted:
         return run.settler.predict(network, x, ledger)
-    values, dense = seen(network, run.settler, x, ledger), dense_output(network)
+    values, dense = batch_features(network, run.settler, x, ledger), dense_output(network)
     assert dense.bias is not None
     ledger.apply("free", network.into(len(network.layers))[0].multiply_adds, len(x))
     return Prediction(network.output.potential.response(Decoder(dense.weight, dense.bias)(values)))
 
 
-def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
+def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
     """The run and the network of a finished run folder, rebuilt from its final weights by name, never by import path.
 
     Args:
@@ -81,7 +81,7 @@ def load(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
         DamagedCheckpointError: when they are not what was written.
         ConfigurationError: when a component they need is not registered.
     """
-    know()
+    register_builtins()
     found = checkpoint.steps(folder / FINAL)
     if not found:
         raise MissingFileError(f"{folder}: has no final weights; the run is not finished")
@@ -120,7 +120,7 @@ def evaluate(
     """
     if split not in SPLITS:
         raise UsageError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
-    run, network, facts = load(expanded(folder), device)
+    run, network, facts = load_run(expanded(folder), device)
     place = run.place()
     splits = run.data.load(place, run.seed, run.precision.activity)
     images: Images = getattr(splits, split)
@@ -132,5 +132,5 @@ def evaluate(
     start, ledger, lines = time.perf_counter(), Ledger(), list[dict[str, Any]]()
     decode = decoder(run, network, splits, readout, ledger, lines.append)
     held = features(network, run.settler, images, run.train.evaluate_batch, ledger)
-    found = {"accuracy": accuracy(decode, held), "examples": len(held), "readout": describe(readout), "fit": lines}
+    found = {"accuracy": accuracy(decode, held), "examples": len(held), "readout": to_dict(readout), "fit": lines}
     return {**head, **found, "multiply_adds": ledger.multiply_adds, "seconds": time.perf_counter() - start}

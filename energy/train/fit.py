@@ -13,25 +13,25 @@ from typing import Any
 
 import torch
 
-from energy.analysis.probe import NOTHING_MEASURED, alignment
+from energy.analysis.gradient_alignment import NOTHING_MEASURED, feedback_alignment
 from energy.cautions import strict, told
-from energy.component import describe
+from energy.component import to_dict
 from energy.errors import OutOfMemory
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, alone, append_line, write_json
+from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, append_line, exclusive_lock, write_json
 from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.readout.decoder import Decoder, install
 from energy.readout.readout import kept
 from energy.train.board import Board, require_board
 from energy.train.evaluate import decoder, score
-from energy.train.folder import claim, held
+from energy.train.folder import acquire, finished_result
 from energy.train.interrupt import Interrupt, Stopped
-from energy.train.measure import populations, probe_run
+from energy.train.measure import gradient_alignment_of_run, unit_diagnostics_of_run
 from energy.train.memory import lacks_memory, memory_line
 from energy.train.progress import closing, opening, readout_line, report_epoch
-from energy.train.result import summary
+from energy.train.result import run_summary
 from energy.train.run import Run
 from energy.train.session import Session, parameters
 from energy.train.settings import settings
@@ -51,7 +51,7 @@ def fit(run: Run) -> dict[str, Any]:
             is asked for and not installed.
         DamagedCheckpointError: when the checkpoint to continue from is not what was written.
     """
-    result = held(run, run.folder)
+    result = finished_result(run, run.folder)
     if result is None:
         if run.train.tensorboard:
             require_board()
@@ -83,8 +83,8 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
     try:
         with interrupt.leaving("left before the first step, with nothing to save"):
             session = Session(run, run.folder)  # missing data, or parts that do not fit, are found before it writes
-        with alone(run.folder):
-            result = claim(run, run.folder)
+        with exclusive_lock(run.folder):
+            result = acquire(run, run.folder)
             if result is not None:
                 return kept_as_it_is(run, result)
             say(run.train.progress, opening(run, parameters(session.network), session.device))
@@ -149,15 +149,15 @@ def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
             train_step(session, x, labels)
         shown.update(1)
         if session.step % train.check_every == 0:
-            session.check()
+            session.check_finite()
         due = train.checkpoint_every and session.step % train.checkpoint_every == 0 and not session.unclosed
         if due or interrupt.asked:
             session.clock.seconds["total"] += time.perf_counter() - start
             start = time.perf_counter()
-            session.check()
+            session.check_finite()
             session.save()
             leave_if_asked(session, interrupt)
-    session.check()
+    session.check_finite()
     session.clock.seconds["total"] += time.perf_counter() - start
 
 
@@ -169,22 +169,22 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     with session.clock.time("learn"):
         settled = session.learn(x, target)
     objective = run.settler.value(run.objective, settled, target) if session.scored else None
-    session.guard.watch(objective, session.step)
-    if session.guard.immediate and session.guard.tripped:
-        session.check()
+    session.finite_check.update(objective, session.step)
+    if session.finite_check.immediate and session.finite_check.tripped:
+        session.check_finite()
     session.optimizer.step()
     predicted = run.objective.predict(settled.output) if session.scored else None
-    session.tally.add(objective, predicted, labels, settled.solutions)
+    session.metrics.add(objective, predicted, labels, settled.solutions)
     session.step, session.batch, session.advanced = session.step + 1, session.batch + 1, True
 
 
 def finish_epoch(session: Session) -> None:
     """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due."""
     run, start = session.run, time.perf_counter()
-    objective, accuracy = session.tally.quality()
+    objective, accuracy = session.metrics.quality()
     session.at("in validation", "train.evaluate_batch")
     validated = validate(session)
-    measured = measure(session)
+    measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
     line = {
         "epoch": session.epoch,
@@ -195,13 +195,13 @@ def finish_epoch(session: Session) -> None:
         "validation_objective": None if validated is None else validated["objective"],
         "validation_accuracy": None if validated is None else validated["accuracy"],
         "gamma": run.settler.gain(session.network),
-        "settle": session.tally.settling(),
+        "settle": session.metrics.settling(),
         "validation_settle": {} if validated is None else validated.get("settle", {}),
-        "diverged_layer": session.tally.diverged or None,
-        **session.tally.spent(session.network),
-        **session.tally.fired(),
+        "diverged_layer": session.metrics.diverged or None,
+        **session.metrics.cost(session.network),
+        **session.metrics.spike_counts(),
         **measured,
-        **alignment(session.network),
+        **feedback_alignment(session.network),
         "seconds": session.clock.read(),
     }
     session.close_epoch(line, None if validated is None else validated["accuracy"])
@@ -212,15 +212,15 @@ def finish_epoch(session: Session) -> None:
         session.save()
 
 
-def measure(session: Session) -> dict[str, Any]:
+def measure_epoch(session: Session) -> dict[str, Any]:
     """The gradient's angle, and what became of neurons that learn by a local rule, in an epoch that probes."""
     run, images = session.run, session.splits.train
     session.at("in the probe", "train.probe_batch")
     asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
     if not asked:
         return NOTHING_MEASURED
-    units = populations(run, session.network, images)
-    return {**probe_run(run, session.network, images), **({"units": units} if units else {})}
+    units = unit_diagnostics_of_run(run, session.network, images)
+    return {**gradient_alignment_of_run(run, session.network, images), **({"unit_diagnostics": units} if units else {})}
 
 
 def validate(session: Session) -> dict[str, Any] | None:
@@ -259,7 +259,7 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     line = kept(lines)
     say(run.train.progress, readout_line(run.title, line))
     return {
-        "readout": describe(run.readout),
+        "readout": to_dict(run.readout),
         "readout_epochs": len(lines),
         "readout_train_accuracy": line["train_accuracy"],
         "readout_validation_accuracy": line.get("validation_accuracy"),
@@ -286,10 +286,10 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     read = read_out(session, interrupt) if run.readout.fitted else {}
     session.at("in the test", "train.evaluate_batch")
     weights = session.network.state_dict()
-    facts = {"run": describe(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
+    facts = {"run": to_dict(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
     tested = score(run, session.network, session.splits.test)
-    result = {**summary(session, tested), **read, "weights": which}
+    result = {**run_summary(session, tested), **read, "weights": which}
     snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
     if snapshot is not None:
         write_json(folder / SNAPSHOT, snapshot)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from energy.component import ConfigurationError, build, describe
+from energy.component import ConfigurationError, from_dict, to_dict
 from energy.io.former import current
-from energy.io.plain import leaves
+from energy.io.plain import flatten
 from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, read_json, write_json
-from energy.train.run import Run, digest, identity
+from energy.train.run import Run, hash_of_description, identity
 
 UNITS: Final = {
     "epoch": "number, from 0",
@@ -38,7 +38,7 @@ UNITS: Final = {
 }
 
 
-def held(run: Run, folder: Path) -> dict[str, Any] | None:
+def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
     """The result of ``run``, if it is finished in ``folder`` already. Only reads.
 
     Raises:
@@ -56,12 +56,12 @@ def held(run: Run, folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def claim(run: Run, folder: Path) -> dict[str, Any] | None:
+def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
     """Make ``folder`` the folder of ``run``; the result, if the run is finished there already."""
-    result = held(run, folder)
+    result = finished_result(run, folder)
     if result is None and not (folder / CONFIGURATION).exists():
         plain = identity(run)
-        facts = {"run": describe(run), "identity": plain, "key": digest(plain), "units": UNITS}
+        facts = {"run": to_dict(run), "identity": plain, "key": hash_of_description(plain), "units": UNITS}
         write_json(folder / CONFIGURATION, facts)
     return result
 
@@ -76,7 +76,7 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
     stated = facts.get("identity")
     there = stated.get("plugins") if isinstance(stated, Mapping) else None
     try:
-        run = build(Run, current(Run, plain))
+        run = from_dict(Run, current(Run, plain))
     except ConfigurationError as error:
         if not there:
             raise
@@ -94,7 +94,7 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
 
 def _difference(held: Any, wanted: Mapping[str, Any]) -> str:
     """The first field in which two descriptions differ, in words; empty when they are equal."""
-    before, after = dict(leaves(held, ".")), dict(leaves(wanted, "."))
+    before, after = dict(flatten(held, ".")), dict(flatten(wanted, "."))
     for name in [*after, *before]:
         one, other = before.get(name, "nothing"), after.get(name, "nothing")
         if one != other and name.startswith("plugins."):

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from energy.analysis.probe import NOTHING_MEASURED, probe
-from energy.analysis.units import unit_diagnostics
+from energy.analysis.gradient_alignment import NOTHING_MEASURED, gradient_alignment
+from energy.analysis.unit_diagnostics import unit_diagnostics
 from energy.data.images import Images
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.train.run import Run
 
 
-def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
+def gradient_alignment_of_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
     """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
 
     A rule that does not descend the objective, such as a local one, has no angle.
@@ -19,10 +19,10 @@ def probe_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
         return NOTHING_MEASURED
     x, labels = images.take(slice(0, run.train.probe_batch))
     target = one_hot(labels, network.output.shape[0], x.dtype)
-    return probe(network, run.settler, run.rule, run.objective, x, target)
+    return gradient_alignment(network, run.settler, run.rule, run.objective, x, target)
 
 
-def populations(run: Run, network: Network, images: Images) -> dict[str, dict[str, Any]]:
+def unit_diagnostics_of_run(run: Run, network: Network, images: Images) -> dict[str, dict[str, Any]]:
     """:func:`unit_diagnostics` on the first ``train.probe_batch`` images of a run, not augmented."""
     x, labels = images.take(slice(0, run.train.probe_batch))
     return unit_diagnostics(network, run.rule, run.settler, x, labels)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from energy.component import Component, ConfigurationError, require
-from energy.feedback import followers
+from energy.feedback import mirrored_parameters
 from energy.network import Network
 from energy.parameters import layer_of
 
@@ -41,11 +41,11 @@ class Optimizer(Component):
         Raises:
             ConfigurationError: when ``layer_lr`` has not one entry per layer.
         """
-        wires = [(id(weight), tensor) for weight, tensor in followers(network)]
+        mirrored = [(id(weight), tensor) for weight, tensor in mirrored_parameters(network)]
         groups = []
         for parameters, lr in self._rates(network):
             own = {id(parameter) for parameter in parameters}
-            led = [tensor for weight, tensor in wires if weight in own]
+            led = [tensor for weight, tensor in mirrored if weight in own]
             groups.append({"params": [*parameters, *led], "lr": lr, "peak": lr})
         return self.algorithm(groups, fused=next(network.parameters()).device.type in FUSED)
 
@@ -58,7 +58,7 @@ class Optimizer(Component):
             return [(list(network.parameters()), self.lr)]
         if len(self.layer_lr) != len(network.layers):
             raise ConfigurationError(
-                f"{self.label}.layer_lr={self.layer_lr}: must have {len(network.layers)} entries, one per layer"
+                f"{self.name}.layer_lr={self.layer_lr}: must have {len(network.layers)} entries, one per layer"
             )
         owners = layer_of(network)
         names = [layer.name for layer in network.layers]

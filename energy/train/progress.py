@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from energy.io.record import RESULT
 from energy.train.run import Run
-from energy.train.terminal import laid_out, say, width
+from energy.train.terminal import say, width, wrapped_lines
 
 COLUMNS: Final = (
     "epoch",
@@ -47,7 +47,7 @@ class EpochTable:
         """
         self._widen(cells)
         named = columns is None
-        shown = list(self._widths) if columns is None else fitting(self._widths, columns)
+        shown = list(self._widths) if columns is None else fitting_columns(self._widths, columns)
         lines = [] if shown == self._headed else [self._line({name: name for name in shown}, shown, named)]
         self._headed = shown
         return [*lines, self._line(cells, shown, named)]
@@ -70,7 +70,7 @@ class EpochTable:
         return f"{self.title}: {line}".rstrip() if named else line.rstrip()
 
 
-def fitting(widths: Mapping[str, int], columns: int) -> list[str]:
+def fitting_columns(widths: Mapping[str, int], columns: int) -> list[str]:
     """The columns that fit, dropped in the order of `DROPPED`; of several with one kind of name the last goes first."""
     shown = list(widths)
     for kind in DROPPED:
@@ -96,7 +96,7 @@ def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | 
         cells["validation %"] = f"{line['validation_accuracy']:.2f}"
     if best is not None:
         cells["best %"] = f"{best['accuracy']:.2f} {'*' if best['epoch'] == line['epoch'] else ' '}"
-    cells |= {f"{layer} norm": f"{found['norm']:.2f}" for layer, found in line.get("units", {}).items()}
+    cells |= {f"{layer} norm": f"{found['norm']:.2f}" for layer, found in line.get("unit_diagnostics", {}).items()}
     if line["settle"]:
         cells["sweeps"] = f"{sum(found['sweeps_mean'] for found in line['settle'].values()):.1f}"
     if line["cosine_worst"] is not None:
@@ -117,8 +117,8 @@ def report_epoch(
 
 def opening(run: Run, parameters: int, device: object) -> str:
     """Settler, rule, model, data, parameters, device and folder of a run."""
-    rule = "" if run.rule.label == "contrast" else f" with {run.rule.label}"
-    what = f"{run.title}: {run.settler.label}{rule}, {run.model.label} on {run.data.label}, {parameters:,} parameters"
+    rule = "" if run.rule.name == "contrast" else f" with {run.rule.name}"
+    what = f"{run.title}: {run.settler.name}{rule}, {run.model.name} on {run.data.name}, {parameters:,} parameters"
     return f"{what}, {device}, {run.folder}"
 
 
@@ -143,7 +143,7 @@ def closing(run: Run, result: Mapping[str, Any]) -> str:
 
 def answer(run: Run, result: Mapping[str, Any]) -> str:
     """What a run says on standard output: the test accuracy and its folder."""
-    return laid_out(f"{tested(result)}    {run.folder}", width(sys.stdout))
+    return wrapped_lines(f"{tested(result)}    {run.folder}", width(sys.stdout))
 
 
 def duration(seconds: float) -> str:

@@ -10,9 +10,9 @@ from energy.component import ConfigurationError
 from energy.errors import DataError
 from energy.io.record import RESULT
 from energy.network import Network
+from energy.train.matching_layers import load_matching_layers
 from energy.train.run import Run
 from energy.train.session import require_learning, stages
-from energy.train.transfer import carry_over
 
 
 def rehearse(run: Run) -> None:
@@ -28,7 +28,7 @@ def rehearse(run: Run) -> None:
     run.optimizer.create(network)
     if run.train.start and not (run.folder / RESULT).exists():
         try:
-            carry_over(network, run.train.start, run.train.renamed)
+            load_matching_layers(network, run.train.start, run.train.layer_map)
         except FileNotFoundError as error:
             raise ConfigurationError(f"train.start={run.train.start!r}: {error}") from None
 
@@ -46,7 +46,7 @@ def _drafted(run: Run) -> Network:
         if isinstance(error, ConfigurationError):
             raise
         raise ConfigurationError(
-            f"model={run.model.label}: cannot read an image of {run.data.shape}: {error}"
+            f"model={run.model.name}: cannot read an image of {run.data.shape}: {error}"
         ) from error
     return network
 
@@ -59,5 +59,5 @@ def _fill_a_batch(run: Run) -> None:
     except DataError as error:
         raise ConfigurationError(str(error)) from None
     if images and run.train.batch_size > images:
-        at_most = f"at most the {images} images of data={run.data.label} that are trained on"
+        at_most = f"at most the {images} images of data={run.data.name} that are trained on"
         raise ConfigurationError(f"train.batch_size={run.train.batch_size}: must be {at_most}")

@@ -2,19 +2,19 @@
 
 from typing import Any, Final
 
-from energy.component import describe
+from energy.component import to_dict
 from energy.io.provenance import provenance
 from energy.io.record import RECORD, read_lines
 from energy.ledger import backprop_multiply_adds
 from energy.train.folder import UNITS
-from energy.train.meter import ACTIVITY, spread
-from energy.train.run import digest, identity
+from energy.train.metrics import ACTIVITY, summarize_histogram
+from energy.train.run import hash_of_description, identity
 from energy.train.session import Session, parameters
 
 NO_SECONDS: Final = {"learn": 0.0, "step": 0.0, "total": 0.0}  # of a run in which only a read-out learns
 
 
-def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
+def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
     """Everything a table needs to know about a finished run."""
     run, totals = session.run, session.totals
     plain = identity(run)
@@ -22,8 +22,8 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
     trained = session.step * run.train.batch_size
     return {
         "title": run.title,
-        "key": digest(plain),
-        "configuration_key": digest({name: value for name, value in plain.items() if name != "seed"}),
+        "key": hash_of_description(plain),
+        "configuration_key": hash_of_description({name: value for name, value in plain.items() if name != "seed"}),
         "seed": run.seed,
         "test_accuracy": tested["accuracy"],
         "test_objective": tested["objective"],
@@ -31,14 +31,14 @@ def summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "validation_accuracy": None if session.best is None else last_or_best(session, last),
         "epochs": session.epoch,
         "steps": session.step,
-        "sweeps": spread(totals["sweeps"]),
+        "sweeps": summarize_histogram(totals["sweeps"]),
         "outcomes": totals["outcomes"],
         "multiply_adds": totals["multiply_adds"],
         "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
         "seconds": {**NO_SECONDS, **totals["seconds"], "test": tested["seconds"]},
         "parameters": parameters(session.network),
         "evaluation": evaluation(session, tested),
-        "configuration": describe(run),
+        "configuration": to_dict(run),
         "plugins": plain.get("plugins", {}),
         **provenance(session.device),
         "continued": session.breaks,
@@ -56,7 +56,7 @@ def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
 def evaluation(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
     """How the scored outputs were obtained."""
     run = session.run
-    plain = describe(run.settler)
+    plain = to_dict(run.settler)
     return {
         "settler": plain["name"],
         "gamma": run.settler.gain(session.network),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from energy.component import Component, ConfigurationError, describe, require
+from energy.component import Component, ConfigurationError, require, to_dict
 from energy.data.dataset import DataSet
 from energy.io.code import plugins
 from energy.model import Model
@@ -104,7 +104,7 @@ class Training(Component):
     order: Order = Order.JOINT
     freeze: list[str] = field(default_factory=list)
     start: str = ""
-    renamed: list[str] = field(default_factory=list)
+    layer_map: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_batch", "check_every", "keep", "probe_batch"):
@@ -112,8 +112,8 @@ class Training(Component):
         for name in ("checkpoint_every", "probe_every"):
             require(getattr(self, name) >= 0, self, name, "at least 0")
         require(0 <= self.time_limit < math.inf, self, "time_limit", "a number of seconds of at least 0")
-        require(all(one.count("=") == 1 for one in self.renamed), self, "renamed", "pairs there=here")
-        require(bool(self.start) or not self.renamed, self, "renamed", "empty without a run to start from")
+        require(all(one.count("=") == 1 for one in self.layer_map), self, "layer_map", "pairs there=here")
+        require(bool(self.start) or not self.layer_map, self, "layer_map", "empty without a run to start from")
 
 
 class Setting(Component):
@@ -151,7 +151,7 @@ class Setting(Component):
     @property
     def folder(self) -> Path:
         """Where this writes, and nowhere else."""
-        return expanded(self.out) if self.out else Path("runs") / f"{self.title}-{digest(identity(self))}"
+        return expanded(self.out) if self.out else Path("runs") / f"{self.title}-{hash_of_description(identity(self))}"
 
     def parts(self) -> list[Component]:
         """The components that its numbers come from, each with those in it."""
@@ -186,9 +186,9 @@ class Run(Setting):
         super().__post_init__()
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
         output = getattr(self.model, "output", None)
-        self.settler.admit(self.objective, output if isinstance(output, Potential) else Identity())
+        self.settler.validate_nudge(self.objective, output if isinstance(output, Potential) else Identity())
         if self.train.order is Order.GREEDY and not self.rule.supports_greedy:
-            raise ConfigurationError(f"train.order=greedy: rule={self.rule.label} needs all layers at once")
+            raise ConfigurationError(f"train.order=greedy: rule={self.rule.name} needs all layers at once")
 
     def draft(self) -> Network:
         """The network at its initial weights, with the wires of its settler, on torch's default device.
@@ -197,9 +197,9 @@ class Run(Setting):
             ConfigurationError: when the model does not fit the images, the objective the output, or the wires the
                 couplings.
         """
-        network = fitting(self.model, self.data.shape, self.data.classes, self.seed)
-        self.objective.check(network.output.potential)
-        self.settler.wire(network, seed=self.seed)
+        network = fitting_network(self.model, self.data.shape, self.data.classes, self.seed)
+        self.objective.validate_output(network.output.potential)
+        self.settler.attach_feedback(network, seed=self.seed)
         self.rule.attach(network)
         return network
 
@@ -216,13 +216,13 @@ class Run(Setting):
         return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub lacks it)
 
 
-def fitting(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Network:
+def fitting_network(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Network:
     """The network that `model` builds for images of `shape`, whatever goes wrong on the way being told in one line.
 
     Raises:
         ConfigurationError: when it cannot be built, or reads or says something of another shape.
     """
-    asked = f"model={model.label}: does not fit images of {'×'.join(map(str, shape))} in {classes} classes"
+    asked = f"model={model.name}: does not fit images of {'×'.join(map(str, shape))} in {classes} classes"
     try:
         network = model.build(shape, classes, seed=seed)
     except ConfigurationError:
@@ -240,7 +240,7 @@ def identity(run: Setting) -> dict[str, Any]:
     """The description of a run less what does not change its numbers, with the digests of code of one's own that it
     stands on: two runs with one identity are the same run.
     """
-    plain = describe(run)
+    plain = to_dict(run)
     own = plugins(run.parts())
     if own:
         plain["plugins"] = own
@@ -251,7 +251,7 @@ def identity(run: Setting) -> dict[str, Any]:
     return plain
 
 
-def digest(plain: dict[str, Any]) -> str:
+def hash_of_description(plain: dict[str, Any]) -> str:
     """Ten hexadecimal digits of a description."""
     text = json.dumps(plain, sort_keys=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()

@@ -77,7 +77,7 @@ class Cosine(Floored, name="cosine"):
         return 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-class Linear(Floored, name="linear"):
+class LinearDecay(Floored, name="linear"):
     """``rate = floor + (p - floor) (1 - t)`` with t the share of the decay."""
 
     def left(self, share: float) -> float:

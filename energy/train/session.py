@@ -10,27 +10,27 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
-from energy.component import ConfigurationError, describe
+from energy.component import ConfigurationError, to_dict
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import NonFiniteError
-from energy.feedback import renew
+from energy.feedback import resample
 from energy.health import guarded
 from energy.hints import meant
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, FAILED, RECORD, append_line, cut
+from energy.io.record import CHECKPOINTS, FAILED, RECORD, append_line, truncate_record
 from energy.network import Network
 from energy.readout.decoder import dense_output
 from energy.settle.settled import Settled
 from energy.train.board import Board
 from energy.train.clock import Clock
-from energy.train.guard import Guard, NonFinite
-from energy.train.meter import Tally
+from energy.train.finite_check import FiniteCheck, NonFinite
+from energy.train.matching_layers import load_matching_layers
+from energy.train.metrics import EpochMetrics
 from energy.train.progress import EpochTable
 from energy.train.run import Order, Run, Weights
 from energy.train.terminal import say
-from energy.train.transfer import carry_over
 
 
 class Session:
@@ -55,15 +55,15 @@ class Session:
         self.scored = self.scores(set().union(*self.stages))
         require_learning(run, self.network, self.stages)
         if run.train.start:
-            carry_over(self.network, run.train.start, run.train.renamed)
+            load_matching_layers(self.network, run.train.start, run.train.layer_map)
         self.optimizer = run.optimizer.create(self.network)
         if isinstance(run.data, Published):
             run.data.locate(data_root())  # of a missing set nothing is said but that
-            say(run.train.progress, f"{run.title}: reading {run.data.label} …")
+            say(run.train.progress, f"{run.title}: reading {run.data.name} …")
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
-        self.guard = Guard(self.network, self.optimizer)
-        self.tally, self.clock = Tally(self.device), Clock(self.device)
+        self.finite_check = FiniteCheck(self.network, self.optimizer)
+        self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
         self.epoch = self.batch = self.step = 0
         self.best: dict[str, Any] | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -90,9 +90,9 @@ class Session:
         """Epochs of the whole run: those of every stage."""
         return self.run.train.epochs * len(self.stages)
 
-    def scores(self, learnt: set[str]) -> bool:
+    def scores(self, learned: set[str]) -> bool:
         """Whether steps in which these layers learn have an objective of the output."""
-        return self.run.rule.scores_output(self.network, learnt)
+        return self.run.rule.scores_output(self.network, learned)
 
     def at(self, doing: str, *fields: str) -> None:
         """Note what comes next, and the ``fields`` of the run on whose size it depends."""
@@ -101,10 +101,10 @@ class Session:
 
     def enter(self) -> None:
         """Let the layers learn whose turn it is."""
-        learnt = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
+        learned = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
         for edge in self.network.edges:
-            edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learnt)
-        self.scored = self.scores(learnt)
+            edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learned)
+        self.scored = self.scores(learned)
 
     def set_rate(self) -> None:
         """Give every parameter group its learning rate for this step. Each stage has the whole schedule."""
@@ -125,31 +125,31 @@ class Session:
         """Settle one batch and write its gradient; what the settler finds not finite stops the run like anything else
         that is not.
         """
-        run, ledger = self.run, self.tally.ledger
-        renew(self.network, self.step)
+        run, ledger = self.run, self.metrics.ledger
+        resample(self.network, self.step)
         try:
             with guarded():
                 return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except NonFiniteError as error:
-            self.check()
+            self.check_finite()
             self.fail(f"step {self.step}: {error}")
 
-    def check(self) -> None:
+    def check_finite(self) -> None:
         """Stop if anything was not finite since the last check, saving the state that caused it.
 
         Raises:
             NonFinite: naming step, layers, settler and folder.
         """
-        accident = self.guard.accident(self.step)
-        if accident is not None:
-            self.fail(str(accident))
+        report = self.finite_check.report(self.step)
+        if report is not None:
+            self.fail(str(report))
 
     def fail(self, what: str) -> NoReturn:
         """Save the present state under ``failed/`` and raise ``NonFinite`` with ``what`` in it."""
         saved = checkpoint.write(self.folder / FAILED, self.step, self._tensors(), self._facts())
-        settler = describe(self.run.settler)
+        settler = to_dict(self.run.settler)
         nudge = ", ".join(f"{name}={settler[name]}" for name in ("name", "beta", "gamma") if name in settler)
-        layer = f"; first diverged: {self.tally.diverged}" if self.tally.diverged else ""
+        layer = f"; first diverged: {self.metrics.diverged}" if self.metrics.diverged else ""
         raise NonFinite(f"{what}{layer}; {nudge}; no update was made from it; state saved in {saved}")
 
     def save(self) -> Path:
@@ -175,7 +175,7 @@ class Session:
             epoch = min(self.epoch + 1, self.epochs)
             say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {epoch}")
         if (self.folder / RECORD).exists():
-            cut(self.folder / RECORD, self.epoch)
+            truncate_record(self.folder / RECORD, self.epoch)
         return bool(found)
 
     def close_epoch(self, line: dict[str, Any], accuracy: float | None) -> None:
@@ -187,7 +187,7 @@ class Session:
         append_line(self.folder / RECORD, line)
         self._add_up()
         self.epoch, self.batch, self.advanced = self.epoch + 1, 0, True
-        self.tally, self.clock = Tally(self.device), Clock(self.device)
+        self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
 
     def final_weights(self) -> tuple[dict[str, Tensor], str]:
         """The weights the run ends with, and which they are."""
@@ -196,11 +196,11 @@ class Session:
         return self.network.state_dict(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
 
     def _add_up(self) -> None:
-        self.totals["multiply_adds"] += self.tally.ledger.multiply_adds
-        self.totals["sweeps"] += self.tally.histogram()
+        self.totals["multiply_adds"] += self.metrics.ledger.multiply_adds
+        self.totals["sweeps"] += self.metrics.histogram()
         for name, seconds in self.clock.read().items():
             self.totals["seconds"][name] = self.totals["seconds"].get(name, 0.0) + seconds
-        for phase, counts in self.tally.outcomes.items():
+        for phase, counts in self.metrics.outcomes.items():
             known = self.totals["outcomes"].setdefault(phase, {})
             for outcome, count in counts.items():
                 known[outcome] = known.get(outcome, 0) + count
@@ -208,19 +208,19 @@ class Session:
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-        tensors |= {f"tally/{name}": tensor for name, tensor in self.tally.tensors().items()}
+        tensors |= {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": x for name, x in slots.items() if isinstance(x, Tensor)}
         return tensors
 
     def _facts(self) -> dict[str, Any]:
         return {
-            "run": describe(self.run),
+            "run": to_dict(self.run),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
             "best": self.best,
-            "tally": self.tally.facts(),
+            "tally": self.metrics.facts(),
             "seconds": self.clock.read(),
             "totals": {**self.totals, "sweeps": sorted(self.totals["sweeps"].items())},
             "breaks": self.breaks,
@@ -236,7 +236,7 @@ class Session:
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         self.network.load_state_dict(_under(tensors, "weights/"))
         self.best_weights, self.best = _under(tensors, "best/"), facts["best"]
-        self.tally.restore(_under(tensors, "tally/"), facts["tally"])
+        self.metrics.restore(_under(tensors, "tally/"), facts["tally"])
         self.clock.seconds.update(facts["seconds"])
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
         self.totals = {**facts["totals"], "sweeps": Counter(dict(facts["totals"]["sweeps"]))}
@@ -248,13 +248,13 @@ class Session:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
-def require_learning(run: Run, network: Network, learnt: list[set[str]]) -> None:
+def require_learning(run: Run, network: Network, learned: list[set[str]]) -> None:
     """Raise ConfigurationError where nothing that learns, and no read-out, reaches the output layer."""
     if run.readout.fitted:
         dense_output(network)
-    elif not run.rule.scores_output(network, set().union(*learnt)) and not run.train.start:
+    elif not run.rule.scores_output(network, set().union(*learned)) and not run.train.start:
         raise ConfigurationError(
-            f"readout=joint: rule={run.rule.label} leaves the output layer as it is; say readout=linear"
+            f"readout=joint: rule={run.rule.name} leaves the output layer as it is; say readout=linear"
         )
 
 
@@ -282,7 +282,7 @@ def stages(run: Run, network: Network) -> list[set[str]]:
     if not awake and run.readout.fitted:
         return []
     if not awake:
-        raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={run.rule.label} trains")
+        raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={run.rule.name} trains")
     return [{name} for name in awake] if run.train.order is Order.GREEDY else [set(awake)]
 
 

@@ -78,11 +78,13 @@ def say(show: bool, text: str) -> None:
     shown = _shown.get() or Silent()
     with contextlib.suppress(OSError):
         shown.clear()
-        print("\n".join(laid_out(line, width(sys.stderr)) for line in text.split("\n")), file=sys.stderr, flush=True)
+        print(
+            "\n".join(wrapped_lines(line, width(sys.stderr)) for line in text.split("\n")), file=sys.stderr, flush=True
+        )
         shown.refresh()
 
 
-def laid_out(text: str, columns: int | None) -> str:
+def wrapped_lines(text: str, columns: int | None) -> str:
     """``text`` in lines of at most ``columns``, all but the first indented; as it is for None."""
     if columns is None or len(text) <= columns:
         return text
@@ -102,7 +104,7 @@ def one_line_warnings(title: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (_shown.get() or Silent()).clear()  # the next step draws it again
         kind = "" if issubclass(category, Caution) or category is UserWarning else f"{category.__name__}: "
-        return laid_out(" ".join(f"{title}: warning: {kind}{message}".split()), width(sys.stderr)) + "\n"
+        return wrapped_lines(" ".join(f"{title}: warning: {kind}{message}".split()), width(sys.stderr)) + "\n"
 
     warnings.formatwarning = told
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from energy.analysis.probe import angles
+from energy.analysis.gradient_alignment import angles
 from energy.model import Model
 from energy.models import MLP, VGG, VGG16
 from energy.settle.dyadic import DualPropagation

@@ -21,7 +21,7 @@ from typing import Any, Final
 import pytest
 import torch
 
-from energy.analysis.probe import angles
+from energy.analysis.gradient_alignment import angles
 from energy.ledger import Ledger
 from energy.models import Hopfield
 from energy.objectives import SquaredError, one_hot
@@ -32,9 +32,9 @@ from energy.rules.contrast import Contrast
 from energy.settle.dyadic import MOMENTUM, ContrastiveHebbian, EquilibriumPropagation
 from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
-from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
+from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase
 from energy.stream import stream
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
 from tests.benchmarks.tasks import CLASSES, EAGER, Task, backprop, backprop_steps, channels_last, settled
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 
@@ -69,10 +69,10 @@ def settlers(gamma: float = 1.0) -> dict[str, Settler]:
     for steps, both in JOINT:
         relax, nudged = sweeps(steps, momentum=0.0), sweeps(both, momentum=0.0)
         label = f"joint, plain, {steps} + {both}"
-        tested[label] = EquilibriumPropagation(gamma=gamma, relax=relax, nudged=nudged, hold=False)
+        tested[label] = EquilibriumPropagation(gamma=gamma, relax=relax, nudged=nudged, freeze_mean=False)
     if gamma == 1:
         relax, nudged = (Zebra(max_steps=steps, tolerance=0.0) for steps in (60, 20))
-        tested[PUBLISHED] = TwoPhase(relax=relax, nudged=nudged, beta=0.1, kind=Kind.CENTRED)
+        tested[PUBLISHED] = TwoPhase(relax=relax, nudged=nudged, beta=0.1, kind=PhaseContrast.CENTERED)
     return tested if not FULL else {label: one for label, one in tested.items() if label.startswith("held")}
 
 
@@ -150,7 +150,7 @@ def contrasts() -> dict[str, ContrastiveHebbian | CoupledLearning]:
     tested: dict[str, ContrastiveHebbian | CoupledLearning] = {}
     for kind, momentum in product((ContrastiveHebbian, CoupledLearning), (0.0, MOMENTUM)):
         for free, nudged in ((3e-2, 3e-2), (5e-3, 5e-3)):
-            label = f"{kind.label}, {'momentum' if momentum else 'plain'}, to {free:g}"
+            label = f"{kind.name}, {'momentum' if momentum else 'plain'}, to {free:g}"
             tested[label] = kind(relax=sweeps(100, free, momentum), nudged=sweeps(100, nudged, momentum))
     return tested
 
@@ -166,7 +166,7 @@ def test_the_angle_on_trained_weights(record: Record) -> None:
         pytest.skip("ENERGY_BENCH_TRAINED names no run folders")
     tasks = []
     for folder in folders:
-        run, network, _ = load(folder)
+        run, network, _ = load_run(folder)
         x, labels = run.data.load("cpu", run.seed).train.take(slice(0, PROBED))
         tasks.append(Task(channels_last(network), x, one_hot(labels, CLASSES), run.objective))
     record.add(*_angles("γ = 1, trained", tasks, settlers()))

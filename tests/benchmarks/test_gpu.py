@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.analysis.probe import angles
+from energy.analysis.gradient_alignment import angles
 from energy.ledger import backprop_multiply_adds
 from energy.models import VGG16
 from energy.study.memory import peak_bytes

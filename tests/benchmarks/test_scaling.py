@@ -7,7 +7,7 @@ multiply-adds and not timed.
 import pytest
 import torch
 
-from energy.analysis.probe import angles
+from energy.analysis.gradient_alignment import angles
 from energy.model import Model
 from energy.models import MLP, VGG
 from energy.objectives import SquaredError
@@ -73,7 +73,7 @@ def test_feedback(record: Record, gain: float) -> None:
         spent = backprop_steps(given, settler)
         assert spent > 1
         shared = {"axis": "gamma", "at": gamma, "group": f"MLP 784-256x3-10, weights × {gain}"}
-        record.add({**shared, "name": settler.label, "what": "multiply-adds", "backprop_steps": spent, **ended})
+        record.add({**shared, "name": settler.name, "what": "multiply-adds", "backprop_steps": spent, **ended})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=lambda dtype: str(dtype)[6:])

@@ -22,7 +22,7 @@ from energy.models import SoftHebbNet
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.readout.features import Features
-from energy.readout.linear import Course, Linear
+from energy.readout.linear import LinearReadout, ReadoutTraining
 from energy.rules import PerLayer, SoftHebb
 from energy.settle import Feedforward
 from energy.stream import stream
@@ -118,7 +118,7 @@ def test_six_steps_and_the_features_after_them_are_theirs(demo: dict[str, Any]) 
     with torch.no_grad():
         expected = model.pool3(model.activ3(model.conv3(model.bn3(_second(model, x)))))
         (edge,) = net.into(4)
-        state = Feedforward().predict(net.up_to(3), x).output
+        state = Feedforward().predict(net.subnetwork(3), x).output
         found = edge.coupling.unit_inputs(state, *edge.coupling.linearize(state)).presynaptic
     assert (found.flatten(1) - expected.flatten(1)).norm() < 1e-9 * expected.norm()
 
@@ -204,8 +204,10 @@ def test_the_head_and_the_whole_run(record: Record, demo: dict[str, Any]) -> Non
         adam.step()
 
     net, settler = network(), Feedforward()
-    below = net.up_to(3)
-    course = Course(Linear(), Features(torch.rand(2048, 24_576).bfloat16(), torch.arange(2048) % 10), 10, 0)
+    below = net.subnetwork(3)
+    course = ReadoutTraining(
+        LinearReadout(), Features(torch.rand(2048, 24_576).bfloat16(), torch.arange(2048) % 10), 10, 0
+    )
     rows_, masks = torch.randperm(2048)[:HEAD], stream(0, "dropout")
 
     def cached() -> None:

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from energy.component import build, choices
+from energy.component import choices, from_dict
 from energy.model import Model
 from energy.settle.settler import Settler
-from energy.train.known import know
+from energy.train.registration import register_builtins
 from tests.benchmarks.tasks import EAGER, backprop, backprop_steps, settled, task
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 
-know()
+register_builtins()
 pytestmark = [pytest.mark.slow, QUIET]
 
 MODELS = {
@@ -23,7 +23,7 @@ BATCH, SECONDS = 64, 30.0
 @pytest.mark.parametrize("name", choices(Settler))
 @pytest.mark.parametrize("title", MODELS)
 def test_a_step(record: Record, title: str, name: str) -> None:
-    given, settler = task(build(Model, MODELS[title]), (3, 32, 32), BATCH), build(Settler, name)
+    given, settler = task(from_dict(Model, MODELS[title]), (3, 32, 32), BATCH), from_dict(Settler, name)
     spent = backprop_steps(given, settler)
     times = interleaved({EAGER: backprop(given), name: settled(given, settler)}, seconds=SECONDS)
     found = rows(times, EAGER, group=title, batch=BATCH)[1]

@@ -15,11 +15,11 @@ from energy.component import Component, require
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """What a test registers is gone after it, from our table and, as far as it is ours, from Hydra's store."""
-    before = set(Component.table)
+    before = set(Component.registry)
     yield
-    for key, cls in list(Component.table.items()):
+    for key, cls in list(Component.registry.items()):
         if key not in before and not cls.__module__.startswith(("energy.", "models.")):
-            del Component.table[key]
+            del Component.registry[key]
     for name in ("job.yaml", "tool"):
         ConfigStore.instance().repo.pop(name, None)
 

@@ -35,8 +35,8 @@ def test_ours_are_found_beside_those_of_the_user(tmp_path: Path, kind: str) -> N
     done = _started(["-m", "energy", "train", *TINY, "out=r"], tmp_path)
     assert done.returncode == 0, done.stderr
     program = (
-        "from pathlib import Path\nfrom energy.train.evaluate import load\n"
-        "run, network, _ = load(Path('r'))\nprint(type(run.model).__name__, len(network.layers))"
+        "from pathlib import Path\nfrom energy.train.evaluate import load_run\n"
+        "run, network, _ = load_run(Path('r'))\nprint(type(run.model).__name__, len(network.layers))"
     )
     if kind != "folder":  # one without __init__.py gives way to any package on the path
         program += "\nimport models\nprint(models.MINE)"

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
+from energy.command.arguments import parse
 from energy.command.compose import plan, store
-from energy.command.line import read
-from energy.component import Component, ConfigurationError, describe
+from energy.component import Component, ConfigurationError, to_dict
 
 Write = Callable[[str], list[str]]
 HAMMER: dict[str, Any] = {"name": "hammer", "weight": 1.0, "head": {"name": "box", "side": 2.0}}
 
 
 def plans(job: type[Component], *words: str) -> list[dict[str, Any]]:
-    return [describe(component) for component in plan(job, "job", read(words))]
+    return [to_dict(component) for component in plan(job, "job", parse(words))]
 
 
 def one(job: type[Component], *words: str) -> dict[str, Any]:

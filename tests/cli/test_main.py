@@ -56,7 +56,7 @@ def test_no_verb_shows_the_verbs_and_fails(energy: Energy) -> None:
 def test_help_lists_every_component_with_its_fields(energy: Energy) -> None:
     answer = energy(["--help"])
     assert answer.status == 0 and usage() in answer.out
-    for group, name in Component.table:
+    for group, name in Component.registry:
         assert f"{group}=" in answer.out and name in answer.out
     text = " ".join(answer.out.split())
     assert "beta: float = 0.1" in text and "form: adjoint|saddle = adjoint" in text and "relax: relax = sweep" in text
@@ -146,11 +146,11 @@ def test_a_dry_run_describes_and_touches_nothing(energy: Energy, untouched: Path
 
 
 def test_the_files_of_defaults_agree_with_the_classes(energy: Energy) -> None:
-    from energy.component import build, describe
+    from energy.component import from_dict, to_dict
     from energy.train.run import Run
 
     plain = json.loads(energy(["train", "--dry-run"]).out)
-    assert describe(build(Run, {"model": "mlp", "data": "digits"}, path="")) == plain
+    assert to_dict(from_dict(Run, {"model": "mlp", "data": "digits"}, path="")) == plain
 
 
 def test_a_run_writes_its_folder_and_nothing_else(

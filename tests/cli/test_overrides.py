@@ -2,7 +2,7 @@
 
 import pytest
 
-from energy.command.overrides import expand, parse, rewrite, takes_component
+from energy.command.overrides import expand, parse_override, rewrite, takes_component
 from energy.component import Component, ConfigurationError
 
 GROUPS = {"tool": ["hammer", "saw"], "experiment": ["a", "paper/b"]}
@@ -80,7 +80,7 @@ def test_mistakes_are_one_line(job: type[Component], text: str, message: str) ->
 
 
 def test_a_sweep_is_the_product_and_the_first_varies_slowest() -> None:
-    overrides = [parse(text) for text in ("tool=saw,hammer", "++part.length=7", "++seed=range(0,3)")]
+    overrides = [parse_override(text) for text in ("tool=saw,hammer", "++part.length=7", "++seed=range(0,3)")]
     jobs = expand(overrides, GROUPS, sweep=True)
     assert [job.varied for job in jobs] == [
         (f"tool={tool}", f"seed={seed}") for tool in ("saw", "hammer") for seed in (0, 1, 2)
@@ -89,18 +89,18 @@ def test_a_sweep_is_the_product_and_the_first_varies_slowest() -> None:
 
 
 def test_glob_takes_every_name_that_fits() -> None:
-    jobs = expand([parse("tool=glob(*,exclude=saw)")], GROUPS, sweep=True)
+    jobs = expand([parse_override("tool=glob(*,exclude=saw)")], GROUPS, sweep=True)
     assert [job.overrides for job in jobs] == [("tool=hammer",)]
 
 
 def test_a_nested_component_is_shown_by_the_path_the_user_wrote() -> None:
-    jobs = expand([parse("++tool.head.name=disc,box")], GROUPS, sweep=True)
+    jobs = expand([parse_override("++tool.head.name=disc,box")], GROUPS, sweep=True)
     assert [job.varied for job in jobs] == [("tool.head=disc",), ("tool.head=box",)]
 
 
 def test_several_values_without_a_sweep_are_a_mistake() -> None:
     with pytest.raises(ConfigurationError, match=r"^seed=0,1: has several values; add -m to run them all$"):
-        expand([parse("++seed=0,1")], GROUPS, sweep=False)
+        expand([parse_override("++seed=0,1")], GROUPS, sweep=False)
 
 
 def test_without_anything_to_vary_there_is_one_job() -> None:

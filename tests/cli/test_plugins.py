@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from energy.command import plugins
-from energy.train import known
-from energy.train.evaluate import load
+from energy.train import registration
+from energy.train.evaluate import load_run
 
 Energy = Callable[[Sequence[str]], Any]
 QUICK = ["model.sizes=[4]", "train.epochs=1", "data.limit=100", "train.probe_every=0", "train.progress=false"]
@@ -37,7 +37,7 @@ def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
             del sys.modules[name]
     plugins.ROOTS.clear()
     plugins.FOUND.clear()
-    known.LOADED.clear()
+    registration.LOADED.clear()
 
 
 def _write(path: str, name: str, slope: object = 1, above: str = "") -> str:
@@ -91,7 +91,7 @@ def test_presets_of_a_folder_are_on_the_help_page(energy: Energy, tmp_path: Path
     assert "of_my_own" in energy(["train", "--help", "--config-dir", "mine"]).out
 
 
-def test_a_plugin_finds_its_neighbours(energy: Energy) -> None:
+def test_a_plugin_finds_its_neighbors(energy: Energy) -> None:
     Path("helper.py").write_text("SLOPE = 3\n")
     _write("mine.py", "softsign", "SLOPE", "from helper import SLOPE\n")
     assert "A curve" in energy(["explain", "softsign", "--plugin", "mine.py"]).out
@@ -120,12 +120,12 @@ def test_two_plugins_of_one_stem_live_side_by_side(energy: Energy) -> None:
     answer = energy(["explain", "potential", "--plugin", "one/mine.py", "--plugin", "two/mine.py"])
     assert answer.status == 0 and "A curve of first." in answer.out and "A curve of second." in answer.out, answer.err
 
-    from energy.component import Component, annotations, build
+    from energy.component import Component, annotations, from_dict
     from energy.potentials import Potential
 
     for name, slope in (("first", 1), ("second", 2)):
-        assert annotations(Component.table["potential", name]) == {}
-        assert build(Potential, name).response(torch.ones(1)).item() == slope / 2
+        assert annotations(Component.registry["potential", name]) == {}
+        assert from_dict(Potential, name).response(torch.ones(1)).item() == slope / 2
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,11 @@ def test_other_code_is_another_run(energy: Energy) -> None:
 def _without_plugins(do: Callable[[], str]) -> str:
     from energy.component import Component
 
-    taken = Component.table.pop(("potential", "softsign"))
+    taken = Component.registry.pop(("potential", "softsign"))
     try:
         return do()
     finally:
-        Component.table["potential", "softsign"] = taken
+        Component.registry["potential", "softsign"] = taken
 
 
 def test_the_record_holds_the_digest_of_the_file(energy: Energy) -> None:
@@ -188,7 +188,7 @@ def test_the_record_holds_the_digest_of_the_file(energy: Energy) -> None:
     assert "plugins" not in json.loads(Path("without/configuration.json").read_text(encoding="utf-8"))["identity"]
 
 
-def test_a_changed_neighbour_is_other_code(energy: Energy) -> None:
+def test_a_changed_neighbor_is_other_code(energy: Energy) -> None:
     Path("helper.py").write_text("SLOPE = +1\n")
     _write("mine.py", "softsign", "SLOPE", "from helper import SLOPE\n")
     words = ["train", "--plugin", "mine.py", *QUICK, "model.hidden=softsign", "out=r"]
@@ -196,7 +196,7 @@ def test_a_changed_neighbour_is_other_code(energy: Energy) -> None:
     Path("helper.py").write_text("SLOPE = -1\n")
     assert "its code in mine.py was another" in energy(words).err
     assert energy([*words[:-1], "out=other"]).status == 0
-    hidden = load(Path("other"))[1].layers[0].potential
+    hidden = load_run(Path("other"))[1].layers[0].potential
     assert hidden.response(torch.ones(1)).item() == -0.5
 
 
@@ -356,7 +356,7 @@ def test_a_run_is_read_back_with_the_plugin_that_is_installed(
 ) -> None:
     installed("its_own", COUNTED)
     assert energy(["train", *QUICK, "model.hidden=softsign", "out=r"]).status == 0
-    assert type(load(Path("r"))[1].layers[0].potential).__module__ == "its_own.curves"
+    assert type(load_run(Path("r"))[1].layers[0].potential).__module__ == "its_own.curves"
     for verb in ("evaluate", "plot"):
         told = _without_plugins(lambda verb=verb: energy([verb, "r"]).err)
         assert "r: was trained with its_own.curves; give --plugin" in told and told.count("\n") == 1

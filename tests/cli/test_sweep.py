@@ -13,9 +13,9 @@ import torch
 
 from energy.command import sweep as page
 from energy.command.compose import LONGEST
-from energy.command.sweep import Member, table, varied
-from energy.component import build
-from energy.train.known import know
+from energy.command.sweep import Member, sweep_table, varied
+from energy.component import from_dict
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 
 Energy = Callable[[Sequence[str]], Any]
@@ -183,8 +183,8 @@ def test_a_name_beyond_what_a_file_system_takes_ends_in_a_hash(energy: Energy) -
 
 def runs(*plain: dict[str, Any]) -> list[Run]:
     """Runs with these values."""
-    know()
-    return [build(Run, {"model": "mlp", "data": "digits", **one}, path="") for one in plain]
+    register_builtins()
+    return [from_dict(Run, {"model": "mlp", "data": "digits", **one}, path="") for one in plain]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_the_table_fits(columns: int | None) -> None:
     made = runs({"seed": 0}, {"seed": 1})
     members = [Member(run, {"seed": str(run.seed), "model.sizes": f"[{long}]"}, "done") for run in made]
     members[0].result = {"test_accuracy": 91.388, "validation_accuracy": None, "backprop_steps": 1.0}
-    lines = table(members, columns)
+    lines = sweep_table(members, columns)
     assert len(lines) == 3 and (columns is None or all(len(line) <= columns for line in lines))
     assert "91.39" in lines[1] and lines[1].split()[0] == "0" and "done" in lines[2]
     assert lines[0].index("test %") + len("test %") == lines[1].index("91.39") + len("91.39")

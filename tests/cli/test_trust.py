@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from energy.command.arguments import parse
 from energy.command.compose import plan
-from energy.command.line import read
 from energy.component import Component, ConfigurationError
 
 Write = Callable[[str], list[str]]
@@ -30,13 +30,13 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_refused(job: type[Component], experiment: Write, text: str) -> None:
     with pytest.raises(ConfigurationError, match="refused"):
-        plan(job, "job", read(experiment(text)))
+        plan(job, "job", parse(experiment(text)))
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_refused_in_a_sweep_too(job: type[Component], experiment: Write, text: str) -> None:
     with pytest.raises(ConfigurationError, match="refused"):
-        plan(job, "job", read(["-m", "seed=0,1", *experiment(text)]))
+        plan(job, "job", parse(["-m", "seed=0,1", *experiment(text)]))
 
 
 def test_a_secret_does_not_reach_the_message(
@@ -44,15 +44,15 @@ def test_a_secret_does_not_reach_the_message(
 ) -> None:
     monkeypatch.setenv("ENERGY_TEST_TOKEN", "hunter2")
     with pytest.raises(ConfigurationError) as caught:
-        plan(job, "job", read(experiment("out: ${oc.env:ENERGY_TEST_TOKEN}\n")))
+        plan(job, "job", parse(experiment("out: ${oc.env:ENERGY_TEST_TOKEN}\n")))
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_file_cannot_name_a_plugin(job: type[Component], experiment: Write) -> None:
     with pytest.raises(ConfigurationError, match=r"^plugins: unknown field"):
-        plan(job, "job", read(experiment("plugins: evil.py\n")))
+        plan(job, "job", parse(experiment("plugins: evil.py\n")))
 
 
 def test_other_fields_may_be_named(job: type[Component], experiment: Write) -> None:
-    (made,) = plan(job, "job", read(experiment("seed: 4\nout: runs/${seed}\n")))
+    (made,) = plan(job, "job", parse(experiment("seed: 4\nout: runs/${seed}\n")))
     assert getattr(made, "out") == "runs/4"  # noqa: B009

@@ -10,7 +10,7 @@ from energy.command.entry import Entry
 from energy.command.registered import entry, registered
 from energy.command.written import Written
 from energy.component import Component
-from energy.train.known import know, modules
+from energy.train.registration import modules, register_builtins
 
 WRITTEN = Written(modules())
 
@@ -18,17 +18,17 @@ WRITTEN = Written(modules())
 @pytest.fixture(autouse=True)
 def ours_alone() -> Iterator[None]:
     """The table without what other tests have put into it."""
-    know()
-    before = dict(Component.table)
+    register_builtins()
+    before = dict(Component.registry)
     for key, cls in before.items():
         if not cls.__module__.startswith("energy."):
-            del Component.table[key]
+            del Component.registry[key]
     yield
-    Component.table.update(before)
+    Component.registry.update(before)
 
 
 def test_the_index_is_the_table() -> None:
-    assert [(one.group, one.label) for one in WRITTEN.entries()] == sorted(Component.table)
+    assert [(one.group, one.label) for one in WRITTEN.entries()] == sorted(Component.registry)
 
 
 def test_every_entry_is_that_of_its_class() -> None:
@@ -45,7 +45,7 @@ def test_the_classes_that_are_always_there() -> None:
 
 
 def test_pages_are_the_same_either_way() -> None:
-    assert pages.catalogue(WRITTEN.entries()) == pages.catalogue(registered())
+    assert pages.catalog(WRITTEN.entries()) == pages.catalog(registered())
 
 
 SHAPES = """

@@ -22,10 +22,10 @@ for _package in (energy.relax, energy.rules, energy.settle, energy.spiking, ener
 
 @pytest.fixture
 def restored_table() -> Iterator[None]:
-    before = dict(Component.table)
+    before = dict(Component.registry)
     yield
-    Component.table.clear()
-    Component.table.update(before)
+    Component.registry.clear()
+    Component.registry.update(before)
 
 
 @pytest.fixture(scope="session")

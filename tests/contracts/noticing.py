@@ -14,7 +14,7 @@ def noticed(check: Any, subject: Any, words: str, *arguments: Any) -> None:
     with pytest.raises(AssertionError, match=words) as caught:
         check(subject, *arguments)
     text = str(caught.value)
-    name = getattr(subject, "label", "") or type(subject).__name__
+    name = getattr(subject, "name", "") or type(subject).__name__
     assert "\n" not in text and len(text) < 400 and text.startswith(f"{name}: ")
 
 

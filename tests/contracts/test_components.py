@@ -53,12 +53,12 @@ def example(cls: type[Component]) -> Component:
 
 def entries(*groups: str) -> list[Any]:
     """The classes of some groups, as parameters named group.label."""
-    found = sorted((key, cls) for key, cls in Component.table.items() if key[0] in groups)
+    found = sorted((key, cls) for key, cls in Component.registry.items() if key[0] in groups)
     return [pytest.param(cls, id=f"{group}.{name}") for (group, name), cls in found]
 
 
 def test_every_group_has_entries() -> None:
-    present = {group for group, _ in Component.table}
+    present = {group for group, _ in Component.registry}
     assert present.issuperset(GROUPS)
 
 
@@ -135,9 +135,9 @@ def test_rules(cls: Any, device: str) -> None:
 
 
 @pytest.mark.parametrize("variant", Variant)
-@pytest.mark.parametrize("normalised", [False, True])
-def test_variants_of_softhebb(variant: Variant, normalised: bool, device: str) -> None:
-    rule = SoftHebb(variant=variant, temperature=0.6, normalised=normalised, target_norm=1.3, exponent=0.7)
+@pytest.mark.parametrize("normalized", [False, True])
+def test_variants_of_softhebb(variant: Variant, normalized: bool, device: str) -> None:
+    rule = SoftHebb(variant=variant, temperature=0.6, normalized=normalized, target_norm=1.3, exponent=0.7)
     assert check_plasticity(rule, device=device) == []
 
 
@@ -148,7 +148,7 @@ def test_krotov_hopfield_at_other_norms(norm: float, device: str) -> None:
 
 @pytest.mark.parametrize("cls", entries("model"))
 def test_models(cls: type[Model], device: str) -> None:
-    assert check_model(dataclasses.replace(cls(), **SMALL.get(cls.label, {})), device=device) == []
+    assert check_model(dataclasses.replace(cls(), **SMALL.get(cls.name, {})), device=device) == []
 
 
 @pytest.mark.parametrize("cls", entries("surrogate"))

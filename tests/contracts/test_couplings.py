@@ -50,19 +50,19 @@ def seasoned(*modules: nn.Module) -> list[nn.Module]:
 BLOCKS: dict[str, tuple[Block, tuple[int, ...]]] = {
     "bare": (Block(Dense(6, 4)), (6,)),
     "dense, centred": (
-        Block(Dense(6, 4), *seasoned(nn.Flatten(), nn.BatchNorm1d(6, affine=False)), centred=True),
+        Block(Dense(6, 4), *seasoned(nn.Flatten(), nn.BatchNorm1d(6, affine=False)), centered=True),
         (2, 3),
     ),
     "dense behind pooling": (Block(Dense(16, 5, bias=False), nn.AvgPool2d(2), nn.Flatten()), (4, 4, 5)),
     "convolution": (
-        Block(Convolution(4, 6, 3), *seasoned(nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1)), centred=True),
+        Block(Convolution(4, 6, 3), *seasoned(nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1)), centered=True),
         (4, 5, 6),
     ),
     "pooling below, rectified": (
         Block(
             Convolution(4, 6, 3, groups=2, bias=False),
             *seasoned(nn.MaxPool2d(4, 2, 1), nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1)),
-            centred=True,
+            centered=True,
             rectified=True,
         ),
         (4, 9, 8),

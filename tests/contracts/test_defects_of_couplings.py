@@ -55,8 +55,8 @@ class Same(Planted):
 
 class Shared(Planted):
     def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
-        learnt = self.coupling.weight.requires_grad
-        return tuple(g for g in super().weight_gradient(pre, post) if g.requires_grad or learnt)
+        learned = self.coupling.weight.requires_grad
+        return tuple(g for g in super().weight_gradient(pre, post) if g.requires_grad or learned)
 
 
 class Coarse(Planted):
@@ -166,7 +166,7 @@ class Fractional(Dense):
         return 12.0
 
 
-class Normalised(Dense):
+class Normalized(Dense):
     """By the statistics of the batch."""
 
     def forward(self, pre: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def test_modules_that_depend_on_the_batch_or_on_chance_pass_or_are_refused_in_on
         (linearized(Bent), "curvature"),
         (linearized(Touching), "writes to a parameter|differs"),
         (Fractional(4, 4), "multiply_adds is 12.0: must be a whole number"),
-        (Normalised(4, 4), r"forward\(pre\) must give one tensor .*ValueError|one sample alone"),
+        (Normalized(4, 4), r"forward\(pre\) must give one tensor .*ValueError|one sample alone"),
         (Chancy(4, 4), "drive gives something else when asked again"),
         (Module(nn.LSTM(4, 4)), "drive is a tuple"),
         (Module(nn.Linear(5, 4)), r"forward\(pre\) must give one tensor"),

@@ -88,7 +88,7 @@ def test_potentials(potential: Potential, words: str) -> None:
 def test_a_quadratic_of_another_curvature() -> None:
     """What `quadratic` promises is the step of squared error: where it is offered, it must be the minimiser."""
     try:
-        SquaredError().check(Stretched())
+        SquaredError().validate_output(Stretched())
     except ValueError:
         return
     try:

@@ -57,7 +57,7 @@ class Forgotten(Contrast):
         return [one.clamp(-1e-3, 1e-3) for one in super().gradients(network, settled)]
 
 
-class Unlearnt(Contrast):
+class Unlearned(Contrast):
     """`apply` does otherwise than `update` says."""
 
     def apply(self, network: Network, settled: Settled) -> None:
@@ -90,7 +90,7 @@ class Unpaired(Rule):
         (OfRule(), "sum over its samples"),
         (Twice(), "against autograd"),
         (Forgotten(), "sum over its samples|mean over the batch"),
-        (Unlearnt(), "mean over the batch|apply"),
+        (Unlearned(), "mean over the batch|apply"),
         (Dictionary(), "update"),
         (Unpaired(), "one tensor of each parameter's shape"),
         (Rule(), "must define update"),

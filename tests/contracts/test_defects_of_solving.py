@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from energy.feedback import Feedback, Site
+from energy.feedback import Feedback, FeedbackSlot
 from energy.model import Model
 from energy.models import MLP
 from energy.network import Network
@@ -79,20 +79,20 @@ def test_the_solver_says_what_a_step_returned(relaxation: Relaxation) -> None:
 
 
 class Itself(Feedback):
-    def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
+    def matrix(self, weight: Tensor, feedback_weight: Tensor) -> Tensor:
         return weight
 
 
 class Unseeded(Feedback):
-    def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        return super().draw(site, 0, step, like)
+    def draw(self, slot: FeedbackSlot, seed: int, step: int, like: Tensor) -> Tensor:
+        return super().draw(slot, 0, step, like)
 
 
 class Misread(Feedback):
     """Gives other wires to the record than to the way down."""
 
-    def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
-        return wires
+    def matrix(self, weight: Tensor, feedback_weight: Tensor) -> Tensor:
+        return feedback_weight
 
     def adjoint(self, *args: Any, **kwargs: Any) -> Any:
         found = super().adjoint(*args, **kwargs)
@@ -100,18 +100,18 @@ class Misread(Feedback):
 
 
 class WrongShape(Feedback):
-    def matrix(self, weight: Tensor, wires: Tensor) -> Tensor:
-        return wires.T.contiguous()
+    def matrix(self, weight: Tensor, feedback_weight: Tensor) -> Tensor:
+        return feedback_weight.T.contiguous()
 
 
 class Undrawn(Feedback):
-    def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Any:
+    def draw(self, slot: FeedbackSlot, seed: int, step: int, like: Tensor) -> Any:
         return None
 
 
 class Global(Feedback):
-    def draw(self, site: Site, seed: int, step: int, like: Tensor) -> Tensor:
-        return torch.randn(site.shape).to(like)
+    def draw(self, slot: FeedbackSlot, seed: int, step: int, like: Tensor) -> Tensor:
+        return torch.randn(slot.shape).to(like)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class WrongGate(Tanh):
         return super().gate(drive, error, 1 - r_plus)
 
 
-class Cancelling(Tanh):
+class Canceling(Tanh):
     def gate(self, drive: Tensor, error: Tensor, r_plus: float) -> Tensor:
         safe = torch.where(error == 0, 1.0, error)
         ends = (drive + r_plus * error).tanh() - (drive - (1 - r_plus) * error).tanh()
@@ -64,7 +64,7 @@ class Narrowing(Potential):
         (WrongValue(), "another state has a lower|∇G"),
         (Falling(), "not monotone"),
         (WrongGate(), "secant at beta=.* against two responses"),
-        (Cancelling(), "float32 at beta=1e-6 loses digits"),
+        (Canceling(), "float32 at beta=1e-6 loses digits"),
         (WrongMean(), "mean at alpha="),
         (Narrowing(), "dtype must follow the input"),
     ],
@@ -99,7 +99,7 @@ class Cheap(Dense):
         return 1
 
 
-class Centred(Skip):
+class Centered(Skip):
     def forward(self, pre: Tensor) -> Tensor:
         return pre - pre.mean(0)
 
@@ -112,7 +112,7 @@ class Centred(Skip):
         (linearized(BiasedTangent), "tangent against differences"),
         (linearized(Averaged), "weight_gradient of weight"),
         (Cheap(4, 4), "multiply_adds says 1, one application runs 16"),
-        (Centred(), "one sample alone"),
+        (Centered(), "one sample alone"),
     ],
 )
 def test_couplings(coupling: Dense | Skip, words: str) -> None:

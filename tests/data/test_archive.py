@@ -20,7 +20,7 @@ Make = Callable[..., Any]
 
 
 def read(content: bytes, label: str = "labels") -> Examples:
-    return archive.examples(bytearray(content), label, SHAPE)
+    return archive.pickled_examples(bytearray(content), label, SHAPE)
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import Component, ConfigurationError, build, choices, describe
+from energy.component import Component, ConfigurationError, choices, from_dict, to_dict
 from energy.data import Cifar10, DataError, DataSet, Digits, Examples, Published, Raw
 
 NAN = float("nan")
@@ -15,10 +15,10 @@ NAN = float("nan")
 @pytest.fixture(autouse=True)
 def table() -> Iterator[None]:
     """Classes made here do not stay on the command line."""
-    before = dict(Component.table)
+    before = dict(Component.registry)
     yield
-    Component.table.clear()
-    Component.table.update(before)
+    Component.registry.clear()
+    Component.registry.update(before)
 
 
 def mine(train: Examples, test: Examples | None = None, **fields: Any) -> DataSet:
@@ -64,8 +64,8 @@ def test_a_value_out_of_range_is_refused_by_name_before_anything_is_read(field: 
 
 @pytest.mark.parametrize("name", choices(DataSet))
 def test_every_set_is_described_and_rebuilt_without_loss(name: str) -> None:
-    dataset = build(DataSet, name)
-    assert build(DataSet, describe(dataset)) == dataset
+    dataset = from_dict(DataSet, name)
+    assert from_dict(DataSet, to_dict(dataset)) == dataset
     assert dataset.shape == dataset.image
     assert len(dataset.names) <= dataset.classes
     assert type(dataset).__doc__
@@ -73,7 +73,7 @@ def test_every_set_is_described_and_rebuilt_without_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, cls in choices(DataSet).items() if issubclass(cls, Published)])
 def test_a_published_set_says_how_it_is_had_and_has_both_parts_in_every_layout(name: str) -> None:
-    dataset = build(DataSet, name)
+    dataset = from_dict(DataSet, name)
     assert isinstance(dataset, Published)
     assert dataset.downloads or dataset.advice
     for layout in dataset.layouts:
@@ -170,7 +170,7 @@ def test_digits_have_one_test_set_for_every_seed() -> None:
     assert first.test.labels.bincount().min() > 20
 
 
-def test_digits_are_normalised_to_mean_0_and_variance_1() -> None:
+def test_digits_are_normalized_to_mean_0_and_variance_1() -> None:
     parts = Digits(validation=0.0).load("cpu", seed=0)
     x = torch.cat([part.take(slice(0, len(part)))[0] for part in (parts.train, parts.test)])
     assert abs(x.mean()) < 1e-3

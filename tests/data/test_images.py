@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from energy.data import Augment, DataError, Images
-from energy.data.augment import draw
+from energy.data.augment import draw_augmentations
 from energy.stream import stream
 
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]).double(), torch.tensor([0.2, 0.25, 0.3]).double()
@@ -28,7 +28,7 @@ def labels(batches: list[tuple[Tensor, Tensor]]) -> list[int]:
     return torch.cat([y for _, y in batches]).tolist()
 
 
-def test_values_are_normalised_by_the_formula() -> None:
+def test_values_are_normalized_by_the_formula() -> None:
     source = images()
     x, _ = source.take(slice(0, 9))
     wanted = (source.pixels[:9].double() / 255 - MEAN[:, None, None]) / STD[:, None, None]
@@ -87,7 +87,7 @@ def test_training_batches_are_augmented_by_seed_epoch_and_step() -> None:
     augment = Augment(2, True, 3)
     source = images(augment=augment)
     for step, (x, y) in enumerate(epoch(source, number=3, seed=5)):
-        assert torch.equal(x, augment(source.take(y)[0], draw(8, stream(5, "augment", 3, step))))
+        assert torch.equal(x, augment(source.take(y)[0], draw_augmentations(8, stream(5, "augment", 3, step))))
 
 
 def test_batches_do_not_change_the_images() -> None:

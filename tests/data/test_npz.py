@@ -16,7 +16,7 @@ Make = Callable[..., Any]
 
 
 def read(content: bytes, limit: int = 1 << 24) -> Examples:
-    return npz.examples(bytearray(content), SHAPE, limit)
+    return npz.npz_examples(bytearray(content), SHAPE, limit)
 
 
 def packed(header: str, body: bytes, labels: bytes | None = None) -> bytes:

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from energy.command.datasets import check_sets, list_sets
-from energy.component import Component, ConfigurationError, build, choices
+from energy.component import Component, ConfigurationError, choices, from_dict
 from energy.data import DataError, DataSet, Digits, Examples, Raw, describe_sets
 from energy.testing import check_data_set
 
 
 @pytest.fixture(autouse=True)
 def restored_table() -> Iterator[None]:
-    before = dict(Component.table)
+    before = dict(Component.registry)
     yield
-    Component.table.clear()
-    Component.table.update(before)
+    Component.registry.clear()
+    Component.registry.update(before)
 
 
 def examples(count: int = 30) -> Examples:
@@ -84,7 +84,7 @@ def test_what_the_class_declares_is_looked_at_first(
     declared: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cls = mine(lambda: Raw(examples(), examples()), **declared)
-    for make in (cls, lambda: build(DataSet, "mine")):
+    for make in (cls, lambda: from_dict(DataSet, "mine")):
         with pytest.raises(ConfigurationError) as caught:
             make()
         assert "\n" not in str(caught.value)

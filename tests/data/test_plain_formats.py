@@ -18,7 +18,7 @@ def idx_file(array: np.ndarray) -> bytearray:
 
 def test_idx(batch: Make) -> None:
     rows, labels = batch(4, size=6)
-    examples = idx.examples([idx_file(rows.reshape(4, 2, 3)), idx_file(labels.astype(np.uint8))])
+    examples = idx.idx_examples([idx_file(rows.reshape(4, 2, 3)), idx_file(labels.astype(np.uint8))])
     assert np.array_equal(examples.pixels.numpy(), rows.reshape(4, 1, 2, 3))
     assert examples.labels.tolist() == labels.tolist()
 
@@ -36,7 +36,7 @@ def test_idx(batch: Make) -> None:
 )
 def test_an_idx_header_that_lies_is_refused(content: bytes, fault: str) -> None:
     with pytest.raises(DataError, match=fault):
-        idx.examples([bytearray(content), idx_file(np.zeros(1, np.uint8))])
+        idx.idx_examples([bytearray(content), idx_file(np.zeros(1, np.uint8))])
 
 
 @pytest.mark.parametrize("label_bytes", [1, 2])

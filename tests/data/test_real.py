@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from energy.component import build
+from energy.component import from_dict
 from energy.data import DataError, DataSet, Published, data_root
 
 FIRST = {
@@ -19,7 +19,7 @@ MEAN = {"cifar10": (0.4914, 0.4822, 0.4465), "mnist": (0.1307,), "fashion_mnist"
 
 @pytest.fixture(scope="module", params=["cifar10", "cifar100", "mnist", "fashion_mnist", "stl10", "imagenette32"])
 def published(request: pytest.FixtureRequest) -> Published:
-    dataset = build(DataSet, request.param)
+    dataset = from_dict(DataSet, request.param)
     assert isinstance(dataset, Published)
     try:
         dataset.locate(data_root())
@@ -33,14 +33,14 @@ def test_the_published_set(published: Published) -> None:
     assert (len(train.labels), len(test.labels)) == published.counts
     assert train.pixels.dtype is torch.uint8
     assert train.pixels.shape[1:] == published.image
-    for part, count in zip((train, test), BALANCED.get(published.label, ()), strict=False):
+    for part, count in zip((train, test), BALANCED.get(published.name, ()), strict=False):
         assert part.labels.bincount(minlength=published.classes).tolist() == [count] * published.classes
-    for part, labels in zip((train, test), FIRST.get(published.label, ()), strict=False):
+    for part, labels in zip((train, test), FIRST.get(published.name, ()), strict=False):
         assert part.labels[:5].tolist() == labels
 
 
 def test_its_statistics_are_those_that_papers_quote(published: Published) -> None:
-    if published.label not in MEAN:
+    if published.name not in MEAN:
         pytest.skip("no exact statistics are quoted")
     counts = torch.stack(
         [c.flatten().bincount(minlength=256) for c in published.read().train.pixels.unbind(1)]
@@ -48,8 +48,8 @@ def test_its_statistics_are_those_that_papers_quote(published: Published) -> Non
     share, values = counts / counts.sum(1, keepdim=True), torch.arange(256) / 255
     mean = (share * values).sum(1)
     deviation = ((share * values**2).sum(1) - mean**2).sqrt()
-    assert mean.tolist() == pytest.approx(MEAN[published.label], abs=1e-4)
-    assert deviation.tolist() == pytest.approx(DEVIATION[published.label], abs=1e-4)
+    assert mean.tolist() == pytest.approx(MEAN[published.name], abs=1e-4)
+    assert deviation.tolist() == pytest.approx(DEVIATION[published.name], abs=1e-4)
 
 
 def test_an_epoch_of_it(published: Published) -> None:

@@ -34,7 +34,7 @@ def test_no_global_generator_is_touched() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_streams_of_neighbouring_steps_are_uncorrelated() -> None:
+def test_streams_of_neighboring_steps_are_uncorrelated() -> None:
     draws = torch.stack([torch.randn(1000, generator=stream(0, "augment", 0, step)) for step in range(20)])
     correlation = torch.corrcoef(draws) - torch.eye(20)
     assert correlation.abs().max() < 5 / 1000**0.5

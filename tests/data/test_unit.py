@@ -19,10 +19,10 @@ LABELS = torch.arange(60) % 3
 @pytest.fixture(autouse=True)
 def table() -> Iterator[None]:
     """Classes made here do not stay on the command line."""
-    before = dict(Component.table)
+    before = dict(Component.registry)
     yield
-    Component.table.clear()
-    Component.table.update(before)
+    Component.registry.clear()
+    Component.registry.update(before)
 
 
 def mine(pixels: Tensor, levels: float | None = None, **fields: Any) -> DataSet:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from energy.command.catalogue import load
+from energy.command.catalog import load_all
 from energy.component import Component
 
 
@@ -20,10 +20,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv(name, str(tmp_path.parent / folder))
     monkeypatch.setenv("COLUMNS", "110")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    load()  # before the table is copied: a module that is imported already registers nothing again
-    table, threads = dict(Component.table), torch.get_num_threads()
+    load_all()  # before the table is copied: a module that is imported already registers nothing again
+    table, threads = dict(Component.registry), torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path
     torch.set_num_threads(threads)
-    Component.table.clear()
-    Component.table.update(table)
+    Component.registry.clear()
+    Component.registry.update(table)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from energy.command.catalogue import load
+from energy.command.catalog import load_all
 from energy.component import Component
 from tests.docs.pages import ROOT
 from tests.docs.signatures import entries, resolve, written
@@ -25,16 +25,16 @@ def test_the_page_has_entries() -> None:
 
 
 def test_every_component_is_on_the_page() -> None:
-    load()
-    ours = {f"{cls.__name__}" for cls in Component.table.values() if cls.__module__.startswith(OURS)}
+    load_all()
+    ours = {f"{cls.__name__}" for cls in Component.registry.values() if cls.__module__.startswith(OURS)}
     text = PAGE.read_text(encoding="utf-8")
     assert not {name for name in ours if f".{name}(" not in text}
 
 
 def test_the_readme_names_every_choice() -> None:
-    load()
+    load_all()
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    ours = {name for (_, name), cls in Component.table.items() if cls.__module__.startswith(OURS)}
+    ours = {name for (_, name), cls in Component.registry.items() if cls.__module__.startswith(OURS)}
     assert not {name for name in ours if f"`{name}`" not in text}
 
 

@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import build
+from energy.component import from_dict
 from energy.couplings import Dense
 from energy.feedback import Feedback
 from energy.network import Network
 from energy.potentials import HardSigmoid, ReLU, Sigmoid
-from energy.relax.dyad import Form
+from energy.relax.dyad import NudgeForm
 from energy.rules import Contrast, SoftHebb, Variant
 from energy.settle import (
     ContrastiveHebbian,
@@ -30,7 +30,7 @@ from energy.settle import (
     TwoPhaseContrastiveHebbian,
 )
 from energy.settle.spiking import Spiking
-from energy.settle.two_phase import Kind
+from energy.settle.two_phase import PhaseContrast
 from tests.rules.populations import population
 from tests.settle import nets
 from tests.spiking import oracle
@@ -98,8 +98,8 @@ def test_main_learns(name: str) -> None:
 def test_dual_propagation(sizes: Sequence[int], seed: int) -> None:
     network = nets.mlp(ReLU(), sizes=sizes, gain=1.4, seed=seed)
     x, y = nets.batch(network, samples=5, seed=seed)
-    for beta, alpha, form in itertools.product((1.0, 0.1), (0.0, 0.3, 0.5, 1.0), Form):
-        r_plus = alpha if form is Form.SADDLE else 1 - alpha
+    for beta, alpha, form in itertools.product((1.0, 0.1), (0.0, 0.3, 0.5, 1.0), NudgeForm):
+        r_plus = alpha if form is NudgeForm.SADDLE else 1 - alpha
         if (1 - r_plus) * beta >= 1:
             continue  # there the proximal step of s⁻ has no minimum
         found = page("dual_propagation").gradients(layers(network), x, y, beta, alpha, r_plus)
@@ -116,7 +116,11 @@ def test_equilibrium_propagation(sizes: Sequence[int], seed: int) -> None:
         edge.coupling.get_parameter("bias").data += 0.5  # away from the bounds, where nothing is learned
     x, y = nets.batch(network, samples=5, seed=seed)
     for beta in (0.5, 0.1):
-        betas = {Kind.POSITIVE: (0.0, beta), Kind.NEGATIVE: (-beta, 0.0), Kind.CENTRED: (-beta, beta)}
+        betas = {
+            PhaseContrast.POSITIVE: (0.0, beta),
+            PhaseContrast.NEGATIVE: (-beta, 0.0),
+            PhaseContrast.CENTERED: (-beta, beta),
+        }
         found: list[Tensor] = []
         for kind, pair in betas.items():
             found = page("equilibrium_propagation").gradients(layers(network), x, y, pair, SETTLED)
@@ -124,7 +128,7 @@ def test_equilibrium_propagation(sizes: Sequence[int], seed: int) -> None:
                 found,
                 ours(TwoPhase(beta=beta, kind=kind, relax=nets.FIXED, nudged=nets.FIXED), network, x, y, nets.PROXIMAL),
             )
-        dyad = EquilibriumPropagation(beta=2 * beta, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
+        dyad = EquilibriumPropagation(beta=2 * beta, freeze_mean=False, relax=nets.FIXED, nudged=nets.FIXED)
         same(found, ours(dyad, network, x, y, nets.PROXIMAL))
 
 
@@ -161,13 +165,15 @@ def test_softhebb(seed: int, variant: Variant) -> None:
 @pytest.mark.parametrize("kind", ["sign", "tied", "random"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_spiking(seed: int, kind: str) -> None:
-    network, feedback = oracle.dense(seed=seed, bias=False), build(Feedback, kind)
-    wires = oracle.wired(network, feedback)
+    network, feedback = oracle.dense(seed=seed, bias=False), from_dict(Feedback, kind)
+    feedback_weight = oracle.wired(network, feedback)
     weights = [edge.coupling.get_parameter("weight").detach() for edge in network.edges]
     x, y = oracle.batch(network, seed=seed)
     module = page("spiking")
     wanted = torch.stack([(1 - module.DECAY**t) * y for t in range(module.STEPS)])
     shown = x.expand(module.STEPS, -1, -1)
     for beta in (1.0, 0.1):
-        _, *found = module.credit(weights, [wires.get(k, w) for k, w in enumerate(weights)], shown, wanted, beta)
+        _, *found = module.credit(
+            weights, [feedback_weight.get(k, w) for k, w in enumerate(weights)], shown, wanted, beta
+        )
         same(found, oracle.gradients(Spiking(beta=beta, feedback=feedback), network, x, y))

@@ -49,7 +49,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return x, one_hot(torch.arange(4), 5, torch.float64)
 
 
-@pytest.mark.parametrize("settler", SETTLERS, ids=lambda settler: settler.label)
+@pytest.mark.parametrize("settler", SETTLERS, ids=lambda settler: settler.name)
 @pytest.mark.parametrize("pool", [AveragePool(2), MaxPool(2)], ids=lambda pool: type(pool).__name__)
 def test_gradients_agree_with_those_of_the_cpu(settler: Settler, pool: AveragePool | MaxPool) -> None:
     x, target = batch()
@@ -86,7 +86,7 @@ def test_a_fixed_number_of_sweeps_never_waits_for_the_device() -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("settler", [Backprop(), DualPropagation(), Feedforward()], ids=lambda settler: settler.label)
+@pytest.mark.parametrize("settler", [Backprop(), DualPropagation(), Feedforward()], ids=lambda settler: settler.name)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_vgg16_takes_a_step(settler: Settler, dtype: torch.dtype) -> None:
     network = VGG16().build((3, 32, 32), 10, seed=0).cuda()

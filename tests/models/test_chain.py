@@ -13,7 +13,7 @@ import yaml
 from torch import Tensor, nn
 
 from energy.cli import main
-from energy.component import Component, ConfigurationError, build, describe
+from energy.component import Component, ConfigurationError, from_dict, to_dict
 from energy.couplings import Convolution, Coupling, Dense, Skip
 from energy.couplings.block import Block
 from energy.couplings.normalization import BatchNorm, GroupNorm, LayerNorm
@@ -27,7 +27,7 @@ from energy.rules.contrast import Contrast
 from energy.settle.dyadic import DualPropagation
 from energy.specs import CouplingSpec, PoolingSpec
 from energy.testing import check_component, check_model
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
 
 EQUIVALENTS: dict[str, tuple[Model, str, tuple[int, ...]]] = {
     "mlp": (
@@ -102,7 +102,7 @@ equivalents = pytest.mark.parametrize(("named", "text", "shape"), EQUIVALENTS.va
 
 def chain(text: str) -> Chain:
     """The model that a file holds."""
-    model = build(Model, {"name": "chain", **yaml.safe_load(text)})
+    model = from_dict(Model, {"name": "chain", **yaml.safe_load(text)})
     assert isinstance(model, Chain)
     return model
 
@@ -141,7 +141,7 @@ def test_a_description_holds_all_of_it(named: Model, text: str, shape: tuple[int
     model = chain(text)
     assert check_component(model) == []
     assert check_model(model) == []
-    again = build(Model, json.loads(json.dumps(describe(model))))
+    again = from_dict(Model, json.loads(json.dumps(to_dict(model))))
     assert again == model
 
 
@@ -173,7 +173,7 @@ KINDS: dict[str, tuple[dict[str, Any], type[Coupling], tuple[int, ...]]] = {
 
 @pytest.mark.parametrize(("fields", "kind", "shape"), KINDS.values(), ids=KINDS)
 def test_every_kind_of_coupling(fields: dict[str, Any], kind: type[Coupling], shape: tuple[int, ...]) -> None:
-    network = build(Model, {"name": "chain", "layers": [{"coupling": fields}]}).build((4, 8, 8), 3, seed=0)
+    network = from_dict(Model, {"name": "chain", "layers": [{"coupling": fields}]}).build((4, 8, 8), 3, seed=0)
     assert type(network.edges[0].coupling) is kind
     assert network.shape(1) == shape
     assert network(noise(2, 4, 8, 8)).shape == (2, 3)
@@ -196,11 +196,11 @@ POOLS: dict[str, tuple[dict[str, Any], type[Pool], int]] = {
 def test_every_kind_of_pooling(fields: dict[str, Any], kind: type[Pool], side: int, normalized: bool) -> None:
     filters = {"name": "convolution", "channels": 6, "padding": 1}
     coupling = {"name": "group_norm", "filters": filters} if normalized else filters
-    network = build(Model, {"name": "chain", "layers": [{"coupling": coupling, "pooling": fields}]})
+    network = from_dict(Model, {"name": "chain", "layers": [{"coupling": coupling, "pooling": fields}]})
     built: Any = network.build((4, 8, 8), 3, seed=0).edges[0].coupling
     assert type(built.pool) is kind
     assert built.shape((4, 8, 8)) == (6, side, side)
-    module = build(PoolingSpec, fields).module()
+    module = from_dict(PoolingSpec, fields).module()
     assert module is not None
     full = noise(2, 6, 8, 8)
     assert torch.equal(module(full), built.pool(full))
@@ -235,12 +235,12 @@ def test_initial_scales_follow_gain_and_distribution() -> None:
     """Standard deviations: gain/√fan-in of both normals, gain/√(3 fan-in) of the uniform; biases U(±bias/√fan-in)."""
     for draw, spread in (("normal", 1.0), ("gaussian", 1.0), ("uniform", 3**-0.5)):
         layer = {"coupling": {"name": "dense", "size": 400}, "gain": 0.5}
-        model = build(Model, {"name": "chain", "layers": [layer], "draw": draw, "gain": 1.5, "bias": 0.3})
+        model = from_dict(Model, {"name": "chain", "layers": [layer], "draw": draw, "gain": 1.5, "bias": 0.3})
         network = model.build((100,), 10, seed=1)
         weight, bias = (network.get_parameter(f"couplings.0.{name}").detach() for name in ("weight", "bias"))
         assert float(weight.std()) == pytest.approx(0.75 * spread / 10, rel=0.02)
         assert float(bias.abs().max()) == pytest.approx(0.03, rel=0.05)
-    network = build(Model, {"name": "chain", "layers": [{"coupling": {"name": "batch_norm"}}]}).build(
+    network = from_dict(Model, {"name": "chain", "layers": [{"coupling": {"name": "batch_norm"}}]}).build(
         (100,), 10, seed=1
     )
     assert float(network.get_parameter("couplings.0.scale").detach().std()) == 0
@@ -260,10 +260,10 @@ class Noisy(Coupling):
 
 @pytest.fixture
 def restored_table() -> Iterator[None]:
-    before = dict(Component.table)
+    before = dict(Component.registry)
     yield
-    Component.table.clear()
-    Component.table.update(before)
+    Component.registry.clear()
+    Component.registry.update(before)
 
 
 @pytest.mark.usefixtures("restored_table")
@@ -274,7 +274,7 @@ def test_what_a_coupling_draws_by_itself_comes_from_the_seed_too() -> None:
         def build(self, shape: tuple[int, ...], *, pool: Pool | None = None, classes: int = 0) -> Coupling:
             return Noisy(torch.Size(shape).numel(), self.size)
 
-    model = build(Model, {"name": "chain", "layers": [{"coupling": "noisy"}, {"coupling": "noisy"}]})
+    model = from_dict(Model, {"name": "chain", "layers": [{"coupling": "noisy"}, {"coupling": "noisy"}]})
     before = torch.get_rng_state()
     networks = [model.build((5,), 3, seed=seed) for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), before)
@@ -313,7 +313,7 @@ MISTAKES: dict[str, tuple[list[dict[str, Any]], str]] = {
 @pytest.mark.parametrize(("layers", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_in_a_field_is_named_with_its_layer(layers: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        build(Model, {"name": "chain", "layers": layers})
+        from_dict(Model, {"name": "chain", "layers": layers})
 
 
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
@@ -341,16 +341,16 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("layer", "said"), MISFITS.values(), ids=MISFITS)
 def test_what_does_not_fit_is_named_with_its_layer(layer: dict[str, Any], said: str) -> None:
-    model = build(Model, {"name": "chain", "layers": [DENSE, layer]})
+    model = from_dict(Model, {"name": "chain", "layers": [DENSE, layer]})
     with pytest.raises(ConfigurationError, match=said):
         model.build((1, 6, 6), 3, seed=0)
 
 
 def test_the_head_must_reach_the_classes() -> None:
-    model = build(Model, {"name": "chain", "head": {"name": "dense", "size": 4}})
+    model = from_dict(Model, {"name": "chain", "head": {"name": "dense", "size": 4}})
     with pytest.raises(ConfigurationError, match=r"chain\.head: has shape \(4,\): must be \(3,\)"):
         model.build((5,), 3, seed=0)
-    normalized = build(Model, {"name": "chain", "head": {"name": "batch_norm", "filters": "dense"}})
+    normalized = from_dict(Model, {"name": "chain", "head": {"name": "batch_norm", "filters": "dense"}})
     assert normalized.build((5,), 3, seed=0).output.shape == (3,)
 
 
@@ -390,9 +390,9 @@ def trained(here: Path, *words: str, out: str = "run") -> dict[str, Any]:
 def test_a_run_folder_needs_no_file(here: Path, settler: str, capsys: pytest.CaptureFixture[str]) -> None:
     model = trained(here, "model.file=net.yaml", f"settler={settler}")
     assert "file" not in model
-    assert build(Model, model).layers == chain(NET).layers  # type: ignore[attr-defined]
+    assert from_dict(Model, model).layers == chain(NET).layers  # type: ignore[attr-defined]
     (here / "net.yaml").unlink()
-    network = load(here / "run", "cpu")[1]
+    network = load_run(here / "run", "cpu")[1]
     capsys.readouterr()
     assert main(["evaluate", "run"]) == 0
     scored = json.loads(capsys.readouterr().out)
@@ -422,7 +422,7 @@ def test_an_experiment_holds_layers_too(here: Path, capsys: pytest.CaptureFixtur
     (folder / "trial.yaml").write_text(text, encoding="utf-8")
     assert main(["train", "--dry-run", "--config-dir", "mine", "experiment=trial", "model.gain=0.5"]) == 0
     said = json.loads(capsys.readouterr().out)["model"]
-    model = build(Model, said)
+    model = from_dict(Model, said)
     assert isinstance(model, Chain)
     assert (model.layers, model.gain) == (chain(NET).layers, 0.5)
 
@@ -502,7 +502,7 @@ def test_a_coupling_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) 
     (here / "net.yaml").write_text("layers: [{coupling: {name: saturating_test, size: 12}}]\nhead: saturating_test\n")
     model = trained(here, "model.file=net.yaml", "--plugin", "mine.py")
     assert model["layers"][0]["coupling"] == {"name": "saturating_test", "size": 12}
-    network = load(here / "run", "cpu")[1]
+    network = load_run(here / "run", "cpu")[1]
     assert network.get_parameter("couplings.0.weight").shape == (12, 64)
     assert network.get_parameter("couplings.1.weight").shape == (10, 12)
     capsys.readouterr()

@@ -50,7 +50,7 @@ def test_first_weights_have_the_radius(norm: float) -> None:
         dense=[128],
         radius=7.0,
         norm=norm,
-        normalised=False,
+        normalized=False,
         positive=True,
     )
     network = model.build((8, 16, 16), 10, seed=0)
@@ -88,13 +88,13 @@ def test_a_layer_more_does_not_reshuffle_those_below() -> None:
     assert torch.equal(filters(one)[0], filters(two)[0])
 
 
-def triangle(u: Tensor, power: float, centred: bool = True) -> Tensor:
-    return (u - u.mean(1, keepdim=True) if centred else u).clamp_min(0) ** power
+def triangle(u: Tensor, power: float, centered: bool = True) -> Tensor:
+    return (u - u.mean(1, keepdim=True) if centered else u).clamp_min(0) ** power
 
 
 @pytest.mark.parametrize("learning", [False, True])
-@pytest.mark.parametrize("centred", [False, True])
-def test_one_pass_by_plain_torch(learning: bool, centred: bool) -> None:
+@pytest.mark.parametrize("centered", [False, True])
+def test_one_pass_by_plain_torch(learning: bool, centered: bool) -> None:
     """Normalise, mirror, convolve, Triangle^p, pool; by the batch while the network learns; a dense layer on top."""
     model = SoftHebbNet(
         channels=[6, 8],
@@ -103,7 +103,7 @@ def test_one_pass_by_plain_torch(learning: bool, centred: bool) -> None:
         pools=["max_4_2_1", "avg_2_2_0"],
         dense=[7],
         radius=2.0,
-        centred=centred,
+        centered=centered,
     )
     network = model.build((3, 12, 10), 4, seed=0).double()
     x = torch.rand(5, 3, 12, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -113,10 +113,10 @@ def test_one_pass_by_plain_torch(learning: bool, centred: bool) -> None:
         mean, var = (make(t.shape[1], dtype=torch.float64) for make in rest)
         return F.batch_norm(t, mean, var, training=learning)
 
-    first = triangle(F.conv2d(F.pad(normal(x), [2] * 4, mode="reflect"), weights[0]), 0.7, centred)
+    first = triangle(F.conv2d(F.pad(normal(x), [2] * 4, mode="reflect"), weights[0]), 0.7, centered)
     second = F.pad(normal(F.max_pool2d(first, 4, 2, 1)), [1] * 4, mode="reflect")
-    second = triangle(F.conv2d(second, weights[1]), 1.4, centred)
-    third = triangle(normal(F.avg_pool2d(second, 2).flatten(1)) @ weights[2].T, 1.0, centred)
+    second = triangle(F.conv2d(second, weights[1]), 1.4, centered)
+    third = triangle(normal(F.avg_pool2d(second, 2).flatten(1)) @ weights[2].T, 1.0, centered)
     output = third @ weights[3].T + network.get_parameter("couplings.3.filters.bias")
     if learning:
         with network.learning():
@@ -133,7 +133,7 @@ def test_padding(padding: Padding, side: int) -> None:
     assert model.build((1, 8, 8), 3, seed=0).shape(1) == (4, side, side)
 
 
-def test_learnt_with_feedback_it_has_autograds_gradient() -> None:
+def test_learned_with_feedback_it_has_autograds_gradient() -> None:
     """Through mirror, pooling and Triangle: dual propagation that of the network at rest, up to β².
 
     Back-propagation that of the network as it learns, through the statistics of the batch, exactly."""
@@ -164,7 +164,7 @@ def test_learnt_with_feedback_it_has_autograds_gradient() -> None:
         torch.testing.assert_close(one, wanted, rtol=0, atol=1e-10 * float(wanted.abs().max()))
 
 
-@pytest.mark.parametrize("settler", [Backprop(), DualPropagation()], ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", [Backprop(), DualPropagation()], ids=lambda s: s.name)
 def test_a_dead_layer_of_infinite_slope_has_a_finite_gradient(settler: Backprop | DualPropagation) -> None:
     network = SoftHebbNet(channels=[4], kernels=[3], powers=[0.7], pools=["none"]).build((1, 5, 5), 3, seed=0)
     with torch.no_grad():
@@ -182,7 +182,7 @@ def test_a_dead_layer_of_infinite_slope_has_a_finite_gradient(settler: Backprop 
         ({"groups": [2]}, r"softhebb\.groups=\[2\]: must be empty or 3 entries"),
         ({"groups": [1, 0, 1]}, r"softhebb\.groups=.*: must be numbers >= 1"),
         (
-            {"rectified": [False, True, False], "centred": False},
+            {"rectified": [False, True, False], "centered": False},
             r"softhebb\.rectified=.*: must be false unless centred",
         ),
         ({"pools": ["max_4_2_1", "mean_2_2_0", "none"]}, "pools: 'mean_2_2_0': must be none, or kind, window, stride"),
@@ -212,7 +212,7 @@ def test_pooling_by_name() -> None:
 def test_a_dense_layer_may_compete_as_softmax() -> None:
     """The one-layer network for MNIST: what is sent up is a softmax of the drives."""
     model = SoftHebbNet(
-        channels=[], kernels=[], powers=[], pools=[], dense=[9], normalised=False, centred=False,
+        channels=[], kernels=[], powers=[], pools=[], dense=[9], normalized=False, centered=False,
         dense_hidden=Softmax(temperature=0.2),
     )  # fmt: skip
     network = model.build((1, 4, 4), 3, seed=0)

@@ -6,7 +6,7 @@ import torch
 from energy.models.vgg import VGG16
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
-from energy.relax.dyad import Form
+from energy.relax.dyad import NudgeForm
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation, Implicit
@@ -21,7 +21,7 @@ SETTLERS = {
     "adjoint ½": DualPropagation(beta=0.02),
     "adjoint 0": DualPropagation(beta=0.02, alpha=0.0),
     "adjoint 1": DualPropagation(beta=0.02, alpha=1.0),
-    "saddle 0": DualPropagation(beta=0.02, alpha=0.0, form=Form.SADDLE),
+    "saddle 0": DualPropagation(beta=0.02, alpha=0.0, form=NudgeForm.SADDLE),
     "equilibrium propagation": EquilibriumPropagation(gamma=0.0, beta=0.02, nudged=DualPropagation().nudged),
     "implicit": Implicit(gamma=0.0, nudged=DualPropagation().nudged),
     "feedforward": Feedforward(),

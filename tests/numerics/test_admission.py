@@ -103,7 +103,7 @@ def test_closed_forms_refuse_what_they_would_go_round(hanging: str, kind: str) -
 
 @pytest.mark.filterwarnings("ignore:.*:energy.cautions.Caution", "ignore:Full backward hook is firing:UserWarning")
 @pytest.mark.parametrize("hanging", HANGINGS)
-def test_modules_honour_them(hanging: str) -> None:
+def test_modules_honor_them(hanging: str) -> None:
     """The gradient of the parameters that the parametrisation has, against autograd through the network."""
     network = built(Module(nn.Sequential(nn.Flatten(), nn.Linear(32, 8))))
     calls: list[int] = []
@@ -111,7 +111,7 @@ def test_modules_honour_them(hanging: str) -> None:
     HANGINGS[hanging](inner)
     inner.register_forward_hook(lambda *_: calls.append(1))
     x, target = nets.batch(network)
-    network.check(x)
+    network.validate_batch(x)
     wanted = autograd(network, x, target, nets.FROZEN)
     calls.clear()
     found = Contrast().gradients(network, Implicit(gamma=0.0).settle(network, x, target, nets.FROZEN))

@@ -16,7 +16,7 @@ from energy.couplings.block import Block
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import Identity, RePU, Tanh
-from energy.relax.dyad import Form
+from energy.relax.dyad import NudgeForm
 from energy.settle.dyadic import EquilibriumPropagation
 from tests.settle import nets
 from tests.settle.oracles import gap, learn
@@ -86,11 +86,11 @@ def test_what_has_no_neurons_says_so() -> None:
         Block(Dense(2, 3), rectified=True)
 
 
-@pytest.mark.parametrize(("centred", "rectified"), [(False, False), (True, False), (True, True)])
-def test_a_block_is_pool_normalise_pad_convolve_centre(centred: bool, rectified: bool) -> None:
+@pytest.mark.parametrize(("centered", "rectified"), [(False, False), (True, False), (True, True)])
+def test_a_block_is_pool_normalize_pad_convolve_center(centered: bool, rectified: bool) -> None:
     norm = nn.BatchNorm2d(4, affine=False)
     prepare = (nn.MaxPool2d(3, 2, 1), norm, nn.ReflectionPad2d(1))
-    block = drawn(Block(Convolution(4, 6, 3), *prepare, centred=centred, rectified=rectified))
+    block = drawn(Block(Convolution(4, 6, 3), *prepare, centered=centered, rectified=rectified))
     assert isinstance(block, Block) and norm.running_mean is not None and norm.running_var is not None
     norm.running_mean.copy_(normal(4, seed=8))
     norm.running_var.copy_(normal(4, seed=9).square() + 0.5)
@@ -106,7 +106,7 @@ def test_a_block_is_pool_normalise_pad_convolve_centre(centred: bool, rectified:
         heard = heard - heard.mean(1, keepdim=True)
     else:
         v = u
-    torch.testing.assert_close(block(x), heard if centred else u, rtol=0, atol=1e-12)
+    torch.testing.assert_close(block(x), heard if centered else u, rtol=0, atol=1e-12)
     drive, linear = block.linearize(x)
     inputs = block.unit_inputs(x, drive, linear)
     torch.testing.assert_close(inputs.drive, v.detach(), rtol=0, atol=1e-12)  # before its mean is taken away
@@ -116,7 +116,7 @@ def test_a_block_is_pool_normalise_pad_convolve_centre(centred: bool, rectified:
 
 
 def test_a_block_in_low_precision_stays_in_it() -> None:
-    block = Block(Convolution(4, 6, 3), nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1), centred=True).eval()
+    block = Block(Convolution(4, 6, 3), nn.BatchNorm2d(4, affine=False), nn.ReflectionPad2d(1), centered=True).eval()
     drawn(block).float()
     x = normal(2, 4, 5, 5)
     found = block(x.bfloat16())
@@ -128,7 +128,7 @@ def test_a_block_in_low_precision_stays_in_it() -> None:
 def test_the_triangle_is_the_minimum_of_an_energy(power: float) -> None:
     """Neuron by neuron no r ≥ 0 of a fine grid has a lower p/(p+1) r^(1+1/p) − r (u − ū); and r = max(u − ū, 0)^p."""
     network = Network((5,))
-    network.add(Block(Dense(5, 6), centred=True), RePU(power=power))
+    network.add(Block(Dense(5, 6), centered=True), RePU(power=power))
     drawn(network.edges[0].coupling)
     x = normal(3, 5)
     found = network.activity(x)[0].detach()
@@ -181,14 +181,14 @@ CHAINS: dict[str, tuple[nn.Module, ...]] = {
 }
 
 
-@pytest.mark.parametrize(("centred", "rectified"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(("centered", "rectified"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_product_is_that_of_the_state_and_the_map_that_of_the_point(
-    name: str, centred: bool, rectified: bool
+    name: str, centered: bool, rectified: bool
 ) -> None:
     """∂θ⟨post, A(pre)⟩ by autograd at another state than that of linearisation. What switches is piecewise affine, so
     its map at the point m is P(m) + P′(m)(pre − m), and the rectifier lets through what it lets through at m."""
-    block = drawn(Block(Convolution(4, 5, 2), *CHAINS[name], centred=centred, rectified=rectified))
+    block = drawn(Block(Convolution(4, 5, 2), *CHAINS[name], centered=centered, rectified=rectified))
     assert isinstance(block, Block)
     at, pre = normal(3, 4, 6, 6, seed=1), normal(3, 4, 6, 6, seed=2)
     drive, linear = block.linearize(at)
@@ -201,7 +201,7 @@ def test_the_product_is_that_of_the_state_and_the_map_that_of_the_point(
     if rectified:
         there = F.conv2d(block.prepare(at), *parameters)
         u = (u - u.mean(1, keepdim=True)) * (there > there.mean(1, keepdim=True))
-    said = u - u.mean(1, keepdim=True) if centred else u
+    said = u - u.mean(1, keepdim=True) if centered else u
     wanted = torch.autograd.grad((post * said).sum(), parameters)
     for mine, theirs in zip(linear.weight_gradient(pre, post), wanted, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
@@ -224,14 +224,20 @@ def plain_or_wrapped(wrapped: bool) -> Network:
 
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", list(NudgeForm))
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
-def test_an_empty_block_learns_as_what_it_wraps(beta: float, alpha: float, form: Form, gamma: float) -> None:
+def test_an_empty_block_learns_as_what_it_wraps(beta: float, alpha: float, form: NudgeForm, gamma: float) -> None:
     bare, wrapped = plain_or_wrapped(False), plain_or_wrapped(True)
     x, target = nets.batch(bare)
     for sweeps in (1, 4):
         settler = EquilibriumPropagation(
-            gamma=gamma, beta=beta, alpha=alpha, form=form, hold=False, relax=nets.once(3), nudged=nets.once(sweeps)
+            gamma=gamma,
+            beta=beta,
+            alpha=alpha,
+            form=form,
+            freeze_mean=False,
+            relax=nets.once(3),
+            nudged=nets.once(sweeps),
         )
         found, wanted = (learn(settler, network, x, target, nets.FROZEN) for network in (wrapped, bare))
         assert gap(found, wanted) < 1e-13

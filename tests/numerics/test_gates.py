@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import build, choices
+from energy.component import choices, from_dict
 from energy.models import MLP
 from energy.objectives import CrossEntropy, one_hot
 from energy.potentials import Gated, Potential, RePU
@@ -48,7 +48,7 @@ def worst(potential: Potential, dtype: torch.dtype, beta: float, r_plus: float) 
     assert found.dtype == dtype
     pairs = zip(a.flatten().tolist(), h.flatten().tolist(), strict=True)
     expected = torch.tensor(
-        [exact.secant(potential.label, x, e, beta, r_plus) for x, e in pairs], dtype=torch.float64
+        [exact.secant(potential.name, x, e, beta, r_plus) for x, e in pairs], dtype=torch.float64
     ).view(a.shape)
     assert not found[h == 0].any()
     return float(((found.double() - expected).abs() / h.double().abs().clamp_min(1e-300))[h != 0].max())
@@ -58,7 +58,7 @@ def worst(potential: Potential, dtype: torch.dtype, beta: float, r_plus: float) 
 @pytest.mark.parametrize("beta", BETAS)
 def test_secant_in_float64(label: str, beta: float) -> None:
     for r_plus in SHARES:
-        assert worst(build(Potential, label), torch.float64, beta, r_plus) < 1e-13
+        assert worst(from_dict(Potential, label), torch.float64, beta, r_plus) < 1e-13
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -66,7 +66,7 @@ def test_secant_in_float64(label: str, beta: float) -> None:
 def test_secant_in_float32_loses_no_digits(label: str, beta: float) -> None:
     """Two stored states would be off by 2⁻²⁴/β ≈ 6 % at β = 1e-6."""
     for r_plus in SHARES:
-        assert worst(build(Potential, label), torch.float32, beta, r_plus) < 2e-6
+        assert worst(from_dict(Potential, label), torch.float32, beta, r_plus) < 2e-6
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -74,25 +74,25 @@ def test_secant_in_float32_loses_no_digits(label: str, beta: float) -> None:
 def test_secant_in_bfloat16_loses_no_digits(label: str, beta: float) -> None:
     """eps is 2⁻⁸; two stored states would be off by 40 % at β = 0.01 and have nothing in common at 1e-6."""
     for r_plus in (0.0, 0.5, 1.0):
-        assert worst(build(Potential, label), torch.bfloat16, beta, r_plus) < 2**-5
+        assert worst(from_dict(Potential, label), torch.bfloat16, beta, r_plus) < 2**-5
 
 
 @pytest.mark.parametrize("r_plus", SHARES)
 def test_piecewise_linear_gates_are_fractions_of_the_interval(r_plus: float) -> None:
     """By hand: from a = 0 with |e| = 1 a share r₊ (h > 0) or 1 − r₊ (h < 0) lies above a ReLU's kink."""
-    relu, zero = build(Potential, "relu"), torch.zeros(1, dtype=torch.float64)
+    relu, zero = from_dict(Potential, "relu"), torch.zeros(1, dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
     assert isinstance(relu, Gated)
     assert relu.gate(zero, one, r_plus).item() == r_plus
     assert relu.gate(zero, -one, r_plus).item() == 1 - r_plus
-    clip = build(Potential, "hard_sigmoid")
+    clip = from_dict(Potential, "hard_sigmoid")
     assert isinstance(clip, Gated)
     assert clip.gate(0.5 * one, 4 * one, 0.5).item() == 0.25  # the interval [−1.5, 2.5] holds [0, 1]
     assert clip.gate(9 * one, one, r_plus).item() == 0 == clip.gate(-9 * one, one, r_plus).item()
 
 
 def test_softmax_secant_against_sixty_digits() -> None:
-    softmax = build(Potential, "softmax")
+    softmax = from_dict(Potential, "softmax")
     drives = [[0.5, -1.0, 2.0, 0.0], [30.0, 0.0, -30.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
     errors = [[0.25, -0.5, 1.0, 0.75], [1.0, 1.0, 1.0, 1.0], [2.0, -25.0, 3.0, 0.0]]
     for dtype, room in ((torch.float64, 1e-13), (torch.float32, 2e-6)):
@@ -110,7 +110,7 @@ def test_softmax_secant_against_sixty_digits() -> None:
 @pytest.mark.parametrize("label", LABELS)
 def test_mirror(label: str) -> None:
     """(r₊, β) → (r₋, −β) exchanges the replicas and leaves δ as it was."""
-    potential, (a, h) = build(Potential, label), grid(torch.float64)
+    potential, (a, h) = from_dict(Potential, label), grid(torch.float64)
     for r_plus in SHARES:
         torch.testing.assert_close(
             potential.secant(a, h, 0.5, r_plus), potential.secant(a, h, -0.5, 1 - r_plus), rtol=0, atol=1e-14
@@ -119,7 +119,7 @@ def test_mirror(label: str) -> None:
 
 @pytest.mark.parametrize("label", LABELS)
 def test_a_gate_never_leaves_its_range_whatever_the_numbers(label: str) -> None:
-    potential = build(Potential, label)
+    potential = from_dict(Potential, label)
     assert isinstance(potential, Gated)
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         extremes = torch.tensor([0.0, 1e-30, -1e-30, 1e-3, 1.0, -1.0, 1e4, -1e4, 1e18, -1e18], dtype=dtype)
@@ -177,7 +177,7 @@ def test_at_power_one_it_is_the_relus() -> None:
         (torch.float64, torch.float32, torch.bfloat16), (1.0, 0.1, 1e-3, 0.0), (0.0, 0.3, 0.5, 1.0)
     ):
         a, h = grid(dtype)
-        pairs = [build(Potential, name).pair(a, h, beta, r_plus, 0.5) for name in ("repu", "relu")]
+        pairs = [from_dict(Potential, name).pair(a, h, beta, r_plus, 0.5) for name in ("repu", "relu")]
         for mine, theirs in zip(*pairs, strict=True):
             assert torch.equal(mine, theirs)
 
@@ -186,7 +186,7 @@ def test_at_power_one_it_is_the_relus() -> None:
 @pytest.mark.parametrize("beta", [0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
 def test_the_direction_of_the_difference_survives_in_every_potential(label: str, beta: float) -> None:
     """The cosine with the secant of float64, which two stored states lose in bfloat16 below β = 0.01."""
-    stream, potential = torch.Generator().manual_seed(0), build(Potential, label)
+    stream, potential = torch.Generator().manual_seed(0), from_dict(Potential, label)
     a, h = (2 * torch.randn(64, 32, generator=stream, dtype=torch.float64) for _ in range(2))
     for dtype, room in ((torch.float32, 1e-9), (torch.bfloat16, 1e-3)):
         low = a.to(dtype), h.to(dtype)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from energy import kernels
-from energy.component import build, choices
+from energy.component import choices, from_dict
 from energy.kernels import Kernel, fused
 from energy.pooling import MaxPool
 from energy.potentials import Gated, HardSigmoid, LeakyReLU, Potential, ReLU, Tanh
@@ -45,7 +45,7 @@ def slowly(names: tuple[str, ...]) -> list[object]:
 @pytest.mark.parametrize("name", slowly(tuple(choices(Potential))))
 def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
     """Against the plain form in float64, on the same rounded drives; the compiled one works in float32 or wider."""
-    potential = build(Potential, name)
+    potential = from_dict(Potential, name)
     drive, h = draw(2, 3, 8, 8, dtype=dtype), draw(2, 3, 8, 8, dtype=dtype, seed=1)
     with fused(smallest=1):
         found = potential.pair(drive, h, 0.3, 0.25, 0.75)
@@ -145,5 +145,5 @@ def test_a_fault_of_the_caller_is_not_hidden() -> None:
 
 def test_the_elementwise_potentials_are_those_with_a_gate() -> None:
     assert all(isinstance(potential, Gated) for potential in (ReLU(), HardSigmoid(), Tanh()))
-    assert not isinstance(build(Potential, "softmax"), Gated)  # its units hear of one another: no kernel
+    assert not isinstance(from_dict(Potential, "softmax"), Gated)  # its units hear of one another: no kernel
     assert kernels.SMALL > 1

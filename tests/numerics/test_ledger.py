@@ -57,7 +57,7 @@ def test_dual_propagation_costs_what_back_propagation_costs(settler: Settler) ->
     ledger = spent(settler)
     assert ledger.multiply_adds == (3 * EVERY - FIRST) * BATCH
     assert ledger.backprop_steps(network(), BATCH) == 1
-    assert ledger.spent == {"free": EVERY * BATCH, "nudged": REST * BATCH, "products": EVERY * BATCH}
+    assert ledger.multiply_adds_by_phase == {"free": EVERY * BATCH, "nudged": REST * BATCH, "products": EVERY * BATCH}
 
 
 @pytest.mark.parametrize("sweeps", [1, 2, 5])
@@ -73,11 +73,11 @@ def test_equilibrium_propagation(mean: int, both: int) -> None:
     """U for the start; T sweeps of the mean at 2(U − U₁), the first upward half being free; K of both at 4(U − U₁);
     products 2U − U₁."""
     relax, nudged = (Sweep(max_steps=steps, tolerance=0.0) for steps in (mean, both))
-    settler = EquilibriumPropagation(relax=relax, nudged=nudged, hold=False)
+    settler = EquilibriumPropagation(relax=relax, nudged=nudged, freeze_mean=False)
     ledger = spent(settler)
-    assert ledger.spent["free"] == (EVERY + (2 * mean - 1) * REST) * BATCH
-    assert ledger.spent["nudged"] == 4 * both * REST * BATCH
-    assert ledger.spent["products"] == (EVERY + REST) * BATCH
+    assert ledger.multiply_adds_by_phase["free"] == (EVERY + (2 * mean - 1) * REST) * BATCH
+    assert ledger.multiply_adds_by_phase["nudged"] == 4 * both * REST * BATCH
+    assert ledger.multiply_adds_by_phase["products"] == (EVERY + REST) * BATCH
     assert ledger.sweeps == {"free": mean, "nudged": both}
 
 
@@ -98,7 +98,7 @@ def test_ledgers_add_up() -> None:
     two.apply("nudged", 7, 1)
     two.sweeps["free"] += 4
     one.update(two)
-    assert (one.spent, one.applications, one.sweeps) == (
+    assert (one.multiply_adds_by_phase, one.applications, one.sweeps) == (
         {"free": 40, "nudged": 7},
         {"free": 5, "nudged": 1},
         {"free": 4},

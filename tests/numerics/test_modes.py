@@ -101,7 +101,7 @@ PLAIN: dict[str, Callable[[], Coupling]] = {
     "dropout of nothing": dense(nn.Dropout(0.0)),
     "attention without dropout": attention(0.0),
     "lazy": lambda: Module(nn.LazyLinear(5)),
-    "block": lambda: Block(Dense(6, 5), nn.BatchNorm1d(6, affine=False), centred=True),
+    "block": lambda: Block(Dense(6, 5), nn.BatchNorm1d(6, affine=False), centered=True),
 }
 CASES = {name: make for table in (CHANCE, MEMORY) for name, (make, _) in table.items()} | PLAIN
 
@@ -155,7 +155,7 @@ def test_a_coupling_is_a_function_in_every_mode(name: str, copy_it: bool) -> Non
         warnings.simplefilter("ignore", Caution)
         for ask in asking:
             ask()
-            for part, like in ((network, said), (network.up_to(2), said)):
+            for part, like in ((network, said), (network.subnetwork(2), said)):
                 torch.testing.assert_close(part(x), like)
             torch.testing.assert_close(network(x[:1]), said[:1])
             found = Contrast().gradients(network, Implicit(gamma=0.0).settle(network, x, target, nets.FROZEN))
@@ -174,7 +174,7 @@ def test_what_draws_never_does_and_that_is_said_once(name: str) -> None:
     network.add(Dense(torch.Size(network.shape(1)).numel(), 3), Identity())
     nets.draw(network, 0.8, 0)
     x, target = nets.batch(network)
-    network.up_to(1)(x)  # says nothing again
+    network.subnetwork(1)(x)  # says nothing again
     wanted = autograd(network, x, target, nets.FROZEN)
     with network.learning():
         torch.testing.assert_close(network(x), network(x), rtol=0, atol=0)
@@ -213,7 +213,7 @@ def test_what_is_a_function_anyway_says_nothing(name: str) -> None:
         Network((6,)).add(PLAIN[name](), Tanh())
 
 
-def test_statistics_that_were_learnt_say_nothing() -> None:
+def test_statistics_that_were_learned_say_nothing() -> None:
     inner = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5))
     inner(torch.randn(8, 6))
     with strict():
@@ -252,7 +252,7 @@ def test_a_block_learns_its_statistics_and_drops_nothing_meanwhile() -> None:
     norm = nn.BatchNorm1d(6, affine=False)
     network = Network((6,))
     with pytest.warns(Caution, match=r"prepare\.0 \(Dropout\) never acts"):
-        network.add(Block(Dense(6, 5), nn.Dropout(0.5), norm, centred=True), RePU())
+        network.add(Block(Dense(6, 5), nn.Dropout(0.5), norm, centered=True), RePU())
     network.add(Dense(5, 3), Identity())
     nets.draw(network, 1.0, 0)
     x, target = nets.batch(network, samples=8)

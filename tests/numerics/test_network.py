@@ -76,13 +76,13 @@ def test_depth_is_the_longest_path_and_gains_its_differences() -> None:
         assert edge.gain(1.0) == (1 if edge.source else 0)
 
 
-def test_layers_of_one_colour_are_not_joined() -> None:
+def test_layers_of_one_color_are_not_joined() -> None:
     for network in (graph(), chain(Tanh())):
-        colours = SinglePhase(network, torch.zeros(1, *network.input_shape), 1.0, Ledger()).colors
-        assert sorted(k for group in colours for k in group) == list(range(1, len(network.layers) + 1))
-        for group in colours:
+        colors = SinglePhase(network, torch.zeros(1, *network.input_shape), 1.0, Ledger()).colors
+        assert sorted(k for group in colors for k in group) == list(range(1, len(network.layers) + 1))
+        for group in colors:
             assert not any(e.source in group and e.target in group for e in network.edges)
-    assert len(colours) == 2  # a chain needs two
+    assert len(colors) == 2  # a chain needs two
 
 
 def chain(potential: Potential, scale: float = 0.3) -> Network:
@@ -198,7 +198,7 @@ def test_the_energy_needs_a_gain(gamma: float) -> None:
 )
 def test_wrong_batches(x: Tensor, target: Tensor | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        chain(Tanh()).check(x, target)
+        chain(Tanh()).validate_batch(x, target)
 
 
 def test_wrong_graphs() -> None:

@@ -311,7 +311,7 @@ def test_at_equilibrium_the_gradient_is_that_of_the_energy_of_the_batch(kind: st
 @pytest.mark.parametrize(
     "settler",
     [
-        EquilibriumPropagation(beta=1e-4, hold=False),
+        EquilibriumPropagation(beta=1e-4, freeze_mean=False),
         EquilibriumPropagation(beta=1e-4),
         TwoPhase(beta=1e-4),
     ],
@@ -329,8 +329,8 @@ def test_phases_agree_on_the_statistics(settler: Any) -> None:
 SETTLERS = [Backprop(), DualPropagation(), DualPropagation(nudged=Sweep(max_steps=4, tolerance=0.0)), Feedforward()]
 
 
-@pytest.mark.parametrize("settler", SETTLERS, ids=lambda settler: settler.label)
-def test_a_learnt_batch_is_remembered_once(settler: Settler) -> None:
+@pytest.mark.parametrize("settler", SETTLERS, ids=lambda settler: settler.name)
+def test_a_learned_batch_is_remembered_once(settler: Settler) -> None:
     network, (x, target) = deep("batch"), batch()
     first: Any = network.edges[0].coupling
     norm = theirs(first, nn.BatchNorm2d(4)).train()
@@ -341,7 +341,7 @@ def test_a_learnt_batch_is_remembered_once(settler: Settler) -> None:
     torch.testing.assert_close(first.running_var, norm.running_var, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("settler", [EquilibriumPropagation(), TwoPhase()], ids=lambda settler: settler.label)
+@pytest.mark.parametrize("settler", [EquilibriumPropagation(), TwoPhase()], ids=lambda settler: settler.name)
 def test_of_many_sweeps_only_the_free_equilibrium_is_remembered(settler: Settler) -> None:
     network, x, target = feedback("batch")
     tight = Sweep(max_steps=500, tolerance=1e-13)
@@ -358,7 +358,7 @@ def test_of_many_sweeps_only_the_free_equilibrium_is_remembered(settler: Settler
     torch.testing.assert_close(second.running_var, var, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("settler", [Backprop(), DualPropagation(), EquilibriumPropagation()], ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", [Backprop(), DualPropagation(), EquilibriumPropagation()], ids=lambda s: s.name)
 def test_prediction_hears_no_batch_and_remembers_nothing(settler: Settler) -> None:
     network, x, target = feedback("batch")
     Contrast().learn(network, settler, x, target, SquaredError())
@@ -446,7 +446,7 @@ def test_one_sample_alone_has_no_variance() -> None:
     Contrast().learn(images, DualPropagation(), x, target, SquaredError())
 
 
-@pytest.mark.parametrize("settler", [Spiking(), SurrogateBackprop()], ids=lambda settler: settler.label)
+@pytest.mark.parametrize("settler", [Spiking(), SurrogateBackprop()], ids=lambda settler: settler.name)
 def test_spiking_networks_refuse_the_statistics_of_a_batch(settler: Settler) -> None:
     network, x, target = feedback("batch")
     with pytest.raises(ValueError, match=r"couplings\.0 is a BatchNorm: must not normalize by the batch"):

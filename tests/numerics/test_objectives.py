@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from energy.component import ConfigurationError, build, choices
+from energy.component import ConfigurationError, choices, from_dict
 from energy.couplings import Convolution, Dense
 from energy.network import Network
 from energy.objectives import CrossEntropy, Nudge, Objective, SquaredError, one_hot
@@ -81,11 +81,11 @@ def test_a_singular_proximal_step_is_refused(beta_plus: float, beta_minus: float
 
 def test_what_an_output_layer_does_not_admit_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"objective\.nudge=proximal.*Tanh"):
-        SquaredError(nudge=Nudge.PROXIMAL).check(Tanh())
+        SquaredError(nudge=Nudge.PROXIMAL).validate_output(Tanh())
     with pytest.raises(ConfigurationError, match=r"objective\.nudge=proximal.*live or frozen"):
-        CrossEntropy(nudge=Nudge.PROXIMAL).check(Identity())
+        CrossEntropy(nudge=Nudge.PROXIMAL).validate_output(Identity())
     with pytest.raises(ConfigurationError, match=r"objective=cross_entropy.*identity"):
-        CrossEntropy().check(HardSigmoid())
+        CrossEntropy().validate_output(HardSigmoid())
 
 
 def test_frozen_and_live_nudges() -> None:
@@ -142,7 +142,9 @@ class TestClassesLieAlongAxisOne:
         x = torch.randn(2, 2, 4, 4, dtype=DOUBLE)
         target = F.one_hot(torch.randint(5, (2, 4, 4)), 5).movedim(-1, 1).to(DOUBLE)
         wanted = torch.autograd.grad(F.cross_entropy(network(x), target, reduction="sum"), list(network.parameters()))
-        settled = build(Settler, {"name": "dual_propagation", "beta": 0.0}).settle(network, x, target, CrossEntropy())
+        settled = from_dict(Settler, {"name": "dual_propagation", "beta": 0.0}).settle(
+            network, x, target, CrossEntropy()
+        )
         for mine, theirs in zip(Contrast().gradients(network, settled), wanted, strict=True):
             torch.testing.assert_close(mine, theirs)
 
@@ -172,11 +174,11 @@ class TestModesThatAreNotThere:
         with pytest.raises(
             ConfigurationError, match=r"objective\.nudge=proximal: OwnAbsolute defines no proximal step"
         ):
-            build(Settler, name).settle(plain(), x, target, objective)
+            from_dict(Settler, name).settle(plain(), x, target, objective)
 
     def test_one_that_checks_its_output_by_itself_is_refused_where_it_matters(self) -> None:
         class Unchecked(OwnAbsolute):
-            def check(self, potential: Potential) -> None:
+            def validate_output(self, potential: Potential) -> None:
                 pass
 
         class Delegating(Unchecked):
@@ -197,7 +199,7 @@ class TestModesThatAreNotThere:
             ) -> tuple[Tensor, Tensor]:
                 return drive, h - drive
 
-        Pulled(nudge=Nudge.PROXIMAL).check(Identity())
+        Pulled(nudge=Nudge.PROXIMAL).validate_output(Identity())
         EquilibriumPropagation().settle(plain(), torch.rand(5, 3), torch.rand(5, 2), Pulled(nudge=Nudge.PROXIMAL))
 
     @pytest.mark.parametrize("objective", [SquaredError(nudge=Nudge.FROZEN), CrossEntropy(), OwnAbsolute()])
@@ -241,7 +243,7 @@ class TestTheProximalStepOfEverySlope:
     ) -> None:
         """Golden-section search for the least of G(s) − ⟨s, a ± β±h⟩ ± β±C(s) on [lower, upper], unit by unit."""
         objective, stream = SquaredError(), torch.Generator().manual_seed(0)
-        objective.check(potential)
+        objective.validate_output(potential)
         a, h, y = (2 * torch.randn(1, 200, generator=stream, dtype=DOUBLE) for _ in range(3))
         drive, pull = objective.nudged(potential, a, h, y, None, beta_plus, beta_minus)
         for share in (beta_plus, -beta_minus):
@@ -278,7 +280,7 @@ class TestTheProximalStepOfEverySlope:
             with pytest.raises(ConfigurationError, match=f"must be above {-edge:g} and below {edge:g}"):
                 SquaredError().nudged(potential, one, one, one, None, beta_plus, beta_minus)
             with pytest.raises(ConfigurationError, match="singular"):
-                SquaredError().admit(beta_plus, beta_minus, potential)
+                SquaredError().validate_nudge(beta_plus, beta_minus, potential)
 
     @pytest.mark.parametrize("output", [HalfHardSigmoid(), Gentle()], ids=lambda p: type(p).__name__)
     def test_a_dyad_is_two_replicas(self, output: Potential) -> None:
@@ -291,7 +293,7 @@ class TestTheProximalStepOfEverySlope:
             torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(k))
         x, target = torch.randn(6, 4, dtype=DOUBLE), torch.rand(6, 3, dtype=DOUBLE)
         tight = Sweep(max_steps=400, tolerance=1e-14)
-        ep = EquilibriumPropagation(beta=0.8, hold=False, relax=tight, nudged=tight)
+        ep = EquilibriumPropagation(beta=0.8, freeze_mean=False, relax=tight, nudged=tight)
         dyad = Contrast().gradients(network, ep.settle(network, x, target, SquaredError()))
         phases = TwoPhase(beta=0.4, relax=tight, nudged=tight).settle(network, x, target, SquaredError())
         for mine, theirs in zip(dyad, Contrast().gradients(network, phases), strict=True):

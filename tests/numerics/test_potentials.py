@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import energy.potentials
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.potentials import LeakyReLU, Potential
 from energy.potentials.smooth import _dilogarithm_of_exp
 
@@ -53,7 +53,7 @@ def value(potential: Potential, state: float) -> float:
 @pytest.mark.parametrize("drive", [-7.5, -1.0, -0.1, 0.3, 1.7, 4.0, 9.0])
 def test_value_is_the_conjugate_of_the_integrated_response(label: str, drive: float) -> None:
     """G*(a) = G*(0) + ∫₀ᵃ f, so G(f(a)) − G(f(0)) = a·f(a) − ∫₀ᵃ f."""
-    potential = build(Potential, label)
+    potential = from_dict(Potential, label)
     states = potential.response(torch.tensor([drive, 0.0], dtype=torch.float64)).tolist()
     expected = drive * states[0] - integral(potential.response, 0.0, drive)
     assert value(potential, states[0]) - value(potential, states[1]) == pytest.approx(expected, abs=1e-11)
@@ -61,19 +61,19 @@ def test_value_is_the_conjugate_of_the_integrated_response(label: str, drive: fl
 
 def test_constants() -> None:
     """Values at states where G is known by other means."""
-    assert value(build(Potential, "tanh"), 1.0) == pytest.approx(math.log(2), abs=1e-15)
-    assert value(build(Potential, "tanh"), 0.0) == 0
-    assert value(build(Potential, "sigmoid"), 0.0) == 0 == value(build(Potential, "sigmoid"), 1.0)
-    assert value(build(Potential, "sigmoid"), 0.5) == pytest.approx(-math.log(2), abs=1e-15)
-    assert value(build(Potential, "half_hard_sigmoid"), 0.5) == 0.25
-    assert value(build(Potential, "hard_sigmoid"), 0.5) == 0.125
+    assert value(from_dict(Potential, "tanh"), 1.0) == pytest.approx(math.log(2), abs=1e-15)
+    assert value(from_dict(Potential, "tanh"), 0.0) == 0
+    assert value(from_dict(Potential, "sigmoid"), 0.0) == 0 == value(from_dict(Potential, "sigmoid"), 1.0)
+    assert value(from_dict(Potential, "sigmoid"), 0.5) == pytest.approx(-math.log(2), abs=1e-15)
+    assert value(from_dict(Potential, "half_hard_sigmoid"), 0.5) == 0.25
+    assert value(from_dict(Potential, "hard_sigmoid"), 0.5) == 0.125
     assert value(LeakyReLU(slope=0.25), -1.0) == 2.0  # s²/(2·slope)
-    assert value(build(Potential, "softplus"), math.log(2)) == pytest.approx(math.pi**2 / 12, abs=1e-15)
-    assert value(build(Potential, "softplus"), 0.0) == pytest.approx(math.pi**2 / 6, abs=1e-15)
+    assert value(from_dict(Potential, "softplus"), math.log(2)) == pytest.approx(math.pi**2 / 12, abs=1e-15)
+    assert value(from_dict(Potential, "softplus"), 0.0) == pytest.approx(math.pi**2 / 6, abs=1e-15)
 
 
 def test_softmax_is_conjugate_to_logsumexp() -> None:
-    softmax, drive = build(Potential, "softmax"), torch.linspace(-3, 3, 12, dtype=torch.float64).view(3, 4)
+    softmax, drive = from_dict(Potential, "softmax"), torch.linspace(-3, 3, 12, dtype=torch.float64).view(3, 4)
     state = softmax.response(drive)
     torch.testing.assert_close((state * drive).sum(1) - softmax.value(state), drive.logsumexp(1))
     corner, middle = torch.eye(4, dtype=torch.float64), torch.full((1, 4), 0.25, dtype=torch.float64)
@@ -95,7 +95,7 @@ def test_dilogarithm() -> None:
 @pytest.mark.parametrize("label", LABELS)
 def test_no_overflow_far_out(label: str) -> None:
     """A saturated or a huge drive gives a finite response, value and tangent, in float32 too."""
-    potential = build(Potential, label)
+    potential = from_dict(Potential, label)
     for dtype in (torch.float64, torch.float32):
         drive = torch.tensor([[-1e4, -90.0, 0.0, 90.0, 1e4]], dtype=dtype)
         state = potential.response(drive)
@@ -107,7 +107,7 @@ def test_no_overflow_far_out(label: str) -> None:
 def test_a_response_keeps_what_is_not_a_number() -> None:
     """NaN is found by who looks for it; a box must not hide it."""
     for label in (*LABELS, "softmax"):
-        response = build(Potential, label).response(torch.tensor([[math.nan, 1.0]]))
+        response = from_dict(Potential, label).response(torch.tensor([[math.nan, 1.0]]))
         assert response[0, 0].isnan(), label
 
 

@@ -56,7 +56,7 @@ def mixed() -> Network:
     first = network.add(Convolution(2, 4, 3, padding=1, pool=MaxPool(2)), Tanh())
     second = network.add(Module(nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.LayerNorm(6), nn.Tanh())), Softsign())
     prepare = (nn.Flatten(), nn.BatchNorm1d(16, affine=False))
-    network.add({second: Soft(), first: Block(Dense(16, 5), *prepare, centred=True)}, Softsign())
+    network.add({second: Soft(), first: Block(Dense(16, 5), *prepare, centered=True)}, Softsign())
     network.add(Dense(5, 3), Identity())
     return nets.draw(network, 0.5, 0).float()
 
@@ -65,7 +65,7 @@ FEW: dict[str, Any] = {"relax": nets.once(3), "nudged": nets.once(3)}
 SETTLERS: list[Settler] = [
     DualPropagation(),
     EquilibriumPropagation(gamma=0.5, beta=0.1, **FEW),
-    EquilibriumPropagation(gamma=0.5, beta=0.1, hold=False, **FEW),
+    EquilibriumPropagation(gamma=0.5, beta=0.1, freeze_mean=False, **FEW),
     ContrastiveHebbian(gamma=0.5, **FEW),
     Implicit(gamma=0.5, **FEW),
     TwoPhase(gamma=0.5, **FEW),
@@ -173,7 +173,7 @@ def test_a_coupling_that_cannot_hear_a_precision_is_named() -> None:
 def test_statistics_are_remembered_in_every_precision(dtype: torch.dtype) -> None:
     """A tenth of the way to the mean of the batch."""
     norm, network = nn.BatchNorm1d(6, affine=False), Network((6,))
-    network.add(Block(Dense(6, 5), norm, centred=True), RePU())
+    network.add(Block(Dense(6, 5), norm, centered=True), RePU())
     network.add(Dense(5, 3), Identity())
     nets.draw(network, 1.0, 0).float()
     x, target = nets.batch(network, samples=8, dtype=dtype)
@@ -198,7 +198,7 @@ def test_learning_needs_no_tape_from_outside(settler: Settler, made: str, within
     with within():
         if inference and isinstance(settler, Backprop | SurrogateBackprop):
             with pytest.raises(
-                ValueError, match=rf"settler={settler.label} walks back.*inference_mode.*leave that mode"
+                ValueError, match=rf"settler={settler.name} walks back.*inference_mode.*leave that mode"
             ):
                 settler.settle(network, x, target, nets.FROZEN)
         else:

@@ -12,7 +12,7 @@ import pytest
 
 import energy
 from energy import errors
-from energy.command.catalogue import load
+from energy.command.catalog import load_all
 from energy.errors import EnergyError
 
 HOME = Path(energy.__file__).parent
@@ -25,7 +25,7 @@ FOR_USERS = {"ValueError", "TypeError", "RuntimeError", "ImportError", "FileNotF
 
 def ours() -> list[type[BaseException]]:
     """Every class of exception that a module of the library defines."""
-    load()
+    load_all()
     modules = [importlib.import_module(f"energy.{_dotted(path)}") for path in FILES if path.stem[:2] != "__"]
     classes = [cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)]
     return [cls for cls in set(classes) if issubclass(cls, BaseException) and cls.__module__.startswith("energy.")]

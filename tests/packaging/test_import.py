@@ -32,8 +32,8 @@ def state():
 
 import hydra, safetensors.torch
 before = state()
-from energy.command.catalogue import load
-load()
+from energy.command.catalog import load_all
+load_all()
 after = state()
 print([index for index, (a, b) in enumerate(zip(before, after)) if a != b])
 """
@@ -43,7 +43,8 @@ print([index for index, (a, b) in enumerate(zip(before, after)) if a != b])
 @pytest.mark.parametrize("late", ["matplotlib", "sklearn", "torchdiffeq", "tensorboard"])
 def test_what_only_some_runs_need_is_imported_by_those(late: str) -> None:
     assert (
-        run(f"import sys; from energy.command.catalogue import load; load(); print('{late}' in sys.modules)") == "False"
+        run(f"import sys; from energy.command.catalog import load_all; load_all(); print('{late}' in sys.modules)")
+        == "False"
     )
 
 

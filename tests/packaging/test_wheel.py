@@ -26,8 +26,8 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 def environment(place: Path) -> Path:
     """An environment that has, by a path file, what is installed in this one, but for editable installs."""
     venv.create(place, with_pip=False)
-    site = next(place.glob("lib/python*/site-packages"))
-    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    slot = next(place.glob("lib/python*/site-packages"))
+    (slot / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
     return place
 
 
@@ -116,8 +116,8 @@ def test_an_editable_install_shows_the_package_alone(built: Path, tmp_path: Path
     program = """
 import importlib.util
 import energy.models.mlp
-from energy.train.known import beside
-print(energy.__file__, (beside("configs") / "run.yaml").is_file())
+from energy.train.registration import package_folder
+print(energy.__file__, (package_folder("configs") / "run.yaml").is_file())
 print([name for name in ("models", "configs", "tests", "docs", "paper_repro") if importlib.util.find_spec(name)])
 """
     answer = run([str(place / "bin" / "python"), "-c", program], tmp_path)

@@ -167,12 +167,12 @@ def test_a_contracting_network_is_left_alone() -> None:
 def test_what_holds_it_goes_with_the_weights() -> None:
     network, x, target = large()
     settler = EquilibriumPropagation(keep_contracting=0.8)
-    settler.wire(network)
+    settler.attach_feedback(network)
     learn(network, settler, x, target, 3)
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     learn(network, settler, x, target, 3)
     other, _, _ = large()
-    settler.wire(other)
+    settler.attach_feedback(other)
     other.load_state_dict(kept)
     learn(other, settler, x, target, 3)
     assert all(

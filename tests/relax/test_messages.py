@@ -13,7 +13,7 @@ from torch import Tensor
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Tanh
-from energy.relax import Dyad, Form, Layered, Nudging, SinglePhase, Sweep, Synchronous, Zebra, solve
+from energy.relax import Dyad, Layered, NudgeForm, Nudging, SinglePhase, Sweep, Synchronous, Zebra, solve
 from energy.relax.dyad import HeldDyad
 from energy.relax.messages import Messages, total
 from energy.state import State
@@ -48,7 +48,7 @@ def started(kind: str, network: Network, gamma: float = 0.5) -> tuple[Layered, S
     if kind == "single":
         return problem, state
     target = nets.batch(network)[1]
-    nudging = Nudging(objective=nets.PROXIMAL, target=target, beta=0.3, form=Form.ADJOINT)
+    nudging = Nudging(objective=nets.PROXIMAL, target=target, beta=0.3, form=NudgeForm.ADJOINT)
     dyad = {"dyad": Dyad, "held": HeldDyad}[kind](network, problem.x, gamma, problem.ledger, nudging)
     return dyad, dyad.initial_state(state, problem)
 

@@ -118,5 +118,5 @@ def test_what_cannot_be_is_refused() -> None:
     for momentum in (1.0, -0.1, math.nan):
         with pytest.raises(ConfigurationError, match="momentum"):
             Sweep(momentum=momentum)
-    with pytest.raises(ConfigurationError, match="hold"):
-        ContrastiveHebbian(hold=True)
+    with pytest.raises(ConfigurationError, match="freeze_mean"):
+        ContrastiveHebbian(freeze_mean=True)

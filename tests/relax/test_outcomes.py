@@ -26,7 +26,7 @@ def free(network: Network, relax: Relaxation, gamma: float) -> Solution:
     return solve(problem, problem.initial_state(), relax)
 
 
-@pytest.mark.parametrize("relax", [Synchronous(damping=0.9), Flow(time=0.1)], ids=lambda r: r.label)
+@pytest.mark.parametrize("relax", [Synchronous(damping=0.9), Flow(time=0.1)], ids=lambda r: r.name)
 def test_a_short_step_does_not_pass_for_convergence(relax: Relaxation) -> None:
     """A step of damping 0.9 moves a layer by a tenth of what its response asks for; the residual is all of it."""
     network = nets.mlp(HardSigmoid(), norm=0.5)

@@ -79,6 +79,6 @@ def test_what_diverges_is_named_by_it() -> None:
 
 @pytest.mark.parametrize("relax", [Sweep(), Sweep(momentum=0.5), Zebra()])
 def test_a_relaxation_of_layers_refuses_it(relax: Relaxation) -> None:
-    words = rf"relax={relax.label}: must be flow or synchronous: Plain has no layers to update one by one"
+    words = rf"relax={relax.name}: must be flow or synchronous: Plain has no layers to update one by one"
     with pytest.raises(ConfigurationError, match=words):
         solve(Plain(), start(), relax)

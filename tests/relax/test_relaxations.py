@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
@@ -67,15 +67,15 @@ class TestAgreement:
         for found, wanted in zip(solution.state, equilibrium(network, nets.batch(network)[0], gamma), strict=True):
             torch.testing.assert_close(found, wanted, rtol=0, atol=2e-12)
 
-    @pytest.mark.parametrize("relax", [r for n, r in RELAXATIONS.items() if n != "sweep"], ids=lambda r: r.label)
-    @pytest.mark.parametrize("hold", [False, True])
+    @pytest.mark.parametrize("relax", [r for n, r in RELAXATIONS.items() if n != "sweep"], ids=lambda r: r.name)
+    @pytest.mark.parametrize("freeze_mean", [False, True])
     @pytest.mark.parametrize("name", ["mlp", "graph", "max", "curved", "readout"])
-    def test_and_the_same_dyad(self, name: str, hold: bool, relax: Relaxation) -> None:
+    def test_and_the_same_dyad(self, name: str, freeze_mean: bool, relax: Relaxation) -> None:
         network = NETWORKS[name]()
         x, target = nets.batch(network)
         ends = []
         for way in (relax, RELAXATIONS["sweep"]):
-            settler = EquilibriumPropagation(beta=0.3, relax=way, nudged=way, hold=hold)
+            settler = EquilibriumPropagation(beta=0.3, relax=way, nudged=way, freeze_mean=freeze_mean)
             settled = settler.settle(network, x, target, nets.FROZEN)
             assert isinstance(settled, SettledDyad)
             assert settled.solutions["nudged"].outcome is Outcome.CONVERGED
@@ -123,7 +123,7 @@ def energies(network: Network, relax: Relaxation, gamma: float, steps: int, star
 
 class TestEnergy:
     @pytest.mark.parametrize("relax", [Sweep(), Zebra()], ids=["sweep", "zebra"])
-    @pytest.mark.parametrize("hidden", [HardSigmoid(), Tanh(), Sigmoid()], ids=lambda p: p.label)
+    @pytest.mark.parametrize("hidden", [HardSigmoid(), Tanh(), Sigmoid()], ids=lambda p: p.name)
     @pytest.mark.parametrize("gamma", [0.5, 1.0])
     @pytest.mark.parametrize("gain", [0.6, 1.5, 4.0])
     def test_it_never_rises_without_max_pooling(
@@ -210,7 +210,7 @@ class TestOutcomes:
     @pytest.mark.parametrize(
         "relax",
         [Sweep(), Zebra(), Synchronous(), Synchronous(damping=0.5), Flow(), Sweep(max_steps=60, tolerance=0.0)],
-        ids=lambda r: f"{r.label}-{r.tolerance:g}",
+        ids=lambda r: f"{r.name}-{r.tolerance:g}",
     )
     def test_units_without_a_bound_and_strong_couplings_diverge_and_name_the_layer(self, relax: Relaxation) -> None:
         """ReLU with W > 0 and ‖W‖ > 1: J is positive and expanding, so there is no equilibrium at γ = 1."""
@@ -245,7 +245,7 @@ class TestOutcomes:
         assert solution.outcome is Outcome.DIVERGED
         assert not bool(solution.converged[2])
 
-    def test_a_sample_does_not_depend_on_its_neighbours(self) -> None:
+    def test_a_sample_does_not_depend_on_its_neighbors(self) -> None:
         network = NETWORKS["max"]()
         relax = Sweep(max_steps=15, tolerance=0.0)
         whole = free(network, relax).state
@@ -262,7 +262,7 @@ class TestRanges:
     )
     def test_common_fields(self, kind: type[Relaxation], field: str, value: float) -> None:
         with pytest.raises(ConfigurationError, match=field):
-            build(Relaxation, {"name": kind.label, field: value})
+            from_dict(Relaxation, {"name": kind.name, field: value})
 
     @pytest.mark.parametrize(
         ("kind", "field", "value"),
@@ -275,7 +275,7 @@ class TestRanges:
     )
     def test_their_own_fields(self, kind: type[Relaxation], field: str, value: float) -> None:
         with pytest.raises(ConfigurationError, match=field):
-            build(Relaxation, {"name": kind.label, field: value})
+            from_dict(Relaxation, {"name": kind.name, field: value})
 
 
 def test_the_first_half_sweep_after_a_bottom_up_start_changes_nothing_and_costs_nothing() -> None:
@@ -290,7 +290,7 @@ def test_the_first_half_sweep_after_a_bottom_up_start_changes_nothing_and_costs_
     assert problem.ledger.multiply_adds == spent  # the input is heard once
 
 
-def test_layers_of_one_colour_are_never_joined() -> None:
+def test_layers_of_one_color_are_never_joined() -> None:
     network = nets.skips(Tanh())
     problem = SinglePhase(network, nets.batch(network)[0], 1.0, Ledger())
     for layers in problem.colors:

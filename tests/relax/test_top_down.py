@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from energy.couplings import Block, Convolution, Dense
-from energy.feedback import Direct, Random
+from energy.feedback import DirectFeedback, Random
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.pooling import MaxPool
 from energy.potentials import HardSigmoid, Identity, Tanh
-from energy.relax import Dyad, FinalLayer, Form
+from energy.relax import Dyad, FinalLayer, NudgeForm
 from energy.relax.dyad import HeldDyad
 from energy.relax.top_down import stream
 from energy.settle import DualPropagation, Dyadic, EquilibriumPropagation
@@ -32,7 +32,7 @@ from tests.settle import nets
 def block() -> Network:
     network = Network((2, 6, 6))
     network.add(Convolution(2, 3, padding=1), Tanh())
-    network.add(Block(Convolution(3, 4, 2), torch.nn.MaxPool2d(2), centred=True), Tanh())
+    network.add(Block(Convolution(3, 4, 2), torch.nn.MaxPool2d(2), centered=True), Tanh())
     network.add(Dense(16, 3), Identity())
     return nets.draw(network, 0.7, 1)
 
@@ -51,27 +51,27 @@ SETTLERS: dict[str, Dyadic] = {
     "one sweep": DualPropagation(),
     "three sweeps": DualPropagation(nudged=nets.once(3)),
     "lower replica": DualPropagation(alpha=0.0, beta=0.5),
-    "saddle": DualPropagation(alpha=0.3, beta=0.2, form=Form.SADDLE),
+    "saddle": DualPropagation(alpha=0.3, beta=0.2, form=NudgeForm.SADDLE),
     "with feedback": DualPropagation(gamma=0.5, relax=nets.once(2)),
-    "equilibrium": EquilibriumPropagation(hold=False, relax=nets.once(3), nudged=nets.once(3)),
+    "equilibrium": EquilibriumPropagation(freeze_mean=False, relax=nets.once(3), nudged=nets.once(3)),
     "held": EquilibriumPropagation(relax=nets.once(3), nudged=nets.once(3)),
-    "direct": DualPropagation(feedback=Direct()),
-    "direct, three sweeps": DualPropagation(feedback=Direct(), nudged=nets.once(3)),
+    "direct": DualPropagation(feedback=DirectFeedback()),
+    "direct, three sweeps": DualPropagation(feedback=DirectFeedback(), nudged=nets.once(3)),
     "random": DualPropagation(feedback=Random()),
 }
 
 
-def wires(name: str, how: str) -> bool:
+def feedback_weight(name: str, how: str) -> bool:
     """Whether there are feedback weights for such a network."""
     return name != "curved" or how != "random"
 
 
-CASES = [(name, how) for name in NETWORKS for how in SETTLERS if wires(name, how)]
+CASES = [(name, how) for name in NETWORKS for how in SETTLERS if feedback_weight(name, how)]
 
 
 def prepared(name: str, how: str) -> tuple[Network, Dyadic]:
     network, settler = NETWORKS[name](), SETTLERS[how]
-    settler.wire(network, seed=3)
+    settler.attach_feedback(network, seed=3)
     return network, settler
 
 
@@ -175,8 +175,8 @@ def test_each_layer_is_freed_as_soon_as_none_below_reads_it(name: str, how: str)
     with no_collector():
         result = settled(network, settler, once=True)
         # the mean of the output layer, where it is an output that the result tells
-        free = {depth} if settler.hold else set[int]()
-        top = {depth} if isinstance(settler.feedback, Direct) else set[int]()
+        free = {depth} if settler.freeze_mean else set[int]()
+        top = {depth} if isinstance(settler.feedback, DirectFeedback) else set[int]()
         for one in result.layers():
             for k in done_after(network, one.layer + 1) - {one.layer}:
                 assert k in free or means[k]() is None, (one.layer, k)
@@ -198,7 +198,7 @@ def test_each_layer_is_freed_as_soon_as_none_below_reads_it(name: str, how: str)
 def test_states_of_a_solve_are_freed_one_by_one_too(name: str) -> None:
     """With a tolerance there is no pending pass; the layers are handed on and let go of all the same."""
     network = NETWORKS[name]()
-    settler = EquilibriumPropagation(hold=False, relax=nets.once(3))
+    settler = EquilibriumPropagation(freeze_mean=False, relax=nets.once(3))
     with no_collector():
         result, refs = settled(network, settler, once=True), list[weakref.ref[Tensor]]()
         for one in result.layers():

@@ -79,7 +79,7 @@ def test_stored_phases_are_weighted_derivatives_of_the_energy(name: str) -> None
     assert gap(Contrast().gradients(network, settled), wanted) < 1e-12
 
 
-@pytest.mark.parametrize("settler", SETTLERS, ids=lambda s: f"{s.label}-{s.gamma}")
+@pytest.mark.parametrize("settler", SETTLERS, ids=lambda s: f"{s.name}-{s.gamma}")
 def test_apply_writes_the_mean_over_the_batch_and_replaces_what_was_there(settler: Settler) -> None:
     network = NETWORKS["mlp"]()
     x, target = nets.batch(network, samples=5)
@@ -95,12 +95,12 @@ def test_apply_writes_the_mean_over_the_batch_and_replaces_what_was_there(settle
 
 
 @pytest.mark.parametrize(
-    "settler", [s for s in SETTLERS if not isinstance(s, Feedforward)], ids=lambda s: f"{s.label}-{s.gamma}"
+    "settler", [s for s in SETTLERS if not isinstance(s, Feedforward)], ids=lambda s: f"{s.name}-{s.gamma}"
 )
-def test_any_optimiser_descends_the_objective_with_it(settler: Settler) -> None:
+def test_any_optimizer_descends_the_objective_with_it(settler: Settler) -> None:
     network = nets.mlp(HardSigmoid(), norm=0.5, bias=0.3)
     x, target = nets.batch(network, samples=8)
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.5)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.5)
 
     def cost() -> float:
         return float(nets.FROZEN.value(settler.predict(network, x).output, target).sum())
@@ -108,7 +108,7 @@ def test_any_optimiser_descends_the_objective_with_it(settler: Settler) -> None:
     before = cost()
     for _ in range(20):
         Contrast().apply(network, settler.settle(network, x, target, nets.FROZEN))
-        optimiser.step()
+        optimizer.step()
     assert cost() < 0.9 * before
 
 

@@ -62,13 +62,13 @@ def test_sangers_neurons_find_one_component_each_in_order(radius: float) -> None
     torch.testing.assert_close((found * wanted).sum(1).abs(), torch.full((3,), radius).double(), rtol=0, atol=1e-7)
 
 
-def lloyd(x: Tensor, centres: Tensor) -> Tensor:
+def lloyd(x: Tensor, centers: Tensor) -> Tensor:
     """Spherical k-means from given centres until nothing moves: greatest ⟨w, x⟩, then the normalised sum of a cell."""
     for _ in range(100):
-        cells = (x @ centres.T).argmax(1)
-        sums = torch.stack([x[cells == k].sum(0) for k in range(len(centres))])
-        centres = sums / sums.norm(dim=1, keepdim=True)
-    return centres
+        cells = (x @ centers.T).argmax(1)
+        sums = torch.stack([x[cells == k].sum(0) for k in range(len(centers))])
+        centers = sums / sums.norm(dim=1, keepdim=True)
+    return centers
 
 
 def clusters() -> tuple[Tensor, Tensor]:

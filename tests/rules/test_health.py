@@ -97,11 +97,11 @@ def test_equilibrium_propagation_under_growing_weights_is_said_before_the_state_
     assert len({text for _, text in found}) == len(found)  # each once
 
 
-@pytest.mark.parametrize("settler", FED_BACK, ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", FED_BACK, ids=lambda s: s.name)
 def test_a_solve_that_diverges(settler: Settler) -> None:
     network = dense(ReLU(), 8, 8, scale=3.0)
     said = cautions(lambda: once(network, settler))
-    assert said[0].startswith(f"settler={settler.label}: the ") and "diverged at layer layer" in said[0]
+    assert said[0].startswith(f"settler={settler.name}: the ") and "diverged at layer layer" in said[0]
     assert "hard_sigmoid" in said[0]
 
 
@@ -127,7 +127,7 @@ def test_dead_units_have_no_gradient() -> None:
     assert said.startswith("layer layer1: every gradient is zero")  # layer2 has its biases
 
 
-def test_where_nothing_is_to_be_learnt_there_is_nothing_to_say() -> None:
+def test_where_nothing_is_to_be_learned_there_is_nothing_to_say() -> None:
     for settler in (Feedforward(),):
         assert cautions(lambda one=settler: learn(dense(Tanh(), 8), one, 5)) == []
     frozen = dense(Tanh(), 8)
@@ -135,14 +135,14 @@ def test_where_nothing_is_to_be_learnt_there_is_nothing_to_say() -> None:
     assert cautions(lambda: learn(frozen, DualPropagation(), 5)) == []
 
 
-@pytest.mark.parametrize("settler", [DualPropagation(), Backprop()], ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", [DualPropagation(), Backprop()], ids=lambda s: s.name)
 def test_an_objective_that_explodes(settler: Settler) -> None:
     said = cautions(lambda: learn(dense(Identity(), 8), settler, 4, lr=1.5))
     assert [text for text in said if text.startswith("the objective rose from ")]
     assert all("optimizer.lr" in text for text in said if text.startswith("the objective"))
 
 
-def test_gradients_that_no_optimiser_used() -> None:
+def test_gradients_that_no_optimizer_used() -> None:
     network = dense(Tanh(), 8)
     with pytest.warns(Caution, match="accumulate=True") as warned:
         for number in range(4):
@@ -165,7 +165,7 @@ def test_gradients_that_no_optimiser_used() -> None:
 def test_accumulated_gradients_are_the_sum() -> None:
     network, other = dense(Tanh(), 8), dense(Tanh(), 8)
     for one in (network, other):
-        KolenPollack().wire(one, seed=0)
+        KolenPollack().attach(one, seed=0)
     settler = DualPropagation(feedback=KolenPollack())
     for number in range(3):
         Contrast().learn(network, settler, *batch(number), SQUARE, accumulate=True)
@@ -176,8 +176,8 @@ def test_accumulated_gradients_are_the_sum() -> None:
         wanted = [total + p.grad for total, p in zip(wanted, other.parameters(), strict=True)]  # type: ignore[operator]
     for parameter, total in zip(network.parameters(), wanted, strict=True):
         torch.testing.assert_close(parameter.grad, total)
-    wires = network.wiring.get_buffer("wires1")  # type: ignore[union-attr,operator]
-    torch.testing.assert_close(wires.grad, network.get_parameter("couplings.1.weight").grad)
+    feedback_weight = network.feedback_weights.get_buffer("edge1")  # type: ignore[union-attr,operator]
+    torch.testing.assert_close(feedback_weight.grad, network.get_parameter("couplings.1.weight").grad)
 
 
 def test_strict_raises_what_would_be_said() -> None:
@@ -191,7 +191,7 @@ def test_strict_raises_what_would_be_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "settler", [EquilibriumPropagation(), DualPropagation(), TwoPhase(), Backprop()], ids=lambda s: s.label
+    "settler", [EquilibriumPropagation(), DualPropagation(), TwoPhase(), Backprop()], ids=lambda s: s.name
 )
 @pytest.mark.parametrize("where", ["x", "target", "weight"])
 def test_what_is_not_finite_never_reaches_a_gradient(settler: Settler, where: str) -> None:
@@ -208,7 +208,7 @@ def test_what_is_not_finite_never_reaches_a_gradient(settler: Settler, where: st
 
 
 @pytest.mark.parametrize(
-    "settler", [DualPropagation(), EquilibriumPropagation(), TwoPhase(), Backprop()], ids=lambda s: s.label
+    "settler", [DualPropagation(), EquilibriumPropagation(), TwoPhase(), Backprop()], ids=lambda s: s.name
 )
 def test_gradients_lie_in_memory_as_their_parameters_do(settler: Settler) -> None:
     """torch's fused kernels walk gradient and parameter in the order of memory."""

@@ -25,8 +25,8 @@ RULES: list[Plasticity] = [
     Sanger(target_norm=1.3),
     Hebb(),
     *(SoftHebb(variant=v, temperature=0.7) for v in Variant if v is not Variant.SUPERVISED),
-    SoftHebb(variant=Variant.SOFT, normalised=True, p=3.0, target_norm=1.2),
-    SoftHebb(variant=Variant.SPARSE, normalised=True, scaled=False),
+    SoftHebb(variant=Variant.SOFT, normalized=True, p=3.0, target_norm=1.2),
+    SoftHebb(variant=Variant.SPARSE, normalized=True, scaled=False),
     KrotovHopfield(p=3.0),
     KrotovHopfield(rank=3, target_norm=2.0, exponent=0.5),
 ]
@@ -49,8 +49,8 @@ def block(fan_in: int, size: int, bias: bool) -> Coupling:
     return Block(Dense(fan_in, size, bias=bias))
 
 
-def centred(fan_in: int, size: int, bias: bool) -> Coupling:
-    return Block(Dense(fan_in, size, bias=bias), centred=True)
+def centered(fan_in: int, size: int, bias: bool) -> Coupling:
+    return Block(Dense(fan_in, size, bias=bias), centered=True)
 
 
 def pair(
@@ -80,7 +80,7 @@ def pair(
     return two, one, x, torch.cat([x, below], 1)
 
 
-def learnt(rule: Local, network: Network, x: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
+def learned(rule: Local, network: Network, x: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
     """Update and step of all parameters."""
     target = x.new_zeros(len(x), 3)
     settled = settle_free(Feedforward(), network, x, target)
@@ -89,16 +89,16 @@ def learnt(rule: Local, network: Network, x: Tensor) -> tuple[list[Tensor], list
     return update, [parameter.grad for parameter in network.parameters()]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.label}-{getattr(r, 'variant', r.p)}")
-@pytest.mark.parametrize("make", [dense, block, centred])
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.name}-{getattr(r, 'variant', r.p)}")
+@pytest.mark.parametrize("make", [dense, block, centered])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("samples", [1, 7])
 def test_two_couplings_learn_as_one(
     rule: Plasticity, make: Callable[[int, int, bool], Coupling], bias: bool, samples: int
 ) -> None:
     two, one, x, seen = pair(make, bias)
-    found, steps = learnt(rule, two, x[:samples])
-    wanted, wanted_steps = learnt(rule, one, seen[:samples])
+    found, steps = learned(rule, two, x[:samples])
+    wanted, wanted_steps = learned(rule, one, seen[:samples])
     assert not found[0].any()  # the frozen layer below
     assert steps[0] is None
     for mine, theirs in ((found, wanted), (steps, wanted_steps)):
@@ -128,8 +128,8 @@ def test_two_convolutions_learn_as_one_of_their_channels(kernels: tuple[int, int
         wide = [nn.functional.pad(c.weight, [(3 - k) // 2] * 4) for c, k in zip(couplings, kernels, strict=True)]
         next(one.parameters()).copy_(torch.cat(wide, 1))
     rule = Oja(scaled=False)
-    found, _ = learnt(rule, two, x)
-    (wanted, *_), _ = learnt(rule, one, torch.cat([x, x], 1))
+    found, _ = learned(rule, two, x)
+    (wanted, *_), _ = learned(rule, one, torch.cat([x, x], 1))
     for k, mine, theirs in zip(kernels, found, wanted.split(2, 1), strict=False):
         rim = (3 - k) // 2
         torch.testing.assert_close(mine, theirs[:, :, rim : 3 - rim, rim : 3 - rim], rtol=1e-9, atol=1e-12)
@@ -143,13 +143,13 @@ def test_a_skip_is_a_current() -> None:
     network.add(Dense(4, 2), Identity())
     drawn(network)
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found = learnt(Oja(), network, x)[0][1]
+    found = learned(Oja(), network, x)[0][1]
     weights = [parameter.detach() for parameter in network.parameters()]
     below = x @ weights[0].T
     u = below @ weights[1].T + x
     torch.testing.assert_close(found, u.T @ below - u.square().sum(0)[:, None] * weights[1])
     with pytest.raises(ConfigurationError, match=r"oja.p=3.0: must be 2 where .* hear a coupling without weights"):
-        learnt(Oja(p=3.0), network, x)
+        learned(Oja(p=3.0), network, x)
 
 
 def test_of_two_biases_the_first_moves() -> None:
@@ -169,7 +169,7 @@ def test_of_two_biases_the_first_moves() -> None:
         mine[2].copy_(parameters[2] - 0.3)
         mine[4].fill_(0.3)
     other.edges[0].coupling.requires_grad_(False)
-    found, wanted = learnt(rule, other, x)[0], learnt(rule, one, seen)[0]
+    found, wanted = learned(rule, other, x)[0], learned(rule, one, seen)[0]
     torch.testing.assert_close(found[2], wanted[1])
     assert not found[4].any()
 
@@ -177,9 +177,9 @@ def test_of_two_biases_the_first_moves() -> None:
 def test_a_frozen_coupling_counts_and_stays() -> None:
     rule = KrotovHopfield(scaled=True, exponent=0.5)
     two, _, x, _ = pair(dense, False)
-    whole, steps = learnt(rule, two, x)
+    whole, steps = learned(rule, two, x)
     two.edges[2].coupling.requires_grad_(False)
-    found, held = learnt(rule, two, x)
+    found, held = learned(rule, two, x)
     torch.testing.assert_close(found[1], whole[1])
     assert steps[1] is not None and held[1] is not None
     assert torch.equal(steps[1], held[1])
@@ -190,7 +190,7 @@ def test_a_frozen_coupling_counts_and_stays() -> None:
 @pytest.mark.parametrize(
     ("couplings", "message"),
     [
-        ([Block(Convolution(4, 4, 1), centred=True, rectified=True), Convolution(4, 4, 1)], "rectified Block beside"),
+        ([Block(Convolution(4, 4, 1), centered=True, rectified=True), Convolution(4, 4, 1)], "rectified Block beside"),
         ([Convolution(4, 4, 1, groups=2), Convolution(4, 4, 1)], "different groups"),
     ],
 )
@@ -200,4 +200,4 @@ def test_what_cannot_be_one_population_is_refused(couplings: list[Coupling], mes
     network.add(dict(enumerate(couplings)), RePU())
     network.add(Dense(36, 3), Identity())
     with pytest.raises(ConfigurationError, match=message):
-        learnt(Oja(), drawn(network), torch.randn(2, 4, 3, 3).double())
+        learned(Oja(), drawn(network), torch.randn(2, 4, 3, 3).double())

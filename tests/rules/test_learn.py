@@ -47,7 +47,7 @@ SETTLERS: list[Settler] = [
 ]
 
 
-@pytest.mark.parametrize("settler", SETTLERS, ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", SETTLERS, ids=lambda s: s.name)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_learning_is_settling_and_applying(name: str, settler: Settler) -> None:
     network, rule, one, two = NETWORKS[name](), Contrast(), Ledger(), Ledger()
@@ -56,13 +56,13 @@ def test_learning_is_settling_and_applying(name: str, settler: Settler) -> None:
     wanted = rule.gradients(network, settler.settle(network, x, target, nets.FROZEN))
     rule.apply(network, settled)
     applied = [p.grad for p in network.parameters()]
-    learnt = rule.learn(network, settler, x, target, nets.FROZEN, two)
+    learned = rule.learn(network, settler, x, target, nets.FROZEN, two)
     for parameter, once, first in zip(network.parameters(), applied, wanted, strict=True):
         assert parameter.grad is not None and once is not None
         assert torch.equal(parameter.grad, once)
         torch.testing.assert_close(parameter.grad, first / len(x), rtol=0, atol=1e-15)
-    assert one.spent == two.spent and one.sweeps == two.sweeps
-    assert torch.equal(learnt.output, settled.output)
+    assert one.multiply_adds_by_phase == two.multiply_adds_by_phase and one.sweeps == two.sweeps
+    assert torch.equal(learned.output, settled.output)
 
 
 def test_neither_gradients_nor_apply_touch_the_states() -> None:
@@ -102,7 +102,7 @@ def test_a_step_works_in_no_more_memory_than_back_propagation(kernels: bool) -> 
     assert 0 < peaks[3] <= peaks[1]
 
 
-@pytest.mark.parametrize("settler", [DualPropagation(), EquilibriumPropagation()], ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", [DualPropagation(), EquilibriumPropagation()], ids=lambda s: s.name)
 def test_nothing_of_a_step_waits_for_the_garbage_collector(settler: Settler) -> None:
     """A ring of references would keep the states of many steps alive."""
     network = NETWORKS["max"]()

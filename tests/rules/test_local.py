@@ -25,7 +25,7 @@ from energy.settle.feedforward import Feedforward, SettledFree, settle_free
 
 RULES: list[Plasticity] = [
     *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.SUPERVISED),
-    SoftHebb(variant=Variant.SOFT, normalised=True),
+    SoftHebb(variant=Variant.SOFT, normalized=True),
     KrotovHopfield(),
     KrotovHopfield(p=3.0),
     Oja(),
@@ -35,10 +35,10 @@ RULES: list[Plasticity] = [
 
 
 def name(rule: Plasticity) -> str:
-    return f"{rule.label}-{rule.variant.name.lower()}" if isinstance(rule, SoftHebb) else rule.label
+    return f"{rule.name}-{rule.variant.name.lower()}" if isinstance(rule, SoftHebb) else rule.name
 
 
-def small(*, normalised: bool = True, **fields: object) -> Network:
+def small(*, normalized: bool = True, **fields: object) -> Network:
     """Two blocks on (3, 8, 8) and an output of 4; float64."""
     plain: dict[str, object] = {
         "channels": [6, 8],
@@ -46,7 +46,7 @@ def small(*, normalised: bool = True, **fields: object) -> Network:
         "powers": [0.7, 1.4],
         "pools": ["max_4_2_1", "avg_2_2_0"],
         "radius": 5.0,
-        "normalised": normalised,
+        "normalized": normalized,
     }
     model = SoftHebbNet(**{**plain, **fields})  # type: ignore[arg-type]
     return model.build((3, 8, 8), 4, seed=0).double()
@@ -126,7 +126,7 @@ def test_they_are_at_rest_again_after_an_accident() -> None:
     assert not any(norm.training for norm in norms(network))
 
 
-def test_a_learning_block_is_normalised_by_the_batch() -> None:
+def test_a_learning_block_is_normalized_by_the_batch() -> None:
     network, (x, target) = small(), batch()
     settled = learn(SoftHebb(), network, x, target)
     x_hat = (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
@@ -138,8 +138,8 @@ def test_a_learning_block_is_normalised_by_the_batch() -> None:
 
 def test_a_part_shares_its_couplings_and_stops_where_it_is_told() -> None:
     network, (x, _) = small(), batch()
-    part = network.up_to(1)
-    assert part is network.up_to(1) and network.up_to(3) is network
+    part = network.subnetwork(1)
+    assert part is network.subnetwork(1) and network.subnetwork(3) is network
     assert [layer.name for layer in part.layers] == ["conv1"] and part.edges[0].coupling is network.edges[0].coupling
     assert torch.equal(part(x), network.activity(x)[0])
     assert [name for name, _ in network.named_parameters()] == [name for name, _ in small().named_parameters()]
@@ -156,14 +156,14 @@ def test_a_step_costs_one_pass_and_one_product_of_the_layers_that_learn() -> Non
         freeze(network, *frozen)
         ledger = Ledger()
         learn(SoftHebb(), network, x, target, ledger)
-        assert ledger.spent == {"free": sum(free), "products": sum(products)}
+        assert ledger.multiply_adds_by_phase == {"free": sum(free), "products": sum(products)}
 
 
 def test_the_top_block_learns_the_same_above_frozen_blocks_and_above_blocks_of_rate_zero() -> None:
     """Without normalisation, whose statistics would move: three steps of plain SGD."""
     ends: list[list[Tensor]] = []
     for greedy in (True, False):
-        network = small(normalised=False)
+        network = small(normalized=False)
         rule = PerLayer(rules=[SoftHebb(rate=0.1 if greedy else 0.0), SoftHebb(temperature=0.5)])
         if greedy:
             freeze(network, 1)
@@ -173,7 +173,7 @@ def test_the_top_block_learns_the_same_above_frozen_blocks_and_above_blocks_of_r
             optimizer.step()
         ends.append([p.detach().clone() for p in network.parameters()])
     assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
-    assert not torch.equal(ends[0][1], next(iter(list(small(normalised=False).parameters())[1:])))
+    assert not torch.equal(ends[0][1], next(iter(list(small(normalized=False).parameters())[1:])))
 
 
 def test_only_the_weight_may_be_frozen() -> None:

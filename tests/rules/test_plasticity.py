@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.couplings import Convolution, Dense, UnitInputs
 from energy.couplings.block import Block
 from energy.kernels import fused
@@ -42,7 +42,7 @@ def drives(*shape: int, seed: int = 0) -> Tensor:
 
 
 def name(rule: Plasticity) -> str:
-    return f"{rule.label}-{rule.variant.name.lower()}" if isinstance(rule, SoftHebb) else rule.label
+    return f"{rule.name}-{rule.variant.name.lower()}" if isinstance(rule, SoftHebb) else rule.name
 
 
 # what one place does: the settled competition
@@ -92,11 +92,11 @@ def test_the_postsynaptic_factor_is_the_slope_of_the_energy(rule: Plasticity, sh
 
 @pytest.mark.parametrize("rule", [SoftHebb(variant=Variant.SOFTKROTOV), Sanger()], ids=name)
 def test_without_an_energy_none_is_given(rule: Plasticity) -> None:
-    with pytest.raises(TypeError, match=f"rule={rule.label} descends no energy"):
+    with pytest.raises(TypeError, match=f"rule={rule.name} descends no energy"):
         rule.energy(drives(2, 3))
 
 
-def test_softkrotov_turns_in_the_drives_and_its_neighbours_do_not() -> None:
+def test_softkrotov_turns_in_the_drives_and_its_neighbors_do_not() -> None:
     """Relative antisymmetric part of ∂y/∂u, from differences: zero for a gradient."""
 
     def curl(variant: Variant) -> float:
@@ -192,9 +192,9 @@ def test_another_norm_costs_another_pass() -> None:
     one, price = population(), 6 * 7 * 4
     settled = one.settle()
     KrotovHopfield().update(one.network, settled)
-    assert settled.ledger.spent["products"] == price
+    assert settled.ledger.multiply_adds_by_phase["products"] == price
     KrotovHopfield(p=3.0).update(one.network, settled)
-    assert settled.ledger.spent["products"] == 3 * price
+    assert settled.ledger.multiply_adds_by_phase["products"] == 3 * price
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -305,7 +305,7 @@ def test_neurons_of_a_label_learn_what_their_class_looks_like() -> None:
 def test_rectified_neurons_compete_decay_and_speak_with_what_is_left() -> None:
     """v = max(u − ū, 0) stands for u everywhere; ⟨w, yx⟩ would be something else."""
     rule = SoftHebb(variant=Variant.SOFTKROTOV, temperature=0.7)
-    one = placed(Block(Convolution(4, 6, 3, bias=False), centred=True, rectified=True), (4, 5, 5))
+    one = placed(Block(Convolution(4, 6, 3, bias=False), centered=True, rectified=True), (4, 5, 5))
     x, weight = one.columns(), one.rows()
     u = x @ weight.transpose(1, 2)
     v = (u - u.mean(-1, keepdim=True)).clamp_min(0)
@@ -317,9 +317,9 @@ def test_rectified_neurons_compete_decay_and_speak_with_what_is_left() -> None:
 
 
 @pytest.mark.parametrize("norm", [2.0, 3.0])
-def test_normalised_neurons_compete_alike_at_every_length(norm: float) -> None:
+def test_normalized_neurons_compete_alike_at_every_length(norm: float) -> None:
     """y is that of w/‖w‖_p, whatever ‖w_k‖; the decay hears the drive itself."""
-    rule = SoftHebb(variant=Variant.SOFT, temperature=0.3, normalised=True, p=norm)
+    rule = SoftHebb(variant=Variant.SOFT, temperature=0.3, normalized=True, p=norm)
     one = population("convolution", bias=True).on_the_sphere(1.0, norm)
     plain = SoftHebb(variant=Variant.SOFT, temperature=0.3, p=norm)
     close(one.update(rule)[0], one.update(plain)[0])
@@ -468,7 +468,7 @@ def test_a_temperature_is_a_positive_number(value: float) -> None:
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 def test_ranges(field: str, value: float) -> None:
     with pytest.raises(ConfigurationError, match=f"krotov_hopfield.{field}="):
-        build(KrotovHopfield, {"name": "krotov_hopfield", field: value}, path="krotov_hopfield")
+        from_dict(KrotovHopfield, {"name": "krotov_hopfield", field: value}, path="krotov_hopfield")
 
 
 def test_a_winner_cannot_unlearn_and_a_rank_needs_that_many_neurons() -> None:

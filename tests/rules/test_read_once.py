@@ -32,7 +32,7 @@ SAID = r"were read by Rule\.learn, which frees them: settle again, and keep what
 
 
 def label(settler: Settler) -> str:
-    return settler.label
+    return settler.name
 
 
 @pytest.mark.parametrize("settler", [*DYADS, Feedforward(), TwoPhase(), *TAPES, Spiking()], ids=label)
@@ -53,36 +53,36 @@ def test_what_settle_returns_is_never_used_up(settler: Settler) -> None:
 @pytest.mark.parametrize("settler", DYADS, ids=label)
 def test_states_after_learn_say_that_they_were_read(settler: Settler) -> None:
     network = contracting()
-    learnt = Contrast().learn(network, settler, X, TARGET, SquaredError())
-    assert isinstance(learnt, SettledDyad)
+    learned = Contrast().learn(network, settler, X, TARGET, SquaredError())
+    assert isinstance(learned, SettledDyad)
     asked = (
-        lambda: learnt.mean,
-        lambda: learnt.delta,
-        lambda: learnt.linear,
-        lambda: next(learnt.layers()),
-        lambda: Contrast().update(network, learnt),
-        lambda: Contrast().apply(network, learnt),
+        lambda: learned.mean,
+        lambda: learned.delta,
+        lambda: learned.linear,
+        lambda: next(learned.layers()),
+        lambda: Contrast().update(network, learned),
+        lambda: Contrast().apply(network, learned),
     )
     for ask in asked:
         for _ in range(2):  # the second time too
             with pytest.raises(ValueError, match=f"the layers of this result {SAID}"):
                 ask()
-    assert torch.isfinite(learnt.output).all()
+    assert torch.isfinite(learned.output).all()
 
 
 @pytest.mark.parametrize("settler", TAPES, ids=label)
 def test_a_tape_after_learn_says_that_it_was_read(settler: Settler) -> None:
     network = contracting()
-    learnt = Contrast().learn(network, settler, X, TARGET, SquaredError())
-    assert isinstance(learnt, SettledTape) and learnt.negative_loss is None
+    learned = Contrast().learn(network, settler, X, TARGET, SquaredError())
+    assert isinstance(learned, SettledTape) and learned.negative_loss is None
     for ask in (Contrast().gradients, Contrast().apply):
         with pytest.raises(ValueError, match=f"the tape of this result {SAID}"):
-            ask(network, learnt)
+            ask(network, learned)
 
 
 @pytest.mark.parametrize("settler", DYADS, ids=label)
 @pytest.mark.parametrize("first", ["mean", "delta", "linear"])
-def test_states_that_were_looked_at_can_still_be_learnt_from(settler: Settler, first: str) -> None:
+def test_states_that_were_looked_at_can_still_be_learned_from(settler: Settler, first: str) -> None:
     """The first look at a state of `settle_once` reads all layers, and keeps them."""
     network, rule = contracting(), Contrast()
     wanted = settler.settle(network, X, TARGET, SquaredError())
@@ -148,7 +148,7 @@ class Onward(Doubled, name=""):
 
 
 @pytest.mark.parametrize("kind", [Doubled, Onward])
-def test_a_settler_that_overrides_settle_alone_is_learnt_from(kind: type[DualPropagation]) -> None:
+def test_a_settler_that_overrides_settle_alone_is_learned_from(kind: type[DualPropagation]) -> None:
     network, other = contracting(), contracting()
     Contrast().learn(network, kind(), X, TARGET, SquaredError())
     Contrast().learn(other, DualPropagation(), X, TARGET, SquaredError())

@@ -22,7 +22,7 @@ WITHOUT_FEEDBACK = [DualPropagation(), Backprop(), Feedforward(), EquilibriumPro
 WITH_FEEDBACK = [EquilibriumPropagation(), EquilibriumPropagation(gamma=0.3), TwoPhase(), CoupledLearning()]
 
 
-@pytest.mark.parametrize("settler", WITHOUT_FEEDBACK, ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", WITHOUT_FEEDBACK, ids=lambda s: s.name)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_without_feedback_what_is_not_finite_is_named(settler: Settler, value: float) -> None:
     network = nets.mlp(Tanh())
@@ -37,7 +37,7 @@ def test_without_feedback_what_is_not_finite_is_named(settler: Settler, value: f
         settler.settle(network, x, target, nets.FROZEN)
 
 
-@pytest.mark.parametrize("settler", WITH_FEEDBACK, ids=lambda s: f"{s.label}-{s.gamma}")
+@pytest.mark.parametrize("settler", WITH_FEEDBACK, ids=lambda s: f"{s.name}-{s.gamma}")
 @pytest.mark.parametrize("where", ["x", "weight"])
 def test_with_feedback_it_ends_as_diverged_and_names_a_layer(settler: Settler, where: str) -> None:
     network = nets.mlp(Tanh(), norm=0.5)
@@ -66,7 +66,7 @@ def test_one_bad_sample_leaves_the_others_alone() -> None:
     torch.testing.assert_close(bad[[0, 2]], good[[0, 2]])
 
 
-@pytest.mark.parametrize("settler", [*WITHOUT_FEEDBACK, *WITH_FEEDBACK], ids=lambda s: f"{s.label}-{s.gamma}")
+@pytest.mark.parametrize("settler", [*WITHOUT_FEEDBACK, *WITH_FEEDBACK], ids=lambda s: f"{s.name}-{s.gamma}")
 def test_wrong_shapes_and_types_say_what_was_expected(settler: Settler) -> None:
     network = nets.mlp(Tanh(), norm=0.5)
     x, target = nets.batch(network)

@@ -13,10 +13,10 @@ from torch import Tensor
 from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import HardSigmoid, Potential, Sigmoid, Tanh
-from energy.relax.dyad import Form
+from energy.relax.dyad import NudgeForm
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation
 from energy.settle.settled import SettledDyad
-from energy.settle.two_phase import Kind, TwoPhase, TwoPhaseContrastiveHebbian
+from energy.settle.two_phase import PhaseContrast, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
 from tests.settle.oracles import equilibrium, gap, learn, pair, products, slope
 
@@ -56,13 +56,13 @@ def close(found: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", [nets.mlp, graph], ids=["chain", "graph"])
 @pytest.mark.parametrize("beta", [0.8, 0.02])
-def test_the_dyad_is_centred_equilibrium_propagation(
+def test_the_dyad_is_centered_equilibrium_propagation(
     build: nets.Build, hidden: Potential, frozen: bool, beta: float
 ) -> None:
     """γ = 1, α = ½, affine couplings: states and gradient of two relaxations at ±β/2, found here by plain iteration."""
     network = build(hidden, norm=0.4)
     x, target = nets.batch(network)
-    settler = EquilibriumPropagation(beta=beta, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
+    settler = EquilibriumPropagation(beta=beta, freeze_mean=False, relax=nets.FIXED, nudged=nets.FIXED)
     plus, minus, found = dyad(settler, network, nets.FROZEN if frozen else nets.PROXIMAL)
     error = equilibrium(network, x, 1.0)[-1] - target
     states = [
@@ -83,13 +83,13 @@ def test_the_dyad_is_centred_equilibrium_propagation(
     assert gap(phases, contrast) < 1e-13 / beta
 
 
-def test_a_live_linearisation_differs_at_second_order() -> None:
+def test_a_live_linearization_differs_at_second_order() -> None:
     """The dyad takes ∇C at the drive of the mean, each phase at its own: both are exact as β → 0."""
     network = nets.mlp(Tanh(), norm=0.5)
     x, target = nets.batch(network)
 
     def difference(beta: float) -> float:
-        one = EquilibriumPropagation(beta=beta, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
+        one = EquilibriumPropagation(beta=beta, freeze_mean=False, relax=nets.FIXED, nudged=nets.FIXED)
         two = TwoPhase(beta=beta / 2, relax=nets.FIXED, nudged=nets.FIXED)
         return gap(learn(one, network, x, target, nets.LIVE), learn(two, network, x, target, nets.LIVE))
 
@@ -98,15 +98,17 @@ def test_a_live_linearisation_differs_at_second_order() -> None:
 
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
-@pytest.mark.parametrize(("alpha", "kind"), [(0.0, Kind.POSITIVE), (1.0, Kind.NEGATIVE)], ids=["positive", "negative"])
+@pytest.mark.parametrize(
+    ("alpha", "kind"), [(0.0, PhaseContrast.POSITIVE), (1.0, PhaseContrast.NEGATIVE)], ids=["positive", "negative"]
+)
 def test_the_ends_of_the_adjoint_family_hold_the_states_of_one_sided_propagation(
-    hidden: Potential, alpha: float, kind: Kind
+    hidden: Potential, alpha: float, kind: PhaseContrast
 ) -> None:
     """States: the relaxations at +(1 − α)β and −αβ. Products: m in place of (s⁺ + s⁻)/2, so they differ by ±½β δδᵀ
     twice."""
     network, beta = nets.mlp(hidden, norm=0.5), 0.4
     x, target = nets.batch(network)
-    settler = EquilibriumPropagation(alpha=alpha, beta=beta, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
+    settler = EquilibriumPropagation(alpha=alpha, beta=beta, freeze_mean=False, relax=nets.FIXED, nudged=nets.FIXED)
     plus, minus, found = dyad(settler, network, nets.PROXIMAL)
     states = [equilibrium(network, x, 1.0, proximal(nudge, target)) for nudge in ((1 - alpha) * beta, -alpha * beta)]
     close(plus, states[0], 2e-14)
@@ -131,10 +133,10 @@ def test_without_feedback_equilibrium_propagation_is_dual_propagation(build: net
     network = build(hidden)
     x, target = nets.batch(network)
     for alpha in (0.0, 0.5, 1.0):
-        for form in Form:
+        for form in NudgeForm:
             for sweeps in (1, 3):
                 fields: dict[str, Any] = {"alpha": alpha, "beta": 0.6, "form": form, "nudged": nets.once(sweeps)}
-                one, two = EquilibriumPropagation(gamma=0.0, hold=False, **fields), DualPropagation(**fields)
+                one, two = EquilibriumPropagation(gamma=0.0, freeze_mean=False, **fields), DualPropagation(**fields)
                 found = learn(one, network, x, target, nets.PROXIMAL)
                 assert all(
                     torch.equal(a, b) for a, b in zip(found, learn(two, network, x, target, nets.PROXIMAL), strict=True)

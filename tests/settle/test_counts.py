@@ -20,7 +20,7 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation, Implicit
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
-from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
+from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
 
 BATCH = 5
@@ -63,7 +63,7 @@ def spend(settler: Settler, network: Network) -> tuple[Ledger, int]:
 
 def check(settler: Settler, network: Network, phases: dict[str, int]) -> None:
     ledger, counted = spend(settler, network)
-    assert dict(ledger.spent) == phases
+    assert dict(ledger.multiply_adds_by_phase) == phases
     assert ledger.multiply_adds == sum(phases.values()) == counted
 
 
@@ -98,7 +98,7 @@ class TestCounts:
         u, first = units(network)
         spent = {"free": u + (2 * free - 1) * (u - first), "nudged": 4 * both * (u - first), "products": 2 * u - first}
         fields: dict[str, Any] = {"relax": nets.once(free), "nudged": nets.once(both)}
-        joint = EquilibriumPropagation(**fields, hold=False)
+        joint = EquilibriumPropagation(**fields, freeze_mean=False)
         for settler in (joint, ContrastiveHebbian(**fields), Implicit(**fields)):
             check(settler, network, spent)
             assert spend(settler, network)[0].sweeps == {"free": free, "nudged": both}
@@ -122,7 +122,7 @@ class TestCounts:
         each = 2 * more * (u - first)
         fields: dict[str, Any] = {"relax": nets.once(free), "nudged": nets.once(more)}
         check(TwoPhase(**fields), network, {**spent, "nudged": each, "nudged_down": each})
-        check(TwoPhase(**fields, kind=Kind.POSITIVE), network, {**spent, "nudged": each})
+        check(TwoPhase(**fields, kind=PhaseContrast.POSITIVE), network, {**spent, "nudged": each})
         check(CoupledLearning(**fields), network, {**spent, "nudged": each, "nudged_down": each})
         check(TwoPhaseContrastiveHebbian(**fields), network, {**spent, "clamped": each})
 
@@ -130,10 +130,10 @@ class TestCounts:
         network = NETWORKS[name]()
         u, _ = units(network)
         ledger, _ = spend(Feedforward(), network)
-        assert ledger.spent["free"] == u
+        assert ledger.multiply_adds_by_phase["free"] == u
         prediction = Ledger()
         DualPropagation().predict(network, nets.batch(network, samples=BATCH)[0], prediction)
-        assert dict(prediction.spent) == {"free": u}
+        assert dict(prediction.multiply_adds_by_phase) == {"free": u}
 
 
 def test_the_papers_vgg16_on_the_meta_device() -> None:
@@ -155,4 +155,4 @@ def test_twice_the_samples_cost_twice_and_ledgers_add_up() -> None:
     assert two.multiply_adds == 2 * one.multiply_adds
     assert two.sweeps == one.sweeps
     one.update(one)
-    assert one.spent == two.spent
+    assert one.multiply_adds_by_phase == two.multiply_adds_by_phase

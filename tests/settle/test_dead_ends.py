@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from energy.couplings import Convolution, Dense
-from energy.feedback import Direct, Feedback, KolenPollack, Random, Sign, SignBatch, SignUnit
+from energy.feedback import DirectFeedback, Feedback, KolenPollack, Random, Sign, SignBatch, SignUnit
 from energy.network import Network
 from energy.pooling import AveragePool, MaxPool, Pool
 from energy.potentials import Identity, Sigmoid, Tanh
@@ -97,9 +97,9 @@ def test_every_settler_against_a_dense_solve(name: str, gamma: float) -> None:
         assert unreached == DEAD[name]
     settlers: list[Settler] = [Implicit(gamma=gamma, relax=nets.FIXED, nudged=nets.FIXED)]
     settlers += [
-        EquilibriumPropagation(gamma=gamma, beta=1e-4, hold=hold, relax=nets.FIXED, nudged=nudged)
+        EquilibriumPropagation(gamma=gamma, beta=1e-4, freeze_mean=freeze_mean, relax=nets.FIXED, nudged=nudged)
         for nudged in RELAXATIONS
-        for hold in (False, True)
+        for freeze_mean in (False, True)
     ]
     settlers += [DualPropagation(beta=1e-4), Backprop()] if gamma == 0 else []
     settlers += [TwoPhase(gamma=gamma, beta=1e-4, relax=nets.FIXED, nudged=nets.FIXED)] if gamma else []
@@ -111,19 +111,21 @@ def test_every_settler_against_a_dense_solve(name: str, gamma: float) -> None:
                 assert theirs.any() or float(mine.abs().max()) <= rounding, settler
 
 
-@pytest.mark.parametrize("feedback", [Random(), Direct(), Sign(), SignBatch(), SignUnit(), KolenPollack()], ids=str)
+@pytest.mark.parametrize(
+    "feedback", [Random(), DirectFeedback(), Sign(), SignBatch(), SignUnit(), KolenPollack()], ids=str
+)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_with_other_wires_dead_ends_learn_nothing(name: str, feedback: Feedback) -> None:
     network = GRAPHS[name]()
-    feedback.wire(network, seed=0)
+    feedback.attach(network, seed=0)
     for settler in (
         DualPropagation(feedback=feedback),
-        EquilibriumPropagation(gamma=0.0, hold=True, feedback=feedback),
-        EquilibriumPropagation(gamma=0.0, hold=False, feedback=feedback, nudged=nets.once(3)),
+        EquilibriumPropagation(gamma=0.0, freeze_mean=True, feedback=feedback),
+        EquilibriumPropagation(gamma=0.0, freeze_mean=False, feedback=feedback, nudged=nets.once(3)),
     ):
         for found in both(network, settler):
-            learnt = [bool(parts[0].any()) for parts in edges(network, found)]
-            assert learnt == [edge.index not in DEAD[name] for edge in network.edges]
+            learned = [bool(parts[0].any()) for parts in edges(network, found)]
+            assert learned == [edge.index not in DEAD[name] for edge in network.edges]
 
 
 def test_settlers_that_follow_no_gradient_pass_too() -> None:

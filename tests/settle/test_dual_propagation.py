@@ -14,7 +14,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Gated, HardSigmoid, Identity, LeakyReLU, Potential, ReLU, Sigmoid, Softplus, Tanh
-from energy.relax.dyad import Dyad, Form, Nudging
+from energy.relax.dyad import Dyad, NudgeForm, Nudging
 from energy.relax.single_phase import SinglePhase
 from energy.relax.synchronous import Synchronous
 from energy.settle.dyadic import DualPropagation, Dyadic, EquilibriumPropagation
@@ -34,7 +34,7 @@ BUILDS = {
 
 def settle(network: Network, objective: Objective = nets.FROZEN, *, sweeps: int = 1, **fields: Any) -> SettledDyad:
     x, target = nets.batch(network)
-    form = Form.SADDLE if fields.pop("saddle", 0) else Form.ADJOINT
+    form = NudgeForm.SADDLE if fields.pop("saddle", 0) else NudgeForm.ADJOINT
     settler = DualPropagation(**fields, form=form, nudged=nets.once(sweeps))
     settled = settler.settle(network, x, target, objective)
     assert isinstance(settled, SettledDyad)
@@ -79,10 +79,10 @@ def test_further_sweeps_move_every_other_member_of_the_family(hidden: Potential)
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", NudgeForm)
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5])
 def test_swapping_the_replicas_and_the_sign_of_beta_changes_nothing(
-    build: nets.Build, hidden: Potential, form: Form, alpha: float
+    build: nets.Build, hidden: Potential, form: NudgeForm, alpha: float
 ) -> None:
     """(α, β, s⁺, s⁻) → (1 − α, −β, s⁻, s⁺) leaves F, hence every gradient, as it was; with switches taken at m,
     several sweeps too."""
@@ -108,12 +108,12 @@ def test_saddle_and_adjoint_are_one_at_one_half(hidden: Potential, gamma: float)
             target,
             nets.PROXIMAL,
         )
-        for form in Form
+        for form in NudgeForm
     ]
     assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
 
 
-@pytest.mark.parametrize("hidden", [*HIDDEN.values(), Sigmoid(), LeakyReLU(slope=0.2)], ids=lambda p: p.label)
+@pytest.mark.parametrize("hidden", [*HIDDEN.values(), Sigmoid(), LeakyReLU(slope=0.2)], ids=lambda p: p.name)
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("beta", [-3.0, 1e-6, 0.3, 30.0])
 def test_the_gate_is_an_average_of_the_slope(hidden: Gated, alpha: float, beta: float) -> None:
@@ -202,7 +202,7 @@ class TestBlocks:
         return float((total + cost.sum()).detach())
 
     @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
-    @pytest.mark.parametrize("hidden", [Identity(), ReLU(), HardSigmoid(), Tanh()], ids=lambda p: p.label)
+    @pytest.mark.parametrize("hidden", [Identity(), ReLU(), HardSigmoid(), Tanh()], ids=lambda p: p.name)
     def test_a_visit_never_raises_f_by_the_upper_replica_nor_lowers_it_by_the_lower(
         self, hidden: Potential, alpha: float
     ) -> None:
@@ -210,7 +210,7 @@ class TestBlocks:
         x, target = nets.batch(network)
         free = SinglePhase(network, x, 0.0, Ledger())
         state = free.initial_state()
-        nudging = Nudging(objective=nets.PROXIMAL, target=target, beta=beta, alpha=alpha, form=Form.SADDLE)
+        nudging = Nudging(objective=nets.PROXIMAL, target=target, beta=beta, alpha=alpha, form=NudgeForm.SADDLE)
         dyad = Dyad(network, x, 0.0, Ledger(), nudging)
         both = dyad.initial_state(state, free)
         depth = len(network.layers)
@@ -238,23 +238,23 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("form", "alpha", "beta"),
         [
-            (Form.SADDLE, 0.0, 1.0),
-            (Form.SADDLE, 0.5, 2.0),
-            (Form.ADJOINT, 1.0, 1.0),
-            (Form.ADJOINT, 0.5, 2.5),
-            (Form.ADJOINT, 0.0, -1.0),
-            (Form.ADJOINT, 0.5, math.nan),
+            (NudgeForm.SADDLE, 0.0, 1.0),
+            (NudgeForm.SADDLE, 0.5, 2.0),
+            (NudgeForm.ADJOINT, 1.0, 1.0),
+            (NudgeForm.ADJOINT, 0.5, 2.5),
+            (NudgeForm.ADJOINT, 0.0, -1.0),
+            (NudgeForm.ADJOINT, 0.5, math.nan),
         ],
     )
-    def test_a_singular_proximal_step_is_refused(self, form: Form, alpha: float, beta: float) -> None:
+    def test_a_singular_proximal_step_is_refused(self, form: NudgeForm, alpha: float, beta: float) -> None:
         """G − β₋C is convex only for β₋ < 1, and G + β₊C for β₊ > −1."""
         network = nets.mlp(ReLU())
         x, target = nets.batch(network)
         with pytest.raises(ConfigurationError, match="beta"):
             DualPropagation(alpha=alpha, beta=beta, form=form).settle(network, x, target, nets.PROXIMAL)
 
-    @pytest.mark.parametrize(("form", "alpha"), [(Form.SADDLE, 1.0), (Form.ADJOINT, 0.0)])
-    def test_the_other_end_admits_any_positive_beta(self, form: Form, alpha: float) -> None:
+    @pytest.mark.parametrize(("form", "alpha"), [(NudgeForm.SADDLE, 1.0), (NudgeForm.ADJOINT, 0.0)])
+    def test_the_other_end_admits_any_positive_beta(self, form: NudgeForm, alpha: float) -> None:
         network = nets.mlp(ReLU())
         x, target = nets.batch(network)
         settled = DualPropagation(alpha=alpha, beta=50.0, form=form).settle(network, x, target, nets.PROXIMAL)
@@ -266,7 +266,7 @@ class TestFailures:
         network = nets.mlp(ReLU(), gain=3.0, bias=0.0)
         x, target = nets.batch(network)
         relax = nets.Sweep(max_steps=300, tolerance=1e-8)
-        wild = DualPropagation(alpha=0.0, beta=0.9, form=Form.SADDLE, nudged=relax).settle(
+        wild = DualPropagation(alpha=0.0, beta=0.9, form=NudgeForm.SADDLE, nudged=relax).settle(
             network, x, target, nets.LIVE
         )
         tame = DualPropagation(alpha=0.0, beta=0.9, nudged=relax).settle(network, x, target, nets.LIVE)

@@ -1,5 +1,6 @@
 """Any energy: its minima, the gradient by two of them, and a network that is nothing else."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from energy.relax import Flow, Relaxation, Sweep, Synchronous, Zebra, solve
 from energy.relax.custom import EnergyProblem
 from energy.rules import Contrast
 from energy.settle import DualPropagation, EnergyTwoPhase, TwoPhase, exact_settler
-from energy.settle.two_phase import Kind
+from energy.settle.two_phase import PhaseContrast
 from energy.state import State
 
 FAR = 20_000
@@ -35,7 +36,7 @@ def predictive_coding(x: Tensor, state: State, theta: Mapping[str, Tensor]) -> T
 
 def network(*sizes: int, seed: int = 0, gain: float = 0.7) -> EnergyNetwork:
     generator = torch.Generator().manual_seed(seed)
-    pairs = list(zip(sizes, sizes[1:], strict=False))
+    pairs = list(itertools.pairwise(sizes))
     theta = {
         f"A{k}": gain * torch.randn(n, m, generator=generator).double() / m**0.5 for k, (m, n) in enumerate(pairs, 1)
     }
@@ -60,7 +61,7 @@ def backpropagated(net: EnergyNetwork, x: Tensor, target: Tensor) -> list[Tensor
     return list(torch.autograd.grad(loss, list(net.parameters())))
 
 
-@pytest.mark.parametrize("relax", [TIGHT, Flow(max_steps=FAR, tolerance=1e-13)], ids=lambda relax: relax.label)
+@pytest.mark.parametrize("relax", [TIGHT, Flow(max_steps=FAR, tolerance=1e-13)], ids=lambda relax: relax.name)
 @pytest.mark.parametrize("sizes", [(5, 3), (5, 4, 3), (5, 6, 4, 3)])
 def test_the_minimum_of_predictive_coding_is_the_feedforward_pass(relax: Relaxation, sizes: tuple[int, ...]) -> None:
     net, (x, _) = network(*sizes), batch()
@@ -84,8 +85,10 @@ def test_the_contrast_tends_to_back_propagation_as_the_square_of_the_nudge(sizes
     assert errors[1] < 1e-3 and 70 < errors[0] / errors[1] < 140
 
 
-@pytest.mark.parametrize(("kind", "order"), [(Kind.POSITIVE, 1), (Kind.NEGATIVE, 1), (Kind.CENTRED, 2)])
-def test_the_order_in_the_nudge_of_every_contrast(kind: Kind, order: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "order"), [(PhaseContrast.POSITIVE, 1), (PhaseContrast.NEGATIVE, 1), (PhaseContrast.CENTERED, 2)]
+)
+def test_the_order_in_the_nudge_of_every_contrast(kind: PhaseContrast, order: int) -> None:
     net, (x, target) = network(5, 4, 3), batch()
     wanted, errors = backpropagated(net, x, target), []
     for beta in (1e-2, 1e-3):
@@ -124,7 +127,7 @@ def test_the_quadratic_energy_in_closed_form() -> None:
 
     net, (x, target) = EnergyNetwork((3,), [3], {"W": w}, energy), batch(3)
     relax = Synchronous(damping=0.9, max_steps=FAR, tolerance=1e-14)
-    settler = EnergyTwoPhase(relax=relax, nudged=relax, beta=0.5, kind=Kind.POSITIVE)
+    settler = EnergyTwoPhase(relax=relax, nudged=relax, beta=0.5, kind=PhaseContrast.POSITIVE)
     settled = settler.settle(net, x, target, SquaredError())
     torch.testing.assert_close(settled.output, torch.linalg.solve(h, (x @ w.T).T).T, rtol=0, atol=1e-11)
     free, nudged = settled.output, torch.linalg.solve(h + 0.5 * torch.eye(3).double(), (x @ w.T + 0.5 * target).T).T
@@ -169,12 +172,17 @@ def test_what_it_costs_is_counted() -> None:
     x, target = torch.ones(5, 7), torch.zeros(5, 3)
     Contrast().gradients(net, settler.settle(net, x, target, SquaredError(), ledger))
     assert ledger.sweeps == {"free": 4, "nudged": 2, "nudged_down": 2}
-    assert ledger.spent == {"free": 4 * 5 * 21, "nudged": 2 * 5 * 21, "nudged_down": 2 * 5 * 21, "products": 2 * 5 * 42}
+    assert ledger.multiply_adds_by_phase == {
+        "free": 4 * 5 * 21,
+        "nudged": 2 * 5 * 21,
+        "nudged_down": 2 * 5 * 21,
+        "products": 2 * 5 * 42,
+    }
 
 
 def test_the_reference_is_the_limit_of_a_small_nudge() -> None:
     net, (x, target) = network(5, 4, 3), batch()
-    exact = exact_settler(EnergyTwoPhase(beta=0.2, kind=Kind.POSITIVE), torch.float64)
+    exact = exact_settler(EnergyTwoPhase(beta=0.2, kind=PhaseContrast.POSITIVE), torch.float64)
     found = Contrast().gradients(net, exact.settle(net, x, target, SquaredError()))
     for mine, wanted in zip(found, backpropagated(net, x, target), strict=True):
         assert float((mine - wanted).norm() / wanted.norm()) < 1e-3
@@ -200,10 +208,10 @@ def test_images_are_states_too() -> None:
     assert [tuple(s.shape) for s in settled.solutions["free"].state] == [(2, 2, 4, 4), (2, 3)]
 
 
-@pytest.mark.parametrize("relax", [Sweep(), Zebra()], ids=lambda relax: relax.label)
+@pytest.mark.parametrize("relax", [Sweep(), Zebra()], ids=lambda relax: relax.name)
 def test_relaxations_layer_by_layer_refuse_it(relax: Relaxation) -> None:
     net, (x, _) = network(5, 3), batch()
-    with pytest.raises(ConfigurationError, match=f"relax={relax.label}: must be flow or synchronous"):
+    with pytest.raises(ConfigurationError, match=f"relax={relax.name}: must be flow or synchronous"):
         EnergyTwoPhase(relax=relax).predict(net, x)
 
 
@@ -225,7 +233,7 @@ def test_an_energy_that_is_no_number_per_sample_is_refused(wrong: object) -> Non
 
 @pytest.mark.parametrize(
     ("fields", "said"),
-    [({"gamma": 0.5}, "gamma"), ({"beta": 0.0}, "beta"), ({"kind": Kind.RANDOM_SIGN}, "kind")],
+    [({"gamma": 0.5}, "gamma"), ({"beta": 0.0}, "beta"), ({"kind": PhaseContrast.RANDOM_SIGN}, "kind")],
 )
 def test_fields_out_of_range_are_named(fields: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):

@@ -14,10 +14,10 @@ from torch import Tensor
 from energy.couplings import Dense
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity, Potential, Sigmoid, Softplus, Tanh
-from energy.relax.dyad import Form
+from energy.relax.dyad import NudgeForm
 from energy.settle.dyadic import EquilibriumPropagation, Implicit
 from energy.settle.settler import Settler
-from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
+from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase
 from tests.settle import nets
 from tests.settle.oracles import equilibrium, exact, finite_difference, flatten, gap, learn, slope
 
@@ -71,7 +71,7 @@ def test_the_limit_does_not_know_how_it_was_nudged(objective: str, gamma: float)
 
 @pytest.mark.parametrize("gamma", GAINS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_centred_dyad_converges_at_second_order(name: str, gamma: float) -> None:
+def test_the_centered_dyad_converges_at_second_order(name: str, gamma: float) -> None:
     assert error(dyad(gamma, 1e-3), name) < 1e-5
     assert slope(lambda beta: error(dyad(gamma, beta), name), (0.1, 0.01)) == pytest.approx(2, abs=0.15)
 
@@ -84,10 +84,10 @@ def test_the_order_does_not_depend_on_the_nudge(objective: str, gamma: float) ->
 
 
 @pytest.mark.parametrize("gamma", GAINS)
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", NudgeForm)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("name", ["mlp", "graph", "max", "curved", "readout"])
-def test_off_centre_the_order_is_one(name: str, alpha: float, form: Form, gamma: float) -> None:
+def test_off_center_the_order_is_one(name: str, alpha: float, form: NudgeForm, gamma: float) -> None:
     assert slope(lambda beta: error(dyad(gamma, beta, alpha=alpha, form=form), name), (1e-3, 1e-4)) == pytest.approx(
         1, abs=0.1
     )
@@ -149,10 +149,15 @@ class TestTwoPhases:
     @pytest.mark.parametrize("name", ["mlp", "graph", "average", "max", "bounded_output"])
     @pytest.mark.parametrize(
         ("kind", "order"),
-        [(Kind.POSITIVE, 1), (Kind.NEGATIVE, 1), (Kind.RANDOM_SIGN, 1), (Kind.CENTRED, 2)],
-        ids=["positive", "negative", "random_sign", "centred"],
+        [
+            (PhaseContrast.POSITIVE, 1),
+            (PhaseContrast.NEGATIVE, 1),
+            (PhaseContrast.RANDOM_SIGN, 1),
+            (PhaseContrast.CENTERED, 2),
+        ],
+        ids=["positive", "negative", "random_sign", "centered"],
     )
-    def test_the_order_of_each_kind(self, kind: Kind, order: int, name: str, gamma: float) -> None:
+    def test_the_order_of_each_kind(self, kind: PhaseContrast, order: int, name: str, gamma: float) -> None:
         def at(beta: float) -> float:
             return error(TwoPhase(gamma=gamma, beta=beta, kind=kind, relax=nets.FIXED, nudged=nets.FIXED), name)
 
@@ -183,8 +188,10 @@ class TestTwoPhases:
         assert gap(learn(settler, network, x, target, nets.FROZEN), wanted) < 1e-5
 
     @pytest.mark.parametrize("gamma", [0.5, 1.0])
-    @pytest.mark.parametrize("kind", [Kind.POSITIVE, Kind.NEGATIVE, Kind.CENTRED])
-    def test_coupled_learning_with_a_small_step_descends_the_settled_objective(self, kind: Kind, gamma: float) -> None:
+    @pytest.mark.parametrize("kind", [PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE, PhaseContrast.CENTERED])
+    def test_coupled_learning_with_a_small_step_descends_the_settled_objective(
+        self, kind: PhaseContrast, gamma: float
+    ) -> None:
         """Holding the output at o − β∇C is a nudge whose strength solves (∂o/∂nudge)β′ = β: as β → 0 the direction
         is that
         of −∇C seen through the response of the output, and only for one output unit a multiple of the gradient."""

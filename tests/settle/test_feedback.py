@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.couplings import Dense, Module
 from energy.feedback import (
-    Direct,
+    DirectFeedback,
     Feedback,
     KolenPollack,
     Random,
@@ -23,9 +23,9 @@ from energy.feedback import (
     SignBatch,
     SignUnit,
     Tied,
-    followers,
-    renew,
-    wiring,
+    feedback_weights,
+    mirrored_parameters,
+    resample,
 )
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
@@ -42,8 +42,8 @@ from tests.settle.nets import CROSS, FIXED, FROZEN, PROXIMAL, batch, cnn, curved
 from tests.settle.oracles import autograd, flatten, gap, learn
 from tests.settle.swapped import GROUPED, Matrices, direct, grouped, swapped
 
-MATRICES: list[Feedback] = [Random(), Sign(), Sign(agreement=0.7), SignUnit(), SignBatch(), KolenPollack()]
-KINDS: list[Feedback] = [*MATRICES, Direct()]
+MATRICES: list[Feedback] = [Random(), Sign(), Sign(sign_agreement=0.7), SignUnit(), SignBatch(), KolenPollack()]
+KINDS: list[Feedback] = [*MATRICES, DirectFeedback()]
 NETS: dict[str, Callable[[], Network]] = {
     "mlp": lambda: mlp(Tanh()),
     "relu": lambda: mlp(ReLU(), seed=3),
@@ -62,8 +62,8 @@ def limit(feedback: Feedback) -> DualPropagation:
 
 def laid(network: Network) -> dict[int, Tensor]:
     """What was drawn for every edge, from the network's own state_dict."""
-    named = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("wiring.wires")}
-    return {int(name.removeprefix("wiring.wires")): tensor for name, tensor in named.items()}
+    named = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("feedback_weights.edge")}
+    return {int(name.removeprefix("feedback_weights.edge")): tensor for name, tensor in named.items()}
 
 
 def expected(network: Network, feedback: Feedback) -> Matrices:
@@ -81,7 +81,7 @@ def expected(network: Network, feedback: Feedback) -> Matrices:
 @pytest.mark.parametrize("feedback", MATRICES, ids=repr)
 def test_at_beta_zero_it_is_the_backward_pass_with_other_weights(net: str, feedback: Feedback) -> None:
     network = NETS[net]()
-    feedback.wire(network, seed=1)
+    feedback.attach(network, seed=1)
     x, target = batch(network)
     found = learn(limit(feedback), network, x, target, CROSS)
     assert gap(found, swapped(network, x, target, CROSS, expected(network, feedback))) < 1e-12
@@ -92,25 +92,25 @@ def test_at_beta_zero_it_is_the_backward_pass_with_other_weights(net: str, feedb
 def test_tied_is_back_propagation_and_lays_nothing(net: str) -> None:
     network = NETS[net]()
     before = list(network.state_dict())
-    Tied().wire(network, seed=1)
+    Tied().attach(network, seed=1)
     assert list(network.state_dict()) == before
     x, target = batch(network)
     found = learn(limit(Tied()), network, x, target, CROSS)
     assert gap(found, swapped(network, x, target, CROSS, {})) < 1e-12
-    Random().wire(network)
-    Tied().wire(network)  # takes wires away again
+    Random().attach(network)
+    Tied().attach(network)  # takes wires away again
     assert list(network.state_dict()) == before
 
 
 @pytest.mark.parametrize("net", NETS)
 def test_direct_is_every_layer_for_itself(net: str) -> None:
     network = NETS[net]()
-    Direct().wire(network, seed=1)
+    DirectFeedback().attach(network, seed=1)
     x, target = batch(network)
     edges = {e.index: e.source for e in network.edges}
     projections = {edges[index]: tensor for index, tensor in laid(network).items()}
     assert set(projections) == set(range(1, len(network.layers)))
-    found = learn(limit(Direct()), network, x, target, CROSS)
+    found = learn(limit(DirectFeedback()), network, x, target, CROSS)
     assert gap(found, direct(network, x, target, CROSS, projections)) < 1e-12
 
 
@@ -118,7 +118,7 @@ def test_direct_is_every_layer_for_itself(net: str) -> None:
 @pytest.mark.parametrize("relax", [once(6), Zebra(max_steps=8, tolerance=0), Synchronous(max_steps=8, tolerance=0)])
 def test_other_relaxations_end_in_the_same_place(feedback: Feedback, relax: Sweep) -> None:
     network = mlp(Tanh())
-    feedback.wire(network, seed=1)
+    feedback.attach(network, seed=1)
     x, target = batch(network)
     found = learn(DualPropagation(beta=0.0, nudged=relax, feedback=feedback), network, x, target, FROZEN)
     assert gap(found, learn(limit(feedback), network, x, target, FROZEN)) < 1e-12
@@ -128,7 +128,7 @@ def test_other_relaxations_end_in_the_same_place(feedback: Feedback, relax: Swee
 def test_layers_handed_over_as_they_come_to_rest_learn_the_same(feedback: Feedback) -> None:
     """The closing step, in which states are let go of and what pooling does to δ is shared with the product."""
     network = pooled(Tanh(), MaxPool(2)) if isinstance(feedback, Sign) else cnn(Tanh(), MaxPool(2))
-    feedback.wire(network, seed=1)
+    feedback.attach(network, seed=1)
     x, target = batch(network)
     wanted = learn(DualPropagation(feedback=feedback), network, x, target, CROSS)
     Contrast().learn(network, DualPropagation(feedback=feedback), x, target, CROSS)
@@ -138,7 +138,7 @@ def test_layers_handed_over_as_they_come_to_rest_learn_the_same(feedback: Feedba
 @pytest.mark.parametrize("feedback", [Tied(), *KINDS], ids=repr)
 def test_the_error_is_of_second_order_in_beta(feedback: Feedback) -> None:
     network = mlp(Tanh())
-    feedback.wire(network, seed=1)
+    feedback.attach(network, seed=1)
     x, target = batch(network, 16)
     wanted = learn(limit(feedback), network, x, target, CROSS)
     betas = (0.5, 0.25, 0.125)
@@ -149,7 +149,7 @@ def test_the_error_is_of_second_order_in_beta(feedback: Feedback) -> None:
 def test_swapping_alpha_for_its_complement_mirrors_beta() -> None:
     """(α, β) → (1 − α, −β) exchanges the replicas, whatever carries δ down."""
     network = mlp(Tanh())
-    Sign().wire(network, seed=1)
+    Sign().attach(network, seed=1)
     x, target = batch(network)
     one = learn(DualPropagation(alpha=0.3, beta=0.4, feedback=Sign()), network, x, target, CROSS)
     other = learn(DualPropagation(alpha=0.7, beta=-0.4, feedback=Sign()), network, x, target, CROSS)
@@ -160,7 +160,7 @@ def test_swapping_alpha_for_its_complement_mirrors_beta() -> None:
 @pytest.mark.parametrize("beta", [0.0, 0.1])
 def test_no_error_no_update(feedback: Feedback, beta: float) -> None:
     network = cnn(Tanh(), MaxPool(2))
-    feedback.wire(network, seed=1)
+    feedback.attach(network, seed=1)
     x, _ = batch(network)
     target = network(x).detach()
     found = learn(DualPropagation(beta=beta, feedback=feedback), network, x, target, PROXIMAL)
@@ -171,7 +171,7 @@ def test_no_error_no_update(feedback: Feedback, beta: float) -> None:
 @pytest.mark.parametrize("feedback", MATRICES, ids=repr)
 def test_multiply_adds_are_those_of_back_propagation(net: str, feedback: Feedback) -> None:
     network, ledger = NETS[net](), Ledger()
-    feedback.wire(network)
+    feedback.attach(network)
     x, target = batch(network)
     learn(DualPropagation(feedback=feedback), network, x, target, CROSS, ledger)
     assert ledger.multiply_adds == len(x) * backprop_multiply_adds(network)
@@ -180,23 +180,25 @@ def test_multiply_adds_are_those_of_back_propagation(net: str, feedback: Feedbac
 def test_multiply_adds_of_direct_wires_by_hand() -> None:
     """6-7-5-4-3: up and products are two passes over 42 + 35 + 20 + 12; down, every hidden unit hears three outputs."""
     network, ledger = mlp(Tanh()), Ledger()
-    Direct().wire(network)
+    DirectFeedback().attach(network)
     x, target = batch(network)
-    learn(DualPropagation(feedback=Direct()), network, x, target, CROSS, ledger)
+    learn(DualPropagation(feedback=DirectFeedback()), network, x, target, CROSS, ledger)
     assert ledger.multiply_adds == len(x) * (2 * 109 + 3 * (7 + 5 + 4))
 
 
 @pytest.mark.parametrize("feedback", MATRICES, ids=repr)
-@pytest.mark.parametrize("hold", [False, True])
+@pytest.mark.parametrize("freeze_mean", [False, True])
 @pytest.mark.parametrize("gamma", [0.3, 1.0])
 def test_with_feedback_in_the_mean_only_the_path_of_the_difference_reads_the_wires(
-    feedback: Feedback, gamma: float, hold: bool
+    feedback: Feedback, gamma: float, freeze_mean: bool
 ) -> None:
     """β = 0: (I − D(Bᵀ + γW)) δ = −D e with D = f′(J(m)) and the mean the free equilibrium: a dense solve."""
     network = mlp(Tanh(), sizes=(4, 5, 4, 3), norm=0.35)
-    feedback.wire(network, seed=1)
+    feedback.attach(network, seed=1)
     x, target = batch(network)
-    settler = EquilibriumPropagation(gamma=gamma, beta=0.0, hold=hold, relax=FIXED, nudged=FIXED, feedback=feedback)
+    settler = EquilibriumPropagation(
+        gamma=gamma, beta=0.0, freeze_mean=freeze_mean, relax=FIXED, nudged=FIXED, feedback=feedback
+    )
     settled = settler.settle(network, x, target, FROZEN)
     tied = dataclasses.replace(settler, feedback=Tied()).settle(network, x, target, FROZEN)
     assert isinstance(settled, SettledDyad) and isinstance(tied, SettledDyad)
@@ -219,7 +221,7 @@ def test_with_feedback_in_the_mean_only_the_path_of_the_difference_reads_the_wir
 def test_a_clamped_output_sends_its_difference_down_the_wires() -> None:
     """γ = 0, one sweep: δ_L = y − s⁻_L passes through B exactly as an error of that size would."""
     network = mlp(Tanh())
-    Random().wire(network, seed=1)
+    Random().attach(network, seed=1)
     x, target = batch(network)
     settled = ContrastiveHebbian(gamma=0.0, nudged=once(), feedback=Random()).settle(network, x, target, PROXIMAL)
     assert isinstance(settled, SettledDyad)
@@ -240,8 +242,8 @@ def large(feedback: Feedback, seed: int = 0) -> tuple[Tensor, Tensor]:
     network.add(Dense(3, 400), Identity())
     network.add(Dense(400, 500), Identity())
     draw(network, 0.3 * math.sqrt(400), seed)
-    feedback.wire(network, seed=seed)
-    found = wiring(network)
+    feedback.attach(network, seed=seed)
+    found = feedback_weights(network)
     assert found is not None
     ((layer, weight, other),) = found.matrices(network)
     assert layer == "layer2"
@@ -285,7 +287,7 @@ def test_sign_unit_has_one_magnitude_and_the_signs() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.875, 1.0])
 def test_agreement_is_the_share_of_equal_signs(kind: type[Sign], share: float) -> None:
     """Exactly so, and the cosine is (2p − 1) that of p = 1."""
-    weight, other = large(kind(agreement=share))
+    weight, other = large(kind(sign_agreement=share))
     assert float((weight.sign() == other.sign()).double().mean()) == share
     assert cosine(weight, other) == pytest.approx((2 * share - 1) * cosine(*large(kind())), abs=0.01)
 
@@ -298,8 +300,8 @@ def test_a_hop_multiplies_the_cosine_by_two_p_minus_one(share: float) -> None:
     for fan_in, size in ((3, 400), (400, 400), (400, 400)):
         network.add(Dense(fan_in, size), Identity())
     draw(network, 1.0, 0, bias=0.0)
-    feedback = SignUnit(agreement=share)
-    feedback.wire(network, seed=1)
+    feedback = SignUnit(sign_agreement=share)
+    feedback.attach(network, seed=1)
     x = torch.zeros(64, 3, dtype=torch.float64)  # hence outputs of zero, and an error of minus the target
     target = torch.randn(64, 400, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     mine, exact = (limit(f).settle(network, x, target, FROZEN) for f in (feedback, Tied()))
@@ -316,29 +318,31 @@ def test_direct_wires_have_the_variance_of_one_over_outputs() -> None:
     network.add(Dense(3, 4000), Identity())
     network.add(Dense(4000, 16), Identity())
     draw(network, 1.0, 0)
-    Direct().wire(network)
-    (wires,) = laid(network).values()
-    assert wires.shape == (16, 4000)
-    assert float(wires.square().mean()) == pytest.approx(1 / 16, rel=0.02)
+    DirectFeedback().attach(network)
+    (feedback_weight,) = laid(network).values()
+    assert feedback_weight.shape == (16, 4000)
+    assert float(feedback_weight.square().mean()) == pytest.approx(1 / 16, rel=0.02)
 
 
 def test_a_zero_weight_has_no_sign() -> None:
     network = mlp(Tanh())
-    Sign().wire(network)
+    Sign().attach(network)
     with torch.no_grad():
         network.get_parameter("couplings.2.weight")[:, 1] = 0.0
-    found = wiring(network)
+    found = feedback_weights(network)
     assert found is not None
     ((_, _, other),) = [entry for entry in found.matrices(network) if entry[0] == "layer3"]
     assert not other[:, 1].any() and other[:, 0].all()
 
 
-@pytest.mark.parametrize("feedback", [Random(), Direct(), Sign(), SignUnit(agreement=0.5), KolenPollack()], ids=repr)
+@pytest.mark.parametrize(
+    "feedback", [Random(), DirectFeedback(), Sign(), SignUnit(sign_agreement=0.5), KolenPollack()], ids=repr
+)
 def test_seeds_reproduce_and_differ(feedback: Feedback) -> None:
     drawn = []
     for seed in (0, 0, 1):
         network = mlp(Tanh())
-        feedback.wire(network, seed=seed)
+        feedback.attach(network, seed=seed)
         drawn.append(laid(network))
     assert all(torch.equal(drawn[0][index], drawn[1][index]) for index in drawn[0])
     assert all(not torch.equal(drawn[0][index], drawn[2][index]) for index in drawn[0])
@@ -348,7 +352,7 @@ def test_seeds_reproduce_and_differ(feedback: Feedback) -> None:
 def test_a_further_layer_leaves_the_wires_of_the_others() -> None:
     short, long = mlp(Tanh(), sizes=(6, 7, 5, 3)), mlp(Tanh(), sizes=(6, 7, 5, 3, 3))
     for network in (short, long):
-        Random().wire(network, seed=2)
+        Random().attach(network, seed=2)
     assert torch.equal(
         laid(short)[1] / short.get_parameter("couplings.1.weight").square().mean().sqrt(),
         laid(long)[1] / long.get_parameter("couplings.1.weight").square().mean().sqrt(),
@@ -357,13 +361,13 @@ def test_a_further_layer_leaves_the_wires_of_the_others() -> None:
 
 def test_batch_magnitudes_are_drawn_anew_and_disagree_where_they_did() -> None:
     network = mlp(Tanh(), sizes=(4, 60, 50, 3))
-    feedback = SignBatch(agreement=0.8)
-    feedback.wire(network, seed=3)
+    feedback = SignBatch(sign_agreement=0.8)
+    feedback.attach(network, seed=3)
     first = copy.deepcopy(laid(network))
-    renew(network, 7)
+    resample(network, 7)
     later = copy.deepcopy(laid(network))
-    renew(network, 8)
-    renew(network, 7)  # a function of the step, not of what was drawn before
+    resample(network, 8)
+    resample(network, 7)  # a function of the step, not of what was drawn before
     for index in first:
         assert torch.equal(laid(network)[index], later[index])
         assert torch.equal(first[index].sign(), later[index].sign())
@@ -372,31 +376,31 @@ def test_batch_magnitudes_are_drawn_anew_and_disagree_where_they_did() -> None:
     assert float(later[1].square().mean()) == pytest.approx(float(first[1].square().mean()), rel=0.1)
 
 
-@pytest.mark.parametrize("feedback", [Random(), Sign(), KolenPollack(), Direct()], ids=repr)
+@pytest.mark.parametrize("feedback", [Random(), Sign(), KolenPollack(), DirectFeedback()], ids=repr)
 def test_only_batch_magnitudes_are_renewed(feedback: Feedback) -> None:
     network = mlp(Tanh())
-    feedback.wire(network)
+    feedback.attach(network)
     before = copy.deepcopy(laid(network))
-    renew(network, 7)
+    resample(network, 7)
     assert all(torch.equal(before[index], tensor) for index, tensor in laid(network).items())
 
 
 def test_wires_follow_the_network_through_dtypes_and_files() -> None:
     network, other = mlp(Tanh()), mlp(Tanh(), seed=9)
     for seed, each in enumerate((network, other)):
-        KolenPollack().wire(each, seed=seed)
+        KolenPollack().attach(each, seed=seed)
     x, target = batch(network)
     wanted = learn(limit(KolenPollack()), network, x, target, CROSS)
     other.load_state_dict(network.state_dict())
     assert gap(learn(limit(KolenPollack()), other, x, target, CROSS), wanted) == 0.0
     assert {tensor.dtype for tensor in laid(other.float()).values()} == {torch.float32}
-    assert len(followers(network)) == 3 and followers(other)[0][1].dtype == torch.float32
+    assert len(mirrored_parameters(network)) == 3 and mirrored_parameters(other)[0][1].dtype == torch.float32
 
 
 def test_bfloat16_states_over_float32_weights() -> None:
     for feedback in KINDS:
         network = mlp(Tanh(), sizes=(20, 64, 64, 10)).float()
-        feedback.wire(network, seed=1)
+        feedback.attach(network, seed=1)
         x, target = batch(network, 64, dtype=torch.float32)
         settler = DualPropagation(beta=0.01, feedback=feedback)
         wanted = learn(settler, network, x, target, CROSS)
@@ -414,35 +418,35 @@ def test_a_network_without_wires_says_so_and_still_predicts() -> None:
     x, target = batch(network)
     settler = DualPropagation(feedback=Sign())
     assert torch.equal(settler.predict(network, x).output, network(x))
-    with pytest.raises(ConfigurationError, match=r"feedback=Sign.*the network has no wires; call wire"):
+    with pytest.raises(ConfigurationError, match=r"feedback=Sign.*the network has no wires; call attach"):
         settler.settle(network, x, target, CROSS)
-    Random().wire(network)
+    Random().attach(network)
     with pytest.raises(ConfigurationError, match=r"feedback=Sign.*has those of Random"):
         settler.settle(network, x, target, CROSS)
-    Sign(agreement=0.5).wire(network)
-    with pytest.raises(ConfigurationError, match=r"has those of Sign\(agreement=0\.5\)"):
+    Sign(sign_agreement=0.5).attach(network)
+    with pytest.raises(ConfigurationError, match=r"has those of Sign\(sign_agreement=0\.5\)"):
         settler.settle(network, x, target, CROSS)
 
 
 @pytest.mark.parametrize("feedback", MATRICES, ids=repr)
 def test_a_coupling_by_autograd_is_refused_by_name(feedback: Feedback) -> None:
     with pytest.raises(ConfigurationError, match=r"must be tied or direct: couplings\.1 is a Module"):
-        feedback.wire(curved(Tanh()))
+        feedback.attach(curved(Tanh()))
 
 
 def test_direct_wires_pass_a_coupling_by_autograd() -> None:
     network = curved(Tanh())
-    Direct().wire(network, seed=1)
+    DirectFeedback().attach(network, seed=1)
     x, target = batch(network)
     states = [x]
     for edge, layer in zip(network.edges, network.layers, strict=True):
         states.append(layer.potential.response(edge.coupling(states[-1].detach())))
     error = torch.softmax(states[-1].detach(), 1) - target
     total = (error * states[-1]).sum()
-    for index, wires in laid(network).items():
-        total = total + ((error @ wires) * states[index]).sum()
+    for index, feedback_weight in laid(network).items():
+        total = total + ((error @ feedback_weight) * states[index]).sum()
     wanted = list(torch.autograd.grad(total, list(network.parameters())))
-    assert gap(learn(limit(Direct()), network, x, target, CROSS), wanted) < 1e-12
+    assert gap(learn(limit(DirectFeedback()), network, x, target, CROSS), wanted) < 1e-12
 
 
 def test_a_module_without_parameters_stays_exact() -> None:
@@ -451,7 +455,7 @@ def test_a_module_without_parameters_stays_exact() -> None:
     network.add(Module(nn.Tanh()), Identity())
     network.add(Dense(5, 3), Identity())
     draw(network, 1.0, 0)
-    Random().wire(network, seed=1)
+    Random().attach(network, seed=1)
     x, target = batch(network)
     others = expected(network, Random())
     assert list(others) == [2]
@@ -466,43 +470,45 @@ def test_zero_weights_are_refused() -> None:
     network.add(Dense(6, 5), Tanh())
     network.add(Dense(5, 3), Identity())
     with pytest.raises(ConfigurationError, match=r"couplings\.1\.weight is zero: must be initialised"):
-        Random().wire(network)
-    Direct().wire(network)  # needs none
+        Random().attach(network)
+    DirectFeedback().attach(network)  # needs none
 
 
 def test_the_exact_gradient_knows_no_other_wires() -> None:
     with pytest.raises(ConfigurationError, match=r"implicit\.feedback=sign: must be tied"):
         Implicit(feedback=Sign())
     with pytest.raises(ConfigurationError, match="unknown field"):
-        build(TwoPhase, {"feedback": "sign"}, path="settler")
+        from_dict(TwoPhase, {"feedback": "sign"}, path="settler")
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
 def test_agreement_is_a_share(share: float) -> None:
     for kind in (Sign, SignUnit, SignBatch):
-        with pytest.raises(ConfigurationError, match=r"agreement=.*must be in \[0, 1\]"):
-            kind(agreement=share)
+        with pytest.raises(ConfigurationError, match=r"sign_agreement=.*must be in \[0, 1\]"):
+            kind(sign_agreement=share)
 
 
 def test_every_dyadic_settler_takes_feedback_by_name() -> None:
     for kind in (DualPropagation, EquilibriumPropagation, ContrastiveHebbian):
-        settler = build(kind, {"feedback": {"name": "sign_unit", "agreement": 0.75}}, path="settler")
-        assert isinstance(settler, Dyadic) and settler.feedback == SignUnit(agreement=0.75)
-        assert build(kind, {"feedback": "kolen_pollack"}, path="settler").feedback == KolenPollack()
+        settler = from_dict(kind, {"feedback": {"name": "sign_unit", "sign_agreement": 0.75}}, path="settler")
+        assert isinstance(settler, Dyadic) and settler.feedback == SignUnit(sign_agreement=0.75)
+        assert from_dict(kind, {"feedback": "kolen_pollack"}, path="settler").feedback == KolenPollack()
 
 
-def test_a_batch_is_learnt_through_any_wires() -> None:
+def test_a_batch_is_learned_through_any_wires() -> None:
     """Liveness: a hundred steps on one batch bring the objective down by at least half, for every kind."""
     for feedback in KINDS:
         network = mlp(Tanh(), sizes=(6, 32, 16, 3))
-        feedback.wire(network, seed=1)
+        feedback.attach(network, seed=1)
         x, target = batch(network, 32)
         optimizer = torch.optim.SGD(
-            [*network.parameters(), *(wires for _, wires in followers(network))], lr=0.1, momentum=0.9
+            [*network.parameters(), *(feedback_weight for _, feedback_weight in mirrored_parameters(network))],
+            lr=0.1,
+            momentum=0.9,
         )
         first = float(CROSS.value(network(x), target).detach().mean())
         for step in range(100):
-            renew(network, step)
+            resample(network, step)
             Contrast().learn(network, DualPropagation(feedback=feedback), x, target, CROSS)
             optimizer.step()
         assert float(CROSS.value(network(x), target).detach().mean()) < first / 2

@@ -65,7 +65,9 @@ def worst(c: float, seed: int, beta: float, stored: bool) -> float:
     """The smallest cosine of a layer, at the same total nudge: β for the dyad, ±β/2 for two phases."""
     inputs, wanted = cell(c, seed)
     budget: dict[str, Any] = {"relax": fixed(60), "nudged": fixed(20)}
-    settler = TwoPhase(beta=beta / 2, **budget) if stored else EquilibriumPropagation(beta=beta, hold=False, **budget)
+    settler = (
+        TwoPhase(beta=beta / 2, **budget) if stored else EquilibriumPropagation(beta=beta, freeze_mean=False, **budget)
+    )
     return min(cosines(inputs[0], learn(settler, *inputs, SquaredError()), wanted))
 
 

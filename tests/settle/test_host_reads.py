@@ -9,9 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from energy.component import build, choices
+from energy.component import choices, from_dict
 from energy.couplings import Convolution, Dense
-from energy.feedback import Feedback, renew
+from energy.feedback import Feedback, resample
 from energy.network import Network
 from energy.objectives import CrossEntropy, Nudge, Objective, SquaredError
 from energy.pooling import AveragePool, MaxPool
@@ -23,7 +23,7 @@ from energy.settle.dyadic import DualPropagation
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
 from energy.settle.spiking import Spiking, TemporalCredit
-from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase
+from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase
 from energy.spiking.encoders import Encoder
 
 FIXED = {"max_steps": 2, "tolerance": 0.0}
@@ -59,7 +59,7 @@ def step(
     torch.manual_seed(0)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    settler.wire(net)
+    settler.attach_feedback(net)
     net.to("meta")
     x, target = torch.empty(3, 2, 8, 8, device="meta"), torch.empty(3, 5, device="meta")
     rule = rule or Contrast()
@@ -70,7 +70,7 @@ def step(
 
 
 def fixed(kind: str) -> Relaxation:
-    return build(Relaxation, {"name": kind, **FIXED})
+    return from_dict(Relaxation, {"name": kind, **FIXED})
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def fixed(kind: str) -> Relaxation:
 )
 @pytest.mark.parametrize("settler", ["equilibrium_propagation", "two_phase"])
 def test_relaxations_of_fixed_length(settler: str, kind: str) -> None:
-    step(build(Settler, {"name": settler, "relax": fixed(kind), "nudged": fixed(kind)}))
+    step(from_dict(Settler, {"name": settler, "relax": fixed(kind), "nudged": fixed(kind)}))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_settlers(name: str) -> None:
     fields: dict[str, Any] = {"name": name, "relax": fixed("sweep")}
     if hasattr(choices(Settler)[name], "nudged") or "nudged" in choices(Settler)[name].__dataclass_fields__:
         fields["nudged"] = fixed("sweep")
-    step(build(Settler, fields))
+    step(from_dict(Settler, fields))
 
 
 @pytest.mark.parametrize("method", Method)
@@ -98,12 +98,12 @@ def test_flows(method: Method) -> None:
 
 
 @pytest.mark.parametrize("readout", [False, True])
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PhaseContrast)
 @pytest.mark.parametrize("objective", [SquaredError(), SquaredError(nudge=Nudge.LIVE), CrossEntropy()], ids=str)
-def test_two_phases(kind: Kind, objective: Objective, readout: bool) -> None:
+def test_two_phases(kind: PhaseContrast, objective: Objective, readout: bool) -> None:
     settler = TwoPhase(kind=kind, relax=fixed("sweep"), nudged=fixed("sweep"))
     step(settler, net=network(readout=readout), objective=objective)
-    if kind is not Kind.RANDOM_SIGN and not readout:
+    if kind is not PhaseContrast.RANDOM_SIGN and not readout:
         step(CoupledLearning(kind=kind, relax=fixed("sweep"), nudged=fixed("sweep")), objective=objective)
 
 
@@ -112,7 +112,7 @@ def test_two_phases(kind: Kind, objective: Objective, readout: bool) -> None:
 )
 @pytest.mark.parametrize("credit", TemporalCredit)
 def test_spiking(encoder: str, credit: TemporalCredit) -> None:
-    step(Spiking(credit=credit, encoder=build(Encoder, encoder)))
+    step(Spiking(credit=credit, encoder=from_dict(Encoder, encoder)))
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_spiking(encoder: str, credit: TemporalCredit) -> None:
 )
 def test_wires(kind: str) -> None:
     net = network()
-    step(DualPropagation(feedback=build(Feedback, kind)), net=net)
-    renew(net, 3)
+    step(DualPropagation(feedback=from_dict(Feedback, kind)), net=net)
+    resample(net, 3)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_wires(kind: str) -> None:
         KrotovHopfield(),
         *(SoftHebb(variant=variant) for variant in Variant if variant is not Variant.SUPERVISED),
     ],
-    ids=lambda rule: f"{rule.label}-{getattr(rule, 'variant', rule.p)}",
+    ids=lambda rule: f"{rule.name}-{getattr(rule, 'variant', rule.p)}",
 )
 def test_local_rules(rule: Rule) -> None:
     net = Network((2, 8, 8))

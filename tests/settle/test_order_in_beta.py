@@ -8,7 +8,7 @@ import torch
 from energy.network import Network
 from energy.objectives import Nudge, Objective, SquaredError
 from energy.potentials import HardSigmoid, Identity, LeakyReLU, Potential, ReLU, Sigmoid, Softplus, Tanh
-from energy.relax.dyad import Form
+from energy.relax.dyad import NudgeForm
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, Implicit
 from energy.settle.settler import Settler
@@ -25,7 +25,13 @@ OBJECTIVES = {"proximal": nets.PROXIMAL, "frozen": nets.FROZEN, "live": nets.LIV
 
 
 def error(
-    network: Network, objective: Objective, *, alpha: float, beta: float, form: Form = Form.ADJOINT, sweeps: int = 1
+    network: Network,
+    objective: Objective,
+    *,
+    alpha: float,
+    beta: float,
+    form: NudgeForm = NudgeForm.ADJOINT,
+    sweeps: int = 1,
 ) -> float:
     x, target = nets.batch(network)
     settler = DualPropagation(alpha=alpha, beta=beta, form=form, nudged=nets.once(sweeps))
@@ -35,12 +41,12 @@ def error(
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 @pytest.mark.parametrize("hidden", SMOOTH.values(), ids=SMOOTH)
 @pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
-def test_the_secant_is_of_second_order_when_centred_and_of_first_when_not(
+def test_the_secant_is_of_second_order_when_centered_and_of_first_when_not(
     build: nets.Build, hidden: Potential, objective: Objective
 ) -> None:
     network = build(hidden)
     for alpha, order in ((0.0, 1), (0.5, 2), (1.0, 1)):
-        for form in Form:
+        for form in NudgeForm:
             found = slope(lambda b, a=alpha, f=form: error(network, objective, alpha=a, beta=b, form=f), (1e-2, 1e-3))
             assert found == pytest.approx(order, abs=0.1), (alpha, form)
 
@@ -52,7 +58,7 @@ def test_the_interior_of_the_adjoint_family_is_of_first_order_away_from_one_half
     assert found == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("settler", [Backprop(), Implicit(gamma=0.0), DualPropagation(beta=0.0)], ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", [Backprop(), Implicit(gamma=0.0), DualPropagation(beta=0.0)], ids=lambda s: s.name)
 @pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
 def test_the_limit_itself_is_back_propagation(build: nets.Build, settler: Settler) -> None:
     for objective in (nets.FROZEN, nets.PROXIMAL, nets.CROSS):
@@ -103,7 +109,7 @@ def test_the_saddle_away_from_one_half_stays_of_first_order_even_below_the_kink_
     for alpha in (0.0, 0.25, 1.0):
 
         def at(beta: float, alpha: float = alpha) -> float:
-            return error(network, nets.LIVE, alpha=alpha, beta=beta, form=Form.SADDLE, sweeps=2)
+            return error(network, nets.LIVE, alpha=alpha, beta=beta, form=NudgeForm.SADDLE, sweeps=2)
 
         assert slope(at, (threshold / 10, threshold / 100)) == pytest.approx(1, abs=0.1)
 
@@ -111,7 +117,7 @@ def test_the_saddle_away_from_one_half_stays_of_first_order_even_below_the_kink_
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
 @pytest.mark.parametrize("beta", [-2.0, 0.1, 1.0, 7.0])
 @pytest.mark.parametrize("build", [nets.mlp, nets.skips], ids=["chain", "graph"])
-def test_linear_networks_with_a_linearised_output_are_exact_at_any_beta(
+def test_linear_networks_with_a_linearized_output_are_exact_at_any_beta(
     build: nets.Build, alpha: float, beta: float
 ) -> None:
     network = build(Identity())
@@ -123,8 +129,8 @@ def test_linear_networks_with_a_linearised_output_are_exact_at_any_beta(
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 def test_the_saddle_is_exact_on_linear_networks_only_at_one_half(beta: float) -> None:
     network = nets.mlp(Identity())
-    assert error(network, nets.FROZEN, alpha=0.5, beta=beta, form=Form.SADDLE) < 1e-14
-    assert error(network, nets.FROZEN, alpha=0.0, beta=beta, form=Form.SADDLE) > 1e-2 * beta
+    assert error(network, nets.FROZEN, alpha=0.5, beta=beta, form=NudgeForm.SADDLE) < 1e-14
+    assert error(network, nets.FROZEN, alpha=0.0, beta=beta, form=NudgeForm.SADDLE) > 1e-2 * beta
 
 
 @pytest.mark.parametrize("beta", [0.1, 1.0, 1.9])
@@ -149,7 +155,7 @@ def test_beta_is_per_sample_and_does_not_know_the_batch() -> None:
         assert gap(together, [torch.stack(parts).sum(0) for parts in zip(*apart, strict=True)]) < 1e-14
 
 
-def test_any_objective_of_ones_own_is_linearised() -> None:
+def test_any_objective_of_ones_own_is_linearized() -> None:
     class Quartic(SquaredError, name=""):
         nudge: Nudge = Nudge.FROZEN
 

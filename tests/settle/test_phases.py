@@ -16,7 +16,7 @@ from energy.potentials import HardSigmoid, Identity, Potential, Sigmoid, Tanh
 from energy.settle.dyadic import ContrastiveHebbian
 from energy.settle.settled import Settled, SettledPhases
 from energy.settle.settler import Settler
-from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
+from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
 from tests.settle.oracles import autograd, cosines, equilibrium, exact, gap, learn, move, slope
 
@@ -32,13 +32,13 @@ class TestBounds:
     """With F(β) = min_s E(s) + βC(s), concave in β: [F(β) − F(0)]/β ≤ C(s⁰) for β > 0 and ≥ C(s⁰) for β < 0."""
 
     @staticmethod
-    def secants(network: Network, kind: Kind, beta: float, gamma: float) -> tuple[Tensor, Tensor]:
+    def secants(network: Network, kind: PhaseContrast, beta: float, gamma: float) -> tuple[Tensor, Tensor]:
         x, target = nets.batch(network)
         settled = TwoPhase(kind=kind, beta=beta, gamma=gamma, **EXACT).settle(network, x, target, nets.PROXIMAL)
         assert isinstance(settled, SettledPhases)
         free = State0(network, x, gamma)
         (nudged,) = [s for name, s in settled.solutions.items() if name == "nudged"]
-        signed = beta if kind is Kind.POSITIVE else -beta
+        signed = beta if kind is PhaseContrast.POSITIVE else -beta
         cost = nets.PROXIMAL.value(nudged.state[-1], target)
         scale = gamma ** (network.output.depth - 1)  # E_γ weighs the output layer, and its nudge with it
         total = network.energy(x, nudged.state, gamma) + signed * scale * cost
@@ -46,20 +46,20 @@ class TestBounds:
 
     @pytest.mark.parametrize("beta", [0.05, 0.4])
     @pytest.mark.parametrize("gamma", [0.4, 1.0])
-    @pytest.mark.parametrize("hidden", [Identity(), HardSigmoid(), Tanh()], ids=lambda p: p.label)
+    @pytest.mark.parametrize("hidden", [Identity(), HardSigmoid(), Tanh()], ids=lambda p: p.name)
     def test_positive_bounds_from_below_and_negative_from_above(
         self, hidden: Potential, gamma: float, beta: float
     ) -> None:
         network = nets.mlp(hidden, norm=0.5)
-        lower, cost = self.secants(network, Kind.POSITIVE, beta, gamma)
-        upper, _ = self.secants(network, Kind.NEGATIVE, beta, gamma)
+        lower, cost = self.secants(network, PhaseContrast.POSITIVE, beta, gamma)
+        upper, _ = self.secants(network, PhaseContrast.NEGATIVE, beta, gamma)
         assert bool((lower < cost).all())
         assert bool((cost < upper).all())
 
     def test_the_one_sided_gradients_descend_their_bounds(self) -> None:
         """∂θ of [F(β) − F(0)]/β by finite differences of the bound itself: the estimator's exact object, at a
         large β."""
-        for kind in (Kind.POSITIVE, Kind.NEGATIVE):
+        for kind in (PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE):
             network = nets.mlp(Tanh(), norm=0.5)
             x, target = nets.batch(network)
             stream = torch.Generator().manual_seed(1)
@@ -81,12 +81,15 @@ def State0(network: Network, x: Tensor, gamma: float) -> Tensor:
 
 
 class TestKinds:
-    def test_positive_and_negative_average_to_centred(self) -> None:
+    def test_positive_and_negative_average_to_centered(self) -> None:
         network = nets.mlp(Tanh(), norm=0.5)
         x, target = nets.batch(network)
-        grads = {kind: learn(TwoPhase(kind=kind, beta=0.3, **EXACT), network, x, target, nets.FROZEN) for kind in Kind}
-        mean = [(p + n) / 2 for p, n in zip(grads[Kind.POSITIVE], grads[Kind.NEGATIVE], strict=True)]
-        assert gap(mean, grads[Kind.CENTRED]) < 1e-11
+        grads = {
+            kind: learn(TwoPhase(kind=kind, beta=0.3, **EXACT), network, x, target, nets.FROZEN)
+            for kind in PhaseContrast
+        }
+        mean = [(p + n) / 2 for p, n in zip(grads[PhaseContrast.POSITIVE], grads[PhaseContrast.NEGATIVE], strict=True)]
+        assert gap(mean, grads[PhaseContrast.CENTERED]) < 1e-11
 
     def test_the_random_sign_is_one_of_the_two_and_takes_both(self) -> None:
         network = nets.mlp(Tanh(), norm=0.5)
@@ -94,17 +97,17 @@ class TestKinds:
         for seed in range(8):
             x, target = nets.batch(network, samples=2, seed=seed)
             found = phases(
-                TwoPhase(kind=Kind.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
+                TwoPhase(kind=PhaseContrast.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
                     network, x, target, nets.FROZEN
                 )
             )
             again = phases(
-                TwoPhase(kind=Kind.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
+                TwoPhase(kind=PhaseContrast.RANDOM_SIGN, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
                     network, x, target, nets.FROZEN
                 )
             )
             assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
-            for kind in (Kind.POSITIVE, Kind.NEGATIVE):
+            for kind in (PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE):
                 other = phases(
                     TwoPhase(kind=kind, beta=0.3, relax=nets.once(3), nudged=nets.once()).settle(
                         network, x, target, nets.FROZEN
@@ -112,11 +115,11 @@ class TestKinds:
                 )
                 if gap(found, other) == 0:
                     seen.add(kind)
-        assert seen == {Kind.POSITIVE, Kind.NEGATIVE}
+        assert seen == {PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE}
 
     def test_the_random_sign_is_fair_even_on_images_with_an_empty_border(self) -> None:
         """Batches that differ anywhere may draw differently; the order of the samples does not matter."""
-        settler = TwoPhase(kind=Kind.RANDOM_SIGN)
+        settler = TwoPhase(kind=PhaseContrast.RANDOM_SIGN)
         stream = torch.Generator().manual_seed(0)
         signs = []
         for _ in range(400):
@@ -153,7 +156,7 @@ class TestKinds:
 
 
 class TestContrastiveHebbian:
-    @pytest.mark.parametrize("hidden", [Tanh(), Sigmoid()], ids=lambda p: p.label)
+    @pytest.mark.parametrize("hidden", [Tanh(), Sigmoid()], ids=lambda p: p.name)
     def test_weak_feedback_makes_it_back_propagation(self, hidden: Potential) -> None:
         """Xie & Seung 2003: with the factors γ^(k−L) the contrast differs from the gradient of ½‖s − y‖² by O(γ)."""
         network = nets.mlp(hidden, gain=1.0)
@@ -205,9 +208,11 @@ def chain(first: float, second: float) -> Network:
     return network
 
 
-@pytest.mark.parametrize(("kind", "curvature"), [(Kind.POSITIVE, 1), (Kind.NEGATIVE, -1), (Kind.CENTRED, 0)])
+@pytest.mark.parametrize(
+    ("kind", "curvature"), [(PhaseContrast.POSITIVE, 1), (PhaseContrast.NEGATIVE, -1), (PhaseContrast.CENTERED, 0)]
+)
 @pytest.mark.parametrize("beta", [0.01, 0.5])
-def test_coupled_learning_on_a_linear_chain(kind: Kind, curvature: int, beta: float) -> None:
+def test_coupled_learning_on_a_linear_chain(kind: PhaseContrast, curvature: int, beta: float) -> None:
     """x — s — o, all linear, γ = 1: o = w₂w₁x/(1 − w₂²), s = w₁x + w₂o. Held at o ± βd, d = y − o, the hidden unit
     moves by ±βw₂d:
     g₁ = −w₂dx,  g₂ = −d(s + w₂o) − κβw₂d², κ = 1, −1, 0 for positive, negative, centred."""
@@ -230,7 +235,7 @@ def test_coupled_learning_on_a_linear_chain(kind: Kind, curvature: int, beta: fl
         ContrastiveHebbian(),
         CoupledLearning(),
     ],
-    ids=lambda s: s.label,
+    ids=lambda s: s.name,
 )
 def test_a_readout_cannot_be_clamped(settler: Settler) -> None:
     network = nets.mlp(Tanh(), readout=True)
@@ -246,7 +251,7 @@ def test_a_readout_cannot_be_clamped(settler: Settler) -> None:
         (TwoPhase, {"beta": -0.1}, "beta"),
         (TwoPhase, {"gamma": 0.0}, "gamma"),
         (CoupledLearning, {"beta": 0.0}, "beta"),
-        (CoupledLearning, {"kind": Kind.RANDOM_SIGN}, "kind"),
+        (CoupledLearning, {"kind": PhaseContrast.RANDOM_SIGN}, "kind"),
         (ContrastiveHebbian, {"beta": 0.5}, "beta"),
         (ContrastiveHebbian, {"alpha": 0.0}, "alpha"),
     ],
@@ -263,4 +268,4 @@ def test_the_negative_proximal_step_is_singular_at_one(beta: float) -> None:
     x, target = nets.batch(network)
     with pytest.raises(ConfigurationError, match="beta"):
         TwoPhase(beta=beta).settle(network, x, target, nets.PROXIMAL)
-    TwoPhase(beta=beta, kind=Kind.POSITIVE).settle(network, x, target, nets.PROXIMAL)
+    TwoPhase(beta=beta, kind=PhaseContrast.POSITIVE).settle(network, x, target, nets.PROXIMAL)

@@ -15,7 +15,7 @@ from energy.objectives import CrossEntropy, Nudge, Objective, SquaredError
 from energy.potentials import HalfHardSigmoid, Identity, Potential, Sigmoid, Softmax, Tanh
 from energy.settle.dyadic import Implicit
 from energy.settle.settler import Settler
-from energy.settle.two_phase import CoupledLearning, Kind, TwoPhase, TwoPhaseContrastiveHebbian
+from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase, TwoPhaseContrastiveHebbian
 from tests.settle import nets
 from tests.settle.oracles import gap, learn
 
@@ -78,7 +78,7 @@ FORMS = [one, chain, wide, beside]
 
 @pytest.mark.parametrize("nudge", Nudge)
 @pytest.mark.parametrize("gamma", [1.0, 0.5])
-@pytest.mark.parametrize("output", OUTPUTS, ids=lambda p: p.label)
+@pytest.mark.parametrize("output", OUTPUTS, ids=lambda p: p.name)
 @pytest.mark.parametrize("form", FORMS)
 def test_the_gradient_is_exact_as_the_nudge_shrinks(
     form: Callable[[Potential], Network], output: Potential, gamma: float, nudge: Nudge
@@ -89,14 +89,14 @@ def test_the_gradient_is_exact_as_the_nudge_shrinks(
         with pytest.raises(ConfigurationError, match="closed step"):
             error(TwoPhase(gamma=gamma, **EXACT), network, objective)
         return
-    centred = [error(TwoPhase(gamma=gamma, beta=beta, **EXACT), network, objective) for beta in (0.2, 0.02)]
-    assert centred[1] < 5e-4
-    assert centred[1] < centred[0] / 50 or centred[1] < 1e-9
+    centered = [error(TwoPhase(gamma=gamma, beta=beta, **EXACT), network, objective) for beta in (0.2, 0.02)]
+    assert centered[1] < 5e-4
+    assert centered[1] < centered[0] / 50 or centered[1] < 1e-9
 
 
-@pytest.mark.parametrize("kind", [Kind.POSITIVE, Kind.NEGATIVE, Kind.RANDOM_SIGN])
+@pytest.mark.parametrize("kind", [PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE, PhaseContrast.RANDOM_SIGN])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_one_sided_contrast_is_of_first_order(form: Callable[[Potential], Network], kind: Kind) -> None:
+def test_a_one_sided_contrast_is_of_first_order(form: Callable[[Potential], Network], kind: PhaseContrast) -> None:
     for nudge in (Nudge.LIVE, Nudge.FROZEN):
         network, objective = form(Tanh()), SquaredError(nudge=nudge)
         sided = [error(TwoPhase(beta=beta, kind=kind, **EXACT), network, objective) for beta in (0.2, 0.02)]
@@ -110,9 +110,7 @@ def test_under_cross_entropy(form: Callable[[Potential], Network], nudge: Nudge)
     assert error(TwoPhase(beta=1e-3, **EXACT), form(Identity()), CrossEntropy(nudge=nudge)) < 1e-5
 
 
-@pytest.mark.parametrize(
-    "settler", [TwoPhase(), TwoPhaseContrastiveHebbian(), CoupledLearning()], ids=lambda s: s.label
-)
+@pytest.mark.parametrize("settler", [TwoPhase(), TwoPhaseContrastiveHebbian(), CoupledLearning()], ids=lambda s: s.name)
 def test_a_layer_inside_the_dynamics_above_one_outside_them_is_refused(settler: Settler) -> None:
     network = Network((5,))
     network.add(Dense(5, 6), Tanh())

@@ -46,7 +46,7 @@ def test_both_replicas_hear_through_the_winners_of_their_mean(gamma: float) -> N
     """s± = f(a ± ½βh) with a = J(m) and h = ∂⟨δ, J(m)⟩/∂m − ∇C, by autograd, although the replicas' own winners
     differ."""
     network, x, target = example()
-    settler = EquilibriumPropagation(gamma=gamma, beta=BETA, hold=False, relax=nets.FIXED, nudged=nets.FIXED)
+    settler = EquilibriumPropagation(gamma=gamma, beta=BETA, freeze_mean=False, relax=nets.FIXED, nudged=nets.FIXED)
     settled = settler.settle(network, x, target, nets.FROZEN)
     assert isinstance(settled, SettledDyad)
     assert settled.solutions["nudged"].outcome is Outcome.CONVERGED

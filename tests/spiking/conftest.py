@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from energy.component import build
-from energy.train.known import know
+from energy.component import from_dict
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 
 
@@ -19,7 +19,7 @@ def alone(one_thread: None) -> None:
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Run]:
     """``make_run("name", group={...})``: digits on a small network, overrides in place of what is here."""
-    know()
+    register_builtins()
 
     def make(name: str = "run", **overrides: Any) -> Run:
         plain: dict[str, Any] = {
@@ -32,6 +32,6 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
             "title": "tiny",
             "out": str(tmp_path / name),
         }
-        return build(Run, {**plain, **overrides}, path="")
+        return from_dict(Run, {**plain, **overrides}, path="")
 
     return make

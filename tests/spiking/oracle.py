@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from energy.couplings import Convolution, Dense
 from energy.couplings.recurrent import Recurrent
-from energy.feedback import Feedback, Tied, wiring
+from energy.feedback import Feedback, Tied, feedback_weights
 from energy.network import Network
 from energy.objectives import CrossEntropy
 from energy.pooling import AveragePool, MaxPool, Pool
@@ -107,8 +107,8 @@ class Unrolled:
         for shown in inputs:
             below = shown
             for k, edge in enumerate(network.edges):
-                wires = None if back is None else back.get(edge.index)
-                current = drive(edge.coupling, below.detach() if cut else below, wires)  # type: ignore[arg-type]
+                feedback_weight = None if back is None else back.get(edge.index)
+                current = drive(edge.coupling, below.detach() if cut else below, feedback_weight)  # type: ignore[arg-type]
                 if isinstance(edge.coupling, Recurrent) and self.traces[k]:
                     current = current + self.traces[k][-1] @ edge.coupling.lateral.weight.T
                 u = current
@@ -219,14 +219,14 @@ def angle(one: Tensor, other: Tensor) -> float:
 
 def wired(network: Network, feedback: Feedback, seed: int = 3) -> dict[int, Tensor]:
     """Lay wires; B of every edge that has any in its weight's place."""
-    feedback.wire(network, seed=seed)
+    feedback.attach(network, seed=seed)
     if isinstance(feedback, Tied):
         return {}
-    laid = wiring(network)
+    laid = feedback_weights(network)
     assert laid is not None
     found: dict[int, Tensor] = {}
     for edge in network.edges:
-        wires = laid.wires(edge)
-        if wires is not None:
-            found[edge.index] = feedback.matrix(edge.coupling.get_parameter("weight").detach(), wires)
+        feedback_weight = laid.for_edge(edge)
+        if feedback_weight is not None:
+            found[edge.index] = feedback.matrix(edge.coupling.get_parameter("weight").detach(), feedback_weight)
     return found

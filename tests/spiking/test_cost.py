@@ -99,7 +99,7 @@ def test_multiply_adds_by_hand(name: str, credit: TemporalCredit) -> None:
     ledger = Ledger()
     Contrast().gradients(network, Spiking(credit=credit).settle(network, x, target, CrossEntropy(), ledger))
     first, *others = [edge.multiply_adds * len(x) for edge in network.edges]
-    assert ledger.spent == {
+    assert ledger.multiply_adds_by_phase == {
         "free": first + STEPS * sum(others),
         "nudged": STEPS * sum(others),
         "products": first + STEPS * sum(others),
@@ -113,7 +113,7 @@ def test_the_reference_by_hand() -> None:
     Contrast().gradients(network, exact_settler(Spiking()).settle(network, x, target, CrossEntropy(), ledger))
     every = STEPS * len(x) * sum(edge.multiply_adds for edge in network.edges)
     first = STEPS * len(x) * network.edges[0].multiply_adds
-    assert ledger.spent == {"free": every, "nudged": every - first, "products": every}
+    assert ledger.multiply_adds_by_phase == {"free": every, "nudged": every - first, "products": every}
 
 
 def test_a_recording_agrees_with_the_ledger() -> None:
@@ -133,9 +133,9 @@ def test_a_recording_agrees_with_the_ledger() -> None:
 
 def test_a_ledger_adds_up_and_reads_numbers() -> None:
     one, other = Ledger(), Ledger()
-    one.fire("a", torch.tensor(3), torch.tensor(30))
-    other.fire("a", 2, 20.5)
-    other.fire("b", torch.tensor(1), 7)
+    one.count_spikes("a", torch.tensor(3), torch.tensor(30))
+    other.count_spikes("a", 2, 20.5)
+    other.count_spikes("b", torch.tensor(1), 7)
     one.update(other)
     one.update(other)
     assert one.read()["spikes"] == {"a": 7, "b": 2} and one.read()["synaptic"] == {"a": 71, "b": 14}

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.couplings import Dense, Module
-from energy.feedback import Direct, Feedback, wiring
+from energy.feedback import DirectFeedback, Feedback, feedback_weights
 from energy.network import Network
 from energy.objectives import CrossEntropy
 from energy.potentials import Identity, ReLU
@@ -46,7 +46,7 @@ def by_hand(
 ) -> list[Tensor]:
     """Minus the update of a chain of dense layers without biases, from the definition: whole histories, then sums."""
     back = wired(network, feedback)
-    laid, depth = wiring(network), len(network.layers)
+    laid, depth = feedback_weights(network), len(network.layers)
     run = Unrolled(network, inputs)
     pre = [list(inputs), *run.traces[:-1]]
     wanted, zero = (
@@ -63,11 +63,11 @@ def by_hand(
             apical = run.traces[-1][t] - wanted
             if k < depth - 1:
                 above = before if credit is TemporalCredit.ONLINE else delta
-                if isinstance(feedback, Direct):
+                if isinstance(feedback, DirectFeedback):
                     assert laid is not None
-                    wires = laid.wires(network.edges[k + 1])
-                    assert wires is not None
-                    apical = above[-1] @ wires
+                    feedback_weight = laid.for_edge(network.edges[k + 1])
+                    assert feedback_weight is not None
+                    apical = above[-1] @ feedback_weight
                 else:
                     apical = above[k + 1] @ back.get(k + 1, network.edges[k + 1].coupling.get_parameter("weight"))
             delta[k] = SLOPES["logistic"](run.membranes[k][t] - 1) * apical
@@ -82,7 +82,7 @@ def by_hand(
 @pytest.mark.parametrize("kind", ["tied", "sign", "random", "direct"])
 @pytest.mark.parametrize("credit", RUNNING)
 def test_each_credit_from_its_definition(credit: TemporalCredit, kind: str) -> None:
-    network, feedback = dense(bias=False), build(Feedback, kind)
+    network, feedback = dense(bias=False), from_dict(Feedback, kind)
     x, target = batch(network)
     with torch.no_grad():
         wanted = by_hand(network, [x] * STEPS, target, credit, feedback)
@@ -100,7 +100,7 @@ def test_an_input_that_changes_in_time() -> None:
     with torch.no_grad():
         for edge in network.edges[:1]:
             edge.coupling.get_parameter("weight").mul_(3)
-        wanted = by_hand(network, [i / 3 for i in inputs], target, TemporalCredit.CAUSAL, build(Feedback, "tied"))
+        wanted = by_hand(network, [i / 3 for i in inputs], target, TemporalCredit.CAUSAL, from_dict(Feedback, "tied"))
     assert gap(gradients(settler, network, x, target), wanted) < 1e-12
 
 
@@ -164,7 +164,7 @@ def test_memory_does_not_grow_with_time(credit: TemporalCredit) -> None:
     assert memory(settler, 40) < 1.05 * memory(settler, 10)
 
 
-@pytest.mark.parametrize("settler", [Spiking(), SurrogateBackprop()], ids=lambda s: s.label)
+@pytest.mark.parametrize("settler", [Spiking(), SurrogateBackprop()], ids=lambda s: s.name)
 def test_memory_of_exact_credit_grows_with_time(settler: SurrogateBackprop | Spiking) -> None:
     assert memory(settler, 40) > 3 * memory(settler, 10)
 
@@ -186,7 +186,7 @@ def test_predictions_and_scores_are_those_of_exact_credit(credit: TemporalCredit
     torch.testing.assert_close(running.error, exact.error)
     assert running.ledger.read()["spikes"] == exact.ledger.read()["spikes"]
     if credit is not TemporalCredit.ONLINE:  # in which the first errors have not come down yet
-        assert running.ledger.spent == exact.ledger.spent
+        assert running.ledger.multiply_adds_by_phase == exact.ledger.multiply_adds_by_phase
 
 
 def test_errors_need_time_to_descend() -> None:

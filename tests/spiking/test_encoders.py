@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from energy.component import ConfigurationError, build
-from energy.spiking.encoders import Direct, Encoder, Latency, Rate
+from energy.component import ConfigurationError, from_dict
+from energy.spiking.encoders import DirectCurrent, Encoder, Latency, Rate
 
 
 def test_direct_is_one_current_for_all_steps() -> None:
     x = torch.rand(3, 2, 4)
-    assert torch.equal(Direct().encode(x, 5), x.unsqueeze(0))
+    assert torch.equal(DirectCurrent().encode(x, 5), x.unsqueeze(0))
 
 
 def test_the_trace_of_a_constant_input() -> None:
     """x (1 − κ^{t+1})."""
     x, kappa = torch.rand(3, 4).double(), 0.6
-    found = Direct(filtered=True).sequence(x, 5, kappa)
+    found = DirectCurrent(filtered=True).sequence(x, 5, kappa)
     wanted = torch.stack([x * (1 - kappa ** (t + 1)) for t in range(5)])
     torch.testing.assert_close(found, wanted)
 
@@ -61,4 +61,4 @@ def test_steps_are_independent() -> None:
 @pytest.mark.parametrize("plain", [{"name": "rate", "gain": 0}, {"name": "latency", "silent": 1.0}])
 def test_what_is_refused(plain: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="must be"):
-        build(Encoder, plain)
+        from_dict(Encoder, plain)

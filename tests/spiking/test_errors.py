@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, build, choices
+from energy.component import ConfigurationError, choices, from_dict
 from energy.spiking.errors import (
     FirstSpike,
     LocalError,
@@ -36,7 +36,7 @@ def trains(spikes: list[list[int]]) -> SpikeTrain:
 FIRST = torch.tensor([[1.0, 0.0]]).double()
 
 
-@pytest.mark.parametrize("error", [cls() for cls in choices(SpikeError).values()], ids=lambda e: e.label)
+@pytest.mark.parametrize("error", [cls() for cls in choices(SpikeError).values()], ids=lambda e: e.name)
 def test_the_contract(error: SpikeError) -> None:
     assert check_spike_error(error) == []
 
@@ -115,4 +115,4 @@ def test_a_wrong_gradient_is_noticed(error: SpikeError) -> None:
 )
 def test_what_is_refused(plain: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        build(SpikeError, plain)
+        from_dict(SpikeError, plain)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import ConfigurationError, build
-from energy.feedback import Direct, Feedback, wiring
+from energy.component import ConfigurationError, from_dict
+from energy.feedback import DirectFeedback, Feedback, feedback_weights
 from energy.network import Network
 from energy.objectives import CrossEntropy
 from energy.settle.reference import exact_settler
@@ -36,7 +36,7 @@ def test_tied_wires_give_backpropagation_through_time(name: str, slope: str) -> 
     unrolled = shown(network, x, slope=slope)
     assert all(0 < float(torch.stack(s).detach().mean()) < 1 for s in unrolled.spikes[:2])  # something happens
     wanted = autograd(unrolled.van_rossum(target), network)
-    settler = Spiking(surrogate=build(Surrogate, slope))
+    settler = Spiking(surrogate=from_dict(Surrogate, slope))
     assert gap(gradients(settler, network, x, target), wanted) < 1e-12
     assert gap(gradients(exact_settler(settler), network, x, target), wanted) < 1e-12
 
@@ -55,7 +55,7 @@ def test_a_weight_read_wrongly_is_noticed() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_pathway_is_autograd_with_the_backward_pass_swapped(name: str, kind: str) -> None:
-    network, feedback = NETWORKS[name](), build(Feedback, kind)
+    network, feedback = NETWORKS[name](), from_dict(Feedback, kind)
     back = wired(network, feedback)
     x, target = batch(network)
     wanted = autograd(shown(network, x, back).van_rossum(target), network)
@@ -69,18 +69,18 @@ def test_direct_wires_carry_the_error_of_the_output_to_every_layer() -> None:
     """Each layer against autograd of ⟨c, x⟩ with c = Dᵀδ_L held, layers cut from one another."""
     network = dense()
     x, target = batch(network)
-    feedback = Direct()
-    feedback.wire(network, seed=3)
-    laid = wiring(network)
+    feedback = DirectFeedback()
+    feedback.attach(network, seed=3)
+    laid = feedback_weights(network)
     assert laid is not None
     whole = shown(network, x)
     top = [-g for g in torch.autograd.grad(whole.van_rossum(target), whole.currents[-1], allow_unused=True)]
     cut = shown(network, x, cut=True)
     merit = -cut.van_rossum(target)
     for k in (0, 1):
-        wires = laid.wires(network.out_of(k + 1)[0])
-        assert wires is not None
-        merit = merit + sum(((d @ wires) * trace).sum() for d, trace in zip(top, cut.traces[k], strict=True))
+        feedback_weight = laid.for_edge(network.out_of(k + 1)[0])
+        assert feedback_weight is not None
+        merit = merit + sum(((d @ feedback_weight) * trace).sum() for d, trace in zip(top, cut.traces[k], strict=True))
     assert gap(gradients(Spiking(feedback=feedback), network, x, target), autograd(-merit, network)) < 1e-12
 
 
@@ -106,10 +106,10 @@ def test_a_reset_that_is_not_detached_gives_another_gradient(reset: Reset) -> No
 @pytest.mark.parametrize("slope", SLOPES)
 def test_the_error_of_a_dyad_is_of_second_order(kind: str, slope: str) -> None:
     """Halving β quarters it where Φ is smooth; the fast sigmoid has a kink in its slope."""
-    network, feedback = dense(), build(Feedback, kind)
+    network, feedback = dense(), from_dict(Feedback, kind)
     wired(network, feedback)
     x, target = batch(network)
-    limit = Spiking(surrogate=build(Surrogate, slope), feedback=feedback)
+    limit = Spiking(surrogate=from_dict(Surrogate, slope), feedback=feedback)
     wanted = gradients(limit, network, x, target)[:2]
     errors = [
         gap(gradients(dataclasses.replace(limit, beta=beta), network, x, target)[:2], wanted)
@@ -130,7 +130,7 @@ def test_a_borrowed_slope_has_the_limit_and_nothing_else() -> None:
         Spiking(surrogate=surrogate, beta=0.1)
 
 
-def test_a_silent_layer_stops_what_is_learnt_above_it_and_not_below() -> None:
+def test_a_silent_layer_stops_what_is_learned_above_it_and_not_below() -> None:
     network = dense(bias=False)
     x, target = batch(network)
     with torch.no_grad():
@@ -145,11 +145,11 @@ def test_a_silent_layer_stops_what_is_learnt_above_it_and_not_below() -> None:
 def test_an_output_that_is_right_teaches_nothing() -> None:
     """Zero error, zero update, whatever the wires."""
     network = dense(bias=False, gain=0.0)
-    feedback = build(Feedback, "random")
+    feedback = from_dict(Feedback, "random")
     with torch.no_grad():
         for p in network.parameters():
             p.fill_(0.5)
-    feedback.wire(network, seed=0)
+    feedback.attach(network, seed=0)
     x, target = batch(network)
     for p in gradients(Spiking(feedback=feedback), network, 0 * x, 0 * target):
         assert not p.any()
@@ -188,7 +188,7 @@ def test_the_penalty_on_rates() -> None:
 
 
 def test_the_exact_reference_keeps_the_neuron_and_drops_the_wires() -> None:
-    settler = Spiking(steps=7, neuron=LIF(tau_m=8.0), feedback=build(Feedback, "sign"), beta=0.1)
+    settler = Spiking(steps=7, neuron=LIF(tau_m=8.0), feedback=from_dict(Feedback, "sign"), beta=0.1)
     reference = exact_settler(settler)
     assert isinstance(reference, SurrogateBackprop)
     assert (reference.steps, reference.neuron) == (7, LIF(tau_m=8.0))
@@ -197,7 +197,7 @@ def test_the_exact_reference_keeps_the_neuron_and_drops_the_wires() -> None:
 
 @pytest.mark.parametrize("kind", ["tied", "sign"])
 def test_bfloat16_and_float32_point_the_same_way(kind: str) -> None:
-    network, feedback = dense(), build(Feedback, kind)
+    network, feedback = dense(), from_dict(Feedback, kind)
     wired(network, feedback)
     x, target = batch(network, 64)
     settler = Spiking(feedback=feedback)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import build
+from energy.component import from_dict
 from energy.feedback import Feedback
 from energy.objectives import CrossEntropy
 from energy.pooling import AveragePool
 from energy.rules.contrast import Contrast
 from energy.settle.spiking import Spiking, TemporalCredit
 from energy.spiking.microcircuit import Microcircuit, dale, pathways, reciprocity
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
 from energy.train.fit import fit
 from tests.spiking.oracle import STEPS, batch, convolutional, dense
 
@@ -24,8 +24,8 @@ from tests.spiking.oracle import STEPS, batch, convolutional, dense
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("kind", ["tied", "sign", "sign_unit", "random"])
 def test_the_circuit_cell_by_cell_is_the_settler(kind: str, bias: bool) -> None:
-    network, feedback = dense(bias=bias), build(Feedback, kind)
-    feedback.wire(network, seed=1)
+    network, feedback = dense(bias=bias), from_dict(Feedback, kind)
+    feedback.attach(network, seed=1)
     x, target = batch(network)
     settler = Spiking(beta=0.5, credit=TemporalCredit.INSTANT, feedback=feedback)
     wanted = Contrast().update(network, settler.settle(network, x, target, CrossEntropy()))
@@ -50,7 +50,7 @@ def test_no_synapse_is_negative() -> None:
 @pytest.mark.parametrize("kind", ["tied", "sign", "sign_unit", "sign_batch"])
 def test_sign_concordant_wires_obey_dales_law(kind: str) -> None:
     for network in (dense(), convolutional(AveragePool(2))):
-        build(Feedback, kind).wire(network, seed=2)
+        from_dict(Feedback, kind).attach(network, seed=2)
         assert dale(network) == []
         assert set(reciprocity(network).values()) == {1.0}
 
@@ -58,14 +58,14 @@ def test_sign_concordant_wires_obey_dales_law(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["random", "kolen_pollack"])
 def test_wires_with_signs_of_their_own_do_not(kind: str) -> None:
     network = dense()
-    build(Feedback, kind).wire(network, seed=2)
+    from_dict(Feedback, kind).attach(network, seed=2)
     assert [fault.partition(":")[0] for fault in dale(network)] == ["layer2", "layer3"]
     assert all(0.3 < share < 0.7 for share in reciprocity(network).values())
 
 
 def test_the_share_of_agreement_is_what_is_measured() -> None:
     network = dense()
-    build(Feedback, {"name": "sign", "agreement": 0.75}).wire(network, seed=2)
+    from_dict(Feedback, {"name": "sign", "sign_agreement": 0.75}).attach(network, seed=2)
     assert reciprocity(network) == {"layer2": 0.75, "layer3": 0.75}
 
 
@@ -75,7 +75,7 @@ def test_dales_law_after_training(make_run: Callable[..., Any], kind: str, obeye
     run = make_run(settler={"name": "spiking", "feedback": {"name": kind}})
     before = [edge.coupling.get_parameter("weight").detach().clone() for edge in run.network().edges]
     fit(run)
-    network = load(Path(run.out))[1]
+    network = load_run(Path(run.out))[1]
     after = [edge.coupling.get_parameter("weight").detach() for edge in network.edges]
     assert any(bool((one.sign() != other.sign()).any()) for one, other in zip(before, after, strict=True))
     assert (dale(network) == []) == obeyed

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, build, choices
+from energy.component import ConfigurationError, choices, from_dict
 from energy.feedback import Feedback
 from energy.kernels import fused
 from energy.network import Network
@@ -69,7 +69,7 @@ NEURONS: dict[str, Neuron] = {
 @pytest.mark.parametrize("name", choices(Surrogate))
 @pytest.mark.parametrize(("reset", "detach"), RESETS)
 def test_the_closed_form_of_a_step_is_autograd_through_it(reset: Reset, detach: bool, name: str, beta: float) -> None:
-    neuron, surrogate = LIF(tau_m=4.0, reset=reset, detach_reset=detach), build(Surrogate, name)
+    neuron, surrogate = LIF(tau_m=4.0, reset=reset, detach_reset=detach), from_dict(Surrogate, name)
     before, current = Membrane(1 + 0.5 * noise(200)), noise(200, seed=1)
     spikes = neuron.spikes(before).double()
     step = Transition(before, spikes, current, neuron.step(before, spikes, current))
@@ -98,7 +98,7 @@ def test_the_closed_form_of_all_steps_is_the_default(reset: Reset, detach: bool,
         backward = Neuron.backward
 
     given = {"tau_m": 4.0, "tau_s": 2.5, "reset": reset, "detach_reset": detach}
-    current, apical, surrogate = 1.5 * noise(7, 60), noise(7, 60, seed=1), build(Surrogate, name)
+    current, apical, surrogate = 1.5 * noise(7, 60), noise(7, 60, seed=1), from_dict(Surrogate, name)
     closed, default = LIF(**given), ByAutograd(**given)  # type: ignore[arg-type]
     assert default.run(current, 7).currents is current and closed.run(current, 7).currents is None
     found = closed.errors(closed.run(current, 7), apical, surrogate, beta)
@@ -203,8 +203,8 @@ def test_a_closed_form_belongs_to_the_dynamics_it_was_derived_from() -> None:
 
 @pytest.mark.parametrize("kind", ["sign", "random", "direct"])
 def test_feedback_weights_carry_the_errors_of_any_neuron(kind: str) -> None:
-    network, feedback = dense(), build(Feedback, kind)
-    feedback.wire(network, seed=2)
+    network, feedback = dense(), from_dict(Feedback, kind)
+    feedback.attach(network, seed=2)
     x, target = batch(network)
     found = gradients(Spiking(neuron=AdaptiveLIF(), feedback=feedback), network, x, target)
     if kind != "direct":
@@ -250,5 +250,5 @@ def test_what_a_neuron_must_say() -> None:
         Spiking(neuron=Nothing()).settle(network, x, target, CrossEntropy())
     for field, words in (({"tau_a": 0.5}, "tau_a=0.5: must be at least 1"), ({"strength": -1.0}, "strength=-1.0")):
         with pytest.raises(ConfigurationError, match=words):
-            build(Neuron, {"name": "alif", **field})
+            from_dict(Neuron, {"name": "alif", **field})
     assert isinstance(exact_settler(Spiking(neuron=AdaptiveLIF())), SurrogateBackprop)

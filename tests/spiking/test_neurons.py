@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.kernels import fused
 from energy.spiking.neuron import History
 from energy.spiking.neurons import LIF, Membrane, Reset
@@ -189,7 +189,7 @@ def test_compiled_scans_are_the_plain_ones(surrogate: Surrogate, neuron: LIF, dt
 )
 def test_what_is_refused(field: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        build(LIF, {"name": "lif", **field})
+        from_dict(LIF, {"name": "lif", **field})
 
 
 def test_a_unit_without_a_leak_adds_up() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import build
+from energy.component import from_dict
 from energy.couplings import Dense
 from energy.couplings.recurrent import Recurrent
 from energy.feedback import Feedback
@@ -82,7 +82,7 @@ def test_without_recurrent_weights_it_is_a_dense_network() -> None:
 
 @pytest.mark.parametrize("kind", ["sign", "random"])
 def test_feedback_weights_replace_w_and_not_v(kind: str) -> None:
-    network, feedback = recurrent(), build(Feedback, kind)
+    network, feedback = recurrent(), from_dict(Feedback, kind)
     back = wired(network, feedback)
     x, target = batch(network)
     wanted = autograd(Unrolled(network, [x] * STEPS, back=back).van_rossum(target), network)
@@ -118,7 +118,7 @@ def test_running_credit_from_its_definition(credit: TemporalCredit) -> None:
     assert gap(found, gradients(Spiking(), network, x, target)) > 1e-2
 
 
-@pytest.mark.parametrize("neuron", [LIF(), AdaptiveLIF()], ids=lambda n: n.label)
+@pytest.mark.parametrize("neuron", [LIF(), AdaptiveLIF()], ids=lambda n: n.name)
 @pytest.mark.parametrize("credit", RUNNING)
 def test_running_credit_simulates_the_same_network(credit: TemporalCredit, neuron: Neuron) -> None:
     network = recurrent()
@@ -131,7 +131,7 @@ def test_running_credit_simulates_the_same_network(credit: TemporalCredit, neuro
         Contrast().gradients(network, settled)
     torch.testing.assert_close(running.output, exact.output)
     assert running.ledger.read()["synaptic"] == exact.ledger.read()["synaptic"]
-    assert running.ledger.spent["free"] == exact.ledger.spent["free"]
+    assert running.ledger.multiply_adds_by_phase["free"] == exact.ledger.multiply_adds_by_phase["free"]
 
 
 def test_counts_by_hand() -> None:
@@ -143,8 +143,15 @@ def test_counts_by_hand() -> None:
     Contrast().gradients(network, exact_settler(Spiking()).settle(network, x, target, CrossEntropy(), taped))
     again = (STEPS - 1) * len(x) * (20 * 20 + 15 * 15)
     up, first = STEPS * len(x) * (20 * 15 + 15 * 4), len(x) * 8 * 20
-    assert ledger.spent == {"free": first + up + again, "nudged": up + again, "products": first + up + again}
-    assert taped.spent["free"] == STEPS * first + up + again and taped.spent["nudged"] == up + again
+    assert ledger.multiply_adds_by_phase == {
+        "free": first + up + again,
+        "nudged": up + again,
+        "products": first + up + again,
+    }
+    assert (
+        taped.multiply_adds_by_phase["free"] == STEPS * first + up + again
+        and taped.multiply_adds_by_phase["nudged"] == up + again
+    )
     counts = ledger.read()
     spikes = counts["spikes"]
     assert counts["synaptic"] == {"layer1": 35 * spikes["layer1"], "layer2": 19 * spikes["layer2"], "layer3": 0}

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from energy.command.figures import draw
+from energy.command.figures import draw_folder
 from energy.io.record import FINAL, SNAPSHOT, read_json, read_lines
 from energy.train import fit as page
-from energy.train.evaluate import evaluate, load
+from energy.train.evaluate import evaluate, load_run
+from energy.train.finite_check import NonFinite
 from energy.train.fit import fit
-from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
 from energy.train.run import Run
 from tests.train.impatient import Impatient
@@ -98,20 +98,20 @@ def test_figures_of_a_spiking_run(make_run: Maker) -> None:
     snapshot = read_json(run.folder / SNAPSHOT)
     assert snapshot["steps"] == 5 and [layer["units"] for layer in snapshot["layers"]] == [30, 20, 10]
     x = run.data.load("cpu", run.seed).test.take(slice(0, 1))[0]
-    again = run.settler.snapshot(load(run.folder)[1], x)
+    again = run.settler.snapshot(load_run(run.folder)[1], x)
     assert json.loads(json.dumps(again)) == snapshot
-    drawn = list(draw(run.folder))
+    drawn = list(draw_folder(run.folder))
     assert [path.name for path in drawn] == ["curves.png", "spikes.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
 def test_a_comparison_of_spiking_settlers(make_run: Maker, tmp_path: Path) -> None:
-    from energy.component import build, describe
+    from energy.component import from_dict, to_dict
     from energy.study.compare import Comparison, compare
 
-    plain = describe(make_run())
+    plain = to_dict(make_run())
     shared = {name: plain[name] for name in ("model", "data", "objective", "optimizer", "schedule")}
-    comparison = build(
+    comparison = from_dict(
         Comparison,
         {
             **shared,
@@ -148,7 +148,7 @@ def test_the_library_trains_on_models_made_for_rates(make_run: Maker) -> None:
 
 
 @pytest.mark.slow
-def test_digits_are_learnt_with_sign_concordant_wires_and_less_well_with_random_ones(make_run: Maker) -> None:
+def test_digits_are_learned_with_sign_concordant_wires_and_less_well_with_random_ones(make_run: Maker) -> None:
     """64-200-100-10, 30 epochs, three seeds: tied and sign above 96.5 % in the mean, tied less random above 0.8."""
     means = {}
     for kind in ("tied", "sign", "random"):

@@ -18,14 +18,14 @@ def grid() -> Tensor:
     return torch.linspace(-3, 3, 601, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.label)
+@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.name)
 def test_the_slope_is_the_derivative_of_the_value(surrogate: Surrogate) -> None:
     v = grid().requires_grad_()
     (wanted,) = torch.autograd.grad(surrogate.value(v).sum(), v)
     torch.testing.assert_close(surrogate.slope(v.detach()), wanted, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.label)
+@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.name)
 def test_a_probability_that_rises_through_one_half(surrogate: Surrogate) -> None:
     value = surrogate.value(grid())
     assert bool((value.diff() > 0).all()) and bool((value >= 0).all()) and bool((value <= 1).all())
@@ -33,7 +33,7 @@ def test_a_probability_that_rises_through_one_half(surrogate: Surrogate) -> None
     assert bool(surrogate.slope(torch.zeros(1)) >= surrogate.slope(grid().float()).max())
 
 
-@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.label)
+@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.name)
 def test_a_dyad_is_the_difference_of_two_values(surrogate: Surrogate) -> None:
     v, h = map(
         torch.stack, zip(*itertools.product(grid()[::20], torch.tensor([-2.0, -0.1, 0.3, 4.0]).double()), strict=True)
@@ -43,7 +43,7 @@ def test_a_dyad_is_the_difference_of_two_values(surrogate: Surrogate) -> None:
         torch.testing.assert_close(surrogate.secant(v, h, beta), (ends[0] - ends[1]) / beta, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.label)
+@pytest.mark.parametrize("surrogate", PAIRS, ids=lambda s: s.name)
 def test_a_small_nudge_loses_no_digits_in_float32(surrogate: Surrogate) -> None:
     v, h = grid().float()[::7] + 0.01, torch.tensor(1.3)
     wanted = surrogate.slope(v.double()) * float(h)

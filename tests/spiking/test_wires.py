@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from energy.component import build
+from energy.component import from_dict
 from energy.couplings import Dense
 from energy.feedback import Feedback
 from energy.settle.spiking import Spiking, TemporalCredit
@@ -24,8 +24,8 @@ def cosines(kind: dict[str, object]) -> list[float]:
         network = chain(Dense(64, 200), Dense(200, 100), Dense(100, 10), shape=(64,), seed=seed, gain=2**0.5, bias=0.0)
         x, target = batch(network, 64, seed)
         exact = gradients(Spiking(), network, x / 2, target)[::2]
-        feedback = build(Feedback, kind)
-        feedback.wire(network, seed=seed)
+        feedback = from_dict(Feedback, kind)
+        feedback.attach(network, seed=seed)
         found = gradients(Spiking(feedback=feedback), network, x / 2, target)[::2]
         total += torch.stack([(a * b).sum() / a.norm() / b.norm() for a, b in zip(found, exact, strict=True)])
     return (total / SEEDS).tolist()
@@ -36,8 +36,8 @@ def test_the_output_layer_does_not_hear_the_wires(kind: str) -> None:
     network = convolutional(None)
     x, target = batch(network)
     exact = gradients(Spiking(), network, x, target)[-2:]
-    feedback = build(Feedback, kind)
-    feedback.wire(network, seed=1)
+    feedback = from_dict(Feedback, kind)
+    feedback.attach(network, seed=1)
     assert gap(gradients(Spiking(feedback=feedback), network, x, target)[-2:], exact) == 0
 
 
@@ -59,7 +59,7 @@ def test_random_wires_are_at_a_right_angle() -> None:
 def test_signs_that_disagree_shorten_the_hop_and_turn_it_round(share: float) -> None:
     """One hop below the output by 2p − 1; two hops down twice that, so that wires all wrong are right again."""
     factor = 2 * share - 1
-    below, middle, _ = cosines({"name": "sign", "agreement": share})
+    below, middle, _ = cosines({"name": "sign", "sign_agreement": share})
     assert middle == pytest.approx(factor * 2 / math.pi, abs=0.08)
     assert below == pytest.approx((factor * 2 / math.pi) ** 2, abs=0.12)
 

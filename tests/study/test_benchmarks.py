@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from energy.command.figures import draw
+from energy.command.figures import draw_folder
 from energy.component import ConfigurationError
 from energy.plots.benchmarks import Bars, Curves, draw_benchmarks
 
@@ -67,13 +67,13 @@ def test_a_folder_of_records_is_found(tmp_path: Path) -> None:
     for name, record in _records().items():
         (tmp_path / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "other.json").write_text("{}", encoding="utf-8")
-    assert list(draw(tmp_path)) == [tmp_path / "bench.png"]
+    assert list(draw_folder(tmp_path)) == [tmp_path / "bench.png"]
     assert (tmp_path / "bench.png").stat().st_size > 0
 
 
 def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="nor records of benchmarks"):
-        list(draw(tmp_path))
+        list(draw_folder(tmp_path))
     with pytest.raises(ValueError, match="hold nothing that is drawn"):
         draw_benchmarks({"data": _record("data")}, tmp_path / "bench.png")

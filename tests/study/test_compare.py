@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from energy.component import ConfigurationError, build, describe
+from energy.component import ConfigurationError, from_dict, to_dict
 from energy.feedback import KolenPollack, Sign
 from energy.io.record import FINAL
 from energy.plots.comparison import draw_comparison
@@ -16,15 +16,15 @@ from energy.plots.curves import draw_curves
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, Dyadic, EquilibriumPropagation
-from energy.settle.two_phase import Kind, TwoPhase
-from energy.study.compare import Comparison, compare, entrants, runs
-from energy.train.known import know
+from energy.settle.two_phase import PhaseContrast, TwoPhase
+from energy.study.compare import Comparison, compare, entrant_runs, entrants
+from energy.train.registration import register_builtins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _comparison(folder: Path, **changes: Any) -> Comparison:
-    know()
+    register_builtins()
     plain = {
         "model": {"name": "mlp", "sizes": [10], "hidden": "hard_sigmoid"},
         "data": {"name": "digits", "limit": 100},
@@ -35,12 +35,12 @@ def _comparison(folder: Path, **changes: Any) -> Comparison:
         "out": str(folder),
         **changes,
     }
-    return build(Comparison, plain, path="")
+    return from_dict(Comparison, plain, path="")
 
 
 def test_described_and_built_again(tmp_path: Path) -> None:
     comparison = _comparison(tmp_path)
-    assert build(Comparison, json.loads(json.dumps(describe(comparison))), path="") == comparison
+    assert from_dict(Comparison, json.loads(json.dumps(to_dict(comparison))), path="") == comparison
 
 
 def test_entries_are_settlers_with_fields(tmp_path: Path) -> None:
@@ -49,36 +49,36 @@ def test_entries_are_settlers_with_fields(tmp_path: Path) -> None:
             tmp_path,
             settlers=[
                 "backprop",
-                "centred: two_phase kind=centred beta=0.05 relax.max_steps=30",
+                "centred: two_phase kind=centered beta=0.05 relax.max_steps=30",
                 "ep: equilibrium_propagation relax=zebra relax.tolerance=1e-4 optimizer.lr=0.5",
             ],
         )
     )
-    assert [entrant.label for entrant in found] == ["backprop", "centred", "ep"]
+    assert [entrant.label for entrant in found] == ["backprop", "centered", "ep"]
     assert found[0].settler == Backprop()
     two_phase, ep = found[1].settler, found[2].settler
     assert isinstance(two_phase, TwoPhase)
-    assert (two_phase.kind, two_phase.beta, two_phase.relax.max_steps) == (Kind.CENTRED, 0.05, 30)
+    assert (two_phase.kind, two_phase.beta, two_phase.relax.max_steps) == (PhaseContrast.CENTERED, 0.05, 30)
     assert isinstance(ep, EquilibriumPropagation)
-    assert (ep.relax.label, ep.relax.tolerance) == ("zebra", 1e-4)
+    assert (ep.relax.name, ep.relax.tolerance) == ("zebra", 1e-4)
     assert found[2].changes["optimizer"].lr == 0.5
 
 
 def test_entries_may_choose_the_wires_that_carry_the_difference(tmp_path: Path) -> None:
     settlers = [
         "sign: dual_propagation feedback=sign",
-        "half: dual_propagation settler.feedback=sign settler.feedback.agreement=.75",
+        "half: dual_propagation settler.feedback=sign settler.feedback.sign_agreement=.75",
         "kp: equilibrium_propagation feedback.name=kolen_pollack optimizer.weight_decay=0.1",
     ]
     found = entrants(_comparison(tmp_path, settlers=settlers))
-    wires = [entrant.settler.feedback for entrant in found if isinstance(entrant.settler, Dyadic)]
-    assert wires == [Sign(), Sign(agreement=0.75), KolenPollack()]
+    feedback_weight = [entrant.settler.feedback for entrant in found if isinstance(entrant.settler, Dyadic)]
+    assert feedback_weight == [Sign(), Sign(sign_agreement=0.75), KolenPollack()]
     assert found[2].changes["optimizer"].weight_decay == 0.1
 
 
 def test_runs_differ_in_settler_and_seed_alone(tmp_path: Path) -> None:
     comparison = _comparison(tmp_path)
-    plain = [describe(run) for entrant in entrants(comparison) for run in runs(comparison, entrant)]
+    plain = [to_dict(run) for entrant in entrants(comparison) for run in entrant_runs(comparison, entrant)]
     assert len(plain) == 4
     for one in plain:
         for name in ("settler", "seed", "title", "out"):
@@ -94,7 +94,7 @@ def test_runs_differ_in_settler_and_seed_alone(tmp_path: Path) -> None:
         (["dual_propagation beta=nan"], "beta"),
         (["backprop", "backprop"], "called 'backprop'"),
         (["dual_propagation feedback=sing"], r"feedback=sing: unknown; did you mean 'sign'"),
-        (["dual_propagation feedback=random feedback.agreement=1"], "feedback.agreement: unknown field"),
+        (["dual_propagation feedback=random feedback.sign_agreement=1"], "feedback.sign_agreement: unknown field"),
         (["backprop feedback=sign"], "feedback: unknown field"),
         (["backprop fast"], "must read"),
         ([""], "must read"),
@@ -159,7 +159,7 @@ def test_the_table_says_what_it_stands_on(report: tuple[Path, str, dict[str, Any
 def test_a_second_comparison_trains_nothing_again(report: tuple[Path, str, dict[str, Any]]) -> None:
     folder, _, found = report
     weights = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
-    compare(build(Comparison, found["comparison"], path=""))
+    compare(from_dict(Comparison, found["comparison"], path=""))
     again = json.loads((folder / "compare.json").read_text())
     assert weights == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     for one, other in zip(again["rows"], found["rows"], strict=True):
@@ -169,9 +169,9 @@ def test_a_second_comparison_trains_nothing_again(report: tuple[Path, str, dict[
 
 
 def test_seeds_begin_with_the_same_weights_under_every_settler(report: tuple[Path, str, dict[str, Any]]) -> None:
-    comparison = build(Comparison, report[2]["comparison"], path="")
+    comparison = from_dict(Comparison, report[2]["comparison"], path="")
     first, second, _ = entrants(comparison)
-    for one, other in zip(runs(comparison, first), runs(comparison, second), strict=True):
+    for one, other in zip(entrant_runs(comparison, first), entrant_runs(comparison, second), strict=True):
         for a, b in zip(one.network().parameters(), other.network().parameters(), strict=True):
             assert torch.equal(a, b)
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from energy.command.figures import draw
+from energy.command.figures import draw_folder
 from energy.plots.style import APART, apart, looks
 from tests.docs.pages import ROOT
 
@@ -21,11 +21,13 @@ def _runs(top: Path, count: int, layers: int = 0) -> Path:
         lines = []
         for epoch in range(3):
             units = {
-                f"conv{k}": {"norm": k + epoch, "never": index, "entropy": 1.0, "entropy_limit": 2.0}
+                f"conv{k}": {"norm": k + epoch, "never_win": index, "entropy": 1.0, "entropy_limit": 2.0}
                 for k in range(layers)
             }
             line: dict[str, Any] = {"epoch": epoch, "train_objective": 1 / (epoch + 1 + index), "cosine_worst": 0.9}
-            lines.append(line | {"train_accuracy": 50.0, "validation_accuracy": 40.0 + index} | {"units": units})
+            lines.append(
+                line | {"train_accuracy": 50.0, "validation_accuracy": 40.0 + index} | {"unit_diagnostics": units}
+            )
         folder = top / f"seed={index},settler=dual_propagation,model.sizes=[{16 + index}],{'long' * 20}"
         folder.mkdir(parents=True)
         (folder / "record.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -39,7 +41,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("count", "layers"), [(1, 0), (3, 0), (14, 3), (40, 0), (120, 5)])
 def test_a_figure_of_many_runs_has_a_bounded_size(tmp_path: Path, count: int, layers: int) -> None:
-    (path,) = draw(_runs(tmp_path / "runs", count, layers))
+    (path,) = draw_folder(_runs(tmp_path / "runs", count, layers))
     wide, high = _size(path)
     assert wide <= 2400 and high <= 1700
 
@@ -61,7 +63,7 @@ def test_a_run_that_has_no_epoch_yet_is_left_out(tmp_path: Path) -> None:
     top = _runs(tmp_path / "runs", 2)
     (top / "begun").mkdir()
     (top / "begun" / "record.jsonl").touch()
-    assert [path.name for path in draw(top)] == ["curves.png"]
+    assert [path.name for path in draw_folder(top)] == ["curves.png"]
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])

@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from energy.component import Component, ConfigurationError, annotations, build
-from energy.study.entrants import parse, split, value
-from energy.train.known import know
+from energy.component import Component, ConfigurationError, annotations, from_dict
+from energy.study.entrants import parse_entrant, split, value
+from energy.train.registration import register_builtins
 from energy.train.run import Run, Setting
 
 
 def _parsed(text: str) -> Any:
-    know()
-    run = build(Run, {"model": "mlp", "data": "digits"}, path="")
+    register_builtins()
+    run = from_dict(Run, {"model": "mlp", "data": "digits"}, path="")
     kinds = annotations(Setting)
     parts = {name: (kind, getattr(run, name)) for name, kind in kinds.items() if issubclass(kind, Component)}
-    return parse(text, parts, kinds)
+    return parse_entrant(text, parts, kinds)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from energy.cli import main
-from energy.command.figures import draw
-from energy.component import build
+from energy.command.figures import draw_folder
+from energy.component import from_dict
 from energy.data.digits import Digits
 from energy.errors import DataError
-from energy.io.album import ALBUM, read_album, write_album
+from energy.io.figure_data import FIGURE_DATA, read_figure_data, write_figure_data
 from energy.plots.curves import draw_curves
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
 from energy.train.fit import fit
-from energy.train.known import know
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 
 LOCAL: dict[str, Any] = {
@@ -48,10 +48,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("matplotlib")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    know()
+    register_builtins()
     folder = tmp_path_factory.mktemp("pictures") / "run"
-    fit(build(Run, {**LOCAL, "out": str(folder)}, path=""))
-    assert [path.name for path in draw(folder)] == PICTURES
+    fit(from_dict(Run, {**LOCAL, "out": str(folder)}, path=""))
+    assert [path.name for path in draw_folder(folder)] == PICTURES
     torch.set_num_threads(before)
     return folder
 
@@ -62,8 +62,8 @@ def test_every_picture_is_there(folder: Path) -> None:
 
 
 def test_the_numbers_are_those_of_the_weights(folder: Path) -> None:
-    run, network, _ = load(folder)
-    arrays, facts = read_album(folder / ALBUM)
+    run, network, _ = load_run(folder)
+    arrays, facts = read_figure_data(folder / FIGURE_DATA)
     weight = network.state_dict()["couplings.0.filters.weight"]
     norms = weight.flatten(1).norm(dim=1).numpy()
     assert facts["layers"] == ["conv1", "dense1"] and facts["split"] == "validation" and facts["title"] == "tiny"
@@ -86,10 +86,10 @@ def test_the_numbers_are_those_of_the_weights(folder: Path) -> None:
 
 def test_a_receptive_field_of_the_first_layer_is_its_filter(folder: Path) -> None:
     """Below, batch norm multiplies every pixel of the one channel alike; above, the mean filter is taken away."""
-    weight = load(folder)[1].state_dict()["couplings.0.filters.weight"]
+    weight = load_run(folder)[1].state_dict()["couplings.0.filters.weight"]
     direction = weight - weight.mean(0)
     wanted = direction / direction.abs().amax((1, 2, 3), keepdim=True)
-    np.testing.assert_allclose(read_album(folder / ALBUM)[0]["receptive/conv1"], wanted.numpy(), atol=1e-4)
+    np.testing.assert_allclose(read_figure_data(folder / FIGURE_DATA)[0]["receptive/conv1"], wanted.numpy(), atol=1e-4)
 
 
 def test_pictures_are_drawn_again_from_their_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_pictures_are_drawn_again_from_their_record(folder: Path, monkeypatch: p
 
     monkeypatch.setattr(Digits, "read", absent)
     (folder / "units.png").unlink()
-    assert [path.name for path in draw(folder)] == PICTURES
+    assert [path.name for path in draw_folder(folder)] == PICTURES
     assert (folder / "units.png").exists()
 
 
@@ -116,7 +116,7 @@ def test_without_its_images_a_run_keeps_its_curves(
     said = capsys.readouterr()
     assert said.out.split() == [str(tmp_path / "curves.png")]
     assert said.err == f"No pictures of what {tmp_path} learnt: digits: are not there\n"
-    assert not (tmp_path / ALBUM).exists()
+    assert not (tmp_path / FIGURE_DATA).exists()
 
 
 def test_curves_of_layers_without_feedback(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,27 +143,27 @@ def test_curves_of_layers_without_feedback(folder: Path, tmp_path: Path, monkeyp
 
 def test_an_album_comes_back_as_it_was(tmp_path: Path) -> None:
     arrays = {"a/b": np.arange(6).reshape(2, 3), "c": np.array([0.5, math.inf], dtype=np.float32)}
-    path = write_album(tmp_path / ALBUM, arrays, {"title": "α", "layers": []})
-    found, facts = read_album(path)
+    path = write_figure_data(tmp_path / FIGURE_DATA, arrays, {"title": "α", "layers": []})
+    found, facts = read_figure_data(path)
     assert sorted(found) == ["a/b", "c"] and facts["title"] == "α" and facts["layers"] == []
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype
-    assert [one.name for one in tmp_path.iterdir()] == [ALBUM]
+    assert [one.name for one in tmp_path.iterdir()] == [FIGURE_DATA]
 
 
 @pytest.mark.parametrize("kind", ["text", "cut", "no facts", "another format", "objects"])
 def test_what_is_no_album_is_named(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / ALBUM
+    path = tmp_path / FIGURE_DATA
     if kind == "text":
         path.write_text("not an archive")
     elif kind == "cut":
-        path.write_bytes(write_album(path, {"a": np.zeros(100)}, {}).read_bytes()[:-40])
+        path.write_bytes(write_figure_data(path, {"a": np.zeros(100)}, {}).read_bytes()[:-40])
     elif kind == "no facts":
         np.savez(path, a=np.zeros(3))
     elif kind == "another format":
         np.savez(path, facts=np.array('{"format": 99}'))
     else:
         np.savez(path, facts=np.array([{"format": 1}], dtype=object))
-    with pytest.raises(ValueError, match=rf"{ALBUM}: no record of pictures .*remove it, and it is made again"):
-        read_album(path)
+    with pytest.raises(ValueError, match=rf"{FIGURE_DATA}: no record of pictures .*remove it, and it is made again"):
+        read_figure_data(path)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from energy.analysis.embedding import neighbourhoods, principal
+from energy.analysis.embedding import neighborhoods, principal
 from energy.analysis.population import histogram, survey
 from energy.couplings import Convolution, Dense
 from energy.couplings.block import Block
@@ -102,18 +102,18 @@ def test_points_on_a_line_have_one_axis() -> None:
     assert not same.any() and none.tolist() == [0, 0] and math.isfinite(float(same.sum()))
 
 
-def test_neighbours_stay_neighbours() -> None:
+def test_neighbors_stay_neighbors() -> None:
     generator = torch.Generator().manual_seed(0)
     group = torch.arange(40) % 2
     points = torch.randn((40, 6), generator=generator) + 30.0 * group[:, None]
-    placed = neighbourhoods(points)
+    placed = neighborhoods(points)
     assert placed.shape == (40, 2)
     apart = torch.cdist(placed, placed) + torch.diag(torch.full((40,), math.inf))
     assert (group[apart.argmin(1)] == group).all()
-    assert torch.equal(placed, neighbourhoods(points))
+    assert torch.equal(placed, neighborhoods(points))
     for count in (3, 1001):
         with pytest.raises(ValueError, match=f"t-SNE of {count} points: must be 4 to 1000"):
-            neighbourhoods(torch.zeros(count, 2))
+            neighborhoods(torch.zeros(count, 2))
 
 
 def test_features_above_a_coupling_without_filters_are_what_it_reads() -> None:

@@ -32,8 +32,8 @@ def test_that_of_an_affine_neuron_is_the_direction_of_its_weight() -> None:
     """max ⟨w, c + d⟩ + b over ‖d‖ ≤ R is at d = R w/‖w‖, R = contrast·√n, wherever the ball lies."""
     network = _network((1, 4, 4), (Dense(16, 5), Identity()))
     weight = next(network.parameters())
-    for centre in (torch.tensor(0.0), _normal(1, 4, 4, seed=9)):
-        found = receptive(network, 1, 3, centre=centre, contrast=0.5)
+    for center in (torch.tensor(0.0), _normal(1, 4, 4, seed=9)):
+        found = receptive(network, 1, 3, center=center, contrast=0.5)
         torch.testing.assert_close(found, 0.5 * 4 * _direction(weight[:3]).view(3, 1, 4, 4), rtol=0, atol=1e-12)
 
 
@@ -41,11 +41,11 @@ def test_that_of_a_filter_is_the_filter_in_its_own_window() -> None:
     """Also below a projection onto zero mean over the neurons: the direction of w_k less the mean filter."""
     plain = _network((3, 9, 9), (Convolution(3, 4, 3, padding=1), Identity()))
     weight = next(plain.parameters())
-    found = receptive(plain, 1, 4, centre=torch.tensor(0.3), contrast=0.2)
+    found = receptive(plain, 1, 4, center=torch.tensor(0.3), contrast=0.2)
     torch.testing.assert_close(found, 0.2 * 27**0.5 * _direction(weight), rtol=0, atol=1e-12)
-    centred = _network((3, 9, 9), (Block(Convolution(3, 4, 3), centred=True), Identity()))
-    weight = next(centred.parameters())
-    found = receptive(centred, 1, 4, centre=torch.tensor(0.3), contrast=0.2)
+    centered = _network((3, 9, 9), (Block(Convolution(3, 4, 3), centered=True), Identity()))
+    weight = next(centered.parameters())
+    found = receptive(centered, 1, 4, center=torch.tensor(0.3), contrast=0.2)
     torch.testing.assert_close(found, 0.2 * 27**0.5 * _direction(weight - weight.mean(0)), rtol=0, atol=1e-12)
 
 
@@ -57,16 +57,16 @@ def test_that_of_a_quadratic_neuron_is_the_first_eigenvector() -> None:
     first.data.copy_(torch.cat([axes, -axes]))
     strengths = torch.tensor([2.0, 1.0, 0.5, 0.25], dtype=torch.float64)
     second.data.copy_(strengths.repeat(2)[None])
-    found = receptive(network, 2, 1, centre=torch.tensor(0.0), contrast=1.0, steps=40)
+    found = receptive(network, 2, 1, center=torch.tensor(0.0), contrast=1.0, steps=40)
     reached = ascent(network, 2, found)[0]
     torch.testing.assert_close(reached, torch.tensor([9 * 2.0], dtype=torch.float64), rtol=1e-3, atol=0)
     assert abs(float(found.flatten() @ axes[0])) / 3 > 0.999
 
 
 def test_the_bound_is_kept_and_no_random_input_is_better() -> None:
-    hidden = (Block(Convolution(2, 6, 3), centred=True), RePU(power=0.7))
+    hidden = (Block(Convolution(2, 6, 3), centered=True), RePU(power=0.7))
     network = _network((2, 8, 8), hidden, (Block(Convolution(6, 5, 3), torch.nn.MaxPool2d(2)), ReLU()))
-    found = receptive(network, 2, 5, centre=torch.tensor(0.1), contrast=0.4)
+    found = receptive(network, 2, 5, center=torch.tensor(0.1), contrast=0.4)
     assert found.isfinite().all()
     radius = 0.4 * found[0].numel() ** 0.5
     assert (found.flatten(1).norm(dim=1) <= radius * (1 + 1e-12)).all()
@@ -84,7 +84,7 @@ def test_the_bound_is_kept_and_no_random_input_is_better() -> None:
 def test_the_same_seed_gives_the_same_fields() -> None:
     network = _network((1, 5, 5), (Dense(25, 6), Tanh()), (Dense(6, 4), Tanh()), (Dense(4, 2), Identity()))
     first, again, other = (
-        receptive(network, 3, 2, centre=torch.tensor(0.0), contrast=1.0, steps=2, seed=seed) for seed in (0, 0, 1)
+        receptive(network, 3, 2, center=torch.tensor(0.0), contrast=1.0, steps=2, seed=seed) for seed in (0, 0, 1)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
 
@@ -92,8 +92,8 @@ def test_the_same_seed_gives_the_same_fields() -> None:
 def test_impossible_requests_are_refused() -> None:
     network = _network((1, 4, 4), (Dense(16, 5), Identity()))
     with pytest.raises(ValueError, match="layer=2: must be one of 1 … 1"):
-        receptive(network, 2, 3, centre=torch.tensor(0.0), contrast=0.5)
+        receptive(network, 2, 3, center=torch.tensor(0.0), contrast=0.5)
     with pytest.raises(ValueError, match="contrast=nan"):
-        receptive(network, 1, 3, centre=torch.tensor(0.0), contrast=float("nan"))
+        receptive(network, 1, 3, center=torch.tensor(0.0), contrast=float("nan"))
     with pytest.raises(ValueError, match="steps=0"):
-        receptive(network, 1, 3, centre=torch.tensor(0.0), contrast=1.0, steps=0)
+        receptive(network, 1, 3, center=torch.tensor(0.0), contrast=1.0, steps=0)

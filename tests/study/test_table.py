@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from energy.study.results import COLUMNS, collect, read_results
-from energy.study.table import table, verdict
+from energy.study.table import reproduction_table, verdict
 
 ACCURACIES = [91.31, 91.40, 91.25]
 
@@ -56,7 +56,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_the_row_of_a_cell(paper: Path, runs: Path) -> None:
-    text = table(paper, [runs])
+    text = reproduction_table(paper, [runs])
     assert text == (paper / "table.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith("| mnist_dp"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -84,17 +84,17 @@ def test_what_was_validated_is_what_the_run_ends_with(tmp_path: Path) -> None:
 
 
 def test_where_nothing_was_run_or_published_nothing_is_claimed(paper: Path) -> None:
-    text = table(paper)
+    text = reproduction_table(paper)
     assert "not run" in next(line for line in text.splitlines() if line.startswith("| mnist_dp"))
     assert "- **cifar_dp**: No published number: the table was not available." in text
     assert "- **mnist_dp**: on par with BP. Published: Table 1, p. 7." in text
 
 
 def test_regenerating_changes_nothing(paper: Path, runs: Path) -> None:
-    first = table(paper, [runs])
+    first = reproduction_table(paper, [runs])
     results = (paper / "results.csv").read_text()
-    assert table(paper) == first
-    assert table(paper, [runs]) == first
+    assert reproduction_table(paper) == first
+    assert reproduction_table(paper, [runs]) == first
     assert (paper / "results.csv").read_text() == results
 
 
@@ -107,7 +107,7 @@ def test_a_repeated_seed_replaces_its_line(paper: Path, runs: Path) -> None:
 
 def test_a_cell_nobody_expected_is_shown_too(paper: Path, runs: Path) -> None:
     (runs / "seed-0" / "result.json").write_text(json.dumps(_result(0, 11.0, "surprise")))
-    text = table(paper, [runs])
+    text = reproduction_table(paper, [runs])
     assert "nothing to compare" in next(line for line in text.splitlines() if line.startswith("| surprise"))
 
 
@@ -123,12 +123,12 @@ def test_results_csv_is_plain(paper: Path, runs: Path) -> None:
 def test_mistakes_are_named(paper: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no finished run"):
-        table(paper, [tmp_path / "empty"])
+        reproduction_table(paper, [tmp_path / "empty"])
     with pytest.raises(ValueError, match=r"expected\.json"):
-        table(tmp_path / "empty")
+        reproduction_table(tmp_path / "empty")
     (paper / "results.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="its columns are"):
-        table(paper)
+        reproduction_table(paper)
 
 
 @pytest.mark.parametrize(

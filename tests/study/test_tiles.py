@@ -20,9 +20,9 @@ def test_pictures_lie_row_by_row_with_gaps_between() -> None:
     assert all(np.isnan(line).all() for line in (grid[0], grid[3], grid[:, 4]))
 
 
-def test_colours_stay_and_other_channels_are_averaged() -> None:
-    colours = np.array([0.1, 0.2, 0.3]).reshape(1, 3, 1, 1)
-    assert tiled(colours)[1, 1].tolist() == pytest.approx([0.1, 0.2, 0.3])
+def test_colors_stay_and_other_channels_are_averaged() -> None:
+    colors = np.array([0.1, 0.2, 0.3]).reshape(1, 3, 1, 1)
+    assert tiled(colors)[1, 1].tolist() == pytest.approx([0.1, 0.2, 0.3])
     pair = np.array([0.5, -1.0]).reshape(1, 2, 1, 1)
     assert tiled(pair, gap=0.0)[1, 1].tolist() == [-0.25]
     assert not math.isnan(float(tiled(pair, gap=0.0).sum()))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from energy.component import build
+from energy.component import from_dict
 from energy.io.record import FINAL, RECORD
-from energy.train.known import know
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 
 Maker = Callable[..., Run]
@@ -23,7 +23,7 @@ def alone(one_thread: None) -> None:
 @pytest.fixture
 def make_run(tmp_path: Path) -> Maker:
     """``make_run("name", group={...})``: a run in ``tmp_path/name``, overrides merged into the tiny defaults."""
-    know()
+    register_builtins()
 
     def make(name: str = "run", **overrides: Any) -> Run:
         plain: dict[str, Any] = {
@@ -38,7 +38,7 @@ def make_run(tmp_path: Path) -> Maker:
         for group, value in overrides.items():
             same = isinstance(value, dict) and value.get("name", None) in (None, plain.get(group, {}).get("name"))
             plain[group] = {**plain[group], **value} if same and group in plain else value
-        return build(Run, plain, path="")
+        return from_dict(Run, plain, path="")
 
     return make
 

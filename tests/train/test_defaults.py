@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import Component, build
+from energy.component import Component, from_dict
 from energy.readout.decoder import accuracy
 from energy.readout.features import Features
-from energy.readout.linear import Linear, Power
+from energy.readout.linear import LinearReadout, Power
 from energy.readout.nearest import Nearest
 from energy.readout.readout import Readout
 from energy.readout.ridge import Ridge
@@ -26,7 +26,7 @@ Maker = Callable[..., Run]
 RUNS: dict[str, dict[str, Any]] = {
     "equilibrium": {"settler": {"name": "equilibrium_propagation", "beta": 0.2}},
     "random sign": {"settler": {"name": "two_phase", "kind": "random_sign"}},
-    "wires": {"settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "agreement": 0.8}}},
+    "wires": {"settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "sign_agreement": 0.8}}},
     "spiking": {
         "model": {"name": "spiking", "plan": [4, 0], "dense": [12]},
         "settler": {"name": "spiking", "encoder": {"name": "rate"}},
@@ -70,7 +70,7 @@ def test_a_run_ends_with_the_same_weights(
 
 @pytest.mark.parametrize(("dtype", "device"), [*OTHERS, (torch.bfloat16, "cpu")], ids=str)
 @pytest.mark.parametrize(
-    "readout", [Linear(epochs=2), Power(epochs=2), Ridge(), Nearest(neighbours=3)], ids=lambda r: r.label
+    "readout", [LinearReadout(epochs=2), Power(epochs=2), Ridge(), Nearest(neighbors=3)], ids=lambda r: r.name
 )
 @pytest.mark.parametrize("values", [torch.float32, torch.bfloat16, torch.float64])
 def test_read_outs(readout: Readout, values: torch.dtype, dtype: torch.dtype, device: str) -> None:
@@ -89,7 +89,7 @@ def test_read_outs(readout: Readout, values: torch.dtype, dtype: torch.dtype, de
 def test_nearest_scores_a_run(dtype: torch.dtype, device: str, make_run: Maker) -> None:
     run = make_run(**RUNS["local"], device="cpu")
     fit(run)
-    other = build(Readout, {"name": "nearest", "neighbours": 3})
+    other = from_dict(Readout, {"name": "nearest", "neighbors": 3})
     wanted = evaluate(run.folder, readout=other)
     with defaults(dtype, device):
         found = evaluate(run.folder, readout=other)
@@ -115,7 +115,7 @@ GROUPS = (
     "cls",
     [
         pytest.param(cls, id=".".join(key))
-        for key, cls in sorted(Component.table.items())
+        for key, cls in sorted(Component.registry.items())
         if key[0] in GROUPS and cls.__module__.startswith("energy.")
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.analysis.probe import probe
+from energy.analysis.gradient_alignment import gradient_alignment
 from energy.cautions import Caution, told
 from energy.couplings import Dense
 from energy.feedback import Random
@@ -18,11 +18,11 @@ from energy.relax.sweep import Sweep
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, EquilibriumPropagation
 from energy.settle.settler import Settler
-from energy.settle.two_phase import Kind, TwoPhase
+from energy.settle.two_phase import PhaseContrast, TwoPhase
 from energy.stream import stream
 
 SETTLED = Sweep(max_steps=400, tolerance=1e-8, check_every=1)
-EXACT = EquilibriumPropagation(beta=1e-3, hold=False, relax=SETTLED, nudged=SETTLED)
+EXACT = EquilibriumPropagation(beta=1e-3, freeze_mean=False, relax=SETTLED, nudged=SETTLED)
 
 
 def network(scale: float, dtype: torch.dtype = torch.float64) -> Network:
@@ -45,7 +45,7 @@ def found(
 ) -> tuple[dict[str, Any], list[str]]:
     said: list[str] = []
     with told(said.append):
-        return probe(network(scale, dtype), settler, Contrast(), SquaredError(), *batch(dtype)), said
+        return gradient_alignment(network(scale, dtype), settler, Contrast(), SquaredError(), *batch(dtype)), said
 
 
 def test_a_good_gradient_needs_no_explanation() -> None:
@@ -56,10 +56,10 @@ def test_a_good_gradient_needs_no_explanation() -> None:
 
 BAD: dict[str, tuple[Settler, float, torch.dtype]] = {
     "nudge": (replace(EXACT, beta=1.9), 0.55, torch.float64),
-    "mean": (replace(EXACT, relax=Sweep(max_steps=1, tolerance=0.0), hold=True), 0.75, torch.float64),
-    "difference": (replace(EXACT, nudged=Sweep(max_steps=1, tolerance=0.0), hold=True), 1.3, torch.float64),
-    "wires": (DualPropagation(beta=1e-3, feedback=Random()), 0.55, torch.float64),
-    "rounding": (TwoPhase(beta=1e-8, kind=Kind.CENTRED, relax=SETTLED, nudged=SETTLED), 0.55, torch.float32),
+    "mean": (replace(EXACT, relax=Sweep(max_steps=1, tolerance=0.0), freeze_mean=True), 0.75, torch.float64),
+    "difference": (replace(EXACT, nudged=Sweep(max_steps=1, tolerance=0.0), freeze_mean=True), 1.3, torch.float64),
+    "feedback_weights": (DualPropagation(beta=1e-3, feedback=Random()), 0.55, torch.float64),
+    "rounding": (TwoPhase(beta=1e-8, kind=PhaseContrast.CENTERED, relax=SETTLED, nudged=SETTLED), 0.55, torch.float32),
 }
 
 
@@ -67,10 +67,10 @@ BAD: dict[str, tuple[Settler, float, torch.dtype]] = {
 def test_the_one_bad_thing_is_named(name: str) -> None:
     settler, scale, dtype = BAD[name]
     made = network(scale, dtype)
-    settler.wire(made, seed=0)
+    settler.attach_feedback(made, seed=0)
     said: list[str] = []
     with told(said.append):
-        result = probe(made, settler, Contrast(), SquaredError(), *batch(dtype))
+        result = gradient_alignment(made, settler, Contrast(), SquaredError(), *batch(dtype))
     assert result["cosine_worst"] < 0.9
     assert result["cosine_binds"] == name
 
@@ -78,7 +78,7 @@ def test_the_one_bad_thing_is_named(name: str) -> None:
 def test_a_low_cosine_is_said_with_its_cure() -> None:
     settler, scale, dtype = BAD["rounding"]
     with pytest.warns(Caution, match=r"worst cosine .* at layer layer\d: digits are lost"):
-        probe(network(scale, dtype), settler, Contrast(), SquaredError(), *batch(dtype))
+        gradient_alignment(network(scale, dtype), settler, Contrast(), SquaredError(), *batch(dtype))
 
 
 def test_a_reference_that_is_not_settled_is_said() -> None:
@@ -92,7 +92,7 @@ def test_a_reference_that_is_not_settled_is_said() -> None:
     made.double()
     hasty = EquilibriumPropagation(relax=Sweep(max_steps=10), nudged=Sweep(max_steps=10))
     with pytest.warns(Caution, match=r"the exact gradient is not settled \(free phase: budget\)"):
-        result = probe(made, hasty, Contrast(), SquaredError(), *batch())
+        result = gradient_alignment(made, hasty, Contrast(), SquaredError(), *batch())
     assert result["reference"]["free"] == "budget"
     assert result["cosine_worst"] >= 0.9 or result["cosine_binds"] == "reference"
 
@@ -103,7 +103,7 @@ def test_probing_moves_neither_weights_nor_what_holds_them(settler: Settler) -> 
     settler.settle(made, x, target, SquaredError())
     before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
     with told(lambda text: None):
-        probe(made, settler, Contrast(), SquaredError(), x, target)
+        gradient_alignment(made, settler, Contrast(), SquaredError(), x, target)
     assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())
 
 

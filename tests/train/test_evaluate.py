@@ -13,7 +13,7 @@ from energy.errors import DataError
 from energy.io import checkpoint
 from energy.io.checkpoint import DamagedCheckpointError
 from energy.io.record import FINAL
-from energy.train.evaluate import evaluate, load, score
+from energy.train.evaluate import evaluate, load_run, score
 from energy.train.fit import fit
 from energy.train.run import Run
 
@@ -32,7 +32,7 @@ def test_accuracy_and_objective_by_hand(make_run: Maker) -> None:
     """Against torch's own cross-entropy on the forward pass, which is the equilibrium at gamma = 0."""
     run = make_run(train={"evaluate_batch": 7})
     fit(run)
-    _, network, _ = load(run.folder)
+    _, network, _ = load_run(run.folder)
     test = run.data.load("cpu", run.seed).test
     x, labels = test.take(slice(None))
     output = network(x)
@@ -50,13 +50,13 @@ def test_gamma_comes_from_the_checkpoint(make_run: Maker) -> None:
     )
     result = fit(run)
     found = evaluate(run.folder)
-    assert load(run.folder)[0].settler == run.settler
+    assert load_run(run.folder)[0].settler == run.settler
     assert found["settle"]["free"]["sweeps_mean"] == 17
     assert found["objective"] == result["test_objective"]
     assert result["evaluation"]["gamma"] == 0.5
     assert result["evaluation"]["nudge"] == "none"
     assert result["evaluation"]["relaxation"]["max_steps"] == 17
-    forward = score(make_run("other", objective={"name": "squared_error"}), load(run.folder)[1], _test_images(run))
+    forward = score(make_run("other", objective={"name": "squared_error"}), load_run(run.folder)[1], _test_images(run))
     assert abs(forward["objective"] - found["objective"]) > 1e-4
 
 
@@ -67,7 +67,7 @@ def _test_images(run: Run) -> Images:
 def test_weights_and_gradients_stay(make_run: Maker) -> None:
     run = make_run()
     fit(run)
-    _, network, _ = load(run.folder)
+    _, network, _ = load_run(run.folder)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     score(run, network, _test_images(run))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

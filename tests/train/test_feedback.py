@@ -10,16 +10,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.analysis.probe import alignment
+from energy.analysis.gradient_alignment import feedback_alignment
 from energy.component import ConfigurationError
-from energy.feedback import Feedback, KolenPollack, Random, Sign, SignUnit, followers, renew, wiring
+from energy.feedback import (
+    Feedback,
+    KolenPollack,
+    Random,
+    Sign,
+    SignUnit,
+    feedback_weights,
+    mirrored_parameters,
+    resample,
+)
 from energy.models import MLP
 from energy.network import Network
 from energy.objectives import CrossEntropy, one_hot
 from energy.potentials import Tanh
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import DualPropagation
-from energy.train.evaluate import evaluate, load
+from energy.train.evaluate import evaluate, load_run
 from energy.train.fit import fit
 from energy.train.optimizer import SGD, Adam, AdamW, Optimizer
 from energy.train.run import Run
@@ -32,7 +41,7 @@ DECAY = 0.3
 
 def wired(feedback: Feedback, seed: int = 0) -> Network:
     network = MLP(sizes=[8, 6], hidden=Tanh()).build((5,), 3, seed=seed).double()
-    feedback.wire(network, seed=seed)
+    feedback.attach(network, seed=seed)
     return network
 
 
@@ -49,9 +58,9 @@ def step(network: Network, optimizer: torch.optim.Optimizer, number: int) -> Non
 
 def differences(network: Network) -> list[Tensor]:
     """W − R of every layer that has wires."""
-    pairs = followers(network)
+    pairs = mirrored_parameters(network)
     assert len(pairs) == 2
-    return [(weight - wires).detach().clone() for weight, wires in pairs]
+    return [(weight - feedback_weight).detach().clone() for weight, feedback_weight in pairs]
 
 
 def worst(found: list[Tensor], wanted: list[Tensor]) -> float:
@@ -63,12 +72,12 @@ def test_the_difference_decays_whatever_the_data_are(optimizer: Optimizer) -> No
     """W − R shrinks by Π(1 − ηλ), while W itself goes where the data send it."""
     network = wired(KolenPollack())
     descent, before = optimizer.create(network), differences(network)
-    weights = [weight.detach().clone() for weight, _ in followers(network)]
+    weights = [weight.detach().clone() for weight, _ in mirrored_parameters(network)]
     for number in range(len(RATES)):
         step(network, descent, number)
     left = math.prod(1 - rate * DECAY for rate in RATES)
     assert worst(differences(network), [d * left for d in before]) < 1e-12
-    assert worst([weight.detach() for weight, _ in followers(network)], [w * left for w in weights]) > 1e-2
+    assert worst([weight.detach() for weight, _ in mirrored_parameters(network)], [w * left for w in weights]) > 1e-2
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -107,10 +116,10 @@ def test_adam_with_decay_in_the_gradient_knows_no_such_law() -> None:
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_an_optimiser_of_ones_own_takes_the_same_steps(foreach: bool) -> None:
+def test_an_optimizer_of_ones_own_takes_the_same_steps(foreach: bool) -> None:
     """Some write into the gradients they are given, so weight and wires must not share one."""
     network, reference = wired(KolenPollack()), wired(KolenPollack())
-    everything = [*network.parameters(), *(wires for _, wires in followers(network))]
+    everything = [*network.parameters(), *(feedback_weight for _, feedback_weight in mirrored_parameters(network))]
     descent = torch.optim.SGD(everything, lr=0.1, momentum=0.9, nesterov=True, foreach=foreach)
     before, other = differences(network), SGD(momentum=0.9, nesterov=True).create(reference)
     for number in range(len(RATES)):
@@ -122,27 +131,27 @@ def test_an_optimiser_of_ones_own_takes_the_same_steps(foreach: bool) -> None:
 
 def test_a_frozen_layer_and_its_wires_stay() -> None:
     network = wired(KolenPollack())
-    frozen, wires = followers(network)[0]
+    frozen, feedback_weight = mirrored_parameters(network)[0]
     frozen.requires_grad_(False)
     descent = SGD(momentum=0.9, weight_decay=DECAY).create(network)
-    before, other = (frozen.detach().clone(), wires.clone()), followers(network)[1][1].clone()
+    before, other = (frozen.detach().clone(), feedback_weight.clone()), mirrored_parameters(network)[1][1].clone()
     for number in range(3):
         step(network, descent, number)
-    assert torch.equal(frozen, before[0]) and torch.equal(wires, before[1])
-    assert not torch.equal(followers(network)[1][1], other)
+    assert torch.equal(frozen, before[0]) and torch.equal(feedback_weight, before[1])
+    assert not torch.equal(mirrored_parameters(network)[1][1], other)
 
 
 def test_wires_learn_at_the_rate_of_their_layer() -> None:
     network = wired(KolenPollack())
     descent = SGD(layer_lr=[0.0, 0.2, 0.0], momentum=0.0).create(network)
     assert [len(group["params"]) for group in descent.param_groups] == [2, 3, 3]
-    assert any(p is followers(network)[0][1] for p in descent.param_groups[1]["params"])
+    assert any(p is mirrored_parameters(network)[0][1] for p in descent.param_groups[1]["params"])
 
 
 @pytest.mark.parametrize("kind", [Random(), Sign()], ids=repr)
 def test_fixed_wires_are_nobodys_parameters(kind: Feedback) -> None:
     network = wired(kind)
-    assert followers(network) == []
+    assert mirrored_parameters(network) == []
     groups = SGD().create(network).param_groups
     assert [len(group["params"]) for group in groups] == [len(list(network.parameters()))]
 
@@ -152,12 +161,12 @@ def test_fixed_wires_are_nobodys_parameters(kind: Feedback) -> None:
 
 def test_alignment_is_measured_layer_by_layer() -> None:
     network = wired(KolenPollack())
-    (first, one), (second, two) = followers(network)
+    (first, one), (second, two) = mirrored_parameters(network)
     with torch.no_grad():
         one.copy_(first * 3)
         two.copy_(-second)
         two[0, 0] = second[0, 0]
-    found = alignment(network)
+    found = feedback_alignment(network)
     names = [layer.name for layer in network.layers[1:]]
     assert list(found["feedback_angle"]) == list(found["feedback_agreement"]) == names
     assert found["feedback_angle"][names[0]] == pytest.approx(0.0, abs=1e-5)
@@ -170,12 +179,12 @@ def test_alignment_is_measured_layer_by_layer() -> None:
 def test_wires_of_zero_have_no_angle() -> None:
     network = wired(Random())
     with torch.no_grad():
-        network.get_buffer("wiring.wires1").zero_()
-    assert next(iter(alignment(network)["feedback_angle"].values())) is None
+        network.get_buffer("feedback_weights.edge1").zero_()
+    assert next(iter(feedback_alignment(network)["feedback_angle"].values())) is None
 
 
 def test_a_run_records_angle_and_agreement_every_epoch(make_run: Maker, timeless: Callable[..., Any]) -> None:
-    run = make_run(settler={"name": "dual_propagation", "feedback": {"name": "sign_unit", "agreement": 0.75}})
+    run = make_run(settler={"name": "dual_propagation", "feedback": {"name": "sign_unit", "sign_agreement": 0.75}})
     fit(run)
     for line in timeless(run.folder):
         ((layer, angle),) = line["feedback_angle"].items()
@@ -188,13 +197,13 @@ def test_a_tied_run_records_nothing_of_it(make_run: Maker, timeless: Callable[..
     run = make_run()
     fit(run)
     assert all(line["feedback_angle"] == line["feedback_agreement"] == {} for line in timeless(run.folder))
-    assert wiring(run.network()) is None
+    assert feedback_weights(run.network()) is None
 
 
 def test_the_wires_of_a_run_are_its_seeds(make_run: Maker) -> None:
     settler = {"name": "dual_propagation", "feedback": "random"}
     one, same, other = (
-        make_run(settler=settler, seed=seed).network().get_buffer("wiring.wires1") for seed in (0, 0, 1)
+        make_run(settler=settler, seed=seed).network().get_buffer("feedback_weights.edge1") for seed in (0, 0, 1)
     )
     assert torch.equal(one, same) and not torch.equal(one, other)
 
@@ -207,11 +216,11 @@ def test_batch_magnitudes_are_drawn_once_a_step(make_run: Maker) -> None:
     for number in (0, 1, 0):
         session.step = number
         session.learn(x, one_hot(labels, 10))
-        drawn.append(session.network.get_buffer("wiring.wires1").clone())
+        drawn.append(session.network.get_buffer("feedback_weights.edge1").clone())
     assert torch.equal(drawn[0], drawn[2]) and not (drawn[0] == drawn[1]).any()
     reference = run.network()
-    renew(reference, 1)
-    assert torch.equal(drawn[1], reference.get_buffer("wiring.wires1"))
+    resample(reference, 1)
+    assert torch.equal(drawn[1], reference.get_buffer("feedback_weights.edge1"))
 
 
 @pytest.mark.parametrize("kind", ["random", "direct", "sign", "sign_batch", "kolen_pollack"])
@@ -219,11 +228,11 @@ def test_a_finished_run_is_loaded_with_the_wires_it_ended_with(make_run: Maker, 
     run = make_run(settler={"name": "dual_propagation", "feedback": kind}, optimizer={"weight_decay": 0.1})
     result = fit(run)
     assert evaluate(run.folder)["accuracy"] == result["test_accuracy"]
-    loaded, network, _ = load(run.folder)
+    loaded, network, _ = load_run(run.folder)
     assert loaded.settler == run.settler
-    drawn = run.network().get_buffer("wiring.wires1")
+    drawn = run.network().get_buffer("feedback_weights.edge1")
     moved = kind in ("sign_batch", "kolen_pollack")
-    assert torch.equal(network.get_buffer("wiring.wires1"), drawn) != moved
+    assert torch.equal(network.get_buffer("feedback_weights.edge1"), drawn) != moved
 
 
 def test_kolen_pollack_aligns_as_its_law_says(make_run: Maker, timeless: Callable[..., Any]) -> None:
@@ -236,9 +245,9 @@ def test_kolen_pollack_aligns_as_its_law_says(make_run: Maker, timeless: Callabl
     )
     result = fit(run)
     gaps = []
-    for network in (run.network(), load(run.folder)[1]):
-        ((weight, wires),) = followers(network)
-        gaps.append(float((weight - wires).detach().norm()))
+    for network in (run.network(), load_run(run.folder)[1]):
+        ((weight, feedback_weight),) = mirrored_parameters(network)
+        gaps.append(float((weight - feedback_weight).detach().norm()))
     assert gaps[1] / gaps[0] == pytest.approx((1 - 0.05) ** result["steps"], rel=1e-3)
     degrees = [line["feedback_angle"]["output"] for line in timeless(run.folder)]
     assert degrees[0] > 60 and degrees[-1] < 20
@@ -261,5 +270,5 @@ def test_unit_signs_are_a_third_of_the_way_of_random_ones() -> None:
     with torch.no_grad():
         network.get_parameter("couplings.1.weight").normal_(generator=torch.Generator().manual_seed(0))
     for kind, wanted in ((SignUnit(), 37.1), (Random(), 90.0)):
-        kind.wire(network, seed=0)
-        assert next(iter(alignment(network)["feedback_angle"].values())) == pytest.approx(wanted, abs=0.6)
+        kind.attach(network, seed=0)
+        assert next(iter(feedback_alignment(network)["feedback_angle"].values())) == pytest.approx(wanted, abs=0.6)

@@ -18,9 +18,9 @@ from energy.io.record import CHECKPOINTS, FAILED, RECORD
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.train import fit as page
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
+from energy.train.finite_check import NonFinite
 from energy.train.fit import fit
-from energy.train.guard import NonFinite
 from energy.train.optimizer import Optimizer
 from energy.train.run import Run
 
@@ -80,7 +80,7 @@ def test_training_by_hand_gives_the_same_weights(make_run: Maker) -> None:
             ):
                 v.mul_(0.5).add_(g)
                 parameter.data.sub_(0.1 * v)
-    trained = load(run.folder)[1]
+    trained = load_run(run.folder)[1]
     for one, other in zip(trained.parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
@@ -154,7 +154,7 @@ def test_best_weights_are_those_of_the_best_epoch(make_run: Maker, monkeypatch: 
     result = fit(run)
     assert len(seen) == 4  # three validations, one test
     assert torch.equal(seen[3], seen[1])
-    assert torch.equal(next(load(run.folder)[1].parameters()), seen[1])
+    assert torch.equal(next(load_run(run.folder)[1].parameters()), seen[1])
     assert result["validation_accuracy"] == 70.0
     assert result["weights"] == "best validation, epoch 1"
     assert result["test_accuracy"] == 1.0
@@ -225,7 +225,7 @@ class Plain(Optimizer):
         return torch.optim.Rprop(groups, lr=self.lr)
 
 
-def test_an_optimiser_without_a_fused_kernel_is_stopped_in_time_too(
+def test_an_optimizer_without_a_fused_kernel_is_stopped_in_time_too(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, before = Contrast.write, []
@@ -303,13 +303,13 @@ def test_settings_of_torch_are_put_back(make_run: Maker) -> None:
 def test_float64_trains_in_float64(make_run: Maker) -> None:
     run = make_run(precision="float64", train={"epochs": 1})
     fit(run)
-    assert {parameter.dtype for parameter in load(run.folder)[1].parameters()} == {torch.float64}
+    assert {parameter.dtype for parameter in load_run(run.folder)[1].parameters()} == {torch.float64}
 
 
 def test_bfloat16_keeps_float32_weights(make_run: Maker) -> None:
     run = make_run(precision="bfloat16", train={"epochs": 1}, data={"limit": 60})
     fit(run)
-    assert {parameter.dtype for parameter in load(run.folder)[1].parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in load_run(run.folder)[1].parameters()} == {torch.float32}
 
 
 def test_epoch_lines_say_what_the_settler_did(make_run: Maker, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from energy.component import Component, ConfigurationError, annotations, build, describe
+from energy.component import Component, ConfigurationError, annotations, from_dict, to_dict
 from energy.io.former import current
 from energy.io.record import CONFIGURATION
 from energy.renamed import FIELDS, VALUES, successors
@@ -18,7 +18,7 @@ from energy.rules import KrotovHopfield, PerLayer, SoftHebb, Variant
 from energy.rules.rule import Rule
 from energy.train.evaluate import evaluate
 from energy.train.fit import fit
-from energy.train.known import know
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 
 Maker = Callable[..., Run]
@@ -33,25 +33,25 @@ PRESENT = [
 
 
 def test_every_entry_leads_to_a_field_or_value_that_is_there() -> None:
-    know()
+    register_builtins()
     for (group, name, former), present in FIELDS.items():
-        kinds = annotations(Component.table[group, name])
+        kinds = annotations(Component.registry[group, name])
         assert present in kinds and former not in kinds, (group, name, former)
     for (group, name, field, former), present in VALUES.items():
-        members = {member.name.lower() for member in annotations(Component.table[group, name])[field]}
+        members = {member.name.lower() for member in annotations(Component.registry[group, name])[field]}
         assert present in members and former not in members, (group, name, field, former)
 
 
 @pytest.mark.parametrize(("former", "present"), [*zip(FORMER, PRESENT, strict=True)])
 def test_a_former_description_is_the_present_component(former: dict[str, Any], present: Rule) -> None:
-    assert build(Rule, current(Rule, former)) == present
-    assert current(Rule, describe(present)) == describe(present)
+    assert from_dict(Rule, current(Rule, former)) == present
+    assert current(Rule, to_dict(present)) == to_dict(present)
 
 
 def test_inner_components_are_found_too() -> None:
     former = {"rule": {"name": "per_layer", "rules": FORMER}, "title": "old", "unknown": [1]}
     found = current(Run, former)
-    assert build(Rule, found.pop("rule")) == PerLayer(rules=PRESENT)  # type: ignore[arg-type]
+    assert from_dict(Rule, found.pop("rule")) == PerLayer(rules=PRESENT)  # type: ignore[arg-type]
     assert found == {"title": "old", "unknown": [1]}
 
 
@@ -94,7 +94,7 @@ def test_a_former_name_is_refused_with_the_present_one() -> None:
         ),
     ):
         with pytest.raises(ConfigurationError, match=words):
-            build(Rule, fields)
+            from_dict(Rule, fields)
     assert successors("push") == ["anti_hebbian"] and successors("p") == []
 
 

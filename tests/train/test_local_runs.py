@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import ConfigurationError, build, describe
+from energy.component import ConfigurationError, from_dict, to_dict
 from energy.io import checkpoint
 from energy.io.record import FAILED, READOUT, RECORD
 from energy.ledger import Ledger
 from energy.objectives import CrossEntropy, one_hot
 from energy.readout.decoder import accuracy, dense_output
-from energy.readout.features import features, seen
-from energy.readout.linear import Linear
+from energy.readout.features import batch_features, features
+from energy.readout.linear import LinearReadout
 from energy.rules.local import Local
 from energy.train import fit as page
-from energy.train.evaluate import evaluate, load, predict
+from energy.train.evaluate import evaluate, load_run, predict
+from energy.train.finite_check import NonFinite
 from energy.train.fit import fit
-from energy.train.guard import NonFinite
 from energy.train.interrupt import Stopped
+from energy.train.matching_layers import load_matching_layers
 from energy.train.run import Run
 from energy.train.session import Session
-from energy.train.transfer import carry_over
 from tests.train.impatient import Impatient
 
 Maker = Callable[..., Run]
@@ -70,7 +70,7 @@ def lines(run: Run, name: str = RECORD) -> list[dict[str, Any]]:
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return load(run.folder)[1].state_dict()
+    return load_run(run.folder)[1].state_dict()
 
 
 def by_hand(run: Run) -> dict[str, torch.Tensor]:
@@ -105,9 +105,9 @@ def test_the_read_out_is_fitted_to_the_final_layers(make: Maker) -> None:
     """By hand from the stored run: features, the same training; and its accuracy is what the result says."""
     run = make(train={"epochs": 1})
     result = fit(run)
-    network, splits = load(run.folder)[1], run.data.load("cpu", run.seed)
+    network, splits = load_run(run.folder)[1], run.data.load("cpu", run.seed)
     train, test = (features(network, run.settler, one, 500, Ledger()) for one in (splits.train, splits.test))
-    assert isinstance(run.readout, Linear)
+    assert isinstance(run.readout, LinearReadout)
     told: list[dict[str, Any]] = []
     decoder = run.readout.fit(train, None, 10, run.seed, told.append)
     output = network.edges[-1].coupling
@@ -126,7 +126,7 @@ def test_the_record_speaks_of_populations_and_not_of_an_output_that_does_not_lea
     fit(run)
     for line in lines(run):
         assert line["train_accuracy"] is line["train_objective"] is line["validation_accuracy"] is None
-        assert set(line["units"]) == {"conv1", "dense1"}
+        assert set(line["unit_diagnostics"]) == {"conv1", "dense1"}
         assert line["cosine_worst"] is None and line["multiply_adds"] > 0
     said = capsys.readouterr().err
     assert "conv1 norm" in said and "read-out, epoch 3" in said and "accuracy not finite" not in said
@@ -241,7 +241,9 @@ def test_patterns_that_freeze_nothing_or_everything_are_refused(make: Maker) -> 
     with pytest.raises(ConfigurationError, match=r"train\.freeze: no layer is called 'conv2'; did you mean 'conv1'"):
         fit(run)
     assert not run.folder.exists()
-    run = build(Run, {**describe(make()), "train": {"freeze": ["*"]}, "rule": "contrast", "readout": "joint"}, path="")
+    run = from_dict(
+        Run, {**to_dict(make()), "train": {"freeze": ["*"]}, "rule": "contrast", "readout": "joint"}, path=""
+    )
     with pytest.raises(ConfigurationError, match="leaves no layer that rule=contrast trains"):
         fit(run)
     assert not run.folder.exists()
@@ -263,14 +265,14 @@ def test_a_read_out_alone_may_learn(make: Maker) -> None:
 
 
 def test_a_run_starts_from_another(make: Maker) -> None:
-    """Layers of the same name, statistics included; with `renamed` only those named."""
+    """Layers of the same name, statistics included; with `layer_map` only those named."""
     first = make("first", train={"epochs": 1})
     fit(first)
     given = weights(first)
     same = Session(make("same", train={"start": str(first.folder)}), Path("nowhere")).network.state_dict()
     assert all(torch.equal(same[name], given[name]) for name in given)
     plan = {"channels": [5, 6], "kernels": [3, 3], "powers": [1, 1], "pools": ["max_2_2_0", "none"], "dense": []}
-    renamed = make("renamed", model=plan, train={"start": str(first.folder), "renamed": ["conv1=conv1"]}, seed=4)
+    renamed = make("layer_map", model=plan, train={"start": str(first.folder), "layer_map": ["conv1=conv1"]}, seed=4)
     fresh, found = renamed.network().state_dict(), Session(renamed, Path("nowhere")).network.state_dict()
     for name in fresh:
         assert torch.equal(found[name], (given if name.startswith("couplings.0") else fresh)[name]), name
@@ -285,10 +287,10 @@ def test_what_cannot_be_carried_over_names_both_sides(make: Maker) -> None:
             {"train": where, "model": {"channels": [6]}},
             r"conv1 holds {'filters.weight': \(5, 1, 3, 3\).*conv1 needs .*\(6, 1",
         ),
-        ({"train": {**where, "renamed": ["dense1=conv1"]}}, r"first: dense1 holds .* here: conv1 needs"),
-        ({"train": {**where, "renamed": ["conv9=conv1"]}}, r"has no layer 'conv9'; did you mean 'conv1'"),
+        ({"train": {**where, "layer_map": ["dense1=conv1"]}}, r"first: dense1 holds .* here: conv1 needs"),
+        ({"train": {**where, "layer_map": ["conv9=conv1"]}}, r"has no layer 'conv9'; did you mean 'conv1'"),
         (
-            {"train": {**where, "renamed": ["conv1=output2"]}},
+            {"train": {**where, "layer_map": ["conv1=output2"]}},
             r"this network has no layer 'output2'; did you mean 'output'",
         ),
     ):
@@ -296,10 +298,10 @@ def test_what_cannot_be_carried_over_names_both_sides(make: Maker) -> None:
         with pytest.raises(ConfigurationError, match=words):
             fit(run)
         assert not run.folder.exists()
-    with pytest.raises(ConfigurationError, match=r"renamed=\['conv1'\]: must be pairs there=here"):
-        make(train={**where, "renamed": ["conv1"]})
-    with pytest.raises(ConfigurationError, match=r"renamed=.*: must be empty without a run to start from"):
-        make(train={"renamed": ["conv1=conv1"]})
+    with pytest.raises(ConfigurationError, match=r"layer_map=\['conv1'\]: must be pairs there=here"):
+        make(train={**where, "layer_map": ["conv1"]})
+    with pytest.raises(ConfigurationError, match=r"layer_map=.*: must be empty without a run to start from"):
+        make(train={"layer_map": ["conv1=conv1"]})
     with pytest.raises(FileNotFoundError, match="has no final weights"):
         fit(make("third", train={"start": str(first.folder.parent)}))
 
@@ -310,8 +312,8 @@ def test_nothing_in_common_is_refused(make: Maker, make_run: Maker) -> None:
     network = make_run(model={"name": "mlp", "sizes": [12]}).network()
     object.__setattr__(network.layers[0], "name", "other")
     object.__setattr__(network.layers[1], "name", "top")
-    with pytest.raises(ConfigurationError, match=r"no layer has the same name; say train\.renamed"):
-        carry_over(network, first.folder)
+    with pytest.raises(ConfigurationError, match=r"no layer has the same name; say train\.layer_map"):
+        load_matching_layers(network, first.folder)
 
 
 # the output layer
@@ -350,7 +352,7 @@ def test_a_read_out_may_follow_learning_with_feedback(make_run: Maker) -> None:
     assert result["readout"]["name"] == "ridge" and lines(run)[0]["train_accuracy"] is not None
 
 
-def test_measuring_the_angle_leaves_the_statistics_of_a_normalisation(
+def test_measuring_the_angle_leaves_the_statistics_of_a_normalization(
     make_run: Maker, final_tensors: Callable[[Run], bytes]
 ) -> None:
     """Back-propagation learns through them, and the probe asks it for a gradient: with or without, one run."""
@@ -407,11 +409,11 @@ def test_the_scores_of_a_read_out_are_not_rounded_with_the_activities(make: Make
     """In bfloat16, what is tested is the fitted weights on the features in float32."""
     run = make(precision="bfloat16")
     fit(run)
-    _, network, _ = load(run.folder)
+    _, network, _ = load_run(run.folder)
     x, _ = run.data.load("cpu", run.seed, torch.bfloat16).test.take(slice(0, 8))
     found = predict(run, network, x, Ledger()).output
     dense = dense_output(network)
     assert dense.bias is not None
-    expected = seen(network, run.settler, x, Ledger()).float() @ dense.weight.T + dense.bias
+    expected = batch_features(network, run.settler, x, Ledger()).float() @ dense.weight.T + dense.bias
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)

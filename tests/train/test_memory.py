@@ -82,7 +82,7 @@ def test_in_a_step_nothing_half_done_is_saved(
 
 
 @pytest.mark.parametrize(
-    ("place", "field"), [("validate", "train.evaluate_batch=500"), ("probe_run", "train.probe_batch=8")]
+    ("place", "field"), [("validate", "train.evaluate_batch=500"), ("gradient_alignment_of_run", "train.probe_batch=8")]
 )
 def test_between_steps_the_state_is_saved(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch, final_tensors: Callable[[Run], bytes], place: str, field: str

@@ -8,7 +8,7 @@ import torch
 
 from energy.relax.solver import Outcome, Solution
 from energy.state import State
-from energy.train.meter import Tally, percentile, spread
+from energy.train.metrics import EpochMetrics, percentile, summarize_histogram
 
 CPU = torch.device("cpu")
 
@@ -18,8 +18,8 @@ def _solution(steps: list[int], residual: list[float], outcome: Outcome) -> Solu
     return Solution(State([]), outcome, torch.tensor(steps), there, there < 0.1)
 
 
-def _filled() -> Tally:
-    tally = Tally(CPU)
+def _filled() -> EpochMetrics:
+    tally = EpochMetrics(CPU)
     labels = torch.tensor([0, 1, 2, 3])
     tally.add(
         torch.tensor([1.0, 2.0, 3.0, 4.0]),
@@ -56,7 +56,7 @@ def test_the_histogram_adds_the_phases_of_each_sample() -> None:
 
 
 def test_what_was_not_asked_for_is_none() -> None:
-    tally = Tally(CPU)
+    tally = EpochMetrics(CPU)
     one = torch.zeros(1)
     tally.add(one, one, one, {"nudged": _solution([3], [float("nan")], Outcome.FIXED)})
     nudged = tally.settling()["nudged"]
@@ -64,19 +64,19 @@ def test_what_was_not_asked_for_is_none() -> None:
 
 
 def test_an_objective_that_is_not_finite_is_none() -> None:
-    tally = Tally(CPU)
+    tally = EpochMetrics(CPU)
     tally.add(torch.tensor([float("inf")]), torch.zeros(1), torch.zeros(1), {})
     assert tally.quality() == (None, 100.0)
     json.dumps(tally.settling(), allow_nan=False)
 
 
 def test_nothing_seen() -> None:
-    assert Tally(CPU).quality() == (None, None)
-    assert Tally(CPU).histogram() == {}
+    assert EpochMetrics(CPU).quality() == (None, None)
+    assert EpochMetrics(CPU).histogram() == {}
 
 
 def test_half_an_epoch_goes_through_facts_and_tensors() -> None:
-    whole, before, after = _filled(), _filled(), Tally(CPU)
+    whole, before, after = _filled(), _filled(), EpochMetrics(CPU)
     whole.ledger.apply("free", 7, 4)
     before.ledger.apply("free", 7, 4)
     facts = json.loads(json.dumps(before.facts(), allow_nan=False))
@@ -95,8 +95,12 @@ def test_percentiles_are_numpys(count: int) -> None:
     expected = np.percentile(values, 95, method="inverted_cdf")
     assert percentile(torch.tensor(values), 95) == expected
     histogram = {int(value): int((values == value).sum()) for value in np.unique(values)}
-    assert spread(histogram) == {"mean": pytest.approx(values.mean()), "p95": expected, "max": values.max()}
+    assert summarize_histogram(histogram) == {
+        "mean": pytest.approx(values.mean()),
+        "p95": expected,
+        "max": values.max(),
+    }
 
 
 def test_the_spread_of_nothing() -> None:
-    assert spread({}) == {"mean": None, "p95": None, "max": None}
+    assert summarize_histogram({}) == {"mean": None, "p95": None, "max": None}

@@ -19,7 +19,7 @@ from energy.rules.rule import Rule
 from energy.settle.feedforward import settle_free
 from energy.settle.settled import Settled, SettledDyad
 from energy.settle.settler import Settler
-from energy.train.evaluate import evaluate, load
+from energy.train.evaluate import evaluate, load_run
 from energy.train.fit import fit
 from energy.train.run import Run
 
@@ -42,7 +42,7 @@ class Means(Rule):
         self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
     ) -> Settled:
         network.zero_grad()
-        settled = settle_free(settler, network.up_to(len(network.layers) - 1), x, target, ledger)
+        settled = settle_free(settler, network.subnetwork(len(network.layers) - 1), x, target, ledger)
         self.apply(network, settled)
         return settled
 
@@ -63,8 +63,8 @@ class Means(Rule):
 @pytest.fixture
 def make(make_run: Maker) -> Iterator[Maker]:
     """The tiny run with two hidden layers, `means` and a linear read-out."""
-    Component.table["rule", "test_means"] = Means
-    Means.label = "test_means"
+    Component.registry["rule", "test_means"] = Means
+    Means.name = "test_means"
 
     def made(name: str = "run", **changes: Any) -> Run:
         plain: dict[str, Any] = {
@@ -78,8 +78,8 @@ def make(make_run: Maker) -> Iterator[Maker]:
         return make_run(name, **{**plain, **changes})
 
     yield made
-    del Component.table["rule", "test_means"]
-    Means.label = ""
+    del Component.registry["rule", "test_means"]
+    Means.name = ""
 
 
 def by_hand(run: Run, greedy: bool) -> list[Tensor]:
@@ -102,7 +102,7 @@ def by_hand(run: Run, greedy: bool) -> list[Tensor]:
 def test_its_layers_learn_when_it_says(make: Maker, order: str) -> None:
     run = make(train={"order": order, "epochs": 2})
     result = fit(run)
-    found = list(load(run.folder)[1].parameters())[:4]
+    found = list(load_run(run.folder)[1].parameters())[:4]
     for one, wanted in zip(found, by_hand(run, order == "greedy"), strict=True):
         torch.testing.assert_close(one, wanted, rtol=1e-5, atol=1e-6)
     assert result["epochs"] == (4 if order == "greedy" else 2)
@@ -114,7 +114,7 @@ def test_its_steps_are_not_scored_and_its_read_out_is(make: Maker) -> None:
     for line in (json.loads(text) for text in (run.folder / RECORD).read_text().splitlines()):
         assert line["train_accuracy"] is line["train_objective"] is line["validation_accuracy"] is None
         assert line["cosine_worst"] is None and "units" not in line
-    network, test = load(run.folder)[1], run.data.load("cpu", run.seed).test
+    network, test = load_run(run.folder)[1], run.data.load("cpu", run.seed).test
     x, labels = test.take(slice(None))
     right = 100 * float((network(x).argmax(1) == labels).double().mean())
     assert result["test_accuracy"] == pytest.approx(right) == evaluate(run.folder)["accuracy"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from energy.analysis.probe import angles, cosine, probe
+from energy.analysis.gradient_alignment import angles, cosine, gradient_alignment
 from energy.objectives import CrossEntropy, SquaredError, one_hot
 from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
@@ -39,7 +39,7 @@ def test_there_is_no_angle_with_what_is_not_finite(bad: float) -> None:
     assert cosine([torch.zeros(3)], [torch.full((3,), bad)]) is None
 
 
-def test_nothing_learnt_is_at_a_right_angle_unless_there_is_nothing_to_learn() -> None:
+def test_nothing_learned_is_at_a_right_angle_unless_there_is_nothing_to_learn() -> None:
     assert cosine([torch.zeros(3)], [torch.ones(3)]) == 0.0
     assert cosine([torch.ones(3)], [torch.zeros(3)]) is None
 
@@ -83,9 +83,11 @@ def test_equilibrium_propagation_with_little_nudge_is_close_at_its_own_gamma(mak
     x, labels = run.data.load("cpu", 0, torch.float64).train.take(slice(0, 16))
     settled = Sweep(max_steps=300, tolerance=1e-10)
     settler = EquilibriumPropagation(gamma=0.7, beta=1e-3, relax=settled, nudged=settled)
-    found = probe(network, settler, Contrast(), SquaredError(), x, one_hot(labels, 10, torch.float64))
+    found = gradient_alignment(network, settler, Contrast(), SquaredError(), x, one_hot(labels, 10, torch.float64))
     assert found["cosine_worst"] > 1 - 1e-6
-    other = probe(network, Feedforward(), Contrast(), SquaredError(), x, one_hot(labels, 10, torch.float64))
+    other = gradient_alignment(
+        network, Feedforward(), Contrast(), SquaredError(), x, one_hot(labels, 10, torch.float64)
+    )
     assert other["cosines"]["dense1"] == 0.0  # nothing is learnt there, though there is something to learn
     assert other["cosine_worst_layer"] != "output"
 
@@ -97,7 +99,7 @@ def test_probing_changes_neither_weights_nor_grads(make_run: Maker) -> None:
         parameter.grad = torch.full_like(parameter, 3.0)
     before = [parameter.detach().clone() for parameter in network.parameters()]
     x, labels = run.data.load("cpu", 0).train.take(slice(0, 8))
-    probe(network, Backprop(), Contrast(), CrossEntropy(), x, one_hot(labels, 10))
+    gradient_alignment(network, Backprop(), Contrast(), CrossEntropy(), x, one_hot(labels, 10))
     for parameter, old in zip(network.parameters(), before, strict=True):
         assert torch.equal(parameter, old)
         assert torch.equal(parameter.grad, torch.full_like(old, 3.0))  # type: ignore[arg-type]

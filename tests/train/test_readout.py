@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.couplings import Dense, Module
 from energy.ledger import Ledger
 from energy.models import SoftHebbNet
@@ -20,7 +20,7 @@ from energy.potentials import Identity, ReLU
 from energy.readout import linear as page
 from energy.readout.decoder import Decoder, accuracy, dense_output, install
 from energy.readout.features import Features, features
-from energy.readout.linear import Course, Linear, Power, dropped
+from energy.readout.linear import LinearReadout, Power, ReadoutTraining, dropped
 from energy.readout.nearest import Nearest
 from energy.readout.readout import Joint, Readout, kept
 from energy.readout.ridge import Ridge
@@ -39,12 +39,12 @@ def sample(count: int = 57, size: int = 9, classes: int = 4, seed: int = 0) -> F
     """Gaussian clouds that overlap, in float64."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (count,), generator=generator)
-    centres = torch.randn(classes, size, generator=torch.Generator().manual_seed(99), dtype=torch.float64)
-    return Features(centres[labels] + torch.randn(count, size, generator=generator, dtype=torch.float64), labels)
+    centers = torch.randn(classes, size, generator=torch.Generator().manual_seed(99), dtype=torch.float64)
+    return Features(centers[labels] + torch.randn(count, size, generator=generator, dtype=torch.float64), labels)
 
 
 def by_hand(
-    readout: Linear, train: Features, seed: int, loss: Callable[[Tensor, Tensor], Tensor]
+    readout: LinearReadout, train: Features, seed: int, loss: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """The same training with `torch.nn.functional` and `torch.optim.Adam`; masks from the generator of the epoch."""
     bound = readout.rise / train.values.shape[1] ** 0.5
@@ -74,14 +74,16 @@ def power_loss(scores: Tensor, labels: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("readout", "loss"),
     [
-        (Linear(epochs=3, batch_size=10, lr=0.01, dropout=0.0), F.cross_entropy),
-        (Linear(epochs=3, batch_size=10, lr=0.01, dropout=0.5, weight_decay=0.1, rise=3.0), F.cross_entropy),
-        (Linear(epochs=1, batch_size=10, lr=0.01, rise=2.0, positive=True), F.cross_entropy),
+        (LinearReadout(epochs=3, batch_size=10, lr=0.01, dropout=0.0), F.cross_entropy),
+        (LinearReadout(epochs=3, batch_size=10, lr=0.01, dropout=0.5, weight_decay=0.1, rise=3.0), F.cross_entropy),
+        (LinearReadout(epochs=1, batch_size=10, lr=0.01, rise=2.0, positive=True), F.cross_entropy),
         (Power(epochs=3, batch_size=10, lr=0.01, exponent=4.5, beta=0.3, dropout=0.25, scaled=False), power_loss),
     ],
     ids=["plain", "dropout", "positive", "power"],
 )
-def test_a_linear_read_out_is_the_plain_torch_loop(readout: Linear, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+def test_a_linear_read_out_is_the_plain_torch_loop(
+    readout: LinearReadout, loss: Callable[[Tensor, Tensor], Tensor]
+) -> None:
     train, lines = sample(), list[dict[str, Any]]()
     found = readout.fit(train, None, 4, 7, lines.append)
     weight, bias = by_hand(readout, train, 7, loss)
@@ -96,8 +98,8 @@ def test_a_scaled_read_out_learns_from_features_of_unit_size() -> None:
     train = sample()
     size = train.values.square().mean().sqrt()
     options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "dropout": 0.0}
-    found = Linear(**options, scaled=True).fit(train, None, 4, 7, lambda line: None)
-    plain = Linear(**options).fit(Features(train.values / size, train.labels), None, 4, 7, lambda line: None)
+    found = LinearReadout(**options, scaled=True).fit(train, None, 4, 7, lambda line: None)
+    plain = LinearReadout(**options).fit(Features(train.values / size, train.labels), None, 4, 7, lambda line: None)
     torch.testing.assert_close(found.weight, plain.weight / size, rtol=0, atol=1e-6)
     torch.testing.assert_close(found.bias, plain.bias, rtol=0, atol=1e-6)
 
@@ -105,8 +107,8 @@ def test_a_scaled_read_out_learns_from_features_of_unit_size() -> None:
 def test_its_line_says_what_the_epoch_was() -> None:
     """One epoch of one batch: objective and accuracy of the first weights."""
     train, lines = sample(), list[dict[str, Any]]()
-    first = Course(Linear(), train, 4, 0).decoder
-    Linear(epochs=1, batch_size=57, dropout=0.0).fit(train, None, 4, 0, lines.append)
+    first = ReadoutTraining(LinearReadout(), train, 4, 0).decoder
+    LinearReadout(epochs=1, batch_size=57, dropout=0.0).fit(train, None, 4, 0, lines.append)
     scores = first(train.values)
     assert lines[0]["train_objective"] == pytest.approx(float(F.cross_entropy(scores, train.labels)), rel=1e-12)
     assert lines[0]["train_accuracy"] == pytest.approx(100 * float((scores.argmax(1) == train.labels).double().mean()))
@@ -124,10 +126,10 @@ def test_its_line_says_what_the_epoch_was() -> None:
     ],
 )
 def test_the_rate_is_halved_where_the_schedule_says(epochs: int, halvings: list[int]) -> None:
-    rates = [Linear(epochs=epochs, lr=1.0).rate(epoch) for epoch in range(epochs)]
+    rates = [LinearReadout(epochs=epochs, lr=1.0).rate(epoch) for epoch in range(epochs)]
     assert [k for k in range(1, epochs) if rates[k] == rates[k - 1] / 2] == halvings
     assert rates[0] == 1.0 and rates[-1] == 0.5 ** len(halvings)
-    assert {Linear(epochs=epochs, lr=1.0, steady=True).rate(epoch) for epoch in range(epochs)} == {1.0}
+    assert {LinearReadout(epochs=epochs, lr=1.0, steady=True).rate(epoch) for epoch in range(epochs)} == {1.0}
 
 
 @pytest.mark.parametrize(("share", "dropped_share"), [(0.5, 0.5), (0.3, 77 / 256), (0.9, 230 / 256)])
@@ -144,10 +146,10 @@ def test_dropout_leaves_out_its_share_and_no_more(share: float, dropped_share: f
     error = (dropped_share * (1 - dropped_share) / 400_000) ** 0.5
     assert abs(float((~alive).double().mean()) - dropped_share) < 4 * error
     assert abs(float((stacked / (1 - dropped_share)).mean() / values.mean()) - 1) < 8 * error / (1 - dropped_share)
-    centred = alive.double() - alive.double().mean()
+    centered = alive.double() - alive.double().mean()
     for lag in (1, 2, 8):
-        assert abs(float((centred[..., lag:] * centred[..., :-lag]).mean())) < 0.002
-    assert abs(float((centred[1:] * centred[:-1]).mean())) < 0.002  # from step to step
+        assert abs(float((centered[..., lag:] * centered[..., :-lag]).mean())) < 0.002
+    assert abs(float((centered[1:] * centered[:-1]).mean())) < 0.002  # from step to step
 
 
 def test_without_dropout_nothing_is_drawn() -> None:
@@ -160,17 +162,17 @@ def test_early_stopping_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     train, said = sample(), iter([50.0, 60.0, 60.005, 60.009, 99.0])
     monkeypatch.setattr(page, "accuracy", lambda *_: next(said))
     lines: list[dict[str, Any]] = []
-    found = Linear(epochs=10, patience=2, least=0.01).fit(train, train, 4, 0, lines.append)
+    found = LinearReadout(epochs=10, patience=2, least=0.01).fit(train, train, 4, 0, lines.append)
     assert [line["validation_accuracy"] for line in lines] == [50.0, 60.0, 60.005, 60.009]
     assert kept(lines) == lines[1] and kept([{"epoch": 0}, {"epoch": 1}]) == {"epoch": 1}
-    wanted = Linear(epochs=2).fit(train, None, 4, 0, told)
+    wanted = LinearReadout(epochs=2).fit(train, None, 4, 0, told)
     assert torch.equal(found.weight, wanted.weight) and torch.equal(found.bias, wanted.bias)
 
 
 def test_early_stopping_needs_something_to_go_by() -> None:
     for nothing in (None, Features(torch.zeros(0, 9), torch.zeros(0, dtype=torch.int64))):
         with pytest.raises(ConfigurationError, match=r"linear\.patience=3: needs data\.validation above 0"):
-            Linear(patience=3).fit(sample(), nothing, 4, 0, told)
+            LinearReadout(patience=3).fit(sample(), nothing, 4, 0, told)
 
 
 @pytest.mark.parametrize(("exponent", "beta"), [(6.0, 0.1), (4.5, 0.5), (1.5, 1.0)])
@@ -198,27 +200,27 @@ def test_ridge_is_least_squares_with_rows_of_weight_decay(count: int, strength: 
     assert lines[0]["train_accuracy"] == accuracy(found, train)
 
 
-@pytest.mark.parametrize("neighbours", [1, 5])
-def test_nearest_by_brute_force(neighbours: int) -> None:
+@pytest.mark.parametrize("neighbors", [1, 5])
+def test_nearest_by_brute_force(neighbors: int) -> None:
     train, test = sample(), sample(11, seed=5)
-    found = Nearest(neighbours=neighbours).fit(train, None, 4, 0, told)(test.values)
+    found = Nearest(neighbors=neighbors).fit(train, None, 4, 0, told)(test.values)
     for row, value in enumerate(test.values):
         cosines = [float(value @ one / (value.norm() * one.norm())) for one in train.values]
         votes = [0.0] * 4
-        for k in sorted(range(57), key=lambda k: -cosines[k])[:neighbours]:
+        for k in sorted(range(57), key=lambda k: -cosines[k])[:neighbors]:
             votes[int(train.labels[k])] += cosines[k]
         assert found[row].tolist() == pytest.approx(votes, abs=1e-5)
-    with pytest.raises(ConfigurationError, match=r"nearest\.neighbours=58: there are 57 features"):
-        Nearest(neighbours=58).fit(train, None, 4, 0, told)
+    with pytest.raises(ConfigurationError, match=r"nearest\.neighbors=58: there are 57 features"):
+        Nearest(neighbors=58).fit(train, None, 4, 0, told)
 
 
 def test_bfloat16_features_give_float32_weights() -> None:
     exact, low = sample(200), Features(sample(200).values.bfloat16(), sample(200).labels)
-    for readout in (Linear(epochs=40, lr=0.03, dropout=0.0), Power(epochs=40, lr=0.03), Ridge()):
+    for readout in (LinearReadout(epochs=40, lr=0.03, dropout=0.0), Power(epochs=40, lr=0.03), Ridge()):
         found, wanted = readout.fit(low, None, 4, 0, told), readout.fit(exact, None, 4, 0, told)
         assert found.weight.dtype == found.bias.dtype == found(low.values).dtype == torch.float32
         assert abs(accuracy(found, low) - accuracy(wanted, exact)) <= 3
-    assert accuracy(Nearest(neighbours=1).fit(low, None, 4, 0, told), low) == 100
+    assert accuracy(Nearest(neighbors=1).fit(low, None, 4, 0, told), low) == 100
 
 
 def test_accuracy_by_hand() -> None:
@@ -236,12 +238,12 @@ def test_accuracy_by_hand() -> None:
         ("linear", {"lr": 0.0}, r"linear\.lr=0\.0"),
         ("power", {"exponent": 1.0}, r"power\.exponent=1\.0: must be above 1"),
         ("ridge", {"strength": math.inf}, r"ridge\.strength"),
-        ("nearest", {"neighbours": 0}, r"nearest\.neighbours=0"),
+        ("nearest", {"neighbors": 0}, r"nearest\.neighbors=0"),
     ],
 )
 def test_ranges(name: str, fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        build(Readout, {"name": name, **fields}, path=name)
+        from_dict(Readout, {"name": name, **fields}, path=name)
 
 
 def test_what_learns_with_the_others_is_not_fitted() -> None:
@@ -325,6 +327,6 @@ def test_scores_of_rounded_features_are_not_rounded() -> None:
     rounded = Features(train.values.bfloat16(), train.labels)
     wide = Features(rounded.values.float(), train.labels)
     options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "rise": 30.0, "positive": True}
-    found, expected = (Linear(**options).fit(one, None, 4, 7, lambda line: None) for one in (rounded, wide))
+    found, expected = (LinearReadout(**options).fit(one, None, 4, 7, lambda line: None) for one in (rounded, wide))
     assert torch.equal(found.weight, expected.weight)
     assert torch.equal(found(rounded.values), expected(wide.values))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from energy.io.record import alone, append_line, cut, read_json, read_lines, write_json
+from energy.io.record import append_line, exclusive_lock, read_json, read_lines, truncate_record, write_json
 
 
 def test_lines_come_back_in_order(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
 def test_cutting_keeps_the_epochs_before(tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     path.write_text("".join(f'{{"epoch": {epoch}}}\n' for epoch in range(4)) + '{"epoch": 4, "ob')
-    cut(path, 2)
+    truncate_record(path, 2)
     assert path.read_text() == '{"epoch": 0}\n{"epoch": 1}\n'
 
 
@@ -62,10 +62,10 @@ def test_a_run_folder_belongs_to_one_process(tmp_path: Path) -> None:
     code = (
         f"import fcntl, os; fcntl.flock(os.open({str(tmp_path / '.lock')!r}, os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)"
     )
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
         assert b"BlockingIOError" in other.stderr
-        with pytest.raises(RuntimeError, match="another process"), alone(tmp_path):
+        with pytest.raises(RuntimeError, match="another process"), exclusive_lock(tmp_path):
             pass
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
     assert json.dumps(sorted(os.listdir(tmp_path))) == '[".lock"]'

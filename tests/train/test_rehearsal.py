@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from energy.component import ConfigurationError, build
+from energy.component import ConfigurationError, from_dict
 from energy.couplings import Dense
 from energy.data.dataset import DataSet
 from energy.model import Model
 from energy.network import Network
 from energy.potentials import Identity, ReLU
-from energy.train.known import know
+from energy.train.registration import register_builtins
 from energy.train.rehearsal import rehearse
 from energy.train.run import Run
 
@@ -32,8 +32,8 @@ def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _run(**plain: Any) -> Run:
-    know()
-    return build(Run, {"model": {"name": "mlp", "sizes": [8]}, "data": "digits", **plain}, path="")
+    register_builtins()
+    return from_dict(Run, {"model": {"name": "mlp", "sizes": [8]}, "data": "digits", **plain}, path="")
 
 
 SOFTHEBB = {"name": "softhebb", "channels": [4], "kernels": [3], "powers": [1.0]}

@@ -54,7 +54,7 @@ VARIANTS: list[dict[str, Any]] = [
     },
     {"settler": {"name": "dual_propagation", "feedback": "kolen_pollack"}, "optimizer": {"weight_decay": 1e-2}},
     {
-        "settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "agreement": 0.8}},
+        "settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "sign_agreement": 0.8}},
         "train": {"weights": "best"},
     },
     {"schedule": {"name": "cosine", "warmup": 0.5}, "optimizer": {"layer_lr": [0.2, 0.1], "weight_decay": 1e-3}},
@@ -94,7 +94,7 @@ EVERYWHERE: list[dict[str, Any]] = [
         "train": {"epochs": 3, "probe_every": 2, "weights": "best"},
     },
     {
-        "settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "agreement": 0.8}},
+        "settler": {"name": "dual_propagation", "feedback": {"name": "sign_batch", "sign_agreement": 0.8}},
         "train": {"epochs": 3, "checkpoint_every": 3},
     },
 ]

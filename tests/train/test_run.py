@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import ConfigurationError, build, describe
+from energy.component import ConfigurationError, from_dict, to_dict
 from energy.io.provenance import commit, provenance
-from energy.train.run import Run, Training, digest, identity
+from energy.train.run import Run, Training, hash_of_description, identity
 
 Maker = Callable[..., Run]
 
 
 def test_described_and_built_again(make_run: Maker) -> None:
     run = make_run()
-    assert build(Run, json.loads(json.dumps(describe(run))), path="") == run
+    assert from_dict(Run, json.loads(json.dumps(to_dict(run))), path="") == run
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_changes_numbers_changes_the_folder(make_run: Maker, change: dict[s
 
 def test_the_default_folder_carries_title_and_hash(make_run: Maker) -> None:
     run = make_run(out="")
-    assert run.folder == Path("runs") / f"tiny-{digest(identity(run))}"
+    assert run.folder == Path("runs") / f"tiny-{hash_of_description(identity(run))}"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_default_folder_carries_title_and_hash(make_run: Maker) -> None:
 )
 def test_ranges_of_training(field: str, value: float) -> None:
     with pytest.raises(ConfigurationError, match=f"{field}=.*must be"):
-        build(Training, {field: value})
+        from_dict(Training, {field: value})
 
 
 @pytest.mark.parametrize(

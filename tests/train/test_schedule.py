@@ -5,15 +5,15 @@ import math
 import pytest
 
 from energy.component import ConfigurationError
-from energy.train.schedule import Constant, Cosine, Exponential, Linear, Schedule
+from energy.train.schedule import Constant, Cosine, Exponential, LinearDecay, Schedule
 
 
-@pytest.mark.parametrize("schedule", [Constant(), Cosine(), Linear(), Exponential()])
+@pytest.mark.parametrize("schedule", [Constant(), Cosine(), LinearDecay(), Exponential()])
 def test_without_warm_up_every_schedule_begins_at_the_peak(schedule: Schedule) -> None:
     assert schedule.rate(0.3, 0.0, 10) == pytest.approx(0.3, rel=1e-15)
 
 
-@pytest.mark.parametrize("schedule", [Cosine(floor=1e-3), Linear(floor=1e-3)])
+@pytest.mark.parametrize("schedule", [Cosine(floor=1e-3), LinearDecay(floor=1e-3)])
 def test_the_floor_is_reached_at_the_end_and_half_way_down_is_half_way(schedule: Schedule) -> None:
     assert schedule.rate(0.3, 10.0, 10) == pytest.approx(1e-3, rel=1e-12)
     assert schedule.rate(0.3, 5.0, 10) == pytest.approx((0.3 + 1e-3) / 2, rel=1e-12)
@@ -58,7 +58,7 @@ def test_a_warm_up_as_long_as_the_run_never_divides_by_zero() -> None:
         lambda: Cosine(start=math.nan),
         lambda: Cosine(floor=math.inf),
         lambda: Cosine(warmup=5, until=5),
-        lambda: Linear(floor=-0.1),
+        lambda: LinearDecay(floor=-0.1),
         lambda: Exponential(factor=0.0),
         lambda: Exponential(factor=math.nan),
         lambda: Constant(warmup=math.nan),

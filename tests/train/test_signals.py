@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from energy.component import describe
+from energy.component import to_dict
 from energy.io import checkpoint
 from energy.io.record import CHECKPOINTS
 from energy.train import fit as page
@@ -26,19 +26,19 @@ pytestmark = pytest.mark.usefixtures("usual_signals")
 
 SLOWLY = """
 import json, sys, time, torch
-from energy.component import build
+from energy.component import from_dict
 from energy.train import fit as page
-from energy.train.known import know
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 torch.set_num_threads(1)
-know()
+register_builtins()
 real = page.train_step
 def slow(*given):
     real(*given)
     time.sleep(0.05)
 page.train_step = slow
 print("begun", flush=True)
-page.fit(build(Run, json.loads(sys.argv[1]), path=""))
+page.fit(from_dict(Run, json.loads(sys.argv[1]), path=""))
 """
 
 
@@ -47,7 +47,7 @@ def start() -> Callable[[Run], subprocess.Popen[str]]:
     """Train in another process, every step 50 ms longer; returns when training is about to begin."""
 
     def begin(run: Run) -> subprocess.Popen[str]:
-        words = [sys.executable, "-c", SLOWLY, json.dumps(describe(run))]
+        words = [sys.executable, "-c", SLOWLY, json.dumps(to_dict(run))]
         child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert child.stdout is not None
         assert child.stdout.readline() == "begun\n"
@@ -132,13 +132,13 @@ def test_a_signal_while_data_are_read_leaves_at_once_and_is_said(
 def test_a_signal_during_the_test_is_said_and_the_run_is_finished(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, real = make_run("late"), page.summary
+    run, real = make_run("late"), page.run_summary
 
     def summary(*given: Any) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGUSR1)
         return real(*given)
 
-    monkeypatch.setattr(page, "summary", summary)
+    monkeypatch.setattr(page, "run_summary", summary)
     with pytest.raises(Stopped) as stopped:
         fit(run)
     assert stopped.value.code == 138 and (run.folder / "result.json").exists()

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 import torch
 
-from energy.component import describe
+from energy.component import to_dict
 from energy.io.record import CHECKPOINTS
 from energy.kernels import Kernel
 from energy.train import fit as page
 from energy.train.fit import fit
-from energy.train.progress import DROPPED, EpochTable, duration, epoch_cells, fitting
+from energy.train.progress import DROPPED, EpochTable, duration, epoch_cells, fitting_columns
 from energy.train.run import Run
 from energy.train.settings import settings
-from energy.train.terminal import bar, laid_out, say, width
+from energy.train.terminal import bar, say, width, wrapped_lines
 from tests.train.screens import shown
 
 Maker = Callable[..., Run]
@@ -31,12 +31,12 @@ Maker = Callable[..., Run]
 TRAINING = """
 import json, sys, time, torch, warnings
 from energy.cautions import caution
-from energy.component import build
+from energy.component import from_dict
 from energy.train import fit as page
-from energy.train.known import know
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 torch.set_num_threads(1)
-know()
+register_builtins()
 real, calls = page.train_step, iter(range(10**6))
 def step(*given):
     real(*given)
@@ -46,14 +46,14 @@ def step(*given):
         warnings.warn("of a library\\n  on two lines", DeprecationWarning, stacklevel=1)
 warnings.simplefilter("default")
 page.train_step = step
-page.fit(build(Run, json.loads(sys.argv[1]), path=""))
+page.fit(from_dict(Run, json.loads(sys.argv[1]), path=""))
 """
 pytestmark = pytest.mark.usefixtures("usual_signals")
 
 
 def words(run: Run) -> list[str]:
     """The command that trains `run` in a process of its own, with two warnings on the way."""
-    return [sys.executable, "-c", TRAINING, json.dumps(describe(run))]
+    return [sys.executable, "-c", TRAINING, json.dumps(to_dict(run))]
 
 
 @pytest.mark.parametrize(("columns", "missing"), [(40, 5), (80, 1), (120, 0), (160, 0)])
@@ -87,11 +87,11 @@ def test_no_line_is_torn_or_wrapped(make_run: Maker, columns: int, missing: int)
 
 
 def test_a_warning_goes_on_below_indented() -> None:
-    text = laid_out("run: warning: " + "word " * 20, 30)
+    text = wrapped_lines("run: warning: " + "word " * 20, 30)
     first, *others = text.split("\n")
     assert first.startswith("run: warning: word") and others and all(line.startswith("    word") for line in others)
     assert all(len(line) <= 30 for line in text.split("\n"))
-    assert all(len(line) <= 30 for line in laid_out("x" * 100, 30).split("\n"))
+    assert all(len(line) <= 30 for line in wrapped_lines("x" * 100, 30).split("\n"))
 
 
 def test_a_log_has_one_aligned_line_an_epoch(make_run: Maker, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +132,7 @@ def test_columns_that_a_run_does_not_have_are_left_out(make_run: Maker, capsys: 
 def test_columns_go_in_the_stated_order(columns: int) -> None:
     widths = {"epoch": 5, **{name: 9 for name in reversed(DROPPED) if name != "norm"}, "validation %": 12}
     widths |= {"conv1 norm": 10, "conv2 norm": 10}
-    kept = fitting(widths, columns)
+    kept = fitting_columns(widths, columns)
     order = [name for kind in DROPPED for name in ("conv2 norm", "conv1 norm") if kind == "norm"] or []
     order = [one for kind in DROPPED for one in (order if kind == "norm" else [kind])]
     gone = [name for name in order if name not in kept]

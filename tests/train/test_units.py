@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from energy.analysis.units import unit_diagnostics
+from energy.analysis.unit_diagnostics import unit_diagnostics
 from energy.couplings import Convolution, Dense
 from energy.network import Network
 from energy.potentials import Identity, ReLU
@@ -50,7 +50,7 @@ def test_norms_winners_the_dead_and_the_silent() -> None:
     lengths = [1.004, 0.996, 0.5, 0.0, 1.5 * 3**0.5]
     assert found["norm"] == pytest.approx(sum(lengths) / 5)
     assert found["distance"] == pytest.approx(sum(abs(one - 1) for one in lengths) / 5)
-    assert (found["converged"], found["dead"], found["never"], found["silent"]) == (40, 20, 60, 40)
+    assert (found["converged"], found["zero_weight"], found["never_win"], found["inactive"]) == (40, 20, 60, 40)
     assert found["entropy"] == pytest.approx(math.log(2))
     assert found["entropy_limit"] == pytest.approx(math.log(5))
     assert found["winner"] is None
@@ -64,7 +64,7 @@ def test_a_radius_and_a_norm_of_ones_own() -> None:
     for k, length in enumerate((1.985, 2.019, 2.021)):
         rows[k] = length / 3 ** (1 / 3)
     (found,) = unit_diagnostics(layer(rows), KrotovHopfield(p=3.0, target_norm=2.0), Feedforward(), X, LABELS).values()
-    assert found["converged"] == 50 and found["dead"] == 25
+    assert found["converged"] == 50 and found["zero_weight"] == 25
     assert found["norm"] == pytest.approx((1.985 + 2.019 + 2.021) / 4)
 
 
@@ -101,7 +101,7 @@ def test_places_and_groups_of_a_convolution() -> None:
     # group 1: neuron 0 at three places, neuron 1 at one; group 2: neuron 2 at all four; of eight wins 3, 1, 4, 0
     shares = [3 / 8, 1 / 8, 4 / 8]
     assert found["entropy"] == pytest.approx(-sum(p * math.log(p) for p in shares))
-    assert found["never"] == 25 and found["silent"] == 0 and found["converged"] == 75
+    assert found["never_win"] == 25 and found["inactive"] == 0 and found["converged"] == 75
 
 
 def test_only_layers_that_learn_are_spoken_of() -> None:

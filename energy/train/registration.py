@@ -1,4 +1,5 @@
-"""Which components there are: ours, and those of installed plug-ins. Importing puts them into the table of `build`."""
+"""Which components there are: ours, and those of installed plug-ins. Importing puts them into the table of
+`from_dict`."""
 
 import importlib
 import importlib.util
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import energy
 from energy.component import ConfigurationError
-from energy.io.code import READ, failure, fingerprint, sources
+from energy.io.code import READ, failure, file_digest, source_files
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -20,7 +21,7 @@ ASIDE: Final = ("energy.__main__", "energy.cli", "energy.command", "energy.plots
 LOADED: Final[set[tuple[str, str]]] = set()  # distributions and the modules of theirs that are imported
 
 
-def know() -> None:
+def register_builtins() -> None:
     """Import every module that may declare components: ours, then the entry points of installed distributions, once.
 
     Raises:
@@ -36,7 +37,9 @@ def know() -> None:
 
 def modules() -> dict[str, Path]:
     """The modules of ours that may declare components, by dotted name, and their files; nothing is imported."""
-    return dict(sorted((name, file) for name, file in _below(beside("."), "energy") if not name.startswith(ASIDE)))
+    return dict(
+        sorted((name, file) for name, file in _below(package_folder("."), "energy") if not name.startswith(ASIDE))
+    )
 
 
 def entry_points() -> list[tuple[str, "EntryPoint"]]:
@@ -53,7 +56,7 @@ def entry_points() -> list[tuple[str, "EntryPoint"]]:
     return [found[key] for key in sorted(found)]
 
 
-def beside(name: str) -> Path:
+def package_folder(name: str) -> Path:
     """The folder `name` of the package `energy`."""
     return Path(energy.__file__).parent / name
 
@@ -73,8 +76,8 @@ def _load(distribution: str, entry: "EntryPoint") -> None:
     files: dict[str, Path] = {}
     try:
         spec = importlib.util.find_spec(entry.module)
-        files = sources(Path(spec.origin)) if spec and spec.origin and spec.origin.endswith(".py") else {}
-        digests = {one: fingerprint(one) for one in files.values()}
+        files = source_files(Path(spec.origin)) if spec and spec.origin and spec.origin.endswith(".py") else {}
+        digests = {one: file_digest(one) for one in files.values()}
         entry.load()
     except (Exception, SystemExit) as error:
         said = f"its entry point {entry.name} = {entry.value} of {ENTRY_POINTS} fails"

@@ -21,7 +21,7 @@ class NonFinite(EnergyError, RuntimeError):
 
 
 @dataclass(frozen=True)
-class Accident:
+class NonFiniteReport:
     """What was not finite, and first when.
 
     Attributes:
@@ -47,7 +47,7 @@ class Accident:
         return ": ".join([parts[0], "; ".join(parts[1:])])
 
 
-class Guard:
+class FiniteCheck:
     """Watches one network and turns its optimiser off at the first non-finite number.
 
     Attributes:
@@ -69,11 +69,11 @@ class Guard:
             optimizer.found_inf = self._found  # type: ignore[attr-defined]
 
     @torch.no_grad()
-    def watch(self, objective: Tensor | None, step: int) -> None:
+    def update(self, objective: Tensor | None, step: int) -> None:
         """Look at the objective of the batch, (B,), where there is one, and at every gradient. Nothing is read back."""
         gradients = [self._nothing if parameter.grad is None else parameter.grad for parameter in self.parameters]
         objectives = self._nothing if objective is None else objective
-        sound = foreach.finite([objectives, *gradients])
+        sound = foreach.all_finite([objectives, *gradients])
         first = (self._found == 0) & ~sound.all()
         self._sound = torch.where(first, sound, self._sound)
         self._step = torch.where(first, step, self._step)
@@ -85,14 +85,16 @@ class Guard:
         return bool(self._found)
 
     @torch.no_grad()
-    def accident(self, step: int) -> Accident | None:
+    def report(self, step: int) -> NonFiniteReport | None:
         """What the watch has seen so far, with a look at the weights; reads the device. ``step`` is the next one."""
-        weights = foreach.finite(self.parameters).tolist()
+        weights = foreach.all_finite(self.parameters).tolist()
         sound = self._sound.tolist()
         if all(weights) and all(sound):
             return None
         seen = int(self._step)
-        return Accident(seen if seen >= 0 else step, not sound[0], self._layers(sound[1:]), self._layers(weights))
+        return NonFiniteReport(
+            seen if seen >= 0 else step, not sound[0], self._layers(sound[1:]), self._layers(weights)
+        )
 
     def _layers(self, sound: list[bool]) -> list[str]:
         return list(dict.fromkeys(owner for owner, good in zip(self.owners, sound, strict=True) if not good))

@@ -36,13 +36,13 @@ def unit_diagnostics(
         top -= 1
     if not top:
         return {}
-    settled = settle_free(settler, network.up_to(top), x, labels, Ledger())
+    settled = settle_free(settler, network.subnetwork(top), x, labels, Ledger())
     found: dict[str, dict[str, Any]] = {}
     for edge, law, inputs in linearized_layers(rule, network, settled):
         found[network.layers[edge.target - 1].name] = {
             **_norms(law, inputs.filters.weight),
             **_winners(law, law.competition_logits(inputs), labels),
-            "silent": _percent((settled.mean[edge.target - 1].movedim(1, 0).flatten(1) == 0).all(1)),
+            "inactive": _percent((settled.mean[edge.target - 1].movedim(1, 0).flatten(1) == 0).all(1)),
         }
     return found
 
@@ -54,7 +54,7 @@ def _norms(law: UnitRule, weight: Tensor) -> dict[str, float]:
         "norm": float(norms.mean()),
         "converged": _percent(distance < NEAR),
         "distance": float(distance.mean()),
-        "dead": _percent(norms == 0),
+        "zero_weight": _percent(norms == 0),
     }
 
 
@@ -68,7 +68,7 @@ def _winners(law: UnitRule, logits: Tensor, labels: Tensor) -> dict[str, float |
     taken = torch.zeros(classes, size * sets, dtype=counts.dtype, device=counts.device).index_add_(0, labels, counts)
     voted = taken.argmax(0)[counts.argmax(1)]
     return {
-        "never": _percent(total == 0),
+        "never_win": _percent(total == 0),
         "entropy": float(-torch.xlogy(share, share).sum()),
         "entropy_limit": math.log(size * sets),
         "winner": None if winner is None else float(winner.mean()),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energy.io.old_names import ledger_name
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
 from energy.relax.solver import Solution
@@ -16,7 +17,7 @@ SAMPLES = ("steps", "residual", "converged")
 ACTIVITY = ("spikes", "synaptic_operations", "spikes_by_layer")
 
 
-class Tally:
+class EpochMetrics:
     """Objective, accuracy and settling of the batches seen since it was made.
 
     Attributes:
@@ -62,7 +63,7 @@ class Tally:
         """Objective per sample, None when it is not finite, and accuracy in percent; reads the device."""
         if not self.scored:
             return None, None
-        return finite(self.objective.item() / self.scored), 100.0 * self.correct.item() / self.scored
+        return finite_or_none(self.objective.item() / self.scored), 100.0 * self.correct.item() / self.scored
 
     def settling(self) -> dict[str, dict[str, Any]]:
         """By phase: solves by outcome, steps and residuals over all samples; reads the device."""
@@ -75,13 +76,13 @@ class Tally:
         steps, counts = torch.cat(self.samples["steps/all"]).unique(return_counts=True)
         return Counter(dict(zip(steps.tolist(), counts.tolist(), strict=True)))
 
-    def spent(self, network: Network) -> dict[str, Any]:
+    def cost(self, network: Network) -> dict[str, Any]:
         """Multiply-adds, in all and in back-propagation steps over the same samples."""
         total = self.ledger.multiply_adds
         unit = backprop_multiply_adds(network) * self.examples
         return {"multiply_adds": total, "backprop_steps": total / unit if unit else None}
 
-    def fired(self) -> dict[str, Any]:
+    def spike_counts(self) -> dict[str, Any]:
         """Spikes and synaptic operations a sample, and spikes by layer; nothing where no unit spikes. Reads the
         device.
         """
@@ -100,8 +101,8 @@ class Tally:
             "sweeps_mean": steps.double().mean().item(),
             "sweeps_p95": percentile(steps, 95),
             "sweeps_max": int(steps.max()),
-            "residual_mean": finite(asked.mean().item()) if len(asked) else None,
-            "residual_max": finite(asked.max().item()) if len(asked) else None,
+            "residual_mean": finite_or_none(asked.mean().item()) if len(asked) else None,
+            "residual_max": finite_or_none(asked.max().item()) if len(asked) else None,
             "converged_percent": 100.0 * converged.double().mean().item() if len(asked) else None,
         }
 
@@ -121,7 +122,7 @@ class Tally:
         """Continue from what :meth:`tensors` and :meth:`facts` gave."""
         self.examples, self.batches, self.diverged = facts["examples"], facts["batches"], facts["diverged"]
         self.scored = facts.get("scored", self.examples)  # older checkpoints have no such entry
-        self.ledger = Ledger(**{name: Counter(counts) for name, counts in facts["ledger"].items()})
+        self.ledger = Ledger(**{ledger_name(name): Counter(counts) for name, counts in facts["ledger"].items()})
         self.outcomes.update({phase: Counter(counts) for phase, counts in facts["outcomes"].items()})
         for name, tensor in tensors.items():
             if "/" in name:
@@ -135,7 +136,7 @@ def percentile(values: Tensor, percent: int) -> int:
     return int(values.sort().values[_rank(len(values), percent)])
 
 
-def spread(histogram: Mapping[int, int]) -> dict[str, float | None]:
+def summarize_histogram(histogram: Mapping[int, int]) -> dict[str, float | None]:
     """Mean, 95th percentile (nearest rank) and maximum of a count by value; None where nothing was counted."""
     total = sum(histogram.values())
     if not total:
@@ -153,6 +154,6 @@ def _rank(count: int, percent: int) -> int:
     return max(1, -(-count * percent // 100)) - 1
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """``value``, or None where JSON has no word for it."""
     return value if math.isfinite(value) else None

@@ -31,7 +31,7 @@ OPTIONS: Final = """\
 
 
 @dataclass
-class Line:
+class Arguments:
     """Options taken off; ``rest`` keeps the words, overrides or paths, in their order.
 
     ``options`` are the options as they were written, by what they set.
@@ -49,43 +49,43 @@ class Line:
     options: dict[str, str] = field(default_factory=dict)
 
 
-def read(arguments: Sequence[str]) -> Line:
+def parse(given: Sequence[str]) -> Arguments:
     """Sort the words of a command.
 
     Raises:
         ConfigurationError: for an unknown option, naming the nearest, and for one that lacks its value.
     """
-    line = Line()
-    words = iter(arguments)
+    arguments = Arguments()
+    words = iter(given)
     for word in words:
         option, equals, value = word.partition("=")
         if word in FLAGS:
-            line.options[FLAGS[word]] = word
-            setattr(line, FLAGS[word], True)
+            arguments.options[FLAGS[word]] = word
+            setattr(arguments, FLAGS[word], True)
         elif option in TAKING:
             found = value if equals else next(words, "")
             if not found:
                 raise ConfigurationError(f"{option}: needs a value")
-            line.options[TAKING[option]] = option
-            getattr(line, TAKING[option]).append(expanded(found) if TAKING[option] == "folders" else found)
+            arguments.options[TAKING[option]] = option
+            getattr(arguments, TAKING[option]).append(expanded(found) if TAKING[option] == "folders" else found)
         elif option == "plugins" and equals and not expanded(word).is_dir():
-            line.options["plugins"] = option
-            line.plugins += [name.strip().strip("'\"") for name in value.strip("[]").split(",")]
+            arguments.options["plugins"] = option
+            arguments.plugins += [name.strip().strip("'\"") for name in value.strip("[]").split(",")]
         elif word.startswith("-"):
             raise ConfigurationError(f"{option}: unknown option{meant(option, [*FLAGS, *TAKING])}{_dashed(word)}")
         else:
-            line.rest.append(word)
-    return line
+            arguments.rest.append(word)
+    return arguments
 
 
-def admit(line: Line, verb: str, taken: frozenset[str]) -> None:
+def validate_options(arguments: Arguments, verb: str, taken: frozenset[str]) -> None:
     """Refuse the options of `line` that ``energy verb`` has no use for; ``taken`` are those it has, by what they set.
 
     Raises:
         ConfigurationError: naming the first, and the options that the verb takes.
     """
     known = taken | EVERYWHERE
-    for target, option in line.options.items():
+    for target, option in arguments.options.items():
         if target not in known:
             names = [name for name, sets in (FLAGS | TAKING).items() if sets in known and name.startswith("--")]
             raise ConfigurationError(f"{option}: energy {verb} does not take it; it takes {', '.join(names)}")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from energy.analysis.diagnosis import CURES, binds
-from energy.feedback import wiring
+from energy.feedback import feedback_weights
 from energy.health import health
 from energy.network import Network
 from energy.objectives import Objective
@@ -39,7 +39,7 @@ LOW: Final = 0.5
 GOOD: Final = 0.9  # a worst cosine above which nothing is asked to explain it
 
 
-def probe(
+def gradient_alignment(
     network: Network, settler: Settler, rule: Rule, objective: Objective, x: Tensor, target: Tensor
 ) -> dict[str, Any]:
     """Cosines with the exact gradient on one batch ``x`` (B, *input shape), ``target`` (B, *output shape).
@@ -87,7 +87,7 @@ def _probed(
         found["cosine_binds"] = (
             "reference" if unsettled else binds(settler, network, x, target, found["cosine_worst"], worst)
         )
-    explain(network, settler, found)
+    explain_cosine(network, settler, found)
     return found
 
 
@@ -96,7 +96,7 @@ def at_rest(settler: Settler) -> Settler:
     return replace(settler, keep_contracting=0.0) if isinstance(settler, Dyadic | Phases) else settler
 
 
-def explain(network: Network, settler: Settler, found: dict[str, Any]) -> None:
+def explain_cosine(network: Network, settler: Settler, found: dict[str, Any]) -> None:
     """Say once what a low cosine comes from, and that a reference is none where it has not settled."""
     unsettled = [phase for phase, outcome in found["reference"].items() if outcome in ("budget", "diverged")]
     if unsettled:
@@ -113,7 +113,7 @@ def explain(network: Network, settler: Settler, found: dict[str, Any]) -> None:
         )
 
 
-def alignment(network: Network) -> dict[str, dict[str, float | None]]:
+def feedback_alignment(network: Network) -> dict[str, dict[str, float | None]]:
     """How the wires that carry the difference down stand to the weights W they replace, by the layer that W drives.
 
     Returns:
@@ -121,8 +121,8 @@ def alignment(network: Network) -> dict[str, dict[str, float | None]]:
         ``feedback_agreement``: percent of the entries with equal signs. Both empty where the weights serve.
     """
     found: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
-    wires = wiring(network)
-    for layer, weight, other in () if wires is None else wires.matrices(network):
+    attached = feedback_weights(network)
+    for layer, weight, other in () if attached is None else attached.matrices(network):
         pair = found.setdefault(layer, ([], []))
         pair[0].append(weight)
         pair[1].append(other)

@@ -13,12 +13,12 @@ import numpy as np
 from energy.errors import DamagedFileError
 from energy.io.atomic import replacing
 
-ALBUM: Final = "pictures.npz"
+FIGURE_DATA: Final = "pictures.npz"
 FORMAT: Final = 1
 FACTS: Final = "facts"
 
 
-def write_album(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
+def write_figure_data(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
     """Write `arrays` and `facts` (strict JSON), whole or not at all."""
     text = json.dumps({**facts, "format": FORMAT}, allow_nan=False)
     named: dict[str, Any] = {**arrays, FACTS: np.array(text)}
@@ -27,7 +27,7 @@ def write_album(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str
     return path
 
 
-def read_album(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_figure_data(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the facts.
 
     Raises DamagedFileError, naming the file, for one that is not such a record, and what to do about it.

@@ -11,10 +11,10 @@ from energy.component import ConfigurationError
 from energy.hints import meant
 from energy.network import Network
 from energy.paths import expanded
-from energy.train.evaluate import load
+from energy.train.evaluate import load_run
 
 
-def carry_over(network: Network, folder: str | Path, renamed: Sequence[str] = ()) -> list[str]:
+def load_matching_layers(network: Network, folder: str | Path, layer_map: Sequence[str] = ()) -> list[str]:
     """Copy weights, and what normalisation has seen, from the run in `folder`; the names of the layers that got some.
 
     Args:
@@ -26,15 +26,15 @@ def carry_over(network: Network, folder: str | Path, renamed: Sequence[str] = ()
         FileNotFoundError: when the run left no final weights.
         ConfigurationError: for a layer that is not there, none in common, or a shape that differs, naming both sides.
     """
-    source = load(expanded(folder), "cpu")[1]
+    source = load_run(expanded(folder), "cpu")[1]
     theirs, ours = _by_name(source), _by_name(network)
-    pairs = [tuple(pair.split("=")) for pair in renamed] or [(name, name) for name in theirs if name in ours]
+    pairs = [tuple(pair.split("=")) for pair in layer_map] or [(name, name) for name in theirs if name in ours]
     if not pairs:
-        raise ConfigurationError(f"train.start={str(folder)!r}: no layer has the same name; say train.renamed")
+        raise ConfigurationError(f"train.start={str(folder)!r}: no layer has the same name; say train.layer_map")
     for there, here in pairs:
         for name, known, where in ((there, theirs, str(folder)), (here, ours, "this network")):
             if name not in known:
-                raise ConfigurationError(f"train.renamed: {where} has no layer {name!r}{meant(name, known)}")
+                raise ConfigurationError(f"train.layer_map: {where} has no layer {name!r}{meant(name, known)}")
         _copy(source, theirs[there], network, ours[here], f"{folder}: {there}", f"here: {here}")
     return [here for _, here in pairs]
 

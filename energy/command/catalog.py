@@ -8,16 +8,16 @@ from energy.command.entry import Entry
 from energy.command.plugins import load_plugins
 from energy.command.written import Written
 from energy.component import Component
-from energy.train.known import entry_points, know, modules
+from energy.train.registration import entry_points, modules, register_builtins
 
 
-def load(plugins: Iterable[str] = ()) -> None:
+def load_all(plugins: Iterable[str] = ()) -> None:
     """Import every module that may declare components, then the plug-ins, in this order.
 
     Raises:
         ConfigurationError: when a plug-in is missing or fails, naming its file and line.
     """
-    know()
+    register_builtins()
     load_plugins(plugins)
 
 
@@ -31,7 +31,7 @@ def entries() -> list[Entry]:
         return _written().entries()
     from energy.command.registered import registered
 
-    know()
+    register_builtins()
     return registered()
 
 
@@ -41,13 +41,13 @@ def entry(module: str, title: str) -> Entry:
         return _written().entry(module, title)
     from energy.command.registered import entry as of
 
-    know()
+    register_builtins()
     return of(getattr(importlib.import_module(module), title))
 
 
 def _others() -> bool:
     """True where components are installed, or were imported, that did not come with the library."""
-    return bool(entry_points()) or any(not cls.__module__.startswith("energy.") for cls in Component.table.values())
+    return bool(entry_points()) or any(not cls.__module__.startswith("energy.") for cls in Component.registry.values())
 
 
 @functools.cache
