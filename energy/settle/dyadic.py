@@ -93,7 +93,10 @@ class Dyadic(Settler):
         with network.normalizing():
             dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
             solution, final = self._ended(dyad, state, once)
-        solutions = {**solutions, "nudged": dataclasses.replace(solution, state=State(()))}  # which `final` holds
+        solutions = {
+            **solutions,
+            "nudged": dataclasses.replace(solution, state=State(()), output=None),
+        }  # `final` holds them
         return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
 
     def _ended(self, dyad: Dyad, state: State, once: bool) -> tuple[Solution, Iterator[FinalLayer]]:
@@ -107,7 +110,7 @@ class Dyadic(Settler):
             solution = fixed(dyad, state, steps)
         else:
             before = solve(dyad, state, dataclasses.replace(self.nudged, max_steps=steps - 1), output=dyad.depth - 1)
-            solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps)
+            solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps, output=None)
         dyad.ledger.sweeps[dyad.phase] += steps
         return solution, stream(dyad, dyad.bottom_up(solution.state), share=once)
 
