@@ -1,7 +1,7 @@
 """Pickled image batches, read without running code from the file. No other module of this project reads pickles.
 
-Of all names a pickle may ask for, five are known: ``numpy.ndarray``, ``numpy.dtype``, ``_reconstruct``, ``_frombuffer``
-and ``_codecs.encode``. They are answered by stand-ins that only write down what the file says about an array; not even
+Of all names a pickle may ask for, five are known: `numpy.ndarray`, `numpy.dtype`, `_reconstruct`, `_frombuffer`
+and `_codecs.encode`. They are answered by stand-ins that only write down what the file says about an array; not even
 NumPy is called before type, shape and number of bytes are seen to agree. Protocols 0 to 5, Python 2 included.
 """
 
@@ -21,7 +21,7 @@ TYPES = {"u1": np.uint8, "i4": np.int32, "i8": np.int64, "f4": np.float32, "f8":
 
 
 def pickled_examples(content: bytearray, label: str, shape: tuple[int, int, int]) -> Examples:
-    """The entries ``data`` (N, C*H*W), uint8, and ``label`` (N integers) of one pickled batch.
+    """The entries `data` (N, C*H*W), uint8, and `label` (N integers) of one pickled batch.
 
     Raises:
         DataError: for a file that asks for any other name, is cut off, or does not hold these two entries.

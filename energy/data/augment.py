@@ -21,14 +21,14 @@ def draw_augmentations(count: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Augment:
-    """Shift by up to ``crop`` pixels each way, mirror half of the images, blank a square of side ``cutout``."""
+    """Shift by up to `crop` pixels each way, mirror half of the images, blank a square of side `cutout`."""
 
     crop: int = 0
     flip: bool = False
     cutout: int = 0
 
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
-        """``x`` (B, C, H, W), normalised, with ``draws`` (B, 5) on the same device."""
+        """`x` (B, C, H, W), normalised, with `draws` (B, 5) on the same device."""
         if not (self.crop or self.flip or self.cutout):
             return x
         border = max(self.crop, 1 if self.cutout else 0)

@@ -1,6 +1,6 @@
 """A set is converted once, into one file that needs no parsing and is mapped into memory.
 
-The file is named ``<set>-<key>-<digest>.safetensors``: the key says from which sources and by which rules it was made,
+The file is named `<set>-<key>-<digest>.safetensors`: the key says from which sources and by which rules it was made,
 the digest is the SHA-256 of its contents. It appears whole, by one rename, or not at all. A file whose contents do not
 have the digest in its name is removed and made again; where nothing can be written, the set is converted each time.
 """
@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 def cache_root() -> Path:
-    """``$ENERGY_CACHE``, else ``~/.cache/energy``."""
+    """`$ENERGY_CACHE`, else `~/.cache/energy`."""
     return Path(os.environ.get("ENERGY_CACHE") or "~/.cache/energy").expanduser()
 
 
@@ -34,7 +34,7 @@ def source_key(rules: object, paths: Iterable[Path]) -> str:
 
 
 def cached(name: str, key: str, convert: Callable[[], Raw]) -> Raw:
-    """What ``convert`` returns, from the file it was kept in if that is there and whole."""
+    """What `convert` returns, from the file it was kept in if that is there and whole."""
     folder = cache_root()
     for path in folder.glob(f"{name}-{key}-*.safetensors"):
         with contextlib.suppress(OSError, SafetensorError):

@@ -9,7 +9,7 @@ from energy.errors import DataError
 
 
 class Examples(NamedTuple):
-    """``pixels`` (N, C, H, W), uint8 or floating, and ``labels`` (N,), int64."""
+    """`pixels` (N, C, H, W), uint8 or floating, and `labels` (N,), int64."""
 
     pixels: Tensor
     labels: Tensor
@@ -23,10 +23,10 @@ class Raw(NamedTuple):
 
 
 def validate_raw(found: object, where: str) -> Raw:
-    """What a set's ``read`` returned, if it is what a set must return.
+    """What a set's `read` returned, if it is what a set must return.
 
     Raises:
-        DataError: naming ``where``, what was returned and what must be.
+        DataError: naming `where`, what was returned and what must be.
     """
     must = "must be Raw(train=Examples(pixels, labels), test=Examples(pixels, labels))"
     if not isinstance(found, Raw):
@@ -49,7 +49,7 @@ def validate_examples(
     """Refuse examples that are empty, of another shape or type, not finite, or labelled outside [first, first+classes).
 
     Raises:
-        DataError: naming ``where``, what was found and what must be.
+        DataError: naming `where`, what was found and what must be.
     """
     pixels, labels = examples
     for name, value in zip(Examples._fields, examples, strict=True):

@@ -18,7 +18,7 @@ from energy.stream import stream
 
 
 class Splits(NamedTuple):
-    """``train`` and ``validation`` are disjoint parts of the published training set; ``test`` is the published one."""
+    """`train` and `validation` are disjoint parts of the published training set; `test` is the published one."""
 
     train: Images
     validation: Images
@@ -26,16 +26,16 @@ class Splits(NamedTuple):
 
 
 class DataSet(Component):
-    """Labelled images. A set of one's own sets ``image`` and ``classes`` and defines ``read``.
+    """Labelled images. A set of one's own sets `image` and `classes` and defines `read`.
 
-    Class attributes: ``image`` is (C, H, W), ``classes`` their number, ``names`` the classes in the order of their
-    labels, as many as are worth naming, and ``levels`` the pixel value that stands for 1: 255 where it is not
+    Class attributes: `image` is (C, H, W), `classes` their number, `names` the classes in the order of their
+    labels, as many as are worth naming, and `levels` the pixel value that stands for 1: 255 where it is not
     declared and pixels are uint8; floating ones need it.
 
     Attributes:
         mean: of each channel, or one for all; x = (pixel / levels - mean) / std.
-        std: like ``mean``.
-        validation: the fraction of the training images, or of ``limit``, that the seed sets aside.
+        std: like `mean`.
+        validation: the fraction of the training images, or of `limit`, that the seed sets aside.
         limit: how many training images to use; 0 for all that are not set aside. Larger ones contain smaller ones.
         pad: width of a border of zero pixels, added on every side.
         crop: largest shift of a training image each way, in pixels.
@@ -96,10 +96,10 @@ class DataSet(Component):
         """All published examples: pixels (N, C, H, W), uint8 or floating and finite; labels (N,), int64, from 0."""
 
     def divided(self, count: int) -> tuple[int, int]:
-        """How many of ``count`` published training images are trained on, and how many are set aside.
+        """How many of `count` published training images are trained on, and how many are set aside.
 
         Raises:
-            DataError: when ``limit`` asks for more than there are.
+            DataError: when `limit` asks for more than there are.
         """
         aside = round(self.validation * (self.limit or count))
         used = self.limit or count - aside
@@ -111,10 +111,10 @@ class DataSet(Component):
         return used, aside
 
     def examples(self) -> Raw:
-        """What ``read`` returns, checked.
+        """What `read` returns, checked.
 
         Raises:
-            DataError: when it is something else than is asked of ``read``.
+            DataError: when it is something else than is asked of `read`.
         """
         label = self.name or type(self).__name__
         found = validate_raw(self.read(), label)
@@ -123,11 +123,11 @@ class DataSet(Component):
         return found
 
     def load(self, device: str | torch.device, seed: int, dtype: torch.dtype = torch.float32) -> Splits:
-        """The set on ``device``, its training part divided by ``seed``, giving out batches in ``dtype``.
+        """The set on `device`, its training part divided by `seed`, giving out batches in `dtype`.
 
         Raises:
             DataError: when the set is missing, damaged, not what was published, floating without a unit, or smaller
-                than ``limit`` asks for.
+                than `limit` asks for.
         """
         train, test = self.examples()
         if train.pixels.is_floating_point() != test.pixels.is_floating_point():
@@ -148,7 +148,7 @@ class DataSet(Component):
         return order[:used].sort().values, order[count - aside :].sort().values
 
     def _normal(self) -> tuple[Tensor, Tensor]:
-        """``mean`` and ``std``, (C, 1, 1) or (1, 1, 1)."""
+        """`mean` and `std`, (C, 1, 1) or (1, 1, 1)."""
         mean, std = (
             torch.tensor(value, dtype=torch.float64, device="cpu")[:, None, None] for value in (self.mean, self.std)
         )

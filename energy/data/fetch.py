@@ -67,7 +67,7 @@ def _file_name(url: str) -> str:
 
 
 def _download(url: str, part: Path) -> Path:
-    """``url`` in the file ``part``, going on where an earlier attempt ended if the server can."""
+    """`url` in the file `part`, going on where an earlier attempt ended if the server can."""
     if urlsplit(url).scheme not in {"http", "https"}:
         raise DataError(f"{url}: only http and https addresses are fetched")
     try:
@@ -88,7 +88,7 @@ def _download(url: str, part: Path) -> Path:
 
 
 def _receive(answer: HTTPResponse, part: Path, start: int) -> int:
-    """Write what arrives behind the first ``start`` bytes; returns how long the file should become."""
+    """Write what arrives behind the first `start` bytes; returns how long the file should become."""
     expected = start + int(answer.headers.get("Content-Length") or 0)
     with part.open("r+b" if start else "wb") as out:
         out.seek(start)

@@ -1,8 +1,8 @@
 """ImageNet32x32, and any set in its layout: ten training batches and one validation batch, npz or pickled.
 
 Source: Chrabaszcz, Loshchilov and Hutter 2017 (arXiv:1707.08819), https://image-net.org/download-images. Labels start
-at 1 and follow ``map_clsloc.txt`` of the ILSVRC development kit, which is not the alphabetical order of the synsets;
-its first five are given as ``names``. The validation images serve as the test set.
+at 1 and follow `map_clsloc.txt` of the ILSVRC development kit, which is not the alphabetical order of the synsets;
+its first five are given as `names`. The validation images serve as the test set.
 """
 
 import dataclasses

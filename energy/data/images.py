@@ -13,10 +13,10 @@ from energy.stream import stream
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """``pixels`` (N, C, H, W), uint8, and ``labels`` (N,), int64, both on the device where batches are wanted.
+    """`pixels` (N, C, H, W), uint8, and `labels` (N,), int64, both on the device where batches are wanted.
 
-    A batch is ``pixels * scale - shift``, computed in ``dtype`` (in float32 below that); ``scale`` and ``shift`` are
-    (C, 1, 1). ``augment`` applies to training batches alone.
+    A batch is `pixels * scale - shift`, computed in `dtype` (in float32 below that); `scale` and `shift` are
+    (C, 1, 1). `augment` applies to training batches alone.
     """
 
     pixels: Tensor
@@ -49,7 +49,7 @@ class Images:
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, train: bool, start_step: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The pairs ``x`` (B, C, H, W) and ``y`` (B,) of one epoch, from ``start_step`` on.
+        """The pairs `x` (B, C, H, W) and `y` (B,) of one epoch, from `start_step` on.
 
         Training shuffles by (seed, epoch) and augments by (seed, epoch, step), so an epoch may begin anywhere and gives
         the same batches on any device. Evaluation goes through all images in their order, as they are.

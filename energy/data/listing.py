@@ -8,7 +8,7 @@ from energy.errors import DataError
 
 
 def describe_sets() -> list[dict[str, str]]:
-    """One row a set: ``name``, ``images`` (training + test), ``shape``, ``classes`` and ``state``, all as text.
+    """One row a set: `name`, `images` (training + test), `shape`, `classes` and `state`, all as text.
 
     A set that cannot be described, such as a faulty one of a plug-in, has its error for a state."""
     return [_row(name) for name in choices(DataSet)]

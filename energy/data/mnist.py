@@ -58,7 +58,7 @@ class Mnist(Published, name="mnist"):
 
 
 class FashionMnist(Published, name="fashion_mnist"):
-    """Articles of clothing, in the format of MNIST. Debian's package ``dataset-fashion-mnist`` is found by itself."""
+    """Articles of clothing, in the format of MNIST. Debian's package `dataset-fashion-mnist` is found by itself."""
 
     image = (1, 28, 28)
     classes = 10

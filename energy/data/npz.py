@@ -19,10 +19,10 @@ FAULTS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOF
 
 
 def npz_examples(content: bytearray, shape: tuple[int, int, int], limit: int) -> Examples:
-    """The entries ``data`` (N, C*H*W), uint8, and ``labels`` (N integers) of one batch in the ImageNet32x32 layout.
+    """The entries `data` (N, C*H*W), uint8, and `labels` (N integers) of one batch in the ImageNet32x32 layout.
 
     Raises:
-        DataError: for an entry of objects, of another type or shape, larger than ``limit`` bytes, damaged or missing.
+        DataError: for an entry of objects, of another type or shape, larger than `limit` bytes, damaged or missing.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -13,7 +13,7 @@ from energy.errors import DataError
 
 
 class Download(NamedTuple):
-    """An official archive: its address, its digest (``md5:...`` or ``sha256:...``), and the folder it is put into."""
+    """An official archive: its address, its digest (`md5:...` or `sha256:...`), and the folder it is put into."""
 
     url: str
     digest: str
@@ -21,10 +21,10 @@ class Download(NamedTuple):
 
 
 class Published(DataSet):
-    """A set whose files the user puts under ``$ENERGY_DATA``, under the names that the official archives unpack to.
+    """A set whose files the user puts under `$ENERGY_DATA`, under the names that the official archives unpack to.
 
-    Class attributes: ``counts`` of training and test images, ``layouts`` in the order of preference, ``downloads``,
-    and ``advice`` where there is nothing to download.
+    Class attributes: `counts` of training and test images, `layouts` in the order of preference, `downloads`,
+    and `advice` where there is nothing to download.
 
     Attributes:
         verify: ask for the published digests and counts; false admits a part or a changed copy of the set.
@@ -49,7 +49,7 @@ class Published(DataSet):
         return cached(self.name, source_key(rules, paths), lambda: self._convert(layout, root))
 
     def locate(self, root: Path) -> tuple[Layout, list[Path]]:
-        """The first layout of which every file lies under ``root``, and where they lie.
+        """The first layout of which every file lies under `root`, and where they lie.
 
         Raises:
             DataError: when there is none; it says what to download, from where, and where to put it.

@@ -11,7 +11,7 @@ from energy.errors import DataError
 
 
 def cifar(content: bytearray, label_bytes: int) -> Examples:
-    """Records of ``label_bytes`` labels, of which the last is the finest, and 3 x 32 x 32 pixels."""
+    """Records of `label_bytes` labels, of which the last is the finest, and 3 x 32 x 32 pixels."""
     record = _rows(content, label_bytes + 3 * 32 * 32)
     pixels = record[:, label_bytes:].reshape(-1, 3, 32, 32)
     return Examples(torch.from_numpy(pixels), torch.from_numpy(record[:, label_bytes - 1].astype(np.int64)))

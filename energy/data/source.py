@@ -15,7 +15,7 @@ from energy.paths import expanded
 
 
 class File(NamedTuple):
-    """A file, which may also lie zipped as ``name.gz``: the most bytes it may hold and, where published, its MD5.
+    """A file, which may also lie zipped as `name.gz`: the most bytes it may hold and, where published, its MD5.
 
     Both are about the contents, so that zipped and plain copies pass the same check.
     """
@@ -26,7 +26,7 @@ class File(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Files that are parsed together into examples of the split ``train`` or ``test``."""
+    """Files that are parsed together into examples of the split `train` or `test`."""
 
     split: str
     files: tuple[File, ...]
@@ -43,7 +43,7 @@ class Layout:
     first_label: int = 0
 
     def locate(self, root: Path) -> dict[File, Path | None]:
-        """Where each file of the set lies under ``root``; None where it does not."""
+        """Where each file of the set lies under `root`; None where it does not."""
         return {file: self._find(file, root) for part in self.parts for file in part.files}
 
     def _find(self, file: File, root: Path) -> Path | None:
@@ -52,12 +52,12 @@ class Layout:
 
 
 def data_root() -> Path:
-    """The folder that holds the data sets: ``$ENERGY_DATA``, else ``~/.local/share/energy``."""
+    """The folder that holds the data sets: `$ENERGY_DATA`, else `~/.local/share/energy`."""
     return expanded(os.environ.get("ENERGY_DATA") or "~/.local/share/energy")
 
 
 def content(path: Path, file: File, verify: bool) -> bytearray:
-    """Everything in ``path``, unzipped if need be, after its size and its published digest have been checked.
+    """Everything in `path`, unzipped if need be, after its size and its published digest have been checked.
 
     The digest is taken from the very bytes that are returned, so nothing can change in between.
 

@@ -13,7 +13,7 @@ STILL = 0.01  # a standard deviation of normalised pixels below which they are
 
 def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name: str) -> None:
     """Caution where the bytes of training images (N, C, H, W) stay far below the 255 that nobody declared, and where
-    x = (pixel/levels - mean)/std, with ``mean`` and ``std`` (C or 1, 1, 1), shows that the three are not in one unit.
+    x = (pixel/levels - mean)/std, with `mean` and `std` (C or 1, 1, 1), shows that the three are not in one unit.
 
     Raises:
         DataError: when pixels are floating and the class declares none.

@@ -25,7 +25,7 @@ NAMES: Final = {
 
 
 def draw_benchmarks(records: Mapping[str, Mapping[str, Any]], path: Path) -> Path:
-    """Draw the records of benchmarks, by name, and return ``path``.
+    """Draw the records of benchmarks, by name, and return `path`.
 
     Raises:
         ValueError: when none of them has anything that is drawn.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
-    """Draw the rows of a ``compare.json`` and return ``path``.
+    """Draw the rows of a `compare.json` and return `path`.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.

@@ -34,7 +34,7 @@ class Curve(NamedTuple):
 
 def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
     """Draw objective, accuracy and gradient cosine over the epochs of each run folder, by label; for layers that learnt
-    without feedback their norms and winners, and the read-out's accuracy. Return ``path``.
+    without feedback their norms and winners, and the read-out's accuracy. Return `path`.
 
     Raises:
         ValueError: when a folder has no record yet.

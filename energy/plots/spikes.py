@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_spikes(snapshot: Mapping[str, Any], path: Path) -> Path:
-    """Draw a ``snapshot.json``, a column a layer: spikes above, membranes with the threshold below; return ``path``.
+    """Draw a `snapshot.json`, a column a layer: spikes above, membranes with the threshold below; return `path`.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.

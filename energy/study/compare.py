@@ -25,9 +25,9 @@ from energy.train.terminal import say
 class Comparison(Setting):
     """One network trained with several settlers at several seeds.
 
-    An entry of ``settlers`` is a name with optional fields, and an optional label before a colon:
-    ``backprop``; ``equilibrium_propagation beta=0.05``; ``centred: two_phase kind=centered relax.max_steps=30``.
-    Parts of the run and their fields go the same way: ``contrastive_hebbian optimizer=adam optimizer.lr=0.02``.
+    An entry of `settlers` is a name with optional fields, and an optional label before a colon:
+    `backprop`; `equilibrium_propagation beta=0.05`; `centred: two_phase kind=centered relax.max_steps=30`.
+    Parts of the run and their fields go the same way: `contrastive_hebbian optimizer=adam optimizer.lr=0.02`.
     Values are written as on the command line.
 
     Attributes:
@@ -59,7 +59,7 @@ class Comparison(Setting):
 
 
 def entrants(comparison: Comparison) -> list[Entrant]:
-    """The parsed entries of ``comparison.settlers``.
+    """The parsed entries of `comparison.settlers`.
 
     Raises:
         ConfigurationError: naming the entry, for an unknown settler or field, a bad value or a label used twice.
@@ -87,14 +87,14 @@ def entrant_runs(comparison: Comparison, entrant: Entrant) -> Iterator[Run]:
 
 
 def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = None) -> str:
-    """Train, measure, and write ``compare.json`` and ``compare.md`` into the folder.
+    """Train, measure, and write `compare.json` and `compare.md` into the folder.
 
     Finished trainings are kept, broken ones continued; what is measured on them is measured again. A training that
     ends in non-finite numbers leaves a line that says so.
 
     Args:
         comparison: what is compared, on what.
-        settlers: by label, in place of ``comparison.settlers``.
+        settlers: by label, in place of `comparison.settlers`.
 
     Returns:
         the table as Markdown, with what it stands on.

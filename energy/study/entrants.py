@@ -1,4 +1,4 @@
-"""Entries of a comparison: ``label: settler field=value …``, its values written as on the command line."""
+"""Entries of a comparison: `label: settler field=value …`, its values written as on the command line."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def split(text: str) -> list[str]:
 
 
 def value(word: str, where: str) -> Any:
-    """What stands after the ``=`` of a word: a number, a truth value, text, or a list of such."""
+    """What stands after the `=` of a word: a number, a truth value, text, or a list of such."""
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:
@@ -101,7 +101,7 @@ def _unquoted(found: Any) -> Any:
 
 
 def _put(tree: dict[str, Any], names: list[str], given: Any) -> None:
-    """``a.b=c`` as ``{"a": {"b": c}}``; with ``a=name``, before or after it, as a field of that component."""
+    """`a.b=c` as `{"a": {"b": c}}`; with `a=name`, before or after it, as a field of that component."""
     for name in names[:-1]:
         inner = tree.get(name, {})
         tree[name] = inner if isinstance(inner, dict) else {"name": inner}

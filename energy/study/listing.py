@@ -1,4 +1,4 @@
-"""``energy runs``: the run folders below a folder, how their configurations differ, and how far they came."""
+"""`energy runs`: the run folders below a folder, how their configurations differ, and how far they came."""
 
 import csv as comma
 import io

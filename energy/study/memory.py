@@ -18,7 +18,7 @@ SAID: Final = {
 
 
 def peak_bytes(step: Callable[[], object], device: torch.device) -> int:
-    """The peak of what ``step()`` allocates, in bytes. What it frees must be its own: the profiler does not see the
+    """The peak of what `step()` allocates, in bytes. What it frees must be its own: the profiler does not see the
     release of older blocks, gradients of the step before among them.
     """
     if device.type == "cuda":

@@ -39,7 +39,7 @@ UNITS: Final = {
 
 
 def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str, Any]:
-    """The numbers of one settler: ``found`` has its results, angles and failures over the seeds."""
+    """The numbers of one settler: `found` has its results, angles and failures over the seeds."""
     results, costs = found["results"], asdict(price)
     sweeps = [result["sweeps"] for result in results if result["sweeps"]["mean"] is not None]
     return {
@@ -81,7 +81,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
 
 
 def report_text(folder: Path) -> str:
-    """The table of a ``compare.json`` for the terminal, in as many blocks as its width asks for; where the rest is."""
+    """The table of a `compare.json` for the terminal, in as many blocks as its width asks for; where the rest is."""
     report = read_json(folder / "compare.json")
     table = blocks(HEAD, [_cells(row) for row in report["rows"]], terminal_width())
     notes = [f"{row['label']}: {failure}" for row in report["rows"] for failure in row["failures"]]

@@ -1,4 +1,4 @@
-"""``results.csv``: one line per finished run, gathered from run folders and kept beside the paper's expectations."""
+"""`results.csv`: one line per finished run, gathered from run folders and kept beside the paper's expectations."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ COLUMNS: Final[tuple[str, ...]] = (
 
 
 def result_row(result: Mapping[str, Any]) -> dict[str, str]:
-    """The line of ``results.csv`` that stands for one ``result.json``."""
+    """The line of `results.csv` that stands for one `result.json`."""
     values = {
         **{name: result[name] for name in ("seed", "epochs", "threads", "torch", "commit")},
         "cell": result["title"],
@@ -60,7 +60,7 @@ def validated(result: Mapping[str, Any]) -> float | None:
 
 
 def read_results(path: Path) -> list[dict[str, str]]:
-    """The lines of a ``results.csv``, empty when there is none yet.
+    """The lines of a `results.csv`, empty when there is none yet.
 
     Raises:
         ValueError: naming the file, when its columns are not :data:`COLUMNS`.
@@ -76,7 +76,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
 
 
 def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
-    """Merge the finished runs under ``folders`` into ``path``; a line of the same cell and seed is replaced."""
+    """Merge the finished runs under `folders` into `path`; a line of the same cell and seed is replaced."""
     lines = {_identity(line): line for line in read_results(path)}
     for folder in folders:
         found = sorted(folder.rglob(RESULT))

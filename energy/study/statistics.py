@@ -8,7 +8,7 @@ from energy.errors import UsageError
 
 
 def sample_statistics(values: Sequence[float]) -> dict[str, Any]:
-    """``{"mean", "sd", "n", "values"}`` of finite numbers; ``sd`` divides by n - 1 and is None for a single one.
+    """`{"mean", "sd", "n", "values"}` of finite numbers; `sd` divides by n - 1 and is None for a single one.
 
     Raises:
         ValueError: when there is nothing to summarise, or a value is not finite.
@@ -24,7 +24,7 @@ def sample_statistics(values: Sequence[float]) -> dict[str, Any]:
 
 
 def plus_minus(stats: Mapping[str, Any], digits: int = 2) -> str:
-    """``mean ± s.d.``, or the mean alone where there is one value."""
+    """`mean ± s.d.`, or the mean alone where there is one value."""
     mean = f"{stats['mean']:.{digits}f}"
     return mean if stats["sd"] is None else f"{mean} ± {stats['sd']:.{digits}f}"
 

@@ -1,7 +1,7 @@
-"""``table.md`` of a paper: what was published beside what was measured, from ``expected.json`` and ``results.csv``.
+"""`table.md` of a paper: what was published beside what was measured, from `expected.json` and `results.csv`.
 
-``expected.json`` is ``{"paper": ..., "cells": {cell: {"claim": ..., "value": number or null, "tolerance": number or
-null, "published": where, "reason": why a value is null}}}``; values and tolerances are test accuracies in percent.
+`expected.json` is `{"paper": ..., "cells": {cell: {"claim": ..., "value": number or null, "tolerance": number or
+null, "published": where, "reason": why a value is null}}}`; values and tolerances are test accuracies in percent.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ HEAD: Final = (
 
 
 def reproduction_table(folder: Path, runs: Iterable[Path] = ()) -> str:
-    """Write ``folder/table.md`` and return its text, after adding the finished ``runs`` to ``folder/results.csv``.
+    """Write `folder/table.md` and return its text, after adding the finished `runs` to `folder/results.csv`.
 
     Raises:
         ValueError: naming the file, when an input is missing or malformed.

@@ -38,9 +38,9 @@ def require_board() -> Any:
 
 
 class Board:
-    """The event file of one run, in ``<run>/tensorboard``; epochs are its steps.
+    """The event file of one run, in `<run>/tensorboard`; epochs are its steps.
 
-    Epochs from ``epoch`` on that an earlier part of the run had written are taken back.
+    Epochs from `epoch` on that an earlier part of the run had written are taken back.
     """
 
     def __init__(self, run: Run, folder: Path, epoch: int = 0) -> None:

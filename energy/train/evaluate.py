@@ -33,9 +33,9 @@ SPLITS = ("train", "validation", "test")
 
 @torch.no_grad()
 def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """Objective per sample, accuracy in percent, and what settling was and cost, over all of ``images``.
+    """Objective per sample, accuracy in percent, and what settling was and cost, over all of `images`.
 
-    The free phase of ``run.settler`` is used, with its own gamma and relaxation and without any nudge.
+    The free phase of `run.settler` is used, with its own gamma and relaxation and without any nudge.
     """
     metrics = EpochMetrics(next(network.parameters()).device)
     start = time.perf_counter()

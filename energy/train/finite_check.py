@@ -1,7 +1,7 @@
 """The watch over non-finite numbers: every step on the device, read by the host only at the scheduled checks.
 
 A step whose objective or gradient is not finite, and every step after it, leaves weights and optimiser as they were:
-the fused optimisers of torch take a flag on the device (``found_inf``, made for mixed precision) that turns their
+the fused optimisers of torch take a flag on the device (`found_inf`, made for mixed precision) that turns their
 update off. So the run can stop long after the accident and still hold the weights that caused it.
 """
 
@@ -86,7 +86,7 @@ class FiniteCheck:
 
     @torch.no_grad()
     def report(self, step: int) -> NonFiniteReport | None:
-        """What the watch has seen so far, with a look at the weights; reads the device. ``step`` is the next one."""
+        """What the watch has seen so far, with a look at the weights; reads the device. `step` is the next one."""
         weights = foreach.all_finite(self.parameters).tolist()
         sound = self._sound.tolist()
         if all(weights) and all(sound):

@@ -1,6 +1,6 @@
 """The training page: settle, learn, step; a line per epoch; the test set once, at the end.
 
-Nothing inside a step waits for the device. The host looks at the non-finite watch every ``train.check_every`` steps
+Nothing inside a step waits for the device. The host looks at the non-finite watch every `train.check_every` steps
 and reads everything else once per epoch.
 """
 
@@ -39,12 +39,12 @@ from energy.train.terminal import Bar, bar, one_line_warnings, say
 
 
 def fit(run: Run) -> dict[str, Any]:
-    """Train ``run`` in its folder, from where it was left, and return what ``result.json`` then holds.
+    """Train `run` in its folder, from where it was left, and return what `result.json` then holds.
 
     A run that is finished there is not trained again: its result is returned.
 
     Raises:
-        Stopped: after a signal or the time limit, with the state saved (a ``SystemExit`` of 128 + the signal, or of 0).
+        Stopped: after a signal or the time limit, with the state saved (a `SystemExit` of 128 + the signal, or of 0).
         NonFinite: when a number stopped being one, before the update that would have spread it.
         OutOfMemory: when there was not enough memory, with the state saved as far as it was whole.
         ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
@@ -277,7 +277,7 @@ def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
 
 def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     """Store the chosen weights, fit a read-out to them where the run asks for one, score the test split once, write
-    ``result.json``, and let the checkpoints go.
+    `result.json`, and let the checkpoints go.
     """
     run, folder = session.run, session.folder
     weights, which = session.final_weights()

@@ -39,7 +39,7 @@ UNITS: Final = {
 
 
 def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
-    """The result of ``run``, if it is finished in ``folder`` already. Only reads.
+    """The result of `run`, if it is finished in `folder` already. Only reads.
 
     Raises:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
@@ -57,7 +57,7 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
-    """Make ``folder`` the folder of ``run``; the result, if the run is finished there already."""
+    """Make `folder` the folder of `run`; the result, if the run is finished there already."""
     result = finished_result(run, folder)
     if result is None and not (folder / CONFIGURATION).exists():
         plain = identity(run)
@@ -67,7 +67,7 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
-    """The run that ``plain`` describes, with the code of one's own that the run in ``folder`` was trained with.
+    """The run that `plain` describes, with the code of one's own that the run in `folder` was trained with.
 
     Raises:
         ConfigurationError: naming the file, module or class that is missing or was another.

@@ -67,7 +67,7 @@ class Interrupt:
 
     @contextmanager
     def leaving(self, where: str) -> Iterator[None]:
-        """Obey a signal at once, by raising `Stopped`, while there is nothing to save; ``where`` says so."""
+        """Obey a signal at once, by raising `Stopped`, while there is nothing to save; `where` says so."""
         self._empty = where
         try:
             if self.number:
@@ -87,7 +87,7 @@ class Interrupt:
         return self.time_limit > 0 and time.monotonic() - self._start >= self.time_limit
 
     def stopped(self, where: str) -> Stopped:
-        """The exit to raise, once the state is saved; ``where`` names the step and the folder."""
+        """The exit to raise, once the state is saved; `where` names the step and the folder."""
         if self.number:
             return Stopped(128 + self.number, f"{signal.Signals(self.number).name}: {where}")
         return Stopped(0, f"out of time: {where}")

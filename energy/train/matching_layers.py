@@ -20,7 +20,7 @@ def load_matching_layers(network: Network, folder: str | Path, layer_map: Sequen
     Args:
         network: where to.
         folder: a finished run folder.
-        renamed: ``there=here`` for each layer to take; empty for every layer whose name is in both networks.
+        renamed: `there=here` for each layer to take; empty for every layer whose name is in both networks.
 
     Raises:
         FileNotFoundError: when the run left no final weights.

@@ -11,7 +11,7 @@ from energy.train.run import Run
 
 
 def gradient_alignment_of_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
+    """:func:`probe` of a run's settler and rule on the first `train.probe_batch` of `images`, not augmented.
 
     A rule that does not descend the objective, such as a local one, has no angle.
     """
@@ -23,6 +23,6 @@ def gradient_alignment_of_run(run: Run, network: Network, images: Images) -> dic
 
 
 def unit_diagnostics_of_run(run: Run, network: Network, images: Images) -> dict[str, dict[str, Any]]:
-    """:func:`unit_diagnostics` on the first ``train.probe_batch`` images of a run, not augmented."""
+    """:func:`unit_diagnostics` on the first `train.probe_batch` images of a run, not augmented."""
     x, labels = images.take(slice(0, run.train.probe_batch))
     return unit_diagnostics(network, run.rule, run.settler, x, labels)

@@ -15,7 +15,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 def memory_line(error: BaseException, where: str, cure: str) -> str:
-    """``out of memory <where>, <how much> wanted: <cure>``."""
+    """`out of memory <where>, <how much> wanted: <cure>`."""
     found = WANTED.search(str(error))
     wanted = f", {_amount(found[1])} wanted at once" if found else ""
     return f"out of memory{' ' * bool(where)}{where}{wanted}: {cure}"

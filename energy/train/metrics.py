@@ -132,7 +132,7 @@ class EpochMetrics:
 
 
 def percentile(values: Tensor, percent: int) -> int:
-    """The smallest value that at least ``percent`` of the values do not exceed (nearest rank); integers only."""
+    """The smallest value that at least `percent` of the values do not exceed (nearest rank); integers only."""
     return int(values.sort().values[_rank(len(values), percent)])
 
 
@@ -155,5 +155,5 @@ def _rank(count: int, percent: int) -> int:
 
 
 def finite_or_none(value: float) -> float | None:
-    """``value``, or None where JSON has no word for it."""
+    """`value`, or None where JSON has no word for it."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Optimisers: which `torch.optim` algorithm turns ``.grad`` into a step, fused where there is a kernel for it."""
+"""Optimisers: which `torch.optim` algorithm turns `.grad` into a step, fused where there is a kernel for it."""
 
 import math
 from abc import abstractmethod
@@ -21,7 +21,7 @@ class Optimizer(Component):
     Attributes:
         lr: peak learning rate; the schedule says what is left of it at each step.
         weight_decay: strength of the pull to zero.
-        layer_lr: peak learning rate of each layer, from the bottom up, in place of ``lr``; empty for one rate.
+        layer_lr: peak learning rate of each layer, from the bottom up, in place of `lr`; empty for one rate.
     """
 
     group: ClassVar[str] = "optimizer"
@@ -36,10 +36,10 @@ class Optimizer(Component):
 
     def create(self, network: Network) -> torch.optim.Optimizer:
         """The optimiser of the network's parameters, and of wires that take their steps, each in the group of its
-        weight; a group remembers its own peak rate under ``peak``.
+        weight; a group remembers its own peak rate under `peak`.
 
         Raises:
-            ConfigurationError: when ``layer_lr`` has not one entry per layer.
+            ConfigurationError: when `layer_lr` has not one entry per layer.
         """
         mirrored = [(id(weight), tensor) for weight, tensor in mirrored_parameters(network)]
         groups = []
@@ -51,7 +51,7 @@ class Optimizer(Component):
 
     @abstractmethod
     def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
-        """The `torch.optim` object for these parameter groups, each of which holds its ``lr``."""
+        """The `torch.optim` object for these parameter groups, each of which holds its `lr`."""
 
     def _rates(self, network: Network) -> list[tuple[list[torch.nn.Parameter], float]]:
         if not self.layer_lr:
@@ -69,7 +69,7 @@ class Optimizer(Component):
 
 
 class SGD(Optimizer, name="sgd"):
-    """``v <- momentum v + g + weight_decay w``; ``w <- w - lr v``, or ``- lr (g + momentum v)`` with Nesterov's step.
+    """`v <- momentum v + g + weight_decay w`; `w <- w - lr v`, or `- lr (g + momentum v)` with Nesterov's step.
 
     Attributes:
         momentum: what is kept of the last step, from 0 to below 1.

@@ -1,7 +1,7 @@
 """What a run says while it trains: what it is, one aligned line per epoch, and how it ended.
 
 On a terminal a header stands over the columns, and those that do not fit are left out in the order of `DROPPED`. Off
-it every line begins with the title, and of an epoch with ``<title>: epoch 3/10``, however long it becomes.
+it every line begins with the title, and of an epoch with `<title>: epoch 3/10`, however long it becomes.
 """
 
 import math
@@ -42,8 +42,8 @@ class EpochTable:
         self._headed: list[str] = []
 
     def lines(self, cells: Mapping[str, str], columns: int | None) -> list[str]:
-        """The line of an epoch whose ``cells`` are by column, under a header where the last one no longer fits;
-        ``columns`` is the width of the terminal, None off it.
+        """The line of an epoch whose `cells` are by column, under a header where the last one no longer fits;
+        `columns` is the width of the terminal, None off it.
         """
         self._widen(cells)
         named = columns is None
@@ -53,7 +53,7 @@ class EpochTable:
         return [*lines, self._line(cells, shown, named)]
 
     def _widen(self, cells: Mapping[str, str]) -> None:
-        """Make room for ``cells``: a column once shown stays, in the order of `COLUMNS`, those of layers before the
+        """Make room for `cells`: a column once shown stays, in the order of `COLUMNS`, those of layers before the
         rate.
         """
         for name, text in cells.items():
@@ -86,7 +86,7 @@ def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | 
     Args:
         line: the line of the record.
         epochs: how many there will be.
-        best: ``epoch`` and ``accuracy`` of the best validation so far, marked with * where it is this epoch's.
+        best: `epoch` and `accuracy` of the best validation so far, marked with * where it is this epoch's.
         left: seconds that the other epochs are going to take.
     """
     cells = {"epoch": f"{line['epoch'] + 1}/{epochs}"}
@@ -147,7 +147,7 @@ def answer(run: Run, result: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0:07``, ``12:03``, ``1:02:03``."""
+    """`0:07`, `12:03`, `1:02:03`."""
     whole = round(seconds) if math.isfinite(seconds) else 0
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

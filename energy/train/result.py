@@ -1,4 +1,4 @@
-"""What ``result.json`` says of a finished run."""
+"""What `result.json` says of a finished run."""
 
 from typing import Any, Final
 

@@ -77,13 +77,13 @@ class Training(Component):
         time_limit: seconds after which the run saves and leaves; 0 for none.
         deterministic: on a GPU, only kernels that repeat bit for bit.
         progress: whether to show a bar on a terminal, and a line per epoch.
-        tensorboard: whether to write events for TensorBoard, into ``tensorboard/`` of the run folder.
+        tensorboard: whether to write events for TensorBoard, into `tensorboard/` of the run folder.
         order: whether the layers learn together or one after the other; only a local rule can do the latter.
-        freeze: names of layers, or patterns such as ``conv*``, that do not learn: no update, no drift of what they
+        freeze: names of layers, or patterns such as `conv*`, that do not learn: no update, no drift of what they
             normalise by.
         strict: whether a caution, of what would go wrong in silence, ends the run.
         start: a finished run folder whose weights this one starts from, in the layers that have the same name.
-        renamed: ``there=here`` for layers that are called otherwise here; with it, only these are taken over.
+        renamed: `there=here` for layers that are called otherwise here; with it, only these are taken over.
     """
 
     group: ClassVar[str] = "train"
@@ -120,11 +120,11 @@ class Setting(Component):
     """What several runs of one comparison have in common: everything but the settler and the seed.
 
     Attributes:
-        device: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
+        device: `auto` (the first GPU, or else the CPU), `cpu`, `cuda`, `cuda:1` ...
         precision: number format of activities and weights.
         fused: whether elementwise work on large tensors runs as compiled kernels, where there is a compiler for them.
         title: what tables and figures call it.
-        out: the folder to write in; empty for ``runs/<title>-<hash of the configuration>``.
+        out: the folder to write in; empty for `runs/<title>-<hash of the configuration>`.
     """
 
     model: Model

@@ -39,7 +39,7 @@ class Session:
     Attributes:
         epoch, batch: where it stands: epochs finished, and steps done of the next one.
         step: steps done since the start of the run.
-        best: ``{"epoch", "accuracy"}`` of the best validation so far, with its weights in ``best_weights``.
+        best: `{"epoch", "accuracy"}` of the best validation so far, with its weights in `best_weights`.
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
         board: where the run is shown while it trains; None unless it asks for that.
         breaks: one entry for each time the run was continued: at which step, on which machine.
@@ -95,7 +95,7 @@ class Session:
         return self.run.rule.scores_output(self.network, learned)
 
     def at(self, doing: str, *fields: str) -> None:
-        """Note what comes next, and the ``fields`` of the run on whose size it depends."""
+        """Note what comes next, and the `fields` of the run on whose size it depends."""
         sizes = [(name, getattr(self.run.train, name.removeprefix("train."), None)) for name in fields]
         self.doing, self.cure = doing, " or ".join(name if size is None else f"{name}={size}" for name, size in sizes)
 
@@ -145,7 +145,7 @@ class Session:
             self.fail(str(report))
 
     def fail(self, what: str) -> NoReturn:
-        """Save the present state under ``failed/`` and raise ``NonFinite`` with ``what`` in it."""
+        """Save the present state under `failed/` and raise `NonFinite` with `what` in it."""
         saved = checkpoint.write(self.folder / FAILED, self.step, self._tensors(), self._facts())
         settler = to_dict(self.run.settler)
         nudge = ", ".join(f"{name}={settler[name]}" for name in ("name", "beta", "gamma") if name in settler)
@@ -267,7 +267,7 @@ def stages(run: Run, network: Network) -> list[set[str]]:
     """Which layers learn in each part of a run, by name; no part where all are frozen and a read-out is fitted to them.
 
     Raises:
-        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when nothing learns.
+        ConfigurationError: for a pattern in `train.freeze` that no layer answers to, and when nothing learns.
     """
     names = [layer.name for layer in network.layers]
     for pattern in run.train.freeze:

@@ -24,7 +24,7 @@ class Bar(Protocol):
     """All that is asked of a progress bar."""
 
     def update(self, n: float | None = 1, /) -> object:
-        """Move by ``n`` steps."""
+        """Move by `n` steps."""
 
     def clear(self) -> object:
         """Take the bar off the screen, until it is drawn again."""
@@ -47,7 +47,7 @@ _shown: ContextVar[Bar | None] = ContextVar("shown", default=None)
 
 @contextmanager
 def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
-    """A bar over ``total`` steps of which ``done`` are done, silent when unwanted, off a terminal or without tqdm."""
+    """A bar over `total` steps of which `done` are done, silent when unwanted, off a terminal or without tqdm."""
     drawn = _drawn(title, total, done) if show and width(sys.stderr) is not None else None
     if drawn is None:
         yield Silent()
@@ -62,7 +62,7 @@ def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
 
 
 def width(stream: TextIO) -> int | None:
-    """The columns that a line may have on a terminal, one less than there are; None where ``stream`` is none."""
+    """The columns that a line may have on a terminal, one less than there are; None where `stream` is none."""
     try:
         if not stream.isatty():
             return None
@@ -85,7 +85,7 @@ def say(show: bool, text: str) -> None:
 
 
 def wrapped_lines(text: str, columns: int | None) -> str:
-    """``text`` in lines of at most ``columns``, all but the first indented; as it is for None."""
+    """`text` in lines of at most `columns`, all but the first indented; as it is for None."""
     if columns is None or len(text) <= columns:
         return text
     return "\n".join(
@@ -95,7 +95,7 @@ def wrapped_lines(text: str, columns: int | None) -> str:
 
 @contextmanager
 def one_line_warnings(title: str) -> Iterator[None]:
-    """Show a warning as ``title: warning: text``, without the place in the source; whoever records warnings, or raises
+    """Show a warning as `title: warning: text`, without the place in the source; whoever records warnings, or raises
     them, does so as before.
     """
     before = warnings.formatwarning
