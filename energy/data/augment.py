@@ -1,7 +1,7 @@
 """Random crop, flip and cutout of a whole batch in one gather.
 
-The normalised image is extended by a border of zeros, and every output pixel looks up where it comes from; so what a
-crop or a cutout leaves empty is the mean colour. Every image draws five numbers, whichever of the three are switched
+The normalized image is extended by a border of zeros, and every output pixel looks up where it comes from; so what a
+crop or a cutout leaves empty is the mean color. Every image draws five numbers, whichever of the three are switched
 on: switching one on does not move the others.
 References: He et al. 2016 (arXiv:1512.03385, section 4.2) for crop and flip, DeVries and Taylor 2017
 (arXiv:1708.04552) for cutout.
@@ -28,7 +28,7 @@ class Augment:
     cutout: int = 0
 
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
-        """`x` (B, C, H, W), normalised, with `draws` (B, 5) on the same device."""
+        """`x` (B, C, H, W), normalized, with `draws` (B, 5) on the same device."""
         if not (self.crop or self.flip or self.cutout):
             return x
         border = max(self.crop, 1 if self.cutout else 0)
@@ -51,6 +51,6 @@ class Augment:
         return (drawn * (2 * self.crop + 1)).long() - self.crop
 
     def _cut(self, drawn: Tensor, axis: Tensor) -> Tensor:
-        """Whether each place of an axis lies in the blanked stretch, whose centre is uniform on the axis."""
+        """Whether each place of an axis lies in the blanked stretch, whose center is uniform on the axis."""
         start = (drawn * len(axis)).long() - self.cutout // 2
         return (axis >= start) & (axis < start + self.cutout)

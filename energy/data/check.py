@@ -46,7 +46,7 @@ def _named(found: object) -> str:
 def validate_examples(
     examples: Examples, where: str, shape: tuple[int, int, int], classes: int, first: int = 0
 ) -> None:
-    """Refuse examples that are empty, of another shape or type, not finite, or labelled outside [first, first+classes).
+    """Refuse examples that are empty, of another shape or type, not finite, or labeled outside [first, first+classes).
 
     Raises:
         DataError: naming `where`, what was found and what must be.

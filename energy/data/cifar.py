@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels, as binary records or as pickled batches.
+"""CIFAR-10 and CIFAR-100: 60,000 color images of 32 x 32 pixels, as binary records or as pickled batches.
 
 Source: Krizhevsky 2009 (https://www.cs.toronto.edu/~kriz/cifar.html), with the MD5s of the archives. CIFAR-100 is read
 with its 100 fine labels.

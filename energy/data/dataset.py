@@ -1,4 +1,4 @@
-"""What a data set is: its images and labels, and how they are split, normalised and augmented."""
+"""What a data set is: its images and labels, and how they are split, normalized and augmented."""
 
 import abc
 import dataclasses

@@ -16,7 +16,7 @@ TEST = 360
 
 
 class Digits(DataSet, name="digits"):
-    """Digits with 17 grey levels. There is no published division: the same 360 are the test set for every seed."""
+    """Digits with 17 gray levels. There is no published division: the same 360 are the test set for every seed."""
 
     image = (1, 8, 8)
     classes = 10

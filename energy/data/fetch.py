@@ -17,7 +17,9 @@ from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import DataError
 
-CHUNK, LIMIT, TIMEOUT = 1 << 20, 1 << 33, 60
+CHUNK = 1 << 20  # bytes per read
+LIMIT = 1 << 33  # bytes of an archive
+TIMEOUT = 60  # seconds without an answer
 FAULTS = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 
 

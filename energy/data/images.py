@@ -67,7 +67,7 @@ class Images:
         )
 
     def take(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """The chosen images, normalised and otherwise as they are, and their labels."""
+        """The chosen images, normalized and otherwise as they are, and their labels."""
         x = self.pixels[rows].to(self.scale.dtype, copy=True).mul_(self.scale).sub_(self.shift)
         return x.to(self.dtype), self.labels[rows]
 

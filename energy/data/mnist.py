@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 70,000 grey images of 28 x 28 pixels in four idx files, zipped or not.
+"""MNIST and Fashion-MNIST: 70,000 gray images of 28 x 28 pixels in four idx files, zipped or not.
 
 Sources: LeCun et al. 1998 (http://yann.lecun.com/exdb/mnist/); Xiao et al. 2017 (arXiv:1708.07747). The MD5s are those
 of the unzipped contents, since Debian and the authors zip the same contents differently; those of the archives are the

@@ -1,4 +1,4 @@
-"""STL-10: 13,000 labelled colour images of 96 x 96 pixels, as binary files. The unlabelled images are not read.
+"""STL-10: 13,000 labeled color images of 96 x 96 pixels, as binary files. The unlabeled images are not read.
 
 Source: Coates, Lee and Ng 2011 (https://cs.stanford.edu/~acoates/stl10/).
 """

@@ -7,8 +7,8 @@ from energy.errors import DataError
 
 BYTES = 255  # what stands for 1 where pixels are uint8 and nothing is declared
 SAMPLE = 1000  # images that are looked at, evenly spaced
-FAR = 20.0  # a mean of normalised pixels beyond which they are in another unit than mean and std
-STILL = 0.01  # a standard deviation of normalised pixels below which they are
+FAR = 20.0  # a mean of normalized pixels beyond which they are in another unit than mean and std
+STILL = 0.01  # a standard deviation of normalized pixels below which they are
 
 
 def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name: str) -> None:
@@ -36,7 +36,7 @@ def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name
 
 
 def _compare(pixels: Tensor, levels: float, mean: Tensor, std: Tensor, name: str) -> None:
-    """Caution where normalised pixels are far from 0 or hardly vary."""
+    """Caution where normalized pixels are far from 0 or hardly vary."""
     x = (pixels.double() / levels - mean) / std
     if not x.float().isfinite().all():  # beyond what a network can be given: the first step says so
         return

@@ -76,7 +76,11 @@ class Curves:
     """Lines with markers over a logarithmic axis."""
 
     def __init__(self, title: str, label: str, lines: Lines, *, log: bool = False, level: float | None = None) -> None:
-        self.title, self.label, self.lines, self.log, self.level = title, label, lines, log, level
+        self.title = title
+        self.label = label
+        self.lines = lines
+        self.log = log
+        self.level = level
 
     def draw(self, axes: "Axes") -> None:
         tint, shape = colors(list(self.lines)), markers(list(self.lines))

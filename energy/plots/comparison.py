@@ -46,7 +46,7 @@ def _spread(axes: "Axes", stats: Sequence[Mapping[str, Any] | None], tint: Seque
 
 
 def _cosines(axes: "Axes", rows: Sequence[Mapping[str, Any]], tint: Sequence[str]) -> None:
-    """Worst layer and whole gradient on the trained weights; the worst layer at initialisation hollow."""
+    """Worst layer and whole gradient on the trained weights; the worst layer at initialization hollow."""
     shown = (
         ("cosine_worst_initial", "worst layer, initial weights", "s", "white", -0.2),
         ("cosine_worst_trained", "worst layer, trained", "s", "", 0.0),

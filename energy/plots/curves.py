@@ -33,7 +33,7 @@ class Curve(NamedTuple):
 
 
 def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
-    """Draw objective, accuracy and gradient cosine over the epochs of each run folder, by label; for layers that learnt
+    """Draw objective, accuracy and gradient cosine over the epochs of each run folder, by label; for layers that learned
     without feedback their norms and winners, and the read-out's accuracy. Return `path`.
 
     Raises:
@@ -108,7 +108,7 @@ def _learned(lines: Lines) -> list[str]:
 
 
 def _layers(records: Mapping[str, Lines]) -> str:
-    """Which line stands for which layer, where colours stand for runs."""
+    """Which line stands for which layer, where colors stand for runs."""
     names = list(dict.fromkeys(layer for lines in records.values() for layer in _learned(lines)))
     if len(records) == 1 or not names:
         return ""

@@ -1,4 +1,4 @@
-"""One look for every figure: colours that survive colour blindness, few lines, no window ever opened."""
+"""One look for every figure: colors that survive color blindness, few lines, no window ever opened."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#A6761D")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
-APART: Final = 16  # runs that are told apart by colour and marker
+APART: Final = 16  # runs that are told apart by color and marker
 SETTINGS: Final[dict[str, Any]] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -92,18 +92,18 @@ class Look(NamedTuple):
 
 
 def colors(labels: Sequence[str]) -> dict[str, str]:
-    """One colour per label, in order, from the Okabe-Ito palette."""
+    """One color per label, in order, from the Okabe-Ito palette."""
     return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}
 
 
 def markers(labels: Sequence[str]) -> dict[str, str]:
-    """One marker per label, so that colour never carries a meaning alone."""
+    """One marker per label, so that color never carries a meaning alone."""
     return {label: MARKERS[index % len(MARKERS)] for index, label in enumerate(labels)}
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """A colour and a marker for each label, no two alike, so that colour never carries a meaning alone; of more than
-    `APART` labels, which nobody tells apart, colours from dark to light in their order.
+    """A color and a marker for each label, no two alike, so that color never carries a meaning alone; of more than
+    `APART` labels, which nobody tells apart, colors from dark to light in their order.
     """
     count = len(PALETTE)
     if len(labels) > APART:

@@ -2,7 +2,7 @@
 
 Every settler works on the same batch, on weights that were trained with it. Steps are taken in turn, one of each, so
 that whatever else the machine does falls on all alike; a round whose order starts one place further follows. Learning
-rates are zero, so that the optimiser does its work and the weights stay.
+rates are zero, so that the optimizer does its work and the weights stay.
 """
 
 import statistics
@@ -53,7 +53,9 @@ class Bench:
     """
 
     def __init__(self, comparison: Setting, candidates: Mapping[str, Run], rounds: int, seconds: float) -> None:
-        self.rounds, self.seconds, self.fused = rounds, seconds, comparison.fused
+        self.rounds = rounds
+        self.seconds = seconds
+        self.fused = comparison.fused
         self.device = comparison.place()
         self.workers: dict[str, Worker] = {}
         first = next(iter(candidates.values()))
@@ -108,7 +110,9 @@ class Worker:
     """One network with one settler and rule, able to take the same training step again and again."""
 
     def __init__(self, run: Run, settler: Settler, rule: Rule, batch: tuple[Tensor, Tensor]) -> None:
-        self.run, self.settler, self.rule = run, settler, rule
+        self.run = run
+        self.settler = settler
+        self.rule = rule
         self.network: Network = load_run(run.folder)[1]
         self.optimizer = run.optimizer.create(self.network)
         for group in self.optimizer.param_groups:

@@ -26,7 +26,7 @@ class Comparison(Setting):
     """One network trained with several settlers at several seeds.
 
     An entry of `settlers` is a name with optional fields, and an optional label before a colon:
-    `backprop`; `equilibrium_propagation beta=0.05`; `centred: two_phase kind=centered relax.max_steps=30`.
+    `backprop`; `equilibrium_propagation beta=0.05`; `central: two_phase kind=centered relax.max_steps=30`.
     Parts of the run and their fields go the same way: `contrastive_hebbian optimizer=adam optimizer.lr=0.02`.
     Values are written as on the command line.
 

@@ -61,7 +61,9 @@ def split(text: str) -> list[str]:
     Raises:
         ConfigurationError: for a bracket or a quote that is not closed.
     """
-    words, word, waiting = list[str](), "", list[str]()
+    words: list[str] = []
+    waiting: list[str] = []  # the brackets and the quote that are still to be closed
+    word = ""
     for letter in text:
         quoted = bool(waiting) and waiting[-1] in "\"'"
         if letter.isspace() and not waiting:

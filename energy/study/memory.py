@@ -11,8 +11,8 @@ import torch
 
 SAID: Final = {
     "cpu": "bytes that torch's CPU allocator held at the peak of one step beyond those before it, from the profiler's "
-    "allocation events; weights, optimiser state, images and what libraries allocate by themselves are not in it",
-    "cuda": "torch.cuda.max_memory_allocated during one step less what was allocated before it; weights, optimiser "
+    "allocation events; weights, optimizer state, images and what libraries allocate by themselves are not in it",
+    "cuda": "torch.cuda.max_memory_allocated during one step less what was allocated before it; weights, optimizer "
     "state and images are not in it",
 }
 

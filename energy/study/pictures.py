@@ -1,4 +1,4 @@
-"""What a finished run learnt, measured for pictures: filters, receptive fields, populations, features.
+"""What a finished run learned, measured for pictures: filters, receptive fields, populations, features.
 
 Everything comes from the final weights and from at most a thousand images that were not trained on: those of the
 validation split, or of the test split where there is none. Nothing is chosen by it.

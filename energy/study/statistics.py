@@ -11,12 +11,12 @@ def sample_statistics(values: Sequence[float]) -> dict[str, Any]:
     """`{"mean", "sd", "n", "values"}` of finite numbers; `sd` divides by n - 1 and is None for a single one.
 
     Raises:
-        ValueError: when there is nothing to summarise, or a value is not finite.
+        ValueError: when there is nothing to summarize, or a value is not finite.
     """
     if not values:
-        raise UsageError("there are no values to summarise")
+        raise UsageError("there are no values to summarize")
     if not all(math.isfinite(value) for value in values):
-        raise UsageError(f"values={list(values)}: must be finite to be summarised")
+        raise UsageError(f"values={list(values)}: must be finite to be summarized")
     mean = math.fsum(values) / len(values)
     spread = math.fsum((value - mean) ** 2 for value in values)
     sd = math.sqrt(spread / (len(values) - 1)) if len(values) > 1 else None
