@@ -17,13 +17,13 @@ from torch.nn.functional import pad as extend
 
 
 def draw_augmentations(count: int, generator: torch.Generator) -> Tensor:
-    """Draw numbers (count, 5), float32, uniform in [0, 1): shift down, shift right, mirror, top and left of the cutout."""
+    """Draw float32 numbers (count, 5), uniform in [0, 1): shifts down and right, mirror, top and left of the cutout."""
     return torch.rand(count, 5, generator=generator, dtype=torch.float32, device=generator.device)
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Random shifts by up to `crop` pixels each way, mirroring of half of the images, and a blank square of side
+    """Random shifts by up to `crop` pixels each way, mirrored images (half of them), and a blank square of side
     `cutout`.
     """
 

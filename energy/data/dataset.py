@@ -18,7 +18,7 @@ from energy.stream import stream
 
 
 class Splits(NamedTuple):
-    """Training, validation and test images; `train` and `validation` are disjoint parts of the published training set."""
+    """The splits of a set: `train` and `validation` are disjoint parts of the published training set."""
 
     train: Images
     validation: Images
@@ -97,7 +97,7 @@ class DataSet(Component):
 
     @abc.abstractmethod
     def read(self) -> Raw:
-        """Read all published examples: pixels (N, C, H, W), uint8 or floating and finite; labels (N,), int64, from 0."""
+        """Read all published examples: pixels (N, C, H, W), uint8 or floating and finite; int64 labels (N,), from 0."""
 
     def divided(self, count: int) -> tuple[int, int]:
         """Return how many of `count` published training images are trained on, and how many are set aside.

@@ -48,7 +48,7 @@ def draw_benchmarks(records: Mapping[str, Mapping[str, Any]], path: Path) -> Pat
 
 
 class Bars:
-    """Ratios to a reference with their intervals, one bar a candidate."""
+    """Ratios to a reference with their intervals, one bar per candidate."""
 
     def __init__(self, title: str, rows: Sequence[Row]) -> None:
         self.title, self.rows = title, rows
@@ -73,7 +73,15 @@ class Bars:
 
 
 class Curves:
-    """Lines with markers over a logarithmic axis."""
+    """Lines with markers over a logarithmic axis.
+
+    Args:
+        title: of the panel.
+        label: of the horizontal axis.
+        lines: points (x, y) by name.
+        log: whether the vertical axis is logarithmic too.
+        level: height of a thin horizontal line; None for none.
+    """
 
     def __init__(self, title: str, label: str, lines: Lines, *, log: bool = False, level: float | None = None) -> None:
         self.title = title
@@ -122,7 +130,7 @@ def _angles(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Curves]:
 
 
 class Cosines(Curves):
-    """Lines of cosines; what is called two phases is drawn as points alone."""
+    """Lines of cosines; those named two phases are drawn as points alone."""
 
     def draw(self, axes: "Axes") -> None:
         loose = self.lines.get("two phases", ())
@@ -178,7 +186,7 @@ def _case(row: Row) -> str:
 
 
 def _once(labels: Sequence[str]) -> list[str]:
-    """A label that repeats the one before it is left blank."""
+    """The labels, each blank if it repeats the one before it."""
     return [label if index == 0 or label != labels[index - 1] else "" for index, label in enumerate(labels)]
 
 

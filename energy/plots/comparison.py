@@ -34,7 +34,7 @@ def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
 
 
 def _spread(axes: "Axes", stats: Sequence[Mapping[str, Any] | None], tint: Sequence[str]) -> None:
-    """Mean with a bar of one standard deviation, and every single value as a faint dot."""
+    """Mean with a bar of one standard deviation, and every single value as a faint mark."""
     for height, (found, color) in enumerate(zip(stats, tint, strict=True)):
         if found is None:
             axes.text(0.5, height, "no finished run", transform=axes.get_yaxis_transform(), ha="center", va="center")

@@ -1,4 +1,4 @@
-"""How much memory one step works in, above what lies there before it."""
+"""The memory that one step works in, above the memory held before it."""
 
 import os
 import sys
@@ -18,8 +18,10 @@ SAID: Final = {
 
 
 def peak_bytes(step: Callable[[], object], device: torch.device) -> int:
-    """The peak of what `step()` allocates, in bytes. What it frees must be its own: the profiler does not see the
-    release of older blocks, gradients of the step before among them.
+    """Measure the peak of the bytes that `step()` allocates.
+
+    The memory it frees must be its own: the profiler does not see the release of older blocks, gradients of the step
+    before among them.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -45,7 +47,7 @@ def _cpu_peak(step: Callable[[], object]) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that the profiler's own library writes to the error stream when it starts and stops."""
+    """Suppress the lines that the profiler's own library writes to the error stream when it starts and stops."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
