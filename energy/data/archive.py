@@ -108,9 +108,7 @@ class _Kind:
 
 
 class _Name:
-    """A stand-in for a name; it has no attribute that could be set, so that one file leaves nothing behind for the
-    next.
-    """
+    """A stand-in for a name; no attribute of it can be set, so that one file leaves nothing behind for the next."""
 
     __slots__ = ()
 

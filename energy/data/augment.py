@@ -23,9 +23,7 @@ def draw_augmentations(count: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random shifts by up to `crop` pixels each way, mirrored images (half of them), and a blank square of side
-    `cutout`.
-    """
+    """Random shifts by up to `crop` pixels each way, mirrored images, and a blank square of side `cutout`."""
 
     crop: int = 0
     flip: bool = False

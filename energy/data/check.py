@@ -38,7 +38,7 @@ def validate_raw(found: object, where: str) -> Raw:
 
 
 def _named(found: object) -> str:
-    """The kind of a value, and of what is in it."""
+    """The type of a value, and the types of its first items."""
     inside = [type(one).__name__ for one in found[:3]] if isinstance(found, tuple | list) else []
     return f"a {type(found).__name__}" + (f" of {', '.join(inside)}" if inside else "")
 

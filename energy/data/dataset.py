@@ -63,9 +63,11 @@ class DataSet(Component):
         self._declared()
         counts, side = {1, self.image[0]}, min(self.image[1:])
         require(
-            len(self.mean) in counts and all(abs(m) < 1e6 for m in self.mean), self, "mean", "finite, one a channel"
+            len(self.mean) in counts and all(abs(m) < 1e6 for m in self.mean), self, "mean", "finite, one per channel"
         )
-        require(len(self.std) in counts and all(0 < s < 1e6 for s in self.std), self, "std", "positive, one a channel")
+        require(
+            len(self.std) in counts and all(0 < s < 1e6 for s in self.std), self, "std", "positive, one per channel"
+        )
         require(0 <= self.validation < 1, self, "validation", "at least 0 and below 1")
         require(self.limit >= 0, self, "limit", "at least 0")
         for field in ("pad", "crop", "cutout"):
@@ -87,7 +89,7 @@ class DataSet(Component):
         numeric = self.levels is None or (isinstance(self.levels, int | float) and 0 < self.levels < 1e6)
         require(numeric, self, "levels", "the pixel value that stands for 1, above 0")
         named = isinstance(self.names, tuple) and all(isinstance(name, str) for name in self.names)
-        require(named and len(self.names) <= self.classes, self, "names", "a tuple of names, at most one a class")
+        require(named and len(self.names) <= self.classes, self, "names", "a tuple of names, at most one per class")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -151,9 +153,7 @@ class DataSet(Component):
         )
 
     def _divide(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """The rows of the published training images that are trained on and of those set aside, each in ascending
-        order.
-        """
+        """The rows of the training images that are trained on, and of those set aside, in ascending order."""
         used, aside = self.divided(count)
         order = torch.randperm(count, generator=stream(seed, "split"), device="cpu")
         return order[:used].sort().values, order[count - aside :].sort().values

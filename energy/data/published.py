@@ -97,9 +97,7 @@ class Published(DataSet):
 
 
 def _join(parts: list[Examples]) -> Examples:
-    """Join the parts one after the other; each is dropped as soon as it is copied, since a set may fill half of the
-    memory.
-    """
+    """Join the parts; each is dropped as soon as it is copied, since a set may fill half of the memory."""
     labels = torch.cat([part.labels for part in parts])
     pixels = torch.empty(len(labels), *parts[0].pixels.shape[1:], dtype=parts[0].pixels.dtype)
     at = 0

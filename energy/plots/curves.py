@@ -85,7 +85,7 @@ def _named(names: Sequence[str]) -> list[str]:
 
 
 def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list[tuple[str, str, list[Curve]]]:
-    """Title, caption and curves of every panel that has something to show; of the first three where none has."""
+    """Title, caption and curves of every panel with something to show; of the first three if none has."""
     objective = [*_of(records, "train_objective", "--"), *_of(records, "validation_objective", "-")]
     accuracy = [*_of(records, "train_accuracy", "--"), *_of(records, "validation_accuracy", "-")]
     readout = [*_of(readouts, "train_accuracy", "--"), *_of(readouts, "validation_accuracy", "-")]

@@ -32,7 +32,7 @@ def _raster(axes: "Axes", layer: Mapping[str, Any], steps: int) -> None:
         axes.plot(times, units, "|", color=PALETTE[0], markersize=5)
     axes.set_xlim(-0.5, steps - 0.5)
     axes.set_ylim(-1, layer["shown"])
-    axes.set_title(f"{layer['layer']}: {layer['rate']:.3f} spikes a step")
+    axes.set_title(f"{layer['layer']}: {layer['rate']:.3f} spikes per step")
     axes.set_ylabel(f"unit, {layer['shown']} of {layer['units']}")
 
 

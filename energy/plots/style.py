@@ -124,9 +124,7 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
 
 
 def apart(labels: Sequence[str], width: int) -> list[str]:
-    """Shorten the labels to at most `width` letters each, without the parts between commas that all share, no two
-    alike.
-    """
+    """Shorten labels to at most `width` letters, no two alike, without the parts between commas that all share."""
     parts = [label.split(",") for label in labels]
     shared = set(parts[0]).intersection(*parts) if len(parts) > 1 else set()
     said = [

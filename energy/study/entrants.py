@@ -111,7 +111,7 @@ def _unquoted(found: Any) -> Any:
 
 
 def _put(tree: dict[str, Any], names: list[str], given: Any) -> None:
-    """Put `a.b=c` into the tree as `{"a": {"b": c}}`; with `a=name`, before or after it, as a field of that component."""
+    """Put `a.b=c` into the tree as `{"a": {"b": c}}`; beside `a=name` it is a field of that component."""
     for name in names[:-1]:
         inner = tree.get(name, {})
         tree[name] = inner if isinstance(inner, dict) else {"name": inner}

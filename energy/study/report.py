@@ -34,7 +34,7 @@ UNITS: Final = {
     "seconds": "median seconds of one step on trained weights, taken in turn with the others",
     "time_ratio": "the same over back-propagation on the same network and batch",
     "peak_bytes": "bytes; see memory",
-    "outcomes": "solves of training (one a batch and phase) by how they ended",
+    "outcomes": "solves of training (one per batch and phase) by how they ended",
 }
 
 

@@ -1,6 +1,4 @@
-"""The file `results.csv`: one line per finished run, gathered from run folders and kept beside the paper's
-expectations.
-"""
+"""The file `results.csv`: one line per finished run, kept beside the paper's expectations."""
 
 import csv
 import io

@@ -45,9 +45,7 @@ def number(value: float | None, form: str, missing: str = "–") -> str:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table: the first column to the left, the others to the right, padded so that it reads as text
-    too.
-    """
+    """Format a Markdown table, padded: the first column to the left, the others to the right."""
     cells = [list(head), *[[cell.replace("|", "\\|") for cell in row] for row in rows]]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
 

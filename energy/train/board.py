@@ -55,8 +55,7 @@ class Board:
         self.writer = require_board()(str(folder / BOARD), purge_step=epoch or None)
 
     def epoch(self, network: Network, line: Mapping[str, Any]) -> None:
-        """Write the numbers of an epoch's line, and histograms of the weights of each layer and of their norms by
-        neuron.
+        """Write the numbers of an epoch's line, and histograms of weights and of their norms by neuron.
 
         The filters of the first layer are added in epochs that probe.
         """
@@ -92,7 +91,7 @@ class Board:
             self.writer.add_scalar(name, value, result["epochs"])
 
     def close(self) -> None:
-        """Write out what is still in memory; no more can be added."""
+        """Write out everything still in memory; no more can be added."""
         self.writer.close()
 
     def _filters(self, network: Network, epoch: int) -> None:

@@ -21,7 +21,7 @@ class Clock:
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
-        """Count what runs inside under `name`."""
+        """Count the time of the code inside under `name`."""
         if not self.on_device:
             start = time.perf_counter()
             try:

@@ -265,8 +265,7 @@ def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
 
 
 def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
-    """Store the chosen weights, fit a read-out if the run asks for one, score the test split once, and write
-    `result.json`.
+    """Store the chosen weights, fit a read-out if asked for, score the test split once, and write `result.json`.
 
     The checkpoints are removed at the end.
     """

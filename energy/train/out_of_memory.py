@@ -10,9 +10,7 @@ from energy.train.session import Session
 
 
 def out_of_memory(session: Session | None, error: BaseException) -> OutOfMemory:
-    """Return the error to raise when memory ran out; the state between two steps is saved, that within one is not
-    whole.
-    """
+    """Return the error to raise when memory ran out; state is saved between two steps, not within one."""
     if session is None:
         return OutOfMemory(memory_line(error, "before the first step", "reduce the model, or data.limit"))
     found = checkpoint.steps(session.folder / CHECKPOINTS)

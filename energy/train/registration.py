@@ -1,6 +1,4 @@
-"""Registration of components, our own and those of installed plug-ins: importing puts them into the table of
-`from_dict`.
-"""
+"""Registration of components, ours and those of plug-ins: importing puts them into the table of `from_dict`."""
 
 import importlib
 import importlib.util
@@ -73,7 +71,7 @@ def _below(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
 
 
 def _load(distribution: str, entry: "EntryPoint") -> None:
-    """Import what an entry point names, and remember the code that ran."""
+    """Import the module of an entry point, and remember the code that ran."""
     files: dict[str, Path] = {}
     try:
         spec = importlib.util.find_spec(entry.module)

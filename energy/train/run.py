@@ -191,8 +191,7 @@ class Run(Setting):
             raise ConfigurationError(f"train.order=greedy: rule={self.rule.name} needs all layers at once")
 
     def draft(self) -> Network:
-        """Build the network at its initial weights, with the feedback weights of its settler, on torch's default
-        device.
+        """Build the network at its initial weights, with its settler's feedback weights, on torch's default device.
 
         Raises:
             ConfigurationError: when the model does not fit the images, the objective the output, or the feedback
@@ -239,9 +238,9 @@ def fitting_network(model: Model, shape: tuple[int, ...], classes: int, seed: in
     except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError, AssertionError) as error:
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigurationError(f"{asked}: {told}") from error
-    said = network.output.shape if network.layers else ()
-    if network.input_shape != tuple(shape) or said != (classes,):
-        raise ConfigurationError(f"{asked}: it reads {network.input_shape} and says {said}")
+    output = network.output.shape if network.layers else ()
+    if network.input_shape != tuple(shape) or output != (classes,):
+        raise ConfigurationError(f"{asked}: it reads {network.input_shape} and returns {output}")
     return network
 
 

@@ -60,7 +60,7 @@ class Session:
             load_matching_layers(self.network, run.train.start, run.train.layer_map)
         self.optimizer = run.optimizer.create(self.network)
         if isinstance(run.data, Published):
-            run.data.locate(data_root())  # of a missing set nothing is said but that
+            run.data.locate(data_root())  # a missing set is reported before anything is printed about reading it
             say(run.train.progress, f"{run.title}: reading {run.data.name} …")
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)

@@ -80,7 +80,7 @@ def say(show: bool, text: str) -> None:
     """Print lines on the error stream, apart from records and tables; too long ones are wrapped and indented.
 
     Example:
-        >>> say(False, "run: continuing from step 12, epoch 2")  # True clears the bar, prints, and draws the bar again
+        >>> say(False, "run: continuing from step 12, epoch 2")
     """
     if not show:
         return
@@ -124,9 +124,7 @@ def one_line_warnings(title: str) -> Iterator[None]:
 
 
 def _drawn(title: str, total: int, done: int) -> Any:
-    """Create a bar of tqdm that leaves the last column free, follows the width, and outlives its stream; None without
-    tqdm.
-    """
+    """Create a bar that leaves the last column free, follows the width, and outlives its stream; None without tqdm."""
     try:
         from tqdm import tqdm
     except ImportError:
