@@ -95,7 +95,7 @@ def test_a_read_out_is_shown_too(make_run: Maker) -> None:
     events, lines = _events(run), read_lines(run.folder / "readout.jsonl")
     found = [event.value for event in events.Scalars("readout/train_accuracy")]
     assert found == pytest.approx([line["train_accuracy"] for line in lines]) and len(found) == 3
-    assert [event.step for event in events.Scalars("units/conv1/norm")] == [0, 1]
+    assert [event.step for event in events.Scalars("unit_diagnostics/conv1/norm")] == [0, 1]
 
 
 def test_epochs_that_are_done_again_are_shown_once(make_run: Maker) -> None:
