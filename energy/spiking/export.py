@@ -1,14 +1,18 @@
-"""A trained spiking network in NIR, the exchange format of neuromorphic tools (Pedersen et al. 2024, neuroir.org).
+"""Export of a trained spiking network to NIR, the exchange format of neuromorphic tools.
 
 NIR's units are differential equations; the units here are their forward-Euler steps of dt:
 
     LIF       τ v̇ = −v + R I                       τ = τ_m dt, R = τ_m, so that one step adds I itself
-    CubaLIF   τ_syn İ = −I + S, and the same        τ_syn = τ_s dt: the trace of the cells below, filtered where it
-                                                   arrives, which is the same for a linear coupling
+    CubaLIF   τ_syn İ = −I + S, and the same        τ_syn = τ_s dt: the trace of the units below, filtered on
+                                                   arrival, which is the same for a linear coupling
     LI, IF    τ_syn İ = −I + S, v̇ = R I             a unit without leak, τ_m = ∞, whose step adds I: R = 1/dt
 
-The first layer hears the input unfiltered and is a LIF, or an IF. Resets other than to zero, max-pooling, several edges
-into a layer, and biases above the first layer have no counterpart."""
+The first layer receives the input unfiltered and is a LIF, or an IF. Resets other than to zero, max-pooling, several
+edges into a layer, and biases above the first layer have no counterpart.
+
+Reference:
+    Pedersen et al., "Neuromorphic intermediate representation", Nature Communications 15 (2024) 8122; neuroir.org.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +35,17 @@ if TYPE_CHECKING:
 
 
 def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGraph:
-    """The graph of `network` with units `neuron`; `dt` is the length of a step in seconds. `nir.write` stores it.
+    """Convert a network of spiking units to a NIR graph, which `nir.write` stores.
+
+    Args:
+        network: a chain of dense couplings and convolutions.
+        neuron: the unit of every layer, a `LIF` with reset to zero.
+        dt: length of a step in seconds.
 
     Raises:
         MissingDependencyError: when nir is not installed (`pip install equilibria[nir]`).
         ValueError: for a `dt` that is not above 0 and finite.
-        ConfigurationError: naming what NIR has no node for.
+        ConfigurationError: naming the part that has no node in NIR.
     """
     try:
         import nir  # pyright: ignore[reportMissingImports] (an extra)
