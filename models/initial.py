@@ -25,8 +25,7 @@ def draw_parameter(weight: Tensor, seed: int, name: str, fill: Callable[..., Any
         weight: the parameter, filled in place; left alone on the meta device.
         seed: of the run.
         name: keys the stream.
-        fill: an in-place initializer, such as `Tensor.normal_`.
-        bounds: its further arguments.
+        fill: an in-place initializer, such as `Tensor.normal_`, called with the further arguments.
     """
     if weight.is_meta:  # has no numbers
         return

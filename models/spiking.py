@@ -1,4 +1,4 @@
-"""Networks in the shapes that are common for spiking networks: convolutions with some pooling, dense layers, no biases."""
+"""Networks in the common shapes of spiking networks: convolutions with some pooling, dense layers, no biases."""
 
 from __future__ import annotations
 

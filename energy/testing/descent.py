@@ -1,4 +1,4 @@
-"""How the contrast of a settler lies to the exact gradient, which is found without any settler."""
+"""The agreement of a settler's contrast with the exact gradient, which is found without any settler."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER: Final = 0.5  # a gain beside the settler's own
 
 @promise("settle must work at every gain and objective that the settler admits")
 def check_descent(settler: Settler, device: str) -> list[str]:
-    """Hold a settler to its `alignment`; what could not be compared is returned."""
+    """Compare a settler with its `alignment`, and return the comparisons that could not be made."""
     if not settler.rates:
         return _spiking(settler, device)
     for one in _gains(settler):
@@ -39,7 +39,7 @@ def check_descent(settler: Settler, device: str) -> list[str]:
 
 
 def _gains(settler: Settler) -> Iterator[Settler]:
-    """The settler, the same with the weights as its wires, and at another gain if it takes one."""
+    """The settler, the same with tied feedback, and the same at another gain if it takes one."""
     yield settler
     if not isinstance(getattr(settler, "feedback", None), Tied | None):
         yield _changed(settler, feedback=Tied())
@@ -63,7 +63,7 @@ def _admits(settler: Settler, objective: Objective) -> bool:
 
 
 def sharp(settler: Settler) -> Settler:
-    """The same with a small nudge, and every relaxation run to its end."""
+    """Return the same settler with a small nudge, and every relaxation run to its end."""
     names = {field.name for field in dataclasses.fields(settler)} & {"relax", "nudged"}
     long = {"max_steps": 3000, "tolerance": 1e-10, "check_every": 1}
     fields = {name: dataclasses.replace(getattr(settler, name), **long) for name in names}

@@ -1,4 +1,4 @@
-"""What a kind of feedback promises: wires that are a function of the seed, beside weights that stay as they are."""
+"""The contract of a kind of feedback: weights that are a function of the seed, beside couplings that stay as they are."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from energy.testing.small import batch, contracting
 
 @public_check(Feedback, "derive it from energy.feedback.Feedback")
 def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
-    """Check a kind of feedback; `draw` or `matrix` is all it must define.
+    """Check a kind of feedback; it must define `draw` or `matrix`.
 
-    Laying wires draws from (seed, purpose, step) alone and leaves weights and parameters as they are; the wires are in
-    the `state_dict`, have the shape of what they replace, are of its dtype, and are not the weight itself; an error
-    that is zero updates nothing; the output layer learns as with the weights, the layers below as back-propagation
-    that reads B on its way down; and dual propagation with them keeps the contract of a settler."""
+    Attaching draws from (seed, purpose, step) alone and leaves weights and parameters as they are; the feedback weights
+    are in the `state_dict`, have the shape and dtype of the weights they replace, and are not the weight itself; an
+    error of zero updates nothing; the output layer learns as with tied weights, the layers below as by back-propagation
+    that reads B on its way down; and dual propagation with them keeps the contract of a settler.
+    """
     network, settler = contracting(device), DualPropagation(beta=0.0, feedback=feedback)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     held = torch.get_rng_state()
@@ -70,7 +71,7 @@ def _laid(feedback: Feedback, network: Network) -> None:
 
 @promise("wires must be drawn from the seed")
 def _seeded(feedback: Feedback, network: Network, device: str) -> None:
-    """Wires that vary from entry to entry vary with the seed too."""
+    """Feedback weights that vary from entry to entry vary with the seed too."""
     other = contracting(device)
     feedback.attach(other, seed=7)
     drawn, found = dict(network.named_buffers()), dict(other.named_buffers())

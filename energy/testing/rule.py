@@ -1,5 +1,8 @@
-"""What a rule promises: a gradient for every parameter, summed over the batch, and its mean in `.grad`; or, without
-feedback, an update that is local and a step."""
+"""The contract of a rule: a gradient for every parameter, or a local update and a step.
+
+With feedback the gradient is summed over the batch, and its mean is in `.grad`; without, the update of a layer is
+local.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,19 @@ NEURONS = 12
 
 @public_check(Rule, "derive it from energy.rules.Rule")
 def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu") -> list[str]:
-    """Check a rule on what `settler` (dual propagation unless given) leaves behind; `update` is all it must define.
+    """Check a rule on the result of `settler`; it must define `update`.
 
-    One finite tensor for each parameter, the sum of what the samples give alone, the same when asked again; `apply`
-    writes the mean over the batch into `.grad`, replacing what was there, and `learn` the same; parameters stay. One
-    whose class says `exact`, as `Contrast` does, gives the exact gradient. Every call is on a network of its own, so
-    that a rule may keep state in buffers of the network; one that does is not asked for sums. A rule without feedback
-    is left to `check_plasticity`."""
+    One finite tensor per parameter, the sum over the samples alone, the same when asked again; `apply` writes the mean
+    over the batch into `.grad`, replacing what was there, and `learn` the same; parameters stay. A class with `exact`,
+    such as `Contrast`, gives the exact gradient. Every call is on a network of its own, so that a rule may keep state
+    in buffers of the network; for one that does sums are not compared. A rule without feedback is left to
+    `check_plasticity`.
+
+    Args:
+        rule: the subject.
+        settler: dual propagation unless given.
+        device: of the check.
+    """
     if rule.unit_rules():
         return check_plasticity(rule, device=device)
     settler, network = sharp(settler) if settler else DualPropagation(), contracting(device)
@@ -57,7 +66,7 @@ def _fresh(network: Network) -> Network:
 
 
 def _keeps(network: Network, used: Network) -> bool:
-    """Whether a rule has left something in the buffers of the network that it used."""
+    """True if a rule has left a change in the buffers of the network that it used."""
     old, new = dict(network.named_buffers()), dict(used.named_buffers())
     return old.keys() != new.keys() or any(not torch.equal(old[name], new[name]) for name in old)
 
@@ -117,14 +126,15 @@ def _exact(rule: Rule, device: str) -> None:
 
 @public_check(Rule, "derive it from energy.rules.Plasticity")
 def check_plasticity(rule: Rule, *, device: str = "cpu") -> list[str]:
-    """Check a rule without feedback; `postsynaptic_factor` is all it must define. It may ask for up to 12 neurons.
+    """Check a rule without feedback; it must define `postsynaptic_factor`, for up to 12 neurons.
 
-    y = −∂E*/∂u where there is an `energy`. On 12 neurons that learn below an output that does not: Δw is the sum of
-    what the samples give alone, the same when asked again, zero for the output; with the common decay it is tangent to
-    ‖w_k‖_p = R. The step in `.grad` is −η_k Δw_k over the largest or the batch, finite for states of bfloat16 too,
-    replaces what was there, and is None for a frozen layer; parameters stay. Every call is on a network of its own, so
-    that a rule may keep state in buffers of the network; one that does is not asked for sums. Of `per_layer`, every
-    rule is checked."""
+    y = −∂E*/∂u if there is an `energy`. On 12 neurons that learn below an output that does not: Δw is the sum over the
+    samples alone, the same when asked again, zero for the output; with the common decay it is tangent to ‖w_k‖_p = R.
+    The step in `.grad` is −η_k Δw_k over the largest entry or the batch, finite for states of bfloat16 too, replaces
+    what was there, and is None for a frozen layer; parameters stay. Every call is on a network of its own, so that a
+    rule may keep state in buffers of the network; for one that does sums are not compared. Of `per_layer`, every rule
+    is checked.
+    """
     listed = rule.unit_rules()
     claim(bool(listed), rule, "is neither a law of one population nor a list of them: check those that it names")
     return [note for one in listed for note in _check_population(cast(Plasticity, one), device)]

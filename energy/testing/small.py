@@ -1,4 +1,4 @@
-"""The small problems that solvers are checked on: contracting networks, whose equilibrium is unique at every γ."""
+"""Small problems to check solvers on: contracting networks, whose equilibrium is unique at every γ."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ EXACT = Sweep(max_steps=500, tolerance=1e-13, check_every=1)
 
 
 def contracting(device: str = "cpu") -> Network:
-    """5 – 6 – 6 – 4 with a skip over the middle, tanh below a linear output; every coupling of spectral norm 0.35."""
+    """Build 5 – 6 – 6 – 4 with a skip over the middle, tanh below a linear output.
+
+    Every coupling has spectral norm 0.35.
+    """
     network = Network((5,))
     first = network.add(Dense(5, 6), Tanh(), name="first")
     second = network.add(Dense(6, 6), Tanh(), name="second")
@@ -39,7 +42,7 @@ def contracting(device: str = "cpu") -> Network:
 
 
 def batch(device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """(x, target) of `contracting`."""
+    """Return (x, target) for `contracting`."""
     labels = torch.arange(BATCH, device=device) % 4
     return noise("x", BATCH, 5, device=device), one_hot(labels, 4, torch.float64)
 
