@@ -43,7 +43,7 @@ class Hopfield(Model, name="hopfield"):
             len(self.paddings) == len(self.channels),
             self,
             "paddings",
-            f"{len(self.channels)} numbers, one a convolution",
+            f"{len(self.channels)} numbers, one per convolution",
         )
         require(len(self.gains) in {1, len(self.channels) + 1}, self, "gains", f"1 or {len(self.channels) + 1} numbers")
         require(all(0 < gain < math.inf for gain in self.gains), self, "gains", "> 0")

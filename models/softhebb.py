@@ -79,11 +79,11 @@ class SoftHebbNet(Model, name="softhebb"):
         require(all(kernel >= 1 for kernel in self.kernels), self, "kernels", "sides >= 1")
         require(all(0 < power < math.inf for power in self.powers), self, "powers", "above 0")
         for name in ("kernels", "powers", "pools"):
-            require(len(getattr(self, name)) == count, self, name, f"{count} entries, one a convolution")
+            require(len(getattr(self, name)) == count, self, name, f"{count} entries, one per convolution")
         for name in ("groups", "rectified"):
             require(len(getattr(self, name)) in {0, count}, self, name, f"empty or {count} entries")
         require(all(one >= 1 for one in self.groups), self, "groups", "numbers >= 1")
-        require(self.centered or not any(self.rectified), self, "rectified", "false unless centred")
+        require(self.centered or not any(self.rectified), self, "rectified", "false unless centered")
         require(self.stride >= 1, self, "stride", "at least 1")
         require(0 < self.radius < math.inf, self, "radius", "above 0")
         require(1 < self.norm < math.inf, self, "norm", "above 1")
@@ -92,7 +92,8 @@ class SoftHebbNet(Model, name="softhebb"):
             pooling(text)
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
-        network, below, fan_in = Network(shape), list[nn.Module](), shape[0]
+        network, fan_in = Network(shape), shape[0]
+        below = list[nn.Module]()
         count = len(self.channels)
         for k in range(count):
             prepare = [*below, *self._normalized(fan_in), *self._padded(self.kernels[k])]

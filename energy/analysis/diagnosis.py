@@ -35,7 +35,7 @@ CURES: Final = {
     "mean": "the mean is not settled: lower settler.relax.tolerance or raise settler.relax.max_steps",
     "difference": "the difference is not settled: lower settler.nudged.tolerance or raise settler.nudged.max_steps",
     "switches": "the phases pool by different switches: one dyad (equilibrium_propagation) shares them",
-    "feedback_weights": "the feedback wires are not the weights (settler.feedback)",
+    "feedback_weights": "the feedback weights are not the weights (settler.feedback)",
     "rounding": "digits are lost: use float64, a larger settler.beta, or a dyad in place of stored phases",
 }
 

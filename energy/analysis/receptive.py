@@ -27,8 +27,7 @@ from energy.stream import stream
 def receptive(
     network: Network, layer: int, count: int, *, center: Tensor, contrast: float, steps: int = 16, seed: int = 0
 ) -> Tensor:
-    """Return x_k − c of the first `count` neurons of a layer: (count, C, h, w), cut to the window of the input they
-    read.
+    """Return x_k − c of the first `count` neurons of a layer, cut to the window of the input that they read.
 
     Args:
         network: the network.
@@ -38,6 +37,9 @@ def receptive(
         contrast: R over the root of the number of values in the window: the r.m.s. deviation from c of a value.
         steps: of the ascent.
         seed: of the noise that it starts from.
+
+    Returns:
+        (count, C, h, w).
 
     Raises:
         ValueError: for a layer that does not exist, a contrast that is not above 0, or no step.

@@ -146,7 +146,8 @@ class ReadoutTraining:
     """One training of a linear readout."""
 
     def __init__(self, readout: LinearReadout, train: Features, classes: int, seed: int) -> None:
-        self.readout, self.train, self.seed = readout, train, seed
+        self.readout = readout
+        self.train, self.seed = train, seed
         wide, size = torch.promote_types(train.values.dtype, torch.float32), train.values.shape[1]
         device = train.values.device
         bound = readout.rise / size**0.5
@@ -169,7 +170,8 @@ class ReadoutTraining:
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Pass once over the features, in the order of (seed, epoch), and return its line of facts."""
-        readout, size, device = self.readout, self.readout.batch_size, self.train.values.device
+        readout, device = self.readout, self.train.values.device
+        size = readout.batch_size
         for group in self.optimizer.param_groups:
             group["lr"] = readout.rate(epoch)
         order = torch.randperm(len(self.train), generator=stream(self.seed, "order/readout", epoch), device="cpu").to(

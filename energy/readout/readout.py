@@ -26,7 +26,7 @@ class Readout(Component):
     """
 
     group: ClassVar[str] = "readout"
-    fitted: ClassVar[bool] = True  # whether it is fitted to features after the layers below have learnt
+    fitted: ClassVar[bool] = True  # whether it is fitted to features after the layers below have learned
     every: int = 0  # epochs between two fits of a fresh one, scored on the validation split, while the layers learn
 
     def __post_init__(self) -> None:

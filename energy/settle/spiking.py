@@ -16,7 +16,7 @@ With λ, κ of the neuron, here a leaky one that is reset to zero, credit goes t
     online    causal, and an error takes one step to go down one layer
 
 All but adjoint keep running traces only: their memory does not grow with T. Recurrent synapses
-(`energy.couplings.recurrent.Recurrent`) learn under all of them: exactly under adjoint, and from the present error and the trace
+(`energy.couplings.recurrent`) learn under all of them: exactly under adjoint, and from the present error and the trace
 of the step before under the others, which send no error back through them.
 
 Reference:

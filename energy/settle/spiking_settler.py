@@ -67,9 +67,9 @@ class SpikingSettler(Settler):
         require(self.gamma == 0, self, "gamma", "0: activity goes up and errors go down, in time")
         require(self.steps >= 1, self, "steps", "at least 1")
         require(0 <= self.rate_strength < math.inf, self, "rate_strength", "at least 0")
-        require(0 <= self.rate <= 1, self, "rate", "in [0, 1] spikes a step")
+        require(0 <= self.rate <= 1, self, "rate", "in [0, 1] spikes per step")
         asked = self.rate_strength > 0 or self.rate == SpikingSettler.rate
-        require(asked, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0: nothing is penalised")
+        require(asked, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0: nothing is penalized")
 
     def needs(self) -> Needs:
         return {"model.gain": math.sqrt(2), "optimizer": "adam"}  # currents that reach the threshold of every layer

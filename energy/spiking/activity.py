@@ -80,7 +80,7 @@ class Activity:
 
     @property
     def logits(self) -> Tensor:
-        """The logits (B, …): spike counts of the output units plus 1e-3 of their summed membranes, which breaks ties."""
+        """The logits (B, …): spike counts of the output units, and 1e-3 of their summed membranes to break ties."""
         membrane = self.unfold(self.membrane(len(self.states))).sum(0)
         return self.unfold(self.spikes(len(self.states))).sum(0).to(membrane.dtype).add(membrane, alpha=TIE)
 

@@ -23,7 +23,7 @@ class Encoder(Component):
     """
 
     group: ClassVar[str] = "encoder"
-    spikes: ClassVar[bool] = False  # whether what is heard are spikes, which cost synaptic operations
+    spikes: ClassVar[bool] = False  # whether the sequence are spikes, which cost synaptic operations
     filtered: bool = False
 
     def encode(self, x: Tensor, steps: int) -> Tensor:
@@ -78,8 +78,11 @@ class Rate(Encoder, name="rate"):
 
 
 class Latency(Encoder, name="latency"):
-    """One spike per unit, the earlier the stronger: at step round((T − 1)(1 − x)), x clipped to [0, 1]; none at or
-    below `silent`.
+    """One spike per unit, the earlier the stronger: at step round((T − 1)(1 − x)), x clipped to [0, 1].
+
+    Attributes:
+        filtered: whether the sequence goes through the synaptic trace first.
+        silent: an input at or below it gives no spike.
     """
 
     spikes: ClassVar[bool] = True

@@ -55,9 +55,9 @@ def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGrap
     if not 0 < dt < math.inf:
         raise UsageError(f"dt={dt}: must be above 0 and finite")
     if not isinstance(neuron, LIF) or type(neuron).step is not LIF.step:
-        raise ConfigurationError(f"neuron={neuron.name or type(neuron).__name__}: must be lif, which is what NIR knows")
+        raise ConfigurationError(f"neuron={neuron.name or type(neuron).__name__}: must be lif, the unit that NIR has")
     if neuron.reset is not Reset.ZERO:
-        raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
+        raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, the reset that NIR has")
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}
     links, last = [], "input"
     for k, layer in enumerate(network.layers, start=1):
@@ -75,7 +75,7 @@ def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGrap
 def _single(network: Network, layer: int) -> Any:
     edges = network.into(layer)
     if len(edges) != 1 or edges[0].source != layer - 1:
-        raise ConfigurationError(f"{network.layers[layer - 1].name}: must hear the layer below alone, to be exported")
+        raise ConfigurationError(f"{network.layers[layer - 1].name}: must read the layer below alone, to be exported")
     return edges
 
 
@@ -123,7 +123,8 @@ def _unit(neuron: LIF, shape: tuple[int, ...], dt: float, name: str, *, filtered
     def all_units(value: float) -> np.ndarray[Any, Any]:
         return np.full(shape, value)
 
-    rest, one, tau_s = all_units(0.0), all_units(1.0), all_units(neuron.tau_s * dt)
+    rest, one = all_units(0.0), all_units(1.0)
+    tau_s = all_units(neuron.tau_s * dt)
     fires = {"v_threshold": all_units(neuron.threshold), "v_reset": rest}
     if neuron.tau_m == math.inf:
         synapse = [(f"{name}_synapse", nir.LI(tau=tau_s, r=one, v_leak=rest))] if filtered else []

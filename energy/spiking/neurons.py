@@ -117,7 +117,7 @@ class LIF(Leaky, name="lif"):
         beta: float,
         lateral: Lateral | None = None,
     ) -> Tensor:
-        if lateral is not None:  # δ of a step is heard at the one before: a matrix product in the loop
+        if lateral is not None:  # δ of a step enters the one before by a matrix product, which stays in the loop
             return super().errors(history, apical, surrogate, beta, lateral)
         return _ERRORS((history.states.membrane, apical), self, surrogate, beta)[0]
 

@@ -68,7 +68,7 @@ class LayerMemory:
     trace: Tensor
     eligibility: Tensor
     spikes: Tensor  # 0 and 1
-    echo: Tensor  # the eligibility of the step before, which recurrent synapses see
+    echo: Tensor  # the eligibility of the step before, that of recurrent synapses
     step: Transition | None = None
     recurrent: Lateral | None = None
 
@@ -83,13 +83,14 @@ class Memory:
     products: list[list[Tensor]]
     logits: Tensor
     error: Tensor
-    said: dict[int, Tensor] = field(default_factory=dict)  # what a constant input says
+    said: dict[int, Tensor] = field(default_factory=dict)  # drives by a constant input, by edge
     accumulated_error: dict[int, Tensor] = field(default_factory=dict)  # Σ_t of δ and the eligibility of a constant
 
     @classmethod
     def start(cls, batch: Batch) -> Memory:
         """Return a memory with everything at rest."""
-        network, sequence, samples = batch.network, batch.sequence, batch.sequence.shape[1]
+        network, sequence = batch.network, batch.sequence
+        samples = sequence.shape[1]
         nothing, depth = sequence.new_empty(0), len(network.layers)
         layers = [LayerMemory(nothing, nothing, nothing, nothing) for _ in range(depth + 1)]
         for k in range(1, depth + 1):
@@ -180,7 +181,8 @@ class OnlineSimulation:
 
     def _down(self, batch: Batch, memory: Memory, t: int) -> None:
         """δ of step t, from the output down; of the step before if errors take time."""
-        network, top, decay = batch.network, memory.layers[-1].trace, self.neuron.decay
+        network, decay = batch.network, self.neuron.decay
+        top = memory.layers[-1].trace
         above = list(memory.delta) if self.delayed else memory.delta
         memory.error += self.error.cost(top, batch.target, t, self.steps, decay)
         for layer in range(len(network.layers), 0, -1):

@@ -111,7 +111,8 @@ class FastSigmoid(Surrogate, name="fast_sigmoid"):
     def difference(self, v: Tensor, width: Tensor) -> Tensor:
         """Combine the two values over one denominator; its second term is exactly zero if both ends lie on one side."""
         high, low = v + width / 2, v - width / 2
-        above, below, k = high.abs(), low.abs(), self.steepness
+        above, below = high.abs(), low.abs()
+        k = self.steepness
         rise = width + k * (high * below - low * above)
         return k / 2 * rise / ((1 + k * above) * (1 + k * below))
 

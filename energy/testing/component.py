@@ -28,7 +28,7 @@ def check_component(component: Component) -> list[str]:
 
 
 def _base(component: Component) -> type[Component]:
-    """The class that `from_dict` is called with: the root of the component's group, or its own class if it has no name."""
+    """The class to call `from_dict` with: the root of the component's group, or its own class if it has no name."""
     if not component.name:
         return type(component)
     return next(cls for cls in reversed(type(component).__mro__) if cls.__dict__.get("group"))

@@ -22,7 +22,8 @@ PER_SAMPLE = ("drive", "adjoint", "tangent")
 
 @public_check(Coupling, "Module(...) of energy.couplings makes one of an nn.Module")
 def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str = "cpu") -> list[str]:
-    """Check a coupling that reads layers of `pre_shape`; it must define `forward`, or `energy` and `shape`.
+    """Check a coupling that reads layers of `pre_shape` (no batch axis); it must define `forward`, or `energy` and
+    `shape`.
 
     `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent` against autograd, finite differences
     and each other, also after `prepare`, of the prepared post and of another; `adjoint` by feedback weights if the
@@ -30,11 +31,6 @@ def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str 
     against derivatives of the drive; `multiply_adds` against a count of the operations; sample by sample, the same
     twice, for a batch of one, for images with the channel last, with frozen parameters; nothing written to. A float64
     copy is checked, then float32 and bfloat16 states; parameters that are all zero get random values.
-
-    Args:
-        coupling: the subject; not modified.
-        pre_shape: shape of the layer below, without the batch axis.
-        device: of the check.
     """
     subject = copy.deepcopy(coupling).to(device, torch.float64)
     _fill(subject)
@@ -191,11 +187,13 @@ def _change(coupling: Coupling, ahead: Tensor, behind: Tensor, post: Tensor) -> 
 
 @promise("weight_gradient(pre, post) must take another pre than that of the linearization")
 def _moved(coupling: Coupling, pre: Tensor) -> None:
-    """At a state that has moved from the point, as the mean of a dyad does: ∂θ⟨post, A(pre)⟩ to first order at least;
-    exactly ∂θ⟨post, A_point(pre)⟩ of a coupling that is affine in θ and, given the point, in pre.
+    """Away from the point, as the mean of a dyad is, the product is ∂θ⟨post, A(pre)⟩ to first order at least.
+
+    It is exactly ∂θ⟨post, A_point(pre)⟩ of a coupling that is affine in θ and, given the point, in pre.
     """
     post, direction = _others(coupling, pre)
-    linear, ahead, behind = coupling.linearize(pre)[1], pre + STEP * direction, pre - STEP * direction
+    linear = coupling.linearize(pre)[1]
+    ahead, behind = pre + STEP * direction, pre - STEP * direction
     for prepared in (False, True):
         if prepared:
             linear.prepare(post)

@@ -102,7 +102,7 @@ def _equal(settler: Settler, where: str, found: dict[str, Tensor], wanted: dict[
             gap <= room,
             settler,
             f"gradient of {name} {where} against autograd: cosine {likeness:.4f}, length ×{length:.4f} "
-            "(a method that is no gradient says so in `alignment`)",
+            "(a method that gives no gradient declares it in `alignment`)",
         )
 
 
@@ -122,7 +122,8 @@ def _spiking(settler: Settler, device: str) -> list[str]:
     """Compare a spiking settler with its reference, the tape."""
     if not isinstance(settler, SpikingSettler):
         return [f"{title(settler)}: not compared with a gradient: its activity is not what the potentials respond"]
-    network, (x, target), reference = contracting(device), batch(device), exact_settler(settler)
+    network, (x, target) = contracting(device), batch(device)
+    reference = exact_settler(settler)
     settler.attach_feedback(network)
     wanted, found = (
         by_layer(network, Contrast().gradients(network, one.settle(network, x, target, SquaredError())))

@@ -52,7 +52,7 @@ def _build(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Net
     return network
 
 
-@promise("the network must read the shape and give one output a class")
+@promise("the network must read the shape and give one output per class")
 def _built(model: Model, network: Network, shape: tuple[int, ...], classes: int, device: str) -> None:
     claim(network.input_shape == shape, model, f"reads {network.input_shape}, asked for {shape}")
     claim(network.output.shape == (classes,), model, f"output has shape {network.output.shape}: must be ({classes},)")

@@ -47,7 +47,7 @@ def _predict(objective: Objective, output: Tensor) -> None:
     claim(labels.dtype == torch.int64, objective, f"predict gives {labels.dtype}: must be torch.int64, a class each")
 
 
-@promise("value(output, target) must give one number a sample, gradient(output, target) its derivative")
+@promise("value(output, target) must give one number per sample, gradient(output, target) its derivative")
 def _gradient(objective: Objective, output: Tensor, target: Tensor) -> None:
     value = tensor(objective, "value", objective.value(output, target))
     gradient = tensor(objective, "gradient", objective.gradient(output, target))

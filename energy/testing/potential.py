@@ -91,10 +91,10 @@ def _response(potential: Potential, drive: Tensor) -> None:
     for size in (1.0, 1e-3):
         other = drive + size * noise("other", *drive.shape, device=drive.device)
         slope = per_sample((potential.response(other) - state) * (other - drive))
-        claim((slope >= -1e-12).all(), potential, "response is not monotone, so it minimises no convex G")
+        claim((slope >= -1e-12).all(), potential, "response is not monotone, so it minimizes no convex G")
 
 
-@promise("value(state) must give one number a sample, (B,)")
+@promise("value(state) must give one number per sample, (B,)")
 def _value(potential: Potential, drive: Tensor) -> list[str]:
     state = potential.response(drive)
     try:

@@ -69,7 +69,7 @@ def _true_residual(trial: SmallProblem, state: State) -> Tensor:
     return (change.norms() / state.norms().clamp_min(1e-300)).amax(0)
 
 
-@promise("residual(problem, before, after) must give a State, one tensor a layer")
+@promise("residual(problem, before, after) must give a State, one tensor per layer")
 def _honest(relaxation: Relaxation, trial: SmallProblem) -> None:
     for steps in (1, 2, 3, 5, 10):
         brief = replace(relaxation, max_steps=steps, tolerance=1e-3, check_every=1)

@@ -36,7 +36,8 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
         rule: turns its result into gradients; contrast unless given.
         device: of the check.
     """
-    rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
+    rule = rule or Contrast()
+    network, (x, target) = contracting(device), batch(device)
     settler.attach_feedback(network)
     before = [p.detach().clone() for p in network.parameters()]
     _settles(settler, rule, network, x, target)
@@ -78,7 +79,7 @@ def _gradients(
     tensor(settler, "settled.output", settled.output)
     claim(settled.output.shape == target.shape, settler, f"settled.output has shape {tuple(settled.output.shape)}")
     for phase, solution in settled.solutions.items():
-        claim(isinstance(solution.outcome, Outcome), settler, f"phase {phase} does not say how it ended")
+        claim(isinstance(solution.outcome, Outcome), settler, f"phase {phase} does not give its outcome")
         claim(
             solution.outcome is not Outcome.DIVERGED,
             settler,
