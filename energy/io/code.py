@@ -130,7 +130,7 @@ def _compiled(code: Any) -> str:
 
 
 def root_of(file: Path) -> Path:
-    """Return the folder that holds the outermost package of a file; if it is installed, the package or the file itself."""
+    """Return the folder that holds the outermost package of a file; if installed, the package or the file itself."""
     inside = file
     while (inside.parent / "__init__.py").is_file():
         inside = inside.parent

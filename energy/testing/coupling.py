@@ -22,15 +22,15 @@ PER_SAMPLE = ("drive", "adjoint", "tangent")
 
 @public_check(Coupling, "Module(...) of energy.couplings makes one of an nn.Module")
 def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str = "cpu") -> list[str]:
-    """Check a coupling that reads layers of `pre_shape` (no batch axis); it must define `forward`, or `energy` and
-    `shape`.
+    """Check a coupling that reads layers of `pre_shape`; it must define `forward`, or `energy` and `shape`.
 
-    `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent` against autograd, finite differences
-    and each other, also after `prepare`, of the prepared post and of another; `adjoint` by feedback weights if the
-    coupling takes them; `weight_gradient`, also at a state that has moved away, `second_gradient` and `curvature`
-    against derivatives of the drive; `multiply_adds` against a count of the operations; sample by sample, the same
-    twice, for a batch of one, for images with the channel last, with frozen parameters; nothing written to. A float64
-    copy is checked, then float32 and bfloat16 states; parameters that are all zero get random values.
+    `pre_shape` has no batch axis. `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent`
+    against autograd, finite differences and each other, also after `prepare`, of the prepared post and of another;
+    `adjoint` by feedback weights if the coupling takes them; `weight_gradient`, also at a state that has moved away,
+    `second_gradient` and `curvature` against derivatives of the drive; `multiply_adds` against a count of the
+    operations; sample by sample, the same twice, for a batch of one, for images with the channel last, with frozen
+    parameters; nothing written to. A float64 copy is checked, then float32 and bfloat16 states; parameters that are all
+    zero get random values.
     """
     subject = copy.deepcopy(coupling).to(device, torch.float64)
     _fill(subject)
