@@ -17,7 +17,7 @@ from energy.settle.settled import Settled
 from energy.settle.settler import Settler
 from energy.testing.claim import agree, brief, claim, promise, public_check, shuffled, tensor
 from energy.testing.descent import check_descent
-from energy.testing.small import batch, contracting
+from energy.testing.small import batch, subject
 
 
 @public_check(Settler, "derive it from energy.settle.settler.Settler")
@@ -37,7 +37,7 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
         device: of the check.
     """
     rule = rule or Contrast()
-    network, (x, target) = contracting(device), batch(device)
+    network, (x, target) = subject(settler, device), batch(device)
     settler.attach_feedback(network)
     before = [p.detach().clone() for p in network.parameters()]
     _settles(settler, rule, network, x, target)
