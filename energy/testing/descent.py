@@ -43,7 +43,7 @@ def check_descent(settler: Settler, device: str) -> list[str]:
 
 
 def _energies(settler: EnergyTwoPhase, device: str) -> list[str]:
-    """Compare the contrast of minima with back-propagation through the feedforward pass, which the minimum is."""
+    """Compare the contrast of minima with back-propagation through the feedforward pass, which is the minimum."""
     network, (x, target) = coding(device), batch(device)
     for objective in (SquaredError(), CrossEntropy()):
         if not _admits(settler, objective):

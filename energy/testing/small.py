@@ -62,7 +62,7 @@ def _coding(x: Tensor, state: State, theta: Mapping[str, Tensor]) -> Tensor:
 
 
 def subject(settler: Settler, device: str = "cpu") -> Network:
-    """The small network that a settler is checked on."""
+    """Return the small network to check a settler on."""
     return coding(device) if isinstance(settler, EnergyTwoPhase) else contracting(device)
 
 
