@@ -47,8 +47,9 @@ def contracting(device: str = "cpu") -> Network:
 
 
 def coding(device: str = "cpu") -> EnergyNetwork:
-    """E = ½ Σ‖s_k − tanh(A_k s_{k−1})‖² on 5 – 6 – 4, every A_k of spectral norm 0.35: predictive coding, whose minimum
-    is the feedforward pass.
+    """Build the predictive-coding energy E = ½ Σ‖s_k − tanh(A_k s_{k−1})‖² on 5 – 6 – 4.
+
+    Every A_k has spectral norm 0.35; the minimum is the feedforward pass.
     """
     theta = {"A1": noise("A1", 6, 5, device=device), "A2": noise("A2", 4, 6, device=device)}
     theta = {name: 0.35 * weight / torch.linalg.matrix_norm(weight, 2) for name, weight in theta.items()}
