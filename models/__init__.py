@@ -1,5 +1,6 @@
-"""Named networks: importing this package puts chain, mlp, vgg, vgg16, hopfield, hopfield_laborieux, resnet, softhebb
-and spiking on the table of components.
+"""Named networks: chain, mlp, vgg, vgg16, hopfield, hopfield_laborieux, resnet, softhebb and spiking.
+
+Importing this package registers them as components.
 """
 
 from .chain import Chain

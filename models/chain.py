@@ -16,12 +16,16 @@ from .initial import Distribution, seeded, start
 
 
 class Hidden(Potential):
-    """The potential that the model names for its hidden layers; stands where a layer says none."""
+    """A placeholder for the potential that the model gives its hidden layers; the default of a layer."""
 
 
 class Reading(Component):
-    """A further edge into a layer: the layer that it reads, by number (0 is the input, −1 the layer below), its
-    coupling and pooling, and what multiplies the gain of its initial weights.
+    """A further edge into a layer.
+
+    Attributes:
+        source: the layer that it reads, by number: 0 is the input, −1 the layer below.
+        coupling, pooling: the kind of the edge.
+        gain: factor on the gain of its initial weights.
     """
 
     source: int
@@ -34,7 +38,18 @@ class Reading(Component):
 
 
 class ChainLayer(Component):
-    """One layer: its coupling from layer `source`, pooling and potential, and further edges into it."""
+    """One layer of a chain: an edge from layer `source`, a potential, and further edges into it.
+
+    Attributes:
+        coupling, pooling: the kind of its edge.
+        potential: that of `Chain.hidden` unless given.
+        source: the layer that it reads: 0 is the input, −1 the layer below.
+        skips: further edges into it.
+        feedback: false puts it outside the dynamics.
+        gain: factor on the model's gain.
+        dropout: must be 0.
+        title: its name; the coupling's and a number if empty.
+    """
 
     coupling: CouplingSpec
     pooling: PoolingSpec = field(default_factory=NoPoolSpec)
@@ -65,13 +80,21 @@ class ChainLayer(Component):
 class Chain(Model, name="chain"):
     """Layers written down one by one, from the input up, then one coupling to the output.
 
-    layers: each has `coupling` (`energy explain coupling`) and, unless left out, `pooling` (`energy explain pooling`),
-    `potential` (that of `hidden`), `source` (the layer it reads: 0 is the input, k the k-th layer, −1 the one below),
-    `skips` (a list of further edges into it, each with `source` and, unless left out, `coupling`, a skip, `pooling` and
-    `gain`), `feedback` (false puts it outside the dynamics), `gain` (times the model's) and `title` (its name).
-    head: the coupling from the last layer to the output; feedback: whether the output is inside the dynamics.
+    Each `weight` is drawn from `draw`, by fan-in and gain; biases are 0, or U(±bias/√fan-in).
 
-    Each `weight` is drawn as `draw` says, of fan-in and gain; biases are 0, or U(±bias/√fan-in)."""
+    Attributes:
+        layers: each has `coupling` (`energy explain coupling`) and, unless left out, `pooling` (`energy explain
+            pooling`), `potential` (that of `hidden`), `source` (the layer it reads: 0 is the input, k the k-th layer,
+            −1 the one below), `skips` (a list of further edges into it, each with `source` and, unless left out,
+            `coupling`, a skip, `pooling` and `gain`), `feedback` (false puts it outside the dynamics), `gain` (times
+            the model's) and `title` (its name).
+        hidden, output: the potentials of the hidden layers and of the output.
+        head: the coupling from the last layer to the output.
+        feedback: whether the output is inside the dynamics.
+        gain: factor on the scale of all initial weights.
+        bias: scale of the initial biases.
+        draw: the distribution of the initial weights.
+    """
 
     layers: list[ChainLayer] = field(default_factory=list)
     hidden: Potential = field(default_factory=ReLU)
@@ -127,7 +150,7 @@ class Chain(Model, name="chain"):
 
 
 def _source(reading: Reading, number: int, where: str) -> int:
-    """The layer that is read, counted from the input, by layer `number`."""
+    """The number of the layer that layer `number` reads, counted from the input."""
     source = reading.source if reading.source >= 0 else number + reading.source
     if not 0 <= source < number:
         limit = f"0 (the input) … {number - 1}, or −1 (the layer below) … −{number}"

@@ -16,10 +16,18 @@ from .initial import uniform
 
 
 class Hopfield(Model, name="hopfield"):
-    """The network of the comparative study (Scellier et al. 2023): `channels` 3×3 convolutions with max-pooling, a
-    dense output.
+    """The deep Hopfield network of the comparative study: 3×3 convolutions with max-pooling, a dense output.
 
-    W ~ U(±gain/√fan-in) with one gain a layer (or one for all), b ~ U(±bias/√fan-in).
+    W ~ U(±gain/√fan-in), b ~ U(±bias/√fan-in).
+
+    Attributes:
+        channels, paddings: of the convolutions, one entry each.
+        gains: one gain per layer, or one for all.
+        bias: scale of the initial biases.
+        hidden, output: the potentials of the hidden layers and of the output.
+
+    Reference:
+        Scellier et al., "Energy-based learning algorithms for analog computing: a comparative study", NeurIPS 2023.
     """
 
     channels: list[int] = field(default_factory=lambda: [128, 256, 512, 512])
@@ -35,7 +43,7 @@ class Hopfield(Model, name="hopfield"):
             len(self.paddings) == len(self.channels),
             self,
             "paddings",
-            f"{len(self.channels)} numbers, one a convolution",
+            f"{len(self.channels)} numbers, one per convolution",
         )
         require(len(self.gains) in {1, len(self.channels) + 1}, self, "gains", f"1 or {len(self.channels) + 1} numbers")
         require(all(0 < gain < math.inf for gain in self.gains), self, "gains", "> 0")
@@ -55,8 +63,13 @@ class Hopfield(Model, name="hopfield"):
 
 
 class HopfieldLaborieux(Hopfield, name="hopfield_laborieux"):
-    """The network of Laborieux et al. (2021): slope-½ hard sigmoid, no padding in the last convolution, PyTorch's
-    default initialisation.
+    """The deep Hopfield network of Laborieux et al. (2021).
+
+    It has a hard sigmoid of slope ½, no padding in the last convolution, and PyTorch's default initialization.
+
+    Reference:
+        Laborieux et al., "Scaling equilibrium propagation to deep ConvNets by drastically reducing its gradient
+        estimator bias", Frontiers in Neuroscience 15 (2021).
     """
 
     paddings: list[int] = field(default_factory=lambda: [1, 1, 1, 0])

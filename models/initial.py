@@ -19,7 +19,14 @@ TRUNCATED = 0.8796256610342398  # s.d. of a standard normal cut off at ±2
 
 @torch.no_grad()
 def draw_parameter(weight: Tensor, seed: int, name: str, fill: Callable[..., Any], *bounds: float) -> None:
-    """Fill a parameter with what `fill` draws for its name, in float32 on the CPU, whatever torch's defaults are."""
+    """Fill a parameter from the stream of its name, in float32 on the CPU, independent of torch's defaults.
+
+    Args:
+        weight: the parameter, filled in place; left alone on the meta device.
+        seed: of the run.
+        name: keys the stream.
+        fill: an in-place initializer, such as `Tensor.normal_`, called with the further arguments.
+    """
     if weight.is_meta:  # has no numbers
         return
     drawn = torch.empty(weight.shape, dtype=torch.float32, device="cpu")
@@ -28,19 +35,29 @@ def draw_parameter(weight: Tensor, seed: int, name: str, fill: Callable[..., Any
 
 
 def normal(network: Network, seed: int, gains: Sequence[float]) -> None:
-    """W ~ N(0, gain²/fan-in) cut off at two standard deviations (LeCun's normal at gain 1), b = 0. One gain an edge."""
+    """Draw W ~ N(0, gain²/fan-in) truncated at two standard deviations (LeCun's normal at gain 1), one gain per edge.
+
+    Biases stay as they were built.
+    """
     for (name, weight), gain in zip(_weights(network), gains, strict=True):
         _normal(weight, seed, name, gain)
 
 
 def gaussian(network: Network, seed: int, gain: float) -> None:
-    """W ~ N(0, gain²/fan-in), not cut off; biases stay."""
+    """Draw W ~ N(0, gain²/fan-in), not truncated; biases stay as they were built."""
     for name, weight in _weights(network):
         _gaussian(weight, seed, name, gain)
 
 
 def uniform(network: Network, seed: int, gains: Sequence[float], bias: float) -> None:
-    """W ~ U(±gain/√fan-in), b ~ U(±bias/√fan-in): as the deep Hopfield networks start. One gain an edge."""
+    """Draw W ~ U(±gain/√fan-in) and b ~ U(±bias/√fan-in), as the deep Hopfield networks start.
+
+    Args:
+        network: its parameters are filled in place.
+        seed: of the run.
+        gains: one per edge.
+        bias: scale of the biases.
+    """
     for (name, weight), gain in zip(_weights(network), gains, strict=True):
         offset = name.removesuffix("weight") + "bias"
         _uniform(weight, seed, name, gain)
@@ -48,7 +65,7 @@ def uniform(network: Network, seed: int, gains: Sequence[float], bias: float) ->
 
 
 class Distribution(enum.Enum):
-    """What the weights of a coupling are drawn from."""
+    """The distribution of the weights of a coupling."""
 
     NORMAL = "N(0, gain²/fan-in) cut off at two standard deviations"
     GAUSSIAN = "N(0, gain²/fan-in)"
@@ -56,9 +73,17 @@ class Distribution(enum.Enum):
 
 
 def start(coupling: Coupling, seed: int, name: str, distribution: Distribution, gain: float, bias: float) -> None:
-    """Draw every matrix or filter called `weight` in a coupling called `name`, and beside it b ~ U(±bias/√fan-in).
+    """Draw every matrix or filter called `weight` in a coupling, and its bias from U(±bias/√fan-in).
 
-    At bias = 0 biases stay; so do scales, shifts and whatever has another name or one axis: as they were built."""
+    Scales, shifts and parameters with another name or one axis stay as they were built, and at bias = 0 so do biases.
+
+    Args:
+        coupling: its parameters are filled in place.
+        seed: of the run.
+        name: of the coupling in its network; keys the streams.
+        distribution: of the weights.
+        gain, bias: scales of weights and biases.
+    """
     fill = {Distribution.NORMAL: _normal, Distribution.GAUSSIAN: _gaussian, Distribution.UNIFORM: _uniform}
     parameters = dict(coupling.named_parameters(name))
     for path, weight in parameters.items():
@@ -71,7 +96,7 @@ def start(coupling: Coupling, seed: int, name: str, distribution: Distribution, 
 
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
-    """What a constructor draws by itself: from a stream of its name too, and nothing of the caller's is used up."""
+    """Seed the draws of a constructor from a stream of its name, and restore the caller's generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(seed, f"init/{name}").initial_seed())
         yield

@@ -1,4 +1,4 @@
-"""Dense layers."""
+"""Networks of dense layers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from .initial import normal
 
 
 class MLP(Model, name="mlp"):
-    """inputs – sizes – classes. The default is the 784-1000×4-10 network of the 2023 dual propagation paper.
+    """A multilayer perceptron: inputs – sizes – classes.
 
-    W ~ N(0, gain²/fan-in) on every layer, b = 0.
+    The default is the 784-1000×4-10 network of the 2023 dual propagation paper. W ~ N(0, gain²/fan-in) on every layer,
+    b = 0.
+
+    Attributes:
+        sizes: widths of the hidden layers.
+        hidden, output: the potentials of the hidden layers and of the output.
+        gain: scale of the initial weights.
     """
 
     sizes: list[int] = field(default_factory=lambda: [1000, 1000, 1000, 1000])

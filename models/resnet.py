@@ -16,12 +16,18 @@ from .initial import normal
 
 
 class ResNet(Model, name="resnet"):
-    """A 3×3 stem, then for each entry of `channels` one block of two 3×3 convolutions around a shortcut.
+    """A residual network: a 3×3 stem, then blocks of two 3×3 convolutions around a shortcut.
 
-    The shortcut is the identity where shapes agree and a 1×1 convolution where they do not. Every block but the first
-    halves the image by average pooling. A layer that two couplings enter hears their sum; an edge across d layers has
-    feedback gain γ^d. The second convolution of a block starts at `branch` times the gain, so that a block starts near
-    its shortcut."""
+    The shortcut is the identity if shapes agree, otherwise a 1×1 convolution. Every block but the first halves the
+    image by average pooling. A layer that two couplings enter receives their sum; an edge across d layers has feedback
+    gain γ^d.
+
+    Attributes:
+        channels: one entry per block.
+        hidden, output: the potentials of the hidden layers and of the output.
+        gain: scale of the initial weights.
+        branch: factor on the gain of the second convolution of a block, so that a block starts near its shortcut.
+    """
 
     channels: list[int] = field(default_factory=lambda: [16, 32, 64])
     hidden: Potential = field(default_factory=ReLU)

@@ -1,4 +1,4 @@
-"""Feedback-free networks: blocks of normalisation, convolution, rectification and pooling below a linear read-out."""
+"""Feedback-free networks: blocks of normalization, convolution, rectification and pooling below a linear readout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .initial import draw_parameter
 
 
 class Padding(enum.Enum):
-    """What lies around an image for a convolution."""
+    """The surroundings of an image for a convolution."""
 
     REFLECT = "the image mirrored, so that sides stay"
     ZERO = "zeros, so that sides stay"
@@ -30,12 +30,28 @@ class Padding(enum.Enum):
 class SoftHebbNet(Model, name="softhebb"):
     """Blocks of batch norm without scale or shift, convolution, Triangle^p, pooling; dense layers; the output.
 
-    The default is the three-layer network for CIFAR-10 of Journé et al. (2023). One entry a convolution: `channels`,
-    `kernels`, `powers` (p), `pools` (max, avg or none, as kind_size_stride_padding), `groups`, and `rectified`, true
-    where neurons compete with their rectified, centred drives. `dense` lists the widths of dense hidden layers.
-    `centered` takes the mean over the neurons away before the power; `dense_hidden` is the potential of dense layers.
-    Weights are drawn so that ‖w‖_norm is about `radius`: normal, but uniform on [0, bound] in dense layers with
-    `positive`. `bias` starts at −T ln K, of `temperature` T."""
+    The default is the three-layer network for CIFAR-10 of Journé et al. (2023). Lists have one entry per convolution.
+
+    Attributes:
+        channels, kernels, powers: filters, their sides, and p of the response.
+        pools: max, avg or none, as kind_size_stride_padding.
+        groups: of each convolution; empty for 1.
+        rectified: true if neurons compete with their rectified, centered drives; empty for false.
+        stride: of all convolutions.
+        dense: widths of the dense hidden layers.
+        dense_hidden: the potential of dense layers.
+        centered: subtract the mean over the neurons before the power.
+        normalized: whether there is a batch norm before each layer.
+        positive: draw dense weights uniform on [0, bound] instead of normal.
+        padding: what surrounds an image.
+        radius, norm: weights are drawn so that ‖w‖_norm is about `radius`.
+        bias: whether there are biases, which start at −T ln K.
+        temperature: T.
+        output: the potential of the output.
+
+    Reference:
+        Journé et al., "Hebbian deep learning without feedback", ICLR 2023.
+    """
 
     channels: list[int] = field(default_factory=lambda: [96, 384, 1536])
     kernels: list[int] = field(default_factory=lambda: [5, 3, 3])
@@ -63,11 +79,11 @@ class SoftHebbNet(Model, name="softhebb"):
         require(all(kernel >= 1 for kernel in self.kernels), self, "kernels", "sides >= 1")
         require(all(0 < power < math.inf for power in self.powers), self, "powers", "above 0")
         for name in ("kernels", "powers", "pools"):
-            require(len(getattr(self, name)) == count, self, name, f"{count} entries, one a convolution")
+            require(len(getattr(self, name)) == count, self, name, f"{count} entries, one per convolution")
         for name in ("groups", "rectified"):
             require(len(getattr(self, name)) in {0, count}, self, name, f"empty or {count} entries")
         require(all(one >= 1 for one in self.groups), self, "groups", "numbers >= 1")
-        require(self.centered or not any(self.rectified), self, "rectified", "false unless centred")
+        require(self.centered or not any(self.rectified), self, "rectified", "false unless centered")
         require(self.stride >= 1, self, "stride", "at least 1")
         require(0 < self.radius < math.inf, self, "radius", "above 0")
         require(1 < self.norm < math.inf, self, "norm", "above 1")
@@ -76,7 +92,8 @@ class SoftHebbNet(Model, name="softhebb"):
             pooling(text)
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
-        network, below, fan_in = Network(shape), list[nn.Module](), shape[0]
+        network, fan_in = Network(shape), shape[0]
+        below = list[nn.Module]()
         count = len(self.channels)
         for k in range(count):
             prepare = [*below, *self._normalized(fan_in), *self._padded(self.kernels[k])]
@@ -131,15 +148,20 @@ class SoftHebbNet(Model, name="softhebb"):
 
 
 def prepared_fan_in(network: Network, prepare: list[nn.Module]) -> int:
-    """How many numbers a neuron above the last layer sees through `prepare`."""
+    """Return the number of inputs of a neuron above the last layer that reads through `prepare`."""
     below = network.shape(len(network.layers))
     return nn.Sequential(*prepare)(torch.zeros(1, *below)).numel()
 
 
 def pooling(text: str) -> list[nn.Module]:
-    """The modules that `max_4_2_1` or `avg_2_2_0` (kind, window, stride, padding) or `none` stand for.
+    """Parse `max_4_2_1` or `avg_2_2_0` (kind, window, stride, padding), or `none`, into modules.
 
-    Raises ConfigurationError for any other text.
+    Raises:
+        ConfigurationError: for any other text.
+
+    Example:
+        >>> pooling("max_4_2_1")
+        [MaxPool2d(kernel_size=4, stride=2, padding=1, dilation=1, ceil_mode=False)]
     """
     if text == "none":
         return []
@@ -153,11 +175,11 @@ def pooling(text: str) -> list[nn.Module]:
 
 
 def scale(radius: float, norm: float, size: int) -> float:
-    """The s.d. of normal weights whose ‖w‖_p is about R: (R^p/(n·E|z|^p))^{1/p}."""
+    """Return the standard deviation of normal weights whose ‖w‖_p is about R: (R^p/(n·E|z|^p))^{1/p}."""
     moment = 2 ** (norm / 2) * math.gamma((norm + 1) / 2) / math.pi**0.5
     return (radius**norm / (size * moment)) ** (1 / norm)
 
 
 def bound(radius: float, norm: float, size: int) -> float:
-    """The bound of weights uniform on [0, bound] whose ‖w‖_p is about R: ((p+1) R^p/n)^{1/p}."""
+    """Return the bound of weights uniform on [0, bound] whose ‖w‖_p is about R: ((p+1) R^p/n)^{1/p}."""
     return ((norm + 1) * radius**norm / size) ** (1 / norm)

@@ -1,4 +1,4 @@
-"""Networks of the shapes that spiking networks have: convolutions with some pooling, dense layers, no biases."""
+"""Networks in the common shapes of spiking networks: convolutions with some pooling, dense layers, no biases."""
 
 from __future__ import annotations
 
@@ -18,20 +18,29 @@ from .initial import gaussian
 
 
 class Pooling(enum.Enum):
-    """What stands where the plan says 0."""
+    """The pooling that a 0 in the plan stands for."""
 
     AVERAGE = "the mean of 2×2 currents"
     MAX = "the greatest of 2×2 currents"
 
 
 class SpikingNet(Model, name="spiking"):
-    """`plan` lists channels from the input up, 0 standing for a 2×2 pooling of the convolution before it; `dense` the
-    widths above. Without a plan it is a multilayer perceptron, 300-300 by default.
+    """Convolutions with some pooling, then dense layers, without biases; by default a 300-300 multilayer perceptron.
 
-    W ~ N(0, gain²/fan-in), no biases. `recurrent` gives each hidden dense layer synapses with itself, which act in time
-    alone (`energy.couplings.recurrent`), initialised alike. Under `settler=spiking` each layer is a population of
-    spiking units, its currents pooled before they reach the membrane, and the potentials are not used; with other
-    settlers they make the rate-based network of the same weights."""
+    W ~ N(0, gain²/fan-in). Under `settler=spiking` each layer is a population of spiking units, its currents pooled
+    before they reach the membrane, and the potentials are not used; with other settlers they make the rate-based
+    network of the same weights.
+
+    Attributes:
+        plan: channels from the input up, 0 for a 2×2 pooling of the convolution before it.
+        dense: widths of the dense layers above.
+        recurrent: give each hidden dense layer synapses with itself, which act in time alone
+            (`energy.couplings.recurrent`), initialized alike.
+        kernel: side of the filters, an odd number.
+        pool: the kind of pooling.
+        hidden, output: the potentials of the hidden layers and of the output.
+        gain: scale of the initial weights.
+    """
 
     plan: list[int] = field(default_factory=list)
     dense: list[int] = field(default_factory=lambda: [300, 300])

@@ -16,10 +16,15 @@ from .initial import normal
 
 
 class VGG(Model, name="vgg"):
-    """`plan` lists channels from the input up, 0 standing for a 2×2 max-pooling of the convolution before it; `dense`
-    the widths above.
+    """Stacks of 3×3 convolutions and 2×2 max-pooling, then dense layers.
 
     The default is small enough for two CPU cores. W ~ N(0, gain²/fan-in), truncated; b = 0.
+
+    Attributes:
+        plan: channels from the input up, 0 for a 2×2 max-pooling of the convolution before it.
+        dense: widths of the dense layers above.
+        hidden, output: the potentials of the hidden layers and of the output.
+        gain: scale of the initial weights.
     """
 
     plan: list[int] = field(default_factory=lambda: [32, 0, 64, 0, 128, 128, 0])
@@ -55,8 +60,9 @@ class VGG(Model, name="vgg"):
 
 
 class VGG16(VGG, name="vgg16"):
-    """The VGG16 of both dual propagation papers, for 32×32 inputs: biases, no normalisation, no dropout; 33.64 M
-    parameters at 10 classes.
+    """The VGG16 of both dual propagation papers, for 32×32 inputs.
+
+    It has biases, no normalization and no dropout: 33.64 M parameters at 10 classes.
     """
 
     plan: list[int] = field(

@@ -1,1 +1,1 @@
-"""Measurements on a network, a settler, a rule and images: gradients, units, filters, receptive fields."""
+"""Measurements on networks, settlers, rules and images: gradients, units, filters, receptive fields."""

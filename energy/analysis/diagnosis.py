@@ -1,13 +1,13 @@
-"""What binds a gradient: which single thing, put right, brings its worst cosine with the exact one back.
+"""The cause of an inexact gradient: the single remedy that restores its worst cosine with the exact one.
 
-Every suspect is a settler (or a precision) in which one thing is as good as can be and all else as it was:
+Every suspect is a settler (or a precision) with one aspect made as good as possible and all else unchanged:
 
-    rounding     weights, inputs and states in float64
-    mean         the free phase settled until it stands still
-    difference   the nudged phase settled until it stands still
-    nudge        β → 0
-    switches     two phases that share the pooling switches, as a dyad's replicas do
-    wires        the weights carry the difference down
+    rounding           weights, inputs and states in float64
+    mean               the free phase settled until it stands still
+    difference         the nudged phase settled until it stands still
+    nudge              β → 0
+    switches           two phases that share the pooling switches, as a dyad's replicas do
+    feedback_weights   the weights carry the difference down
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CURES: Final = {
     "mean": "the mean is not settled: lower settler.relax.tolerance or raise settler.relax.max_steps",
     "difference": "the difference is not settled: lower settler.nudged.tolerance or raise settler.nudged.max_steps",
     "switches": "the phases pool by different switches: one dyad (equilibrium_propagation) shares them",
-    "feedback_weights": "the feedback wires are not the weights (settler.feedback)",
+    "feedback_weights": "the feedback weights are not the weights (settler.feedback)",
     "rounding": "digits are lost: use float64, a larger settler.beta, or a dyad in place of stored phases",
 }
 
@@ -43,11 +43,18 @@ Worst = Callable[[Settler, Network, Tensor, Tensor], float | None]
 
 
 def binds(settler: Settler, network: Network, x: Tensor, target: Tensor, before: float, worst: Worst) -> str | None:
-    """The suspect that raises the worst cosine most, by name; "several" where none does alone.
+    """Return the name of the suspect that raises the worst cosine most; "several" if none does alone.
 
     Args:
-        before: the worst cosine as it is.
-        worst: that of a settler on a network and a batch.
+        settler: the settler under diagnosis.
+        network: settled on.
+        x: (B, *input shape).
+        target: (B, *output shape).
+        before: the worst cosine without a remedy.
+        worst: gives that of a settler on a network and a batch, None if there is none.
+
+    Returns:
+        A name from `suspects`, "several", or None if no suspect has a worst cosine.
     """
     found = {name: worst(*trial) for name, trial in suspects(settler, network, x, target)}
     known = {name: value for name, value in found.items() if value is not None}
@@ -61,7 +68,14 @@ def binds(settler: Settler, network: Network, x: Tensor, target: Tensor, before:
 def suspects(
     settler: Settler, network: Network, x: Tensor, target: Tensor
 ) -> Iterator[tuple[str, tuple[Settler, Network, Tensor, Tensor]]]:
-    """Every suspect that the settler has, by name, as what to settle and where."""
+    """Yield every suspect that the settler has: its name, and the settler, network, input and target to try.
+
+    Args:
+        settler: the settler under diagnosis.
+        network: settled on; a float64 copy is tried too.
+        x: (B, *input shape).
+        target: (B, *output shape).
+    """
     wide = copy.deepcopy(network).double()
     here, there = (network, x, target), (wide, x.double(), target.double())
     if x.dtype != torch.float64:
@@ -81,14 +95,14 @@ def suspects(
 
 
 def _as_dyad(settler: TwoPhase) -> EquilibriumPropagation:
-    """One dyad with the nudges of two centred phases."""
+    """One dyad with the nudges of two centered phases."""
     return EquilibriumPropagation(
         gamma=settler.gamma, beta=2 * settler.beta, freeze_mean=False, relax=settler.relax, nudged=settler.nudged
     )
 
 
 def _nudged(settler: Dyadic) -> bool:
-    """Whether β may be another."""
+    """True if the settler admits another β."""
     try:
         dataclasses.replace(settler, beta=settler.beta / 100)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Points of many dimensions laid on a plane."""
+"""Embeddings of high-dimensional points in the plane."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ MOST = 1000  # points that t-SNE is asked to place: its time grows with their sq
 
 
 def principal(values: Tensor, count: int = 2) -> tuple[Tensor, Tensor]:
-    """Coordinates (N, count) of points (N, D) on their first principal axes, and the share of the variance of each.
+    """Project points on their first principal axes.
 
-    Each axis points to where its farthest point lies. Axes beyond the number of dimensions or points are 0.
+    Each axis is oriented so that its farthest point has a positive coordinate. Axes beyond the number of dimensions or
+    points are 0.
+
+    Args:
+        values: points (N, D).
+        count: number of axes.
+
+    Returns:
+        Coordinates (N, count), and the share of the variance of each axis, (count,); float64.
     """
     centered = (values.double() - values.double().mean(0)).cpu()
     gram = centered @ centered.T if len(centered) <= centered.shape[1] else centered.T @ centered
@@ -28,11 +36,15 @@ def principal(values: Tensor, count: int = 2) -> tuple[Tensor, Tensor]:
 
 
 def neighborhoods(values: Tensor, seed: int = 0) -> Tensor:
-    """(N, 2): a map of points (N, D) that keeps neighbours together, by t-SNE on their first 50 principal axes.
+    """Return a map (N, 2) of points (N, D) that keeps neighbors together, by t-SNE on their first 50 principal axes.
 
-    Distances between far groups mean nothing. Source: van der Maaten & Hinton, JMLR 9 (2008) 2579.
+    Distances between far groups mean nothing.
 
-    Raises ValueError for fewer than 4 points or more than 1000.
+    Raises:
+        ValueError: for fewer than 4 points or more than 1000.
+
+    Reference:
+        van der Maaten & Hinton, "Visualizing data using t-SNE", JMLR 9 (2008) 2579.
     """
     if not 4 <= len(values) <= MOST:
         raise UsageError(f"t-SNE of {len(values)} points: must be 4 to {MOST}")

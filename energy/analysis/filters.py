@@ -1,4 +1,4 @@
-"""What the neurons above the input look for: their weights, as pictures."""
+"""Weights of the neurons above the input, as pictures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ MOST = 100  # neurons that a picture shows, the first ones by index
 
 @torch.no_grad()
 def filters(network: Network, most: int = MOST) -> Tensor | None:
-    """(n, C, h, w), float32: weights of the first `most` neurons that read the input, each over its greatest |w|.
+    """Return the weights of the first `most` neurons that read the input, each divided by its greatest |w|.
 
-    Zero stays zero, so that the sign can be seen. Weights of a dense layer take the shape of the image. None where the
-    coupling has no weights or they do not belong to single pixels.
+    Zero stays zero, so that the sign is visible. Weights of a dense layer take the shape of the image.
+
+    Returns:
+        (n, C, h, w), float32; None if the coupling has no weights or they do not belong to single pixels.
     """
     for edge in network.edges:
         weight = weight_of(edge)
@@ -30,12 +32,12 @@ def filters(network: Network, most: int = MOST) -> Tensor | None:
 
 
 def weight_of(edge: Edge) -> Tensor | None:
-    """The weight of a coupling, one row a neuron; None where it has none."""
+    """Return the weight of a coupling, one row per neuron; None if it has none."""
     weight = getattr(getattr(edge.coupling, "filters", edge.coupling), "weight", None)
     return weight if isinstance(weight, Tensor) and weight.ndim > 1 else None
 
 
 def even(pictures: Tensor) -> Tensor:
-    """Each picture (n, C, h, w) divided by its greatest absolute value; one that is zero everywhere stays as it is."""
+    """Divide each picture (n, C, h, w) by its greatest absolute value; one that is zero everywhere stays as it is."""
     peak = pictures.abs().amax((1, 2, 3), keepdim=True)
     return pictures / torch.where(peak > 0, peak, 1)

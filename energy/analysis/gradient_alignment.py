@@ -1,8 +1,8 @@
-"""The angle between the gradient that a settler and a rule give and the exact one, layer by layer.
+"""The angle between the gradient of a settler and a rule and the exact gradient, layer by layer.
 
-Exact means what the settler's own ``reference`` gives: through the equilibrium, by the settler ``implicit`` at the same
-gamma, taken at the equilibrium that the same relaxation reaches when it runs on. At gamma = 0 that is back-propagation;
-for spiking networks it is back-propagation through time with the surrogate's slope.
+The exact gradient is that of the settler's reference (`energy.settle.reference`): through the equilibrium, by the
+settler `implicit` at the same gamma, taken at the equilibrium that the same relaxation reaches when it continues. At
+gamma = 0 that is back-propagation; for spiking networks it is back-propagation through time with the surrogate's slope.
 """
 
 import math
@@ -42,13 +42,21 @@ GOOD: Final = 0.9  # a worst cosine above which nothing is asked to explain it
 def gradient_alignment(
     network: Network, settler: Settler, rule: Rule, objective: Objective, x: Tensor, target: Tensor
 ) -> dict[str, Any]:
-    """Cosines with the exact gradient on one batch ``x`` (B, *input shape), ``target`` (B, *output shape).
+    """Measure cosines with the exact gradient on one batch.
+
+    No weight, no `.grad` and no buffer changes.
+
+    Args:
+        network: the network.
+        settler, rule: give the gradient.
+        objective: the loss.
+        x: (B, *input shape).
+        target: (B, *output shape).
 
     Returns:
-        ``cosine_worst`` and ``cosine_worst_layer``, ``cosine_whole``, ``cosines`` by layer; None where a gradient is
-        zero or not finite, so that there is no angle. ``cosine_binds``: below 0.9, what binds
-        (:mod:`energy.analysis.diagnosis`). ``reference``: how the solves of the exact gradient ended, by phase. No
-        weight, no ``.grad`` and no buffer changes.
+        `cosine_worst` and `cosine_worst_layer`, `cosine_whole`, `cosines` by layer; None if a gradient is zero or not
+        finite, so that there is no angle. `cosine_binds`: below 0.9, the cause (`energy.analysis.diagnosis`).
+        `reference`: the outcomes of the solves of the exact gradient, by phase.
     """
     with _kept(network):
         return _probed(network, settler, rule, objective, x, target)
@@ -56,7 +64,7 @@ def gradient_alignment(
 
 @contextmanager
 def _kept(network: Network) -> Iterator[None]:
-    """Buffers put back at the end: what normalizes by the batch remembers whatever it settles to learn from."""
+    """Restore the buffers at the end: a batch norm updates its running statistics in every settling that learns."""
     held = [buffer.clone() for buffer in network.buffers()]
     try:
         yield
@@ -92,12 +100,12 @@ def _probed(
 
 
 def at_rest(settler: Settler) -> Settler:
-    """The same settler without its hand on the network's contraction, which stays as it is."""
+    """Return the same settler without its control of the network's contraction, which stays as it is."""
     return replace(settler, keep_contracting=0.0) if isinstance(settler, Dyadic | Phases) else settler
 
 
 def explain_cosine(network: Network, settler: Settler, found: dict[str, Any]) -> None:
-    """Say once what a low cosine comes from, and that a reference is none where it has not settled."""
+    """Report once the cause of a low cosine, or that the reference has not settled and is none."""
     unsettled = [phase for phase, outcome in found["reference"].items() if outcome in ("budget", "diverged")]
     if unsettled:
         health(network).say(
@@ -114,11 +122,11 @@ def explain_cosine(network: Network, settler: Settler, found: dict[str, Any]) ->
 
 
 def feedback_alignment(network: Network) -> dict[str, dict[str, float | None]]:
-    """How the wires that carry the difference down stand to the weights W they replace, by the layer that W drives.
+    """Compare the feedback weights B with the weights W they replace, by the layer that W drives.
 
     Returns:
-        ``feedback_angle``: of B and W taken as vectors, in degrees, None where one of them is zero;
-        ``feedback_agreement``: percent of the entries with equal signs. Both empty where the weights serve.
+        `feedback_angle`: of B and W taken as vectors, in degrees, None if one of them is zero; `feedback_agreement`:
+        percent of the entries with equal signs. Both are empty if the weights carry the difference themselves.
     """
     found: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
     attached = feedback_weights(network)
@@ -135,7 +143,12 @@ def feedback_alignment(network: Network) -> dict[str, dict[str, float | None]]:
 
 
 def angles(network: Network, given: Sequence[Tensor], wanted: Sequence[Tensor]) -> dict[str, Any]:
-    """Cosine of two gradients, aligned with ``network.parameters()``: by layer, the worst, and of the whole."""
+    """Return the cosines of two gradients: by layer, the worst, and of the whole.
+
+    Args:
+        network: names the parameters and their layers.
+        given, wanted: one tensor per parameter in the order of `network.parameters()`.
+    """
     owners = layer_of(network)
     by_layer: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
     for (name, _), one, other in zip(network.named_parameters(), given, wanted, strict=True):
@@ -154,8 +167,9 @@ def angles(network: Network, given: Sequence[Tensor], wanted: Sequence[Tensor]) 
 
 
 def cosine(given: Sequence[Tensor], wanted: Sequence[Tensor]) -> float | None:
-    """``<a, b> / (|a| |b|)`` in float64; 0 when nothing is given though something is wanted, None when nothing is
-    wanted or either is not finite.
+    """Return `<a, b> / (|a| |b|)` in float64.
+
+    0 if `given` is zero and `wanted` is not; None if `wanted` is zero or either is not finite.
     """
     a = torch.cat([tensor.detach().flatten().double() for tensor in given])
     b = torch.cat([tensor.detach().flatten().double() for tensor in wanted])

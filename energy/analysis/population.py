@@ -23,10 +23,15 @@ NORMS, WEIGHTS = 30, 60  # bins
 
 @dataclass
 class LayerStatistics:
-    """One layer: histograms as (counts, edges), and how often each neuron won.
+    """Statistics of one layer; histograms are (counts, edges).
 
-    norm: ‖w_k‖_p, one a neuron; rate: η_k of its local rule; weight: the single weights; activity: what is sent up, at
-    the first batch of images; wins (K,): at how many places of how many images each had the greatest drive."""
+    Attributes:
+        norm: ‖w_k‖_p, one per neuron.
+        rate: η_k of its local rule.
+        weight: the single weights.
+        activity: the activations, at the first batch of images.
+        wins: (K,), the number of positions, over all images, at which each neuron had the greatest drive.
+    """
 
     norm: tuple[Tensor, Tensor] | None = None
     rate: tuple[Tensor, Tensor] | None = None
@@ -37,8 +42,12 @@ class LayerStatistics:
 
 @dataclass
 class Survey:
-    """What a pass over images has shown: layers by name; `features` (N, D) that the output layer sees, if it has one
-    coupling to a hidden layer; `labels` (N,).
+    """The result of a pass over images.
+
+    Attributes:
+        layers: statistics by layer name.
+        features: (N, D), inputs of the output layer, if it has one coupling to a hidden layer.
+        labels: (N,).
     """
 
     layers: dict[str, LayerStatistics]
@@ -48,7 +57,15 @@ class Survey:
 
 @torch.no_grad()
 def survey(network: Network, settler: Settler, rule: Rule, images: Images, batch: int = 100) -> Survey:
-    """Every hidden layer of `network` over all of `images`, in their order and without augmentation, settled freely."""
+    """Survey every hidden layer over all of `images`, in their order, without augmentation, settled freely.
+
+    Args:
+        network: the network.
+        settler: settles the free phase.
+        rule: the rule that trained the network; its local rules define norms and competition.
+        images: N images with labels.
+        batch: samples per batch.
+    """
     hidden = network.layers[:-1]
     found = Survey({layer.name: _weights(network, rule, k) for k, layer in enumerate(hidden, start=1)})
     for x, labels in images.batches(batch, seed=0, epoch=0, train=False):
@@ -68,8 +85,15 @@ def survey(network: Network, settler: Settler, rule: Rule, images: Images, batch
 
 
 def histogram(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Counts (bins,) between equally spaced edges (bins + 1,) that span the values; where all are equal, an interval
-    about them as wide as they are far from 0 (1 at 0).
+    """Count values in equally spaced bins that span them.
+
+    Args:
+        values: of any shape.
+        bins: number of bins.
+
+    Returns:
+        Counts (bins,) and edges (bins + 1,). If all values are equal, the bins span an interval about them as wide as
+        their distance from 0 (1 at 0).
     """
     flat = values.detach().flatten().double().cpu()
     low, high = float(flat.min()), float(flat.max())
@@ -79,7 +103,7 @@ def histogram(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:
 
 
 def _weights(network: Network, rule: Rule, layer: int) -> LayerStatistics:
-    """What the weights alone say."""
+    """The statistics that depend on the weights alone."""
     weights = [w for edge in network.into(layer) if (w := weight_of(edge)) is not None]
     if not weights:
         return LayerStatistics()
@@ -93,7 +117,7 @@ def _weights(network: Network, rule: Rule, layer: int) -> LayerStatistics:
 
 
 def _logits(settled: SettledFree, layer: int, learning: LinearizedLayer | None) -> Tensor:
-    """The numbers that units compete with, (B, places…, groups, K/groups): their drives where they have no rule."""
+    """The logits of the competition, (B, positions…, groups, K/groups): drives of units without a rule."""
     if learning is None:
         return settled.drives[layer - 1].movedim(1, -1).unsqueeze(-2)
     return learning.rule.competition_logits(learning.inputs)

@@ -1,11 +1,16 @@
-"""Receptive fields: the input of bounded norm that a neuron answers to most, by gradient ascent.
+"""Receptive fields: the input of bounded norm that maximizes the drive of a neuron, by gradient ascent.
 
     x_k = argmax of u_k(x) over ‖x − c‖₂ ≤ R        d ← P(d + ηₜ R g/‖g‖),  d = x − c,  g = ∂u_k/∂x,  ηₜ = 1 − t/T
 
-u_k is the drive of the neuron in one bottom-up pass; in a layer of maps, that at the middle place. P shortens what is
-longer than R. The first step leaves the noise that it starts from behind, d = R g/‖g‖: where the drive is affine in the
-input that is the maximum already, R times the direction of the weight. Deeper drives have many maxima; the best x that
-was met is given. Source: Erhan, Bengio, Courville & Vincent, Université de Montréal, TR 1341 (2009)."""
+u_k is the drive of the neuron in one bottom-up pass; in a layer of maps, that at the middle position. P scales a vector
+longer than R down to R. The first step leaves the initial noise behind, d = R g/‖g‖: for a drive that is affine in the
+input this is the maximum already, R times the direction of the weight. Deeper drives have many maxima; the best x that
+was met is returned.
+
+Reference:
+    Erhan, Bengio, Courville & Vincent, "Visualizing higher-layer features of a deep network", Université de Montréal,
+    TR 1341 (2009).
+"""
 
 from __future__ import annotations
 
@@ -22,15 +27,22 @@ from energy.stream import stream
 def receptive(
     network: Network, layer: int, count: int, *, center: Tensor, contrast: float, steps: int = 16, seed: int = 0
 ) -> Tensor:
-    """x_k − c of the first `count` neurons of a layer: (count, C, h, w), cut to the window of the input that they see.
+    """Return x_k − c of the first `count` neurons of a layer, cut to the window of the input that they read.
 
     Args:
-        centre: c, which must broadcast to the input shape (C, H, W).
+        network: the network.
+        layer: index of the layer, from 1.
+        count: number of neurons, at most those of the layer.
+        center: c, broadcast to the input shape (C, H, W).
         contrast: R over the root of the number of values in the window: the r.m.s. deviation from c of a value.
         steps: of the ascent.
         seed: of the noise that it starts from.
 
-    Raises ValueError for a layer that is not there, a contrast that is not above 0, or no step.
+    Returns:
+        (count, C, h, w).
+
+    Raises:
+        ValueError: for a layer that does not exist, a contrast that is not above 0, or no step.
     """
     if not 1 <= layer <= len(network.layers):
         raise UsageError(f"layer={layer}: must be one of 1 … {len(network.layers)}")
@@ -57,8 +69,15 @@ def receptive(
 
 
 def ascent(network: Network, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    """u_k(x_k) of neuron k at the middle place, (n,), and its slope ∂u_k/∂x_k, (n, C, H, W); an infinite slope counts
-    as none.
+    """Return the drive u_k(x_k) of neuron k at the middle position and its gradient.
+
+    Args:
+        network: the network.
+        layer: index of the layer, from 1.
+        x: (n, C, H, W), one image per neuron.
+
+    Returns:
+        Drives (n,) and slopes ∂u_k/∂x_k, (n, C, H, W); an infinite slope counts as 0.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
@@ -71,7 +90,10 @@ def ascent(network: Network, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def window(network: Network, layer: int, x: Tensor) -> tuple[slice, slice]:
-    """The rows and columns of an image (C, H, W) that reach a layer's middle place: where any slope at `x` is not 0."""
+    """Return the rows and columns of an image (C, H, W) that reach a layer's middle position.
+
+    They are those with any nonzero slope at `x`.
+    """
     seen = (ascent(network, layer, x)[1] != 0).any(0).any(0)
     lines = (seen.any(1).nonzero(), seen.any(0).nonzero())
     rows, columns = (slice(int(one.min()), int(one.max()) + 1) if len(one) else slice(None) for one in lines)
@@ -79,7 +101,7 @@ def window(network: Network, layer: int, x: Tensor) -> tuple[slice, slice]:
 
 
 def _length(images: Tensor) -> Tensor:
-    """Norm of each image, never 0, laid along the first axis."""
+    """Norm of each image, never 0, along the first axis."""
     return _along(images.flatten(1).norm(dim=1).clamp_min(torch.finfo(images.dtype).tiny))
 
 

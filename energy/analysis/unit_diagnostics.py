@@ -23,13 +23,22 @@ NEAR = 0.01  # |‖w‖/R − 1| within which a neuron has converged
 def unit_diagnostics(
     network: Network, rule: Rule, settler: Settler, x: Tensor, labels: Tensor
 ) -> dict[str, dict[str, Any]]:
-    """Measure the layers that have a unit rule (`Rule.rule_for`) on one batch (B, …) with its labels (B,), by name:
+    """Measure the layers that have a unit rule (`Rule.rule_for`) on one batch.
 
-    norm: mean ‖w_k‖_p; converged: percent of neurons with |‖w_k‖_p/R − 1| < 0.01, from either side; distance: mean
-    |‖w_k‖_p/R − 1|; dead: percent of zero neurons; silent: percent that send nothing up at any place; never: percent
-    that win nowhere; entropy: of the winners, nats; winner: mean share of the winner, for a rule with shares; label:
-    percent of samples whose class is that of the neuron that wins most places, a neuron standing for the class it wins
-    most often. Empty if no layer has one.
+    Args:
+        network: the network.
+        rule: gives the unit rule of a layer.
+        settler: settles the free phase.
+        x: (B, *input shape).
+        labels: (B,), class numbers.
+
+    Returns:
+        By layer name (empty if no layer has a unit rule): `norm`, mean ‖w_k‖_p; `converged`, percent of neurons with
+        |‖w_k‖_p/R − 1| < 0.01, from either side; `distance`, mean |‖w_k‖_p/R − 1|; `zero_weight`, percent of neurons
+        with zero weights; `inactive`, percent with zero activation at every position; `never_win`, percent that win
+        nowhere; `entropy`, of the winners, in nats, and `entropy_limit`, its maximum; `winner`, mean share of the
+        winner, for a rule with shares; `label`, percent of samples whose class is that of the neuron that wins most
+        positions, a neuron standing for the class it wins most often.
     """
     top = len(network.layers)
     while top and rule.rule_for(network, top) is None:
@@ -59,7 +68,7 @@ def _norms(law: UnitRule, weight: Tensor) -> dict[str, float]:
 
 
 def _winners(law: UnitRule, logits: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """Of logits (B, places…, groups, K/groups)."""
+    """Statistics of the competition from logits (B, positions…, groups, K/groups)."""
     counts, (sets, size) = wins(logits), logits.shape[-2:]
     winner = law.winner_share(logits)
     total = counts.sum(0)
@@ -77,7 +86,14 @@ def _winners(law: UnitRule, logits: Tensor, labels: Tensor) -> dict[str, float |
 
 
 def wins(drive: Tensor) -> Tensor:
-    """At how many places each neuron has the greatest drive of its group: (B, places…, groups, K/groups) → (B, K)."""
+    """Count the positions at which each neuron has the greatest drive of its group.
+
+    Args:
+        drive: (B, positions…, groups, K/groups).
+
+    Returns:
+        (B, K), float32.
+    """
     winners = drive.max(-1).indices.flatten(1)  # (B, places · groups)
     size, sets = drive.shape[-1], drive.shape[-2]
     winners = winners + torch.arange(sets, device=winners.device).repeat(winners.shape[1] // sets) * size

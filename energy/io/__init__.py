@@ -1,1 +1,1 @@
-"""What a run leaves on the disk and reads back, none of it code: records, checkpoints, albums, provenance."""
+"""Files of a run, none of which holds code: records, checkpoints, figure data, provenance."""

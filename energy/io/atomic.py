@@ -10,13 +10,14 @@ from typing import IO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A new binary file that takes the place of `path` when the context ends, and is dropped when it ends in an error.
+    """Open a new binary file that takes the place of `path` at the end of the context, and is dropped on an error.
 
     It is written beside `path`, under a name that no other process or thread uses, forced to the disk, and renamed; so
-    `path` holds all of what is new or what it held before, also after a power cut. Folders on the way are made.
+    `path` holds either all of the new content or what it held before, also after a power cut. Missing parent folders
+    are made.
 
     Example:
-        >>> with replacing(folder / "array.npy") as file:
+        >>> with replacing(folder / "array.npy") as file:  # doctest: +SKIP
         ...     np.save(file, array)
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def force(folder: Path) -> None:
-    """fsync a directory, so that its entries survive a power cut."""
+    """Fsync a directory, so that its entries survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,10 +1,10 @@
-"""A checkpoint is a folder that is whole or absent, and whose damage is noticed.
+"""Checkpoints: folders that are whole or absent, with damage noticed.
 
-``step-000150/`` holds exactly three files: ``tensors.safetensors``; ``facts.json``, what is not a tensor; and
-``manifest.json``, size and SHA-256 of the other two. ``step-000150-open/`` is the state at the same step before its
-epoch was closed: all its steps done, the line of the record not yet written. A folder is written under a temporary
-name, forced to the disk, and renamed; a step that exists and verifies is never touched again. No format involved can
-carry code.
+`step-000150/` holds exactly three files: `tensors.safetensors`; `facts.json`, for everything that is not a tensor; and
+`manifest.json`, size and SHA-256 of the other two. `step-000150-open/` is the state at the same step before its epoch
+was closed: all its steps done, the line of the record not yet written. A folder is written under a temporary name,
+forced to the disk, and renamed; a step that exists and verifies is never touched again. No format involved can carry
+code.
 """
 
 import hashlib
@@ -36,14 +36,23 @@ PATTERN: Final = re.compile(rf"step-(\d{{6,}})({OPEN})?")
 def write(
     folder: Path, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], unclosed: bool = False
 ) -> Path:
-    """Save ``tensors`` and ``facts`` as ``folder/step-<step>``, with ``-open`` for an epoch that is ``unclosed`` after
-    its last step, and return that path.
+    """Save a checkpoint as `folder/step-<step>`.
 
     A step that exists and verifies is left as it is; one that is damaged is renamed aside first.
 
+    Args:
+        folder: parent of the checkpoint folders.
+        step: number of the step.
+        tensors: by name.
+        facts: plain JSON values.
+        unclosed: mark an epoch that is not closed after its last step by `-open`.
+
+    Returns:
+        The path of the checkpoint.
+
     Raises:
-        ValueError: when ``facts`` hold NaN, an infinity or something that is not plain JSON.
-        OSError: when the disk refuses; what was there before is untouched.
+        ValueError: for `facts` that hold NaN, an infinity or a value that is not plain JSON.
+        OSError: if the disk refuses; what was there before is untouched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{step:06d}{OPEN if unclosed else ''}"
@@ -65,10 +74,13 @@ def write(
 
 
 def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of one checkpoint folder, each byte checked against the manifest.
+    """Read one checkpoint folder, each byte checked against the manifest.
+
+    Returns:
+        Tensors by name, on `device`, and the facts.
 
     Raises:
-        DamagedCheckpointError: naming the folder, the file and what is wrong with it.
+        DamagedCheckpointError: naming the folder, the file and its defect.
     """
     blobs = _verified(path)
     try:
@@ -83,8 +95,9 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
 
 
 def steps(folder: Path) -> list[Path]:
-    """The checkpoint folders inside ``folder``, by rising step, an open one before the closed one of the same step.
-    Whether they are sound is not looked at.
+    """List the checkpoint folders inside `folder`, by rising step, an open one before the closed one of the same step.
+
+    They are not verified.
     """
     named = ((PATTERN.fullmatch(path.name), path) for path in folder.glob("step-*"))
     found = [(int(match[1]), match[2] is None, path) for match, path in named if match]
@@ -92,7 +105,7 @@ def steps(folder: Path) -> list[Path]:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Remove all but the ``keep`` newest checkpoints, each renamed aside before anything in it is deleted."""
+    """Remove all but the `keep` newest checkpoints, each renamed aside before anything in it is deleted."""
     found = steps(folder)
     for path in found[: len(found) - keep] if len(found) > keep else []:
         aside = path.with_name(f".removing-{path.name}-{os.getpid()}")
@@ -145,7 +158,7 @@ def _unpack(stored: dict[str, Tensor], inside: dict[str, Any], device: str | tor
 
 
 def _verified(path: Path) -> dict[str, bytes]:
-    """The bytes of both files, once names, sizes and digests are what the manifest says."""
+    """The bytes of both files, checked for the names, sizes and digests of the manifest."""
     if not path.is_dir():
         raise DamagedCheckpointError(f"{path}: there is no such checkpoint folder")
     present = sorted(entry.name for entry in path.iterdir())

@@ -1,8 +1,8 @@
-"""Which code of one's own a run stands on, and its digests: two runs of one configuration and other code are two runs.
+"""Digests of the user's code that a run depends on: two runs of one configuration and other code are two runs.
 
-A component that did not come with `energy` lies in a file. Its digest is the SHA-256 of that file; where it imports
-others from its folder or package, of a line ``<SHA-256>  <path>`` for each. A class of a notebook or of the script that
-is running goes by its own source.
+A component that is not part of `energy` lies in a file. Its digest is the SHA-256 of that file; if it imports others
+from its folder or package, that of a line `<SHA-256>  <path>` for each. A class of a notebook or of the running script
+has the digest of its own source.
 """
 
 import ast
@@ -26,8 +26,10 @@ READ: Final[dict[Path, str]] = {}  # digests of plug-in files when they were imp
 
 
 def plugins(components: Iterable[Component]) -> dict[str, str]:
-    """The code of one's own that `components`, and those in them, are made of: name of the file, module or class, and
-    SHA-256; empty for components of ours.
+    """Find the user's code in `components` and their fields.
+
+    Returns:
+        Name of the file, module or class, and SHA-256; empty for components of this library.
     """
     found: dict[str, set[str]] = {}
     for cls in {cls for component in components for cls in _classes(component)}:
@@ -37,7 +39,7 @@ def plugins(components: Iterable[Component]) -> dict[str, str]:
 
 
 def source_files(file: Path) -> dict[str, Path]:
-    """`file` and those in its folder or package that it imports, and that they import: by their dotted names there."""
+    """Find `file` and the files in its folder or package that it imports, directly or not, by their dotted names."""
     file = file.resolve()
     root = root_of(file)
     todo, found = [file], dict[Path, None]()
@@ -51,7 +53,7 @@ def source_files(file: Path) -> dict[str, Path]:
 
 
 def code_digest(file: Path) -> str:
-    """The SHA-256 of a file with all that it imports beside it, as it was when it was imported, if that is known."""
+    """Return the SHA-256 of a file and all that it imports beside it, as of their import if that is known."""
     found = {name: READ.get(one) or file_digest(one) for name, one in sorted(source_files(file).items())}
     if len(found) == 1:
         return found.popitem()[1]
@@ -59,17 +61,17 @@ def code_digest(file: Path) -> str:
 
 
 def file_digest(file: Path) -> str:
-    """The SHA-256 of the bytes of one file."""
+    """Return the SHA-256 of the bytes of one file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def failure(error: BaseException, files: Iterable[Path], told: Path | None = None) -> str:
-    """What went wrong in code of one's own, on one line: ``file, line n: Type: message``.
+    """Describe an error in the user's code on one line: `file, line n: Type: message`.
 
     Args:
-        error: what importing it raised.
+        error: raised by importing it.
         files: those of the plug-in; the innermost of them that the error passed through is named.
-        told: the one that the reader knows already, and of which the line is enough.
+        told: the one that the reader knows already, for which the line is enough.
     """
     own = {os.path.realpath(file): file for file in files}
     passed = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
@@ -84,7 +86,7 @@ def failure(error: BaseException, files: Iterable[Path], told: Path | None = Non
 
 
 def _classes(component: Component) -> Iterator[type]:
-    """The classes of a component and of those in its fields, and what they inherit from, less ours and Python's."""
+    """The classes of a component and of those in its fields, and their bases, without this library's and Python's."""
     for cls in type(component).__mro__:
         root = cls.__module__.partition(".")[0]
         if root not in OURS and (root == "__main__" or root not in sys.stdlib_module_names):
@@ -97,7 +99,7 @@ def _classes(component: Component) -> Iterator[type]:
 
 
 def _source(cls: type) -> tuple[str, str]:
-    """The name and the digest of what a class was made from."""
+    """The name and the digest of the source of a class."""
     module = sys.modules.get(cls.__module__)
     file = Path(getattr(module, "__file__", None) or "")
     if cls.__module__ == "__main__" or file.suffix != ".py":
@@ -109,7 +111,7 @@ def _source(cls: type) -> tuple[str, str]:
 
 
 def _text(cls: type) -> str:
-    """The source of a class; of its functions where that of the class is not kept; else what they were compiled to."""
+    """The source of a class; if it is not kept, that of its functions; else their byte code."""
     try:
         return inspect.getsource(cls)
     except (OSError, TypeError):
@@ -128,7 +130,7 @@ def _compiled(code: Any) -> str:
 
 
 def root_of(file: Path) -> Path:
-    """The folder that the outermost package of a file lies in; of an installed one the package, or the file itself."""
+    """Return the folder that holds the outermost package of a file; if installed, the package or the file itself."""
     inside = file
     while (inside.parent / "__init__.py").is_file():
         inside = inside.parent
@@ -136,14 +138,14 @@ def root_of(file: Path) -> Path:
 
 
 def _installed(folder: Path) -> bool:
-    """True for a folder that distributions are installed into, where what lies side by side is not one's own."""
+    """True for a folder that distributions are installed into, in which neighboring files belong to others."""
     standard = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")}
     return folder in standard or any(folder.glob("*.dist-info"))
 
 
 @functools.cache
 def _imported(file: Path, root: Path, changed: int, size: int) -> tuple[Path, ...]:
-    """The files at or below `root`, less ours, that the import statements of `file` lead to."""
+    """The files at or below `root`, without this library's, that the import statements of `file` lead to."""
     return tuple(_leading(file, root))
 
 

@@ -1,4 +1,4 @@
-"""The numbers behind the pictures of a run: arrays and facts in one file that holds no code."""
+"""Data of the figures of a run: arrays and facts in one file that holds no code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FACTS: Final = "facts"
 
 
 def write_figure_data(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
-    """Write `arrays` and `facts` (strict JSON), whole or not at all."""
+    """Write `arrays` and `facts` (strict JSON), whole or not at all, and return `path`."""
     text = json.dumps({**facts, "format": FORMAT}, allow_nan=False)
     named: dict[str, Any] = {**arrays, FACTS: np.array(text)}
     with replacing(path) as file:
@@ -28,9 +28,10 @@ def write_figure_data(path: Path, arrays: Mapping[str, np.ndarray], facts: Mappi
 
 
 def read_figure_data(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the facts.
+    """Read the arrays and the facts.
 
-    Raises DamagedFileError, naming the file, for one that is not such a record, and what to do about it.
+    Raises:
+        DamagedFileError: naming the file and the remedy, for one that is not such a record.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:

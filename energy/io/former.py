@@ -1,4 +1,4 @@
-"""Descriptions of components written under former names, in the present ones."""
+"""Translation of component descriptions with former names to the present ones."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from energy.renamed import FIELDS, VALUES
 
 
 def current(base: type[Component], plain: Any) -> Any:
-    """A description of a component with the present names of its fields and values, also of the components in it.
+    """Translate a description to the present names of fields and values, also those of the components in it.
 
     Args:
-        base: the class that a component is described of, such as `Run`.
+        base: the class of the described component, such as `Run`.
         plain: the description, as `energy.component.to_dict` gives it; a component without an entry in the tables of
-            `energy.renamed`, and an unknown one, comes back as it is.
+            `energy.renamed`, and an unknown one, is returned as it is.
     """
     if not isinstance(plain, Mapping):
         return plain

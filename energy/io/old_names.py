@@ -1,11 +1,12 @@
-"""Names that the files of earlier versions use, and what stands for them now: of tensors, counts and diagnostics.
+"""Former names of tensors, counts and diagnostics in files of earlier versions, and the present ones.
 
     checkpoint  wiring.wires<edge>   feedback_weights.edge<edge>
     checkpoint  spent (ledger)       multiply_adds_by_phase
     record      units                unit_diagnostics
     record      never, silent, dead  never_win, inactive, zero_weight
 
-Fields of the configuration are in `energy.renamed`."""
+Fields of the configuration are in `energy.renamed`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -16,17 +17,17 @@ DIAGNOSTICS: Final = {"never": "never_win", "silent": "inactive", "dead": "zero_
 
 
 def tensor_name(name: str) -> str:
-    """The present name of a tensor in a checkpoint."""
+    """Return the present name of a tensor in a checkpoint."""
     return re.sub(r"(?<![^/])wiring\.wires(?=\d+$)", "feedback_weights.edge", name)
 
 
 def ledger_name(name: str) -> str:
-    """The present name of a count in a checkpoint."""
+    """Return the present name of a count in a checkpoint."""
     return LEDGER.get(name, name)
 
 
 def record_line(line: dict[str, Any]) -> dict[str, Any]:
-    """The line of a record under its present names; the line itself where it has no others."""
+    """Translate a line of a record to its present names; a line without former names is returned itself."""
     if not isinstance(line.get("units"), Mapping):
         return line
     found = {layer: {DIAGNOSTICS.get(name, name): x for name, x in one.items()} for layer, one in line["units"].items()}

@@ -1,4 +1,4 @@
-"""Plain values: read from strict JSON, and walked through."""
+"""Plain values, read from strict JSON and traversed."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,15 +8,15 @@ from energy.errors import DamagedFileError
 
 
 def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = DamagedFileError) -> dict[str, Any]:
-    """The JSON object that `text` is.
+    """Parse `text` as one JSON object.
 
     Args:
-        text: what was read.
+        text: content of a file.
         where: the file and the place in it, which begin the message.
-        error: what to raise.
+        error: the class of errors to raise.
 
     Raises:
-        DamagedFileError: or `error`, when it is not JSON, or no object.
+        DamagedFileError: or `error`, if it is not JSON, or no object.
     """
     try:
         value = json.loads(text)
@@ -28,13 +28,17 @@ def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = D
 
 
 def flatten(plain: Any, between: str = ".", path: str = "", *, lists: bool = False) -> Iterator[tuple[str, Any]]:
-    """The values at the ends of nested dictionaries, each with the path to it.
+    """Yield the leaves of nested dictionaries, each with the path to it.
 
     Args:
         plain: the nested values.
         between: joins the steps of a path.
-        path: what paths begin with.
-        lists: whether to go into lists too, whose entries are named ``path[index]``.
+        path: prefix of all paths.
+        lists: also go into lists, whose entries are named `path[index]`.
+
+    Example:
+        >>> dict(flatten({"a": {"b": 1}, "c": 2}))
+        {'a.b': 1, 'c': 2}
     """
     if isinstance(plain, Mapping):
         for name, value in plain.items():

@@ -1,4 +1,4 @@
-"""Where a number comes from: commit, device, versions, threads."""
+"""The origin of a number: commit, device, versions, threads."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ import energy
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """What the record says about the machine and the code; nothing in it changes a result on purpose."""
+    """Return the facts on machine and code for the record; none of them changes a result on purpose."""
     return {
         "commit": commit(),
         "energy": energy.__version__,
@@ -25,7 +25,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The name of the accelerator, or of the processor as the system gives it."""
+    """Return the name of the accelerator, or of the processor as the system gives it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -37,10 +37,10 @@ def device_name(device: torch.device) -> str:
 
 
 def commit(folder: Path | None = None) -> str:
-    """The commit of the source tree this library was imported from, ``-dirty`` after it when tracked files differ.
+    """Return the commit of the source tree of this library, followed by `-dirty` if tracked files differ.
 
-    Empty outside a repository, or in one that does not track this library. Hooks and file monitors of the
-    repository are turned off.
+    Empty outside a repository, or in one that does not track this library. Hooks and file monitors of the repository
+    are turned off.
     """
     source = Path(energy.__file__).resolve() if folder is None else folder / "energy" / "__init__.py"
     if not _git(source.parent, "ls-files", "--error-unmatch", source.name):

@@ -1,4 +1,4 @@
-"""What a run writes down: JSON, one line per epoch, one object at the end, and the unit of every number beside it."""
+"""The record of a run: JSON, one line per epoch and one object at the end."""
 
 import fcntl
 import json
@@ -24,27 +24,27 @@ SNAPSHOT: Final = "snapshot.json"  # what a figure shows of the activity that a 
 
 
 def snapshot_of(folder: Path) -> Path:
-    """The file of a run's snapshot, which was called otherwise in 0.1.0.dev."""
+    """Return the file of a run's snapshot, which had another name in 0.1.0.dev."""
     former = folder / "observed.json"
     return former if former.is_file() else folder / SNAPSHOT
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write strict JSON (no NaN) so that ``path`` holds either all of the new text or what it held before."""
+    """Write strict JSON (no NaN), so that `path` holds either all of the new text or what it held before."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``.
+    """Read the JSON object in `path`.
 
     Raises:
-        DamagedFileError: naming the file, when it is not a JSON object.
+        DamagedFileError: naming the file, if it is not a JSON object.
     """
     return json_object(path.read_bytes(), str(path))
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """Add one JSON line and force it to the disk."""
+    """Append one JSON line and force it to the disk."""
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(line, allow_nan=False) + "\n")
         file.flush()
@@ -52,10 +52,10 @@ def append_line(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a record; a last line cut short by a power failure is left out, any other defect is an error.
+    """Read the lines of a record; a last line cut short by a power failure is left out.
 
     Raises:
-        DamagedFileError: naming file and line number.
+        DamagedFileError: naming file and line number, for any other defect.
     """
     if not path.exists():
         return []
@@ -69,16 +69,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def truncate_record(path: Path, epochs: int) -> None:
-    """Keep only the lines of the first ``epochs`` epochs: what came after them is about to be computed again."""
+    """Keep only the lines of the first `epochs` epochs; later ones are about to be computed again."""
     kept = [line for line in read_lines(path) if line["epoch"] < epochs]
     write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process; the lock goes with the process, however it ends.
+    """Hold the run folder for this process; the lock ends with the process, however it ends.
 
-    A file system that knows no locks is trusted to hold one run at a time.
+    On a file system without locks, the user is trusted to run one training per folder.
 
     Raises:
         LockedFolderError: when another process is training in the same folder.

@@ -1,4 +1,4 @@
-"""Linear maps from features to scores, and their way into the output layer."""
+"""Linear maps from features to scores, and their installation in the output layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from energy.readout.features import Features
 class Decoder:
     """Scores (N, classes) of features (N, D): weight·features + bias, (classes, D) and (classes,).
 
-    Made in the precision of the weights: scores rounded to bfloat16 cost accuracy."""
+    Computed in the precision of the weights: scores rounded to bfloat16 cost accuracy.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -29,18 +30,18 @@ class Decoder:
 
 
 def numbered(features: Features, classes: int) -> Features:
-    """The features with labels of int64, looked at as by `one_hot`."""
+    """Convert the labels to class numbers of int64, with the checks of `one_hot`."""
     return Features(features.values, class_numbers(features.labels, classes))
 
 
 def widened(values: Tensor) -> Tensor:
-    """In float32, or in float64 where that is what they are."""
+    """Convert to float32, unless already float64."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @torch.no_grad()
 def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int = 1000) -> float:
-    """Percent of the features whose greatest score is their label's."""
+    """Return the percentage of samples whose greatest score is that of their label."""
     right = torch.zeros((), dtype=torch.float64, device=features.labels.device)
     for values, labels in zip(features.values.split(batch), features.labels.split(batch), strict=True):
         right += (decoder(values).argmax(1) == labels).sum()
@@ -48,10 +49,10 @@ def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int
 
 
 def dense_output(network: Network) -> Dense:
-    """The dense coupling into the output layer, where a linear decoder goes.
+    """Return the dense coupling into the output layer, the place of a linear decoder.
 
     Raises:
-        ConfigurationError: when it is not the only one, not dense, without bias, or reads the input.
+        ConfigurationError: if it is not the only one, not dense, without bias, or reads the input.
     """
     edges = network.into(len(network.layers))
     dense = getattr(edges[0].coupling, "filters", edges[0].coupling)
@@ -61,7 +62,11 @@ def dense_output(network: Network) -> Dense:
 
 
 def install(network: Network, decoder: Decoder) -> None:
-    """Put a linear decoder into the output layer; ConfigurationError as in :func:`dense_output`."""
+    """Copy a linear decoder into the output layer.
+
+    Raises:
+        ConfigurationError: as `dense_output`, and for another shape.
+    """
     dense = dense_output(network)
     if dense.weight.shape != decoder.weight.shape:
         shapes = f"{tuple(dense.weight.shape)}, the decoder's {tuple(decoder.weight.shape)}"

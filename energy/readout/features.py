@@ -1,4 +1,4 @@
-"""What the output layer sees, computed once and kept: the features of a network below its read-out."""
+"""Features: the inputs of the output layer, computed once and kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from energy.settle.settler import Settler
 
 
 class Features(NamedTuple):
-    """(N, D), in bfloat16 unless the run is in float64, and the labels (N,), on the device."""
+    """Features (N, D), in bfloat16 unless the run is in float64, and the labels (N,), on the device."""
 
     values: Tensor
     labels: Tensor
@@ -26,10 +26,16 @@ class Features(NamedTuple):
 
 @torch.no_grad()
 def batch_features(network: Network, settler: Settler, x: Tensor, ledger: Ledger) -> Tensor:
-    """What the output layer sees of `x`, settled freely below it: (B, D).
+    """Settle the layers below the output freely and return the output layer's inputs, (B, D).
+
+    Args:
+        network: the network.
+        settler: settles all layers but the output.
+        x: (B, *input shape).
+        ledger: counts the settling.
 
     Raises:
-        ConfigurationError: when more than one coupling, or none with weights, enters the output layer.
+        ConfigurationError: if more than one coupling, or none with weights, enters the output layer.
     """
     edges = network.into(len(network.layers))
     if len(edges) != 1 or not edges[0].source:
@@ -41,10 +47,17 @@ def batch_features(network: Network, settler: Settler, x: Tensor, ledger: Ledger
 
 @torch.no_grad()
 def features(network: Network, settler: Settler, images: Images, batch: int, ledger: Ledger) -> Features:
-    """The features of all of `images`, in their order and without augmentation, settled freely.
+    """Compute the features of all of `images`, in their order, without augmentation, settled freely.
+
+    Args:
+        network: the network.
+        settler: settles all layers but the output.
+        images: N images with labels.
+        batch: samples per batch.
+        ledger: counts the settling.
 
     Raises:
-        ConfigurationError: when more than one coupling, or none with weights, enters the output layer.
+        ConfigurationError: if more than one coupling, or none with weights, enters the output layer.
     """
     dtype = torch.float64 if images.dtype == torch.float64 else torch.bfloat16
     kept: Tensor | None = None

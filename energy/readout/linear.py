@@ -1,4 +1,4 @@
-"""Read-outs trained by gradient descent on features."""
+"""Readouts trained by gradient descent on features."""
 
 from __future__ import annotations
 
@@ -20,12 +20,20 @@ from energy.stream import stream
 class LinearReadout(Readout, name="linear"):
     """A linear layer under softmax cross-entropy, by Adam.
 
-    The rate is halved at 20, 35, 50, 60, 70, 80 and 90 % of 50 epochs or more, at 50 and 75 % of 20 to 49, never of
-    fewer, unless `steady`. With `patience` > 0 it stops after so many epochs in which the validation accuracy did not
-    rise by `least` percent points, and keeps the best weights; without, those of the last epoch. dropout is the share
-    of features that a step does not see, rounded to 1/256. rise is the scale of the first weights, U(±rise/√D), or
-    U(0, rise/√D) with `positive`. With `scaled` it learns from features over their root mean square, which the weights
-    then take in."""
+    The learning rate is halved at 20, 35, 50, 60, 70, 80 and 90 % of 50 epochs or more, at 50 and 75 % of 20 to 49, and
+    never for fewer.
+
+    Attributes:
+        epochs, batch_size, lr, weight_decay: of the training.
+        dropout: share of the features that a step leaves out, rounded to 1/256.
+        steady: keep the learning rate constant.
+        patience: stop after this number of epochs without a rise of the validation accuracy, and keep the best weights;
+            0 for no early stopping and the weights of the last epoch.
+        least: the least rise of the validation accuracy that counts, in percentage points.
+        rise: scale of the initial weights, U(±rise/√D).
+        positive: draw the initial weights from U(0, rise/√D) instead.
+        scaled: learn from features divided by their root mean square, which is then absorbed into the weights.
+    """
 
     epochs: int = 50
     batch_size: int = 64
@@ -52,7 +60,7 @@ class LinearReadout(Readout, name="linear"):
         require(0 <= self.rise < math.inf, self, "rise", "at least 0")
 
     def error(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss summed over the batch, and its gradient with respect to the scores (B, classes)."""
+        """Return the loss summed over the batch, and its gradient with respect to the scores (B, classes)."""
         logs = scores.log_softmax(1)
         gradient = logs.exp()
         rows = torch.arange(len(labels), device=labels.device)
@@ -60,7 +68,7 @@ class LinearReadout(Readout, name="linear"):
         return -logs[rows, labels].sum(), gradient
 
     def rate(self, epoch: int) -> float:
-        """The learning rate in an epoch, counted from 0."""
+        """Return the learning rate of an epoch, counted from 0."""
         percents: tuple[int, ...] = ()
         if self.epochs >= 50:
             percents = (20, 35, 50, 60, 70, 80, 90)
@@ -71,7 +79,18 @@ class LinearReadout(Readout, name="linear"):
 
     @torch.no_grad()
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Decoder:
-        """Raises ConfigurationError where early stopping has no validation split, ValueError for what are no labels."""
+        """Train on `train`.
+
+        Args:
+            train, validation: features of both splits; validation may be None.
+            classes: number of classes.
+            seed: of initial weights, order and dropout.
+            report: is given one line of facts per epoch.
+
+        Raises:
+            ConfigurationError: if early stopping has no validation split.
+            ValueError: for labels that are not class numbers.
+        """
         train, validation = numbered(train, classes), validation and numbered(validation, classes)
         if self.patience and not validation:
             raise ConfigurationError(f"{self.name}.patience={self.patience}: needs data.validation above 0")
@@ -94,7 +113,15 @@ class LinearReadout(Readout, name="linear"):
 
 
 class Power(LinearReadout, name="power"):
-    """A linear layer under Σ|tanh(β o) − t|^m with t = ±1 (Krotov & Hopfield 2019, in which m is tuned)."""
+    """A linear layer under Σ|tanh(β o) − t|^m with targets t = ±1, by Adam.
+
+    Attributes:
+        exponent: m.
+        beta: β.
+
+    Reference:
+        Krotov & Hopfield, "Unsupervised learning by competing hidden units", PNAS 116 (2019) 7723, which tunes m.
+    """
 
     exponent: float = 6.0
     beta: float = 1.0
@@ -116,10 +143,11 @@ class Power(LinearReadout, name="power"):
 
 
 class ReadoutTraining:
-    """One training of a linear read-out."""
+    """One training of a linear readout."""
 
     def __init__(self, readout: LinearReadout, train: Features, classes: int, seed: int) -> None:
-        self.readout, self.train, self.seed = readout, train, seed
+        self.readout = readout
+        self.train, self.seed = train, seed
         wide, size = torch.promote_types(train.values.dtype, torch.float32), train.values.shape[1]
         device = train.values.device
         bound = readout.rise / size**0.5
@@ -137,12 +165,13 @@ class ReadoutTraining:
 
     @property
     def decoder(self) -> Decoder:
-        """A copy of the weights as they are now, for the features as they are."""
+        """A copy of the present weights, for features that are not scaled."""
         return Decoder(self.weight.detach() / self.unit, self.bias.detach().clone())
 
     def epoch(self, epoch: int) -> dict[str, Any]:
-        """One pass over the features in the order of (seed, epoch); its line of facts."""
-        readout, size, device = self.readout, self.readout.batch_size, self.train.values.device
+        """Pass once over the features, in the order of (seed, epoch), and return its line of facts."""
+        readout, device = self.readout, self.train.values.device
+        size = readout.batch_size
         for group in self.optimizer.param_groups:
             group["lr"] = readout.rate(epoch)
         order = torch.randperm(len(self.train), generator=stream(self.seed, "order/readout", epoch), device="cpu").to(
@@ -172,8 +201,16 @@ class ReadoutTraining:
 
 
 def dropped(values: Tensor, rows: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
-    """The chosen rows, float32 or wider, about `share` of their entries set to zero, and the share that is kept, in
-    256ths.
+    """Take rows of the features with about `share` of their entries set to zero.
+
+    Args:
+        values: (N, D).
+        rows: indices of samples, (B,).
+        share: of entries to drop, rounded to 256ths.
+        generator: of the mask.
+
+    Returns:
+        (B, D), float32 or wider, and the share that is kept, in 256ths.
     """
     threshold = round(share * 256)
     if not threshold:
@@ -194,7 +231,7 @@ _DROP = Kernel(_drop)
 
 
 def root_mean_square(values: Tensor) -> Tensor:
-    """Over all features of all samples; 1 where they are all zero."""
+    """Return the root mean square over all features of all samples, as a tensor (); 1 if they are all zero."""
     squares = torch.stack([part.float().square().mean(dtype=torch.float64) * len(part) for part in values.split(1000)])
     root = (squares.sum() / len(values)).sqrt()
     return torch.where(root > 0, root, 1.0)

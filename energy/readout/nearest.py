@@ -15,9 +15,10 @@ from energy.readout.readout import Readout, Report
 
 
 class Nearest(Readout, name="nearest"):
-    """The classes of the `neighbors` training features at the smallest angle, each vote weighed by its cosine.
+    """A vote of the `neighbors` training features at the smallest angle, each weighted by its cosine.
 
-    It keeps features and no weights, so a run cannot end with it: `energy evaluate RUN readout=nearest`."""
+    It keeps features and no weights, so a run cannot end with it: `energy evaluate RUN readout=nearest`.
+    """
 
     neighbors: int = 20
 
@@ -26,7 +27,21 @@ class Nearest(Readout, name="nearest"):
         require(self.neighbors >= 1, self, "neighbors", "at least 1")
 
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Any:
-        """Raises ConfigurationError for fewer features than neighbours."""
+        """Store the directions of the training features.
+
+        Args:
+            train: the features among which neighbors are found.
+            validation: not used.
+            classes: number of classes.
+            seed: not used.
+            report: not used.
+
+        Returns:
+            A decoder: features (N, D) → summed votes (N, classes).
+
+        Raises:
+            ConfigurationError: for fewer features than neighbors.
+        """
         if self.neighbors > len(train):
             raise ConfigurationError(f"nearest.neighbors={self.neighbors}: there are {len(train)} features")
         train = numbered(train, classes)

@@ -1,7 +1,9 @@
-"""How the output layer comes by its weights when the layers below learn without labels.
+"""The learning of the output layer when the layers below learn without labels.
 
-A read-out is fitted to features that were computed once: with no augmentation, the layers below at rest and dropout on
-the features themselves this equals training it on top of the frozen network, at a small fraction of the price."""
+A readout is fitted to features that were computed once: with no augmentation, the layers below settled freely and
+dropout on the features themselves this equals training it on top of the frozen network, at a small fraction of the
+cost.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,15 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Readout(Component):
-    """How the output layer learns."""
+    """The way that the output layer learns.
+
+    Attributes:
+        every: epochs between two fits of a fresh readout, scored on the validation split, while the layers learn; 0 for
+            none.
+    """
 
     group: ClassVar[str] = "readout"
-    fitted: ClassVar[bool] = True  # whether it is fitted to features after the layers below have learnt
+    fitted: ClassVar[bool] = True  # whether it is fitted to features after the layers below have learned
     every: int = 0  # epochs between two fits of a fresh one, scored on the validation split, while the layers learn
 
     def __post_init__(self) -> None:
@@ -27,7 +34,17 @@ class Readout(Component):
 
     @abstractmethod
     def fit(self, train: Features, validation: Features | None, classes: int, seed: int, report: Report) -> Any:
-        """A decoder: features (N, D) → scores (N, classes). `report` takes one line of facts an epoch."""
+        """Fit a decoder to features.
+
+        Args:
+            train, validation: features of both splits; validation may be None.
+            classes: number of classes.
+            seed: of all that is random.
+            report: is given one line of facts per epoch.
+
+        Returns:
+            A decoder: features (N, D) → scores (N, classes).
+        """
 
 
 class Joint(Readout, name="joint"):
@@ -44,5 +61,5 @@ class Joint(Readout, name="joint"):
 
 
 def kept(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The line of the epoch whose weights a fit gave back."""
+    """Return the line of the epoch whose weights a fit returned."""
     return next(line for line in reversed(lines) if line.get("kept", True))

@@ -14,9 +14,13 @@ from energy.readout.readout import Readout, Report
 
 
 class Ridge(Readout, name="ridge"):
-    """The closed form W = Yᵀ X (XᵀX + λ n σ² I)⁻¹ on centred features of mean square σ², targets ±1; `strength` is λ.
+    """Ridge regression in closed form, W = Yᵀ X (XᵀX + λ n σ² I)⁻¹, on centered features with targets ±1.
 
-    Of D and n the smaller is inverted."""
+    σ² is the mean square of the centered features. Of the D × D and the n × n system the smaller is solved.
+
+    Attributes:
+        strength: λ.
+    """
 
     strength: float = 1e-3
 

@@ -1,10 +1,10 @@
-"""The cortical microcircuit as a settler: errors of a spiking network without a tape, down wires of their own.
+"""The cortical microcircuit as a settler: errors of a spiking network without a tape, through feedback weights.
 
-`spiking` is a reconstruction of, and inspired by, the cortical microcircuit of Yang & Li (arXiv 2205.07292), from what
-its abstract says. Each unit has a basal compartment u (drive from below), an apical one c (error from above) and a soma
-s. An excitatory pyramidal cell z⁺ and its inhibitory twin z⁻ share the basal drive and are nudged apart by the apical
-current, a dyad whose normalised difference δ = (z⁺ − z⁻)/β is the error that the layer below hears through wires of its
-own (`energy.feedback`):
+`spiking` is a reconstruction of, and inspired by, the cortical microcircuit of Yang & Li, from its abstract. Each unit
+has a basal compartment u (drive from below), an apical one c (error from above) and a soma s. An excitatory pyramidal
+cell z⁺ and its inhibitory twin z⁻ share the basal drive and are nudged apart by the apical current, a dyad whose
+normalized difference δ = (z⁺ − z⁻)/β is the error that reaches the layer below through feedback weights
+(`energy.feedback`):
 
     z± = Φ(v ± β/2 c),   δ = D(v, c) = Φ′(v) c + O(β²),   c_l = B_{l+1}ᵀ δ_{l+1},   ΔW_l ∝ Σ_t δ_l[t] x_{l−1}[t]ᵀ
 
@@ -16,8 +16,12 @@ With λ, κ of the neuron, here a leaky one that is reset to zero, credit goes t
     online    causal, and an error takes one step to go down one layer
 
 All but adjoint keep running traces only: their memory does not grow with T. Recurrent synapses
-(`energy.recurrent.Recurrent`) learn under all of them: exactly under adjoint, and from the present error and the trace
-of the step before under the others, which send no error back through them."""
+(`energy.couplings.recurrent`) learn under all of them: exactly under adjoint, and from the present error and the trace
+of the step before under the others, which send no error back through them.
+
+Reference:
+    Yang & Li, arXiv 2205.07292, abstract.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,7 @@ from energy.state import State
 
 
 class TemporalCredit(enum.Enum):
-    """The way an error is credited to the past."""
+    """The assignment of an error to past activity."""
 
     ADJOINT = "back through time, exactly"
     CAUSAL = "by an eligibility trace of what came before"
@@ -55,8 +59,12 @@ class TemporalCredit(enum.Enum):
 
 @dataclass(kw_only=True)
 class SettledSpikes(Settled):
-    """A simulation and its errors. `delta` is δ of each layer, folded (T·B, …); `error` the spike-train error of each
-    sample before the rate's penalty, (B,).
+    """A simulation and its errors.
+
+    Attributes:
+        activity: of all layers.
+        delta: δ of each layer, folded (T·B, …).
+        error: the spike-train error of each sample without the rate penalty, (B,).
     """
 
     activity: Activity
@@ -66,24 +74,29 @@ class SettledSpikes(Settled):
 
 @dataclass(kw_only=True)
 class SettledOnline(Settled):
-    """A simulation that was learnt from while it ran: the products of all steps, one per parameter."""
+    """A simulation that learned while it ran.
+
+    Attributes:
+        products: sums over all steps, one tensor per parameter.
+        error: the spike-train error of each sample, (B,).
+    """
 
     products: list[Tensor]
     error: Tensor
 
 
 class Spiking(SpikingSettler, name="spiking"):
-    """The microcircuit: errors carried by dyads of compartments, down wires of their own; plasticity a product of what
-    a synapse sees. A reconstruction inspired by Yang & Li (arXiv 2205.07292); see `energy.settle.spiking`.
+    """The cortical microcircuit: errors carried by dyads of compartments through feedback weights, local plasticity.
 
-    With tied wires, `credit=adjoint` and β = 0 it is back-propagation through time with a surrogate gradient, without a
-    tape. Sign-concordant wires (`feedback=sign`) are the method's own.
+    A reconstruction inspired by Yang & Li (arXiv 2205.07292); see `energy.settle.spiking`. With `feedback=tied`,
+    `credit=adjoint` and β = 0 it is back-propagation through time with a surrogate gradient, without a tape.
+    Sign-concordant feedback weights (`feedback=sign`) are the method's own.
 
     Attributes:
         beta: total nudge of a dyad; 0 for the limit in closed form. Above 0 the surrogate must know its Φ.
-        credit: how errors go through time. All but adjoint need an error that is known while the simulation runs
+        credit: the way of errors through time. All but adjoint need an error that is known while the simulation runs
             (van_rossum), and couplings that are affine.
-        feedback: which wires carry the errors down.
+        feedback: the weights that carry the errors down.
     """
 
     beta: float = 0.0
@@ -132,7 +145,14 @@ class Spiking(SpikingSettler, name="spiking"):
         )
 
     def descend(self, network: Network, activity: Activity, target: Tensor, ledger: Ledger) -> list[Tensor]:
-        """δ of every layer, from the output down."""
+        """Return δ of every layer, computed from the output down.
+
+        Args:
+            network: the network.
+            activity: its simulation, all layers kept.
+            target: one-hot, (B, C).
+            ledger: counts the applications in the nudged phase.
+        """
         feedback_weights, depth = self.feedback.attached(network), len(network.layers)
         delta: list[Tensor | None] = [None] * depth
         for layer in range(depth, 0, -1):

@@ -1,9 +1,10 @@
-"""Spiking networks: the settlers whose inference phase runs through time, and what they have in common.
+"""The base of the settlers of spiking networks, whose inference phase runs through time.
 
 Every layer of the network is a population of spiking units (`energy.spiking.neuron`), the potentials of the layers take
-no part, and an input is shown for T steps. What is descended is a distance of the output's spike trains
+no part, and an input is shown for T steps. The loss is a distance of the output's spike trains
 (`energy.spiking.errors`); the run's objective only reads a class from the logits. γ is 0: activity goes up, errors go
-down."""
+down.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +43,13 @@ class SpikingSettler(Settler):
     """The base of the settlers of spiking networks.
 
     Attributes:
-        steps: T, how long an input is shown.
+        steps: T, the number of steps that an input is shown.
         neuron: the unit.
-        surrogate: what stands for the derivative of a spike.
-        encoder: how an input becomes a sequence.
-        error: the distance of the output's spike trains that is descended.
-        rate_strength: weight λ_r of the penalty ½λ_r Σ (r − r*)² on the firing rate r of every hidden unit, in spikes a
-            step; 0 for none.
+        surrogate: the surrogate for the derivative of a spike.
+        encoder: the encoding of an input as a sequence.
+        error: the distance of the output's spike trains that is minimized.
+        rate_strength: weight λ_r of the penalty ½λ_r Σ (r − r*)² on the firing rate r of every hidden unit, in spikes
+            per step; 0 for none.
         rate: r*, the rate that costs nothing.
     """
 
@@ -66,31 +67,38 @@ class SpikingSettler(Settler):
         require(self.gamma == 0, self, "gamma", "0: activity goes up and errors go down, in time")
         require(self.steps >= 1, self, "steps", "at least 1")
         require(0 <= self.rate_strength < math.inf, self, "rate_strength", "at least 0")
-        require(0 <= self.rate <= 1, self, "rate", "in [0, 1] spikes a step")
+        require(0 <= self.rate <= 1, self, "rate", "in [0, 1] spikes per step")
         asked = self.rate_strength > 0 or self.rate == SpikingSettler.rate
-        require(asked, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0: nothing is penalised")
+        require(asked, self, "rate", f"left at {SpikingSettler.rate:g} while rate_strength is 0: nothing is penalized")
 
     def needs(self) -> Needs:
         return {"model.gain": math.sqrt(2), "optimizer": "adam"}  # currents that reach the threshold of every layer
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> SpikePrediction:
-        """One simulation; the logit of a class is its spike count, and 1e-3 of its membrane's sum."""
+        """Simulate once; the logit of a class is its spike count, plus 1e-3 of its summed membrane to break ties."""
         network.validate_batch(x)
         activity = self.simulate(network, x, ledger or Ledger(), keep=False)
         require_finite(network, x, State([activity.logits]))
         return SpikePrediction(activity.logits, train=activity.train)
 
     def simulate(self, network: Network, x: Tensor, ledger: Ledger, *, keep: bool = True) -> Activity:
-        """The simulation of a batch (B, *input shape), every layer kept unless told otherwise."""
+        """Simulate a batch.
+
+        Args:
+            network: the network.
+            x: (B, *input shape).
+            ledger: counts applications and spikes.
+            keep: keep every layer, as learning needs it.
+        """
         sequence = self.sequence(network, x, ledger)
         return simulate(network, sequence, self.steps, self.neuron, ledger, keep=keep)
 
     def sequence(self, network: Network, x: Tensor, ledger: Ledger) -> Tensor:
-        """The encoded input, (T, B, …) or (1, B, …); its spikes are counted where it has any.
+        """Encode the input, (T, B, …) or (1, B, …), and count its spikes if it has any.
 
         Raises:
-            ConfigurationError: for a coupling that normalizes by the batch, which a trial has no statistics for.
+            ConfigurationError: for a coupling that normalizes by the batch, since a trial has no statistics for it.
         """
         for edge in network.edges:
             if edge.coupling.batchwise:
@@ -103,14 +111,14 @@ class SpikingSettler(Settler):
         return sequence
 
     def value(self, objective: Objective, found: Any, target: Tensor) -> Tensor:
-        """The spike-train error, which is what is descended here."""
+        """Return the spike-train error of each sample, which is the loss here."""
         return self.error.value(found.train, target) if isinstance(found, SpikePrediction) else found.error
 
     def snapshot(self, network: Network, x: Tensor) -> dict[str, Any]:
         return snapshot(network, self.simulate(network, x, Ledger()))
 
     def penalized(self, activity: Activity, layer: int) -> Tensor | None:
-        """∂/∂x of the rate's penalty of a hidden layer, folded; None where there is none."""
+        """Return ∂/∂x of the rate penalty of a hidden layer, folded; None if there is none."""
         if not self.rate_strength or layer == len(activity.traces):
             return None
         spikes = activity.unfold(activity.spikes(layer)).to(activity.inputs.dtype)

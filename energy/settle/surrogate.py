@@ -33,7 +33,7 @@ class SettledSpikeTape(SettledTape):
 
 
 class Spike(torch.autograd.Function):
-    """s = 1 where v > 0, with the slope of a surrogate on the way back."""
+    """s = 1 for v > 0 and 0 otherwise, with the slope of a surrogate in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, v: Tensor, surrogate: Surrogate) -> Tensor:
@@ -48,8 +48,14 @@ class Spike(torch.autograd.Function):
 
 
 class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
-    """The same simulation with autograd's tape, which `contrast` walks back: the gradient of the error with Φ′ for the
-    derivative of a spike (Neftci, Mostafa & Zenke 2019). Memory grows with T.
+    """Back-propagation through time with the slope of a surrogate for the derivative of a spike.
+
+    The same simulation with autograd's tape, which `contrast` walks back: the gradient of the error with Φ′ for the
+    derivative of a spike. Memory grows with T.
+
+    Reference:
+        Neftci, Mostafa & Zenke, "Surrogate gradient learning in spiking neural networks", IEEE Signal Processing
+        Magazine 36 (2019) 51.
     """
 
     def settle(
@@ -80,7 +86,17 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
         return settled
 
     def unrolled(self, network: Network, sequence: Tensor, ledger: Ledger) -> tuple[Tensor, SpikeTrain, Tensor]:
-        """Membranes (T, B, …) and train of the output, and the rates' penalty summed over the batch; differentiable."""
+        """Simulate with a tape.
+
+        Args:
+            network: the network.
+            sequence: (T, B, …) or (1, B, …).
+            ledger: counts the applications of both phases, and the spikes.
+
+        Returns:
+            Membranes of the output (T, B, …), its spike train, and the rate penalty summed over the batch;
+            differentiable.
+        """
         heard = [sequence.expand(self.steps, *sequence.shape[1:])]
         spikes = membrane = heard[0]
         penalty = sequence.new_zeros(())

@@ -1,4 +1,4 @@
-"""Couplings and poolings as components: what a network's file or the command line says of a layer."""
+"""Couplings and poolings as components, for a network's file or the command line."""
 
 from energy.specs.block import BlockSpec
 from energy.specs.coupling import ConvolutionSpec, CouplingSpec, DenseSpec, SkipSpec

@@ -17,10 +17,14 @@ from energy.specs.pooling import NoPoolSpec, PoolingSpec
 class BlockSpec(CouplingSpec, name="block"):
     """A(m) = C[filters(prepare(m))]: the layer below pooled, normalized and padded, then filtered, then centered.
 
-    `filters` is a dense coupling or a convolution; `prepool` the pooling of the layer below, which is what a block does
-    instead of pooling above; `normalized` a batch norm without scale and shift, for local rules and back-propagation;
-    `reflect` how many mirrored rows and columns to add; `centered` takes the mean over the neurons of a place away;
-    `rectified` centers and rectifies the neurons once before."""
+    Attributes:
+        filters: a dense coupling or a convolution.
+        prepool: the pooling of the layer below; a block has it instead of pooling above.
+        normalized: a batch norm without scale and shift, for local rules and back-propagation.
+        reflect: the number of mirrored rows and columns to add.
+        centered: subtract the mean over the neurons of a position.
+        rectified: center and rectify the neurons once before.
+    """
 
     filters: CouplingSpec = field(default_factory=DenseSpec)
     prepool: PoolingSpec = field(default_factory=NoPoolSpec)
@@ -43,7 +47,7 @@ class BlockSpec(CouplingSpec, name="block"):
         return Block(filters, *prepare, centered=self.centered, rectified=self.rectified)
 
     def _prepared(self, shape: Shape) -> tuple[list[nn.Module], Shape]:
-        """What comes before the filters, and the shape that they see."""
+        """The modules before the filters, and the shape of their output."""
         pool, module = self.prepool.build(), self.prepool.module()
         seen = shape if pool is None else pool.shape(shape)
         prepare = [] if module is None else [module]

@@ -1,4 +1,4 @@
-"""Couplings as components, selected where a layer says `coupling`."""
+"""Couplings as components, selected by `coupling` of a layer."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ from energy.pooling import Pool
 
 
 class CouplingSpec(Component):
-    """A recipe for the coupling between two layers; its fields are the coupling's own. A kind of your own defines
-    `from_dict`.
+    """A description of the coupling between two layers; its fields are the coupling's own.
+
+    A subclass defines `build`.
     """
 
     group: ClassVar[str] = "coupling"
 
     def build(self, shape: Shape, *, pool: Pool | None = None, classes: int = 0) -> Coupling:
-        """A coupling that reads a layer.
+        """Build a coupling that reads a layer.
 
         Args:
             shape: of the layer it reads, without the batch axis.
-            pool: the pooling that the layer above asks for. One that cannot pool calls `require_unpooled`.
-            classes: the number of classes where it leads to the output, and 0 elsewhere.
+            pool: the pooling that the layer above asks for. A coupling that cannot pool calls `require_unpooled`.
+            classes: the number of classes for the coupling into the output, and 0 elsewhere.
         """
         raise NotImplementedError(f"{type(self).__name__} must define build(shape, *, pool=None, classes=0)")
 
     def require_unpooled(self, pool: Pool | None) -> None:
-        """Raise ConfigurationError unless `pool` is None."""
+        """Refuse a pooling.
+
+        Raises:
+            ConfigurationError: unless `pool` is None.
+        """
         if pool is not None:
             raise ConfigurationError(f"pooling={pool!r}: must be none, since coupling={self.name} does not pool")
 
@@ -52,7 +57,7 @@ class DenseSpec(CouplingSpec, name="dense"):
 class ConvolutionSpec(CouplingSpec, name="convolution"):
     """A(m) = P(W ∗ m + b) with `channels` square filters of side `kernel`, P the layer's pooling.
 
-    `dilation` is the distance of a filter's entries, `groups` divides the channels below and above.
+    `stride`, `padding` and `dilation` are PyTorch's, and `groups` divides the channels below and above.
     """
 
     channels: int

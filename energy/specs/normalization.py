@@ -1,4 +1,4 @@
-"""Couplings that normalize what their filters say, as components."""
+"""Couplings with a normalization of the filters' output, as components."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from energy.specs.coupling import CouplingSpec, SkipSpec
 
 
 class NormalizationSpec(CouplingSpec):
-    """A(m) = P(N(filters(m))) with a learnt scale and shift unless `affine` is false."""
+    """A(m) = P(N(filters(m))) with a learned scale and shift unless `affine` is false."""
 
     filters: CouplingSpec = field(default_factory=SkipSpec)
     eps: float = 1e-5
@@ -24,11 +24,17 @@ class NormalizationSpec(CouplingSpec):
 
 
 class BatchNormSpec(NormalizationSpec, name="batch_norm"):
-    """A(m) = P(N(filters(m))), N by the mean and variance of each channel over the batch while it learns, by running
-    ones otherwise.
+    """A(m) = P(N(filters(m))), N by the mean and variance of each channel over the batch.
 
-    `momentum` is the share of a new batch in those. The energy that is settled is then the batch's, not a sample's
-    (`energy.couplings.normalization`). `filters` is any coupling, the layer below as it is unless given."""
+    In evaluation the running mean and variance take their place. The energy that is settled in training is then that of
+    the batch, not of a sample (`energy.couplings.normalization`).
+
+    Attributes:
+        filters: any coupling; the layer below as it is unless given.
+        eps: added to the variance.
+        affine: whether there are a learned scale and shift.
+        momentum: the share of a new batch in the running mean and variance.
+    """
 
     momentum: float = 0.1
 
@@ -43,8 +49,12 @@ class BatchNormSpec(NormalizationSpec, name="batch_norm"):
 
 
 class LayerNormSpec(NormalizationSpec, name="layer_norm"):
-    """A(m) = P(N(filters(m))), N by the mean and variance of a sample over all units of the layer. `filters` is any
-    coupling, the layer below as it is unless given.
+    """A(m) = P(N(filters(m))), N by the mean and variance of a sample over all units of the layer.
+
+    Attributes:
+        filters: any coupling; the layer below as it is unless given.
+        eps: added to the variance.
+        affine: whether there are a learned scale and shift.
     """
 
     def build(self, shape: Shape, *, pool: Pool | None = None, classes: int = 0) -> Coupling:
@@ -54,7 +64,12 @@ class LayerNormSpec(NormalizationSpec, name="layer_norm"):
 
 class GroupNormSpec(NormalizationSpec, name="group_norm"):
     """A(m) = P(N(filters(m))), N by the mean and variance of a sample over each of `groups` groups of channels.
-    `filters` is any coupling, the layer below as it is unless given.
+
+    Attributes:
+        filters: any coupling; the layer below as it is unless given.
+        eps: added to the variance.
+        affine: whether there are a learned scale and shift.
+        groups: the number of groups, a divisor of the channels.
     """
 
     groups: int = 1

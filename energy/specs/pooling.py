@@ -1,4 +1,4 @@
-"""Poolings as components, selected where a layer says `pooling`."""
+"""Poolings as components, selected by `pooling` of a layer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from energy.pooling import AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, Ma
 
 
 class PoolingSpec(Component):
-    """A recipe for the pooling of a layer. A kind of your own defines `from_dict`, and `module` to stand in a block."""
+    """A description of the pooling of a layer.
+
+    A subclass defines `build`, and `module` to stand in a block.
+    """
 
     group: ClassVar[str] = "pooling"
 
     def build(self) -> Pool | None:
-        """The pooling inside a coupling; None for none."""
+        """Build the pooling of a coupling; None for none."""
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
     def module(self) -> nn.Module | None:
-        """The same as a module of torch, for what a block prepares.
+        """Build the same as a module of torch, for a block.
 
         Raises:
             ConfigurationError: unless defined.
@@ -39,7 +42,7 @@ class NoPoolSpec(PoolingSpec, name="none"):
 
 
 class WindowSpec(PoolingSpec):
-    """Windows of `size` × `size`, `stride` apart (0: as far as they are wide), with `padding` around the image."""
+    """Windows of `size` × `size`, `stride` apart (0: by their size), with `padding` around the image."""
 
     size: int = 2
     stride: int = 0
@@ -52,8 +55,9 @@ class WindowSpec(PoolingSpec):
 
 
 class MaxPoolSpec(WindowSpec, name="max_pool"):
-    """The greatest of each window; windows of `size` × `size`, `stride` apart (0: as far as they are wide), with
-    `padding` around the image. They may overlap.
+    """The maximum of each window of `size` × `size`.
+
+    Windows lie `stride` apart (0: by their size), with `padding` around the image, and may overlap.
     """
 
     def build(self) -> Pool:
@@ -64,7 +68,7 @@ class MaxPoolSpec(WindowSpec, name="max_pool"):
 
 
 class AveragePoolSpec(WindowSpec, name="average_pool"):
-    """The mean of each window, its padding counted as zeros; windows as those of `max_pool`."""
+    """The mean of each window of `size` × `size`, its padding counted as zeros; windows as those of `max_pool`."""
 
     def build(self) -> Pool:
         return AveragePool(self.size, self.stride or None, padding=self.padding)
@@ -83,7 +87,7 @@ class AdaptiveSpec(PoolingSpec):
 
 
 class AdaptiveMaxPoolSpec(AdaptiveSpec, name="adaptive_max_pool"):
-    """The greatest of each of `size` × `size` windows over an image of any size; 1 pools all of it."""
+    """The maximum of each of `size` × `size` windows over an image of any size; 1 pools all of it."""
 
     def build(self) -> Pool:
         return AdaptiveMaxPool(self.size)

@@ -1,1 +1,1 @@
-"""Spiking units, what stands for their derivative, encoders, errors of spike trains, and looking at them."""
+"""Spiking units, surrogate derivatives, encoders, errors of spike trains, and recordings of trials."""

@@ -1,11 +1,12 @@
-"""A network whose layers are spiking units, run for T steps: the forward half of everything here.
+"""The activity of a network of spiking units over T steps: the forward half of every spiking method.
 
-Time is folded into the batch for all couplings, (T·B, …), step by step, so that a coupling is applied once a layer;
-only the units' own recursion goes through time (`energy.spiking.neuron`). An input that is constant in time is heard
-once.
+Time is folded into the batch, (T·B, …), step by step, so that every coupling is applied once per layer; only the
+recursion of the units runs through time (`energy.spiking.neuron`). A coupling that reads an input constant in time is
+applied to it once.
 
-The potentials of the network's layers, which describe its rate-based reading, take no part. A bias is a current that
-flows at every step."""
+The potentials of the network's layers, which define its rate-based reading, take no part. A bias is a current that
+flows at every step.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +36,11 @@ class Activity:
     Args:
         neuron: the unit of every layer.
         steps, samples: T and B.
-        inputs: (B, …) where the input is constant, otherwise (T·B, …).
-        linear: the linearized couplings, edge by edge.
-        states: each a NamedTuple of tensors, that of the neuron.
+        inputs: (B, …) if the input is constant in time, otherwise (T·B, …).
+        linear: the linearized couplings, one per edge.
+        states: states of the neuron, each a NamedTuple of tensors.
         traces: x.
-        currents: I, where the neuron's way back needs them.
+        currents: I, None unless the neuron's backward pass needs them.
     """
 
     neuron: Neuron
@@ -52,23 +53,23 @@ class Activity:
     currents: list[Tensor | None] = field(default_factory=list)
 
     def source(self, layer: int) -> Tensor:
-        """What the couplings out of a layer hear; layer 0 is the input."""
+        """Return the presynaptic activity of the edges out of a layer; layer 0 is the input."""
         return self.traces[layer - 1] if layer else self.inputs
 
     def folded(self, tensor: Tensor) -> TimeMajor:
-        """(T·B, …), or (B, …) for what is the same at every step."""
+        """Wrap (T·B, …), or (B, …) for values that are the same at every step."""
         return TimeMajor(tensor, len(tensor) // self.samples)
 
     def unfold(self, tensor: Tensor) -> Tensor:
-        """(T·B, …) → (T, B, …)."""
+        """Reshape (T·B, …) to (T, B, …)."""
         return tensor.unflatten(0, (self.steps, self.samples))
 
     def spikes(self, layer: int) -> Tensor:
-        """(T·B, …), booleans."""
+        """Return s of a layer, (T·B, …), booleans."""
         return self.neuron.spikes(self.states[layer - 1])
 
     def membrane(self, layer: int) -> Tensor:
-        """u, (T·B, …)."""
+        """Return u of a layer, (T·B, …)."""
         return self.neuron.membrane(self.states[layer - 1])
 
     @property
@@ -79,12 +80,17 @@ class Activity:
 
     @property
     def logits(self) -> Tensor:
-        """Spike count of each output unit, and 1e-3 of its membrane's sum: (B, …)."""
+        """The logits (B, …): spike counts of the output units, and 1e-3 of their summed membranes to break ties."""
         membrane = self.unfold(self.membrane(len(self.states))).sum(0)
         return self.unfold(self.spikes(len(self.states))).sum(0).to(membrane.dtype).add(membrane, alpha=TIE)
 
     def run(self, currents: Sequence[Tensor], recurrent: Lateral | None) -> None:
-        """Let the next layer run on the sum of its currents, each (T·B, …) or (B, …)."""
+        """Run the next layer on the sum of its currents.
+
+        Args:
+            currents: each (T·B, …) or (B, …).
+            recurrent: the layer's recurrent synapses, None if it has none.
+        """
         parts = [self.folded(current) for current in currents]
         rows = total_rows(parts, parts[0])
         history = self.neuron.run(rows, self.steps, recurrent)
@@ -95,7 +101,14 @@ class Activity:
     def errors(
         self, layer: int, apical: Sequence[Tensor], surrogate: Surrogate, beta: float, recurrent: Lateral | None
     ) -> Tensor:
-        """δ of a layer, (T·B, …), from its apical currents c = −∂C/∂x, each (T·B, …)."""
+        """Return δ of a layer, (T·B, …).
+
+        Args:
+            layer: its index, from 1.
+            apical: the currents c = −∂C/∂x, each (T·B, …); none for zero.
+            surrogate, beta: the dyad at the spike.
+            recurrent: the layer's recurrent synapses, None if it has none.
+        """
         layout, current = self.folded(self.membrane(layer)), self.currents[layer - 1]
         states = self.states[layer - 1]
         history = History(
@@ -111,9 +124,19 @@ class Activity:
 def simulate(
     network: Network, sequence: Tensor, steps: int, neuron: Neuron, ledger: Ledger, *, keep: bool = True
 ) -> Activity:
-    """Run `network` from rest on a `sequence` of (T, B, *input shape), or (1, B, …) for a constant input.
+    """Run `network` from rest.
 
-    keep: whether all layers are kept; otherwise each is let go of when those above it have heard it."""
+    Args:
+        network: the layers and couplings; the potentials are not used.
+        sequence: (T, B, *input shape), or (1, B, *input shape) for a constant input.
+        steps: T.
+        neuron: the unit of every layer.
+        ledger: counts the applications of couplings (phase `free`) and the spikes.
+        keep: keep all layers; otherwise each is dropped once the layers above have read it.
+
+    Returns:
+        The activity, which holds all layers only if `keep`.
+    """
     linear: list[Any] = [None] * len(network.edges)
     activity = Activity(neuron, steps, sequence.shape[1], to_channels_last(sequence.flatten(0, 1)), linear)
     for layer in range(1, len(network.layers) + 1):
@@ -134,7 +157,7 @@ def simulate(
 
 
 def _let_go(network: Network, activity: Activity, layer: int) -> None:
-    """Drop the layers that nobody above `layer` hears, and every linearization."""
+    """Drop the layers that no layer above `layer` reads, and every linearization."""
     nothing = activity.inputs.new_empty(0)
     for below in range(1, layer + 1):
         if below < len(network.layers) and all(edge.target <= layer for edge in network.out_of(below)):

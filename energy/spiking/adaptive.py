@@ -1,13 +1,17 @@
-"""A leaky unit whose threshold rises with each of its spikes and decays again: spike-frequency adaptation.
+"""Spike-frequency adaptation: a leaky unit with a threshold that rises with each of its spikes and decays again.
 
     u[t] = λ u[t−1] (1 − s[t−1]) + I[t]        membrane, as of `energy.spiking.neurons.LIF`
     a[t] = ρ a[t−1] + s[t−1]                   adaptation, ρ = 1 − 1/τ_a
     v[t] = u[t] − (θ + b a[t])
 
-The way back goes through both, by autograd: an error reaches the past as long as the adaptation lasts, whether or not
-the reset is detached.
+The backward pass goes through both by autograd: an error reaches the past as long as the adaptation lasts, even if the
+reset is detached.
 
-Source: the unit ALIF of Bellec et al. (NeurIPS 2018, arXiv 1803.09574; Nature Communications 2020, e-prop)."""
+Reference:
+    Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking neurons", NeurIPS 2018, arXiv
+    1803.09574, and "A solution to the learning dilemma for recurrent networks of spiking neurons" (e-prop), Nature
+    Communications 2020: the unit ALIF.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from energy.spiking.neurons import Leaky
 
 
 class Adapting(NamedTuple):
-    """u, and the adaptation a."""
+    """The state of an adaptive unit: u, and the adaptation a."""
 
     membrane: Tensor
     adaptation: Tensor
@@ -31,12 +35,12 @@ class Adapting(NamedTuple):
 class AdaptiveLIF(Leaky, name="alif"):
     """A leaky integrate-and-fire unit with an adaptive threshold.
 
-    Under credit that keeps running traces the eligibility is that of the membrane; what goes through the adaptation,
+    Under credit that keeps running traces the eligibility is that of the membrane; the path through the adaptation,
     which e-prop follows with one number per synapse, is left out.
 
     Attributes:
         tau_a: time constant of the adaptation in steps, at least 1.
-        strength: b, by how much a spike raises the threshold; 0 for a plain unit.
+        strength: b, the rise of the threshold per spike; 0 for a plain unit.
     """
 
     tau_a: float = 20.0

@@ -1,8 +1,9 @@
-"""What spikes cost on hardware that works only when one arrives: synaptic operations, one a spike and synapse.
+"""Synaptic operations, the cost of spikes on event-driven hardware: one per spike and synapse.
 
 A spike of a unit reaches as many targets as the unit has synapses, its fan-out: all units above through a dense
-coupling, and through a convolution the positions that its window is part of, which are fewer at the border; of a
-recurrent layer all units of its own besides."""
+coupling; through a convolution the positions whose window contains it, which are fewer at the border; and in a
+recurrent layer also all units of the layer itself.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +22,15 @@ Number = int | float | Tensor
 
 
 def synaptic(network: Network, layer: int, fired: Tensor) -> tuple[Tensor, Number]:
-    """(spikes, synaptic operations) of a layer; `fired` is (any number of steps and samples, …), booleans. Nothing is
-    read from the device.
+    """Count the spikes and the synaptic operations of a layer, without reading from the device.
+
+    Args:
+        network: the network that the layer belongs to.
+        layer: its index; 0 is the input.
+        fired: (steps and samples, *layer shape), booleans.
+
+    Returns:
+        The spikes, a tensor (), and the operations, a tensor () or a number.
     """
     fans = [fan_out(edge.coupling, network.shape(layer), fired.device) for edge in network.out_of(layer)]
     fans += [len(edge.coupling.weight) for edge in network.into(layer) if isinstance(edge.coupling, Recurrent)]
@@ -35,8 +43,16 @@ def synaptic(network: Network, layer: int, fired: Tensor) -> tuple[Tensor, Numbe
 
 
 def fan_out(coupling: Coupling, shape: Shape, device: torch.device | str = "cpu") -> int | float | Tensor:
-    """Synapses of each unit of a layer of `shape`: one number, or a tensor of `shape` where units differ, which is kept
-    on `device`. The mean for a coupling that says only what it costs.
+    """Return the synapses of each unit of a layer of `shape`.
+
+    Args:
+        coupling: the coupling that reads the layer.
+        shape: of the layer, without the batch axis.
+        device: of the tensor, if one is returned.
+
+    Returns:
+        One number if all units have the same, otherwise a tensor of `shape`; the mean for a coupling that only gives
+        its cost.
     """
     if isinstance(coupling, Dense):
         return len(coupling.weight)
@@ -60,7 +76,7 @@ def _windows(
     groups: int,
     device: torch.device,
 ) -> Tensor:
-    """How many outputs of a convolution, before its pooling, each input reaches."""
+    """The number of outputs of a convolution, before its pooling, that each input reaches."""
     with torch.enable_grad():
         below = torch.zeros(1, 1, *shape[1:], dtype=torch.float32, device=device, requires_grad=True)
         ones = torch.ones(1, 1, kernel, kernel, dtype=torch.float32, device=device)

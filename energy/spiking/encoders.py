@@ -1,6 +1,7 @@
-"""How a real-valued input becomes a sequence in time.
+"""Encodings of a real-valued input as a sequence in time.
 
-An encoding is (T, B, …), or (1, B, …) for an input that is the same at every step, whose drive is then made once."""
+An encoding is (T, B, …), or (1, B, …) for an input that is the same at every step, so that its drive is computed once.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +16,31 @@ from energy.stream import batch_fingerprint, hashed
 
 
 class Encoder(Component):
-    """From x (B, …) to what the first couplings hear; a subclass gives `encode`.
+    """A map from x (B, …) to the sequence that the first couplings receive; a subclass defines `encode`.
 
     Attributes:
         filtered: whether the sequence goes through the synaptic trace first, x ← κx + (1 − κ)·input.
     """
 
     group: ClassVar[str] = "encoder"
-    spikes: ClassVar[bool] = False  # whether what is heard are spikes, which cost synaptic operations
+    spikes: ClassVar[bool] = False  # whether the sequence are spikes, which cost synaptic operations
     filtered: bool = False
 
     def encode(self, x: Tensor, steps: int) -> Tensor:
-        """(B, …) → (T, B, …) or (1, B, …)."""
+        """Encode (B, …) as (T, B, …) or (1, B, …)."""
         raise NotImplementedError(f"{type(self).__name__} must define encode(x, steps)")
 
     def sequence(self, x: Tensor, steps: int, decay: float) -> Tensor:
-        """`encode`, and then the trace if there is to be one."""
+        """Encode, and filter by the trace if `filtered`.
+
+        Args:
+            x: (B, …).
+            steps: T.
+            decay: κ of the trace.
+
+        Returns:
+            (T, B, …), or (1, B, …) if constant in time.
+        """
         given = self.encode(x, steps)
         if not self.filtered:
             return given
@@ -49,10 +59,10 @@ class DirectCurrent(Encoder, name="direct"):
 
 
 class Rate(Encoder, name="rate"):
-    """A spike at each step with probability gain·x, cut off at 0 and 1, independently: a Poisson train on a grid.
+    """A spike at each step with probability gain·x, clipped to [0, 1], independently: a Poisson train on a grid.
 
-    The noise is a function of `seed` and of the batch's own numbers, so that a continued run, and scoring twice, see
-    the same spikes on any device, and another batch sees others.
+    The noise is a function of `seed` and of the batch's own numbers, so that a resumed run and repeated scoring see the
+    same spikes on any device, and another batch sees others.
     """
 
     spikes: ClassVar[bool] = True
@@ -68,8 +78,12 @@ class Rate(Encoder, name="rate"):
 
 
 class Latency(Encoder, name="latency"):
-    """One spike a unit, the earlier the stronger: at step round((T − 1)(1 − x)), x cut off at 0 and 1; none at or below
-    `silent`."""
+    """One spike per unit, the earlier the stronger: at step round((T − 1)(1 − x)), x clipped to [0, 1].
+
+    Attributes:
+        filtered: whether the sequence goes through the synaptic trace first.
+        silent: an input at or below it gives no spike.
+    """
 
     spikes: ClassVar[bool] = True
     silent: float = 0.0

@@ -1,12 +1,13 @@
-"""Distances of the output's spike trains from what they should be, each with its exact gradient.
+"""Distances between the output's spike trains and their targets, each with its exact gradient.
 
-Outputs are (T, B, C), or (T, B, C, …) with the classes along that axis: spikes s, and traces x[t] = κ x[t−1] + (1 −
-κ) s[t]. The gradient is with respect to the traces, whatever the error is written in: spikes are a linear function of
-them, s[t] = (x[t] − κ x[t−1])/(1 − κ), so that
+Outputs are (T, B, C), or (T, B, C, …) with the classes along that axis: spikes s, and traces x[t] = κ x[t−1] + (1 − κ)
+s[t]. The gradient is with respect to the traces, also of an error that is written in spikes: they are a linear function
+of the traces, s[t] = (x[t] − κ x[t−1])/(1 − κ), so that
 
     ∂C/∂x[t] = (g[t] − κ g[t+1])/(1 − κ),     g = ∂C/∂s.
 
-Targets are one-hot, (B, C) or (B, C, …). Errors are summed over the batch."""
+Targets are one-hot, (B, C) or (B, C, …). Errors are summed over the batch.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from energy.potentials import per_sample
 
 
 class SpikeTrain(NamedTuple):
-    """The output over time: spikes and traces (T, B, C), and κ, which leads from one to the other."""
+    """The output over time: spikes and traces (T, B, C), and κ, the decay that relates them."""
 
     spikes: Tensor
     traces: Tensor
@@ -31,30 +32,45 @@ class SpikeTrain(NamedTuple):
 
 
 class SpikeError(Component):
-    """C of the output's spike train and its target; a subclass gives `value` and `gradient`."""
+    """The distance C of the output's spike train from its target; a subclass defines `value` and `gradient`."""
 
     group: ClassVar[str] = "spike_error"
 
     def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
-        """C of each sample: (B,)."""
+        """Return C of each sample, (B,)."""
         raise NotImplementedError(f"{type(self).__name__} must define value(train, target)")
 
     def gradient(self, train: SpikeTrain, target: Tensor) -> Tensor:
-        """∂C/∂x, (T, B, C)."""
+        """Return ∂C/∂x, (T, B, C)."""
         raise NotImplementedError(f"{type(self).__name__} must define gradient(train, target)")
 
 
 class LocalError(SpikeError):
-    """C = Σ_t C_t(x[t]): known while the simulation runs, which causal credit needs.
+    """C = Σ_t C_t(x[t]), an error known while the simulation runs, as causal credit needs it.
 
-    A subclass gives `cost` and `at`."""
+    A subclass defines `cost` and `at`.
+    """
 
     def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
-        """C_t(x[t]) of each sample, (B,)."""
+        """Return C_t(x[t]) of each sample, (B,).
+
+        Args:
+            trace: x[t], (B, C).
+            target: one-hot, (B, C).
+            t, steps: the step, from 0, and T.
+            decay: κ.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define cost(trace, target, t, steps, decay)")
 
     def at(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
-        """∂C_t/∂x[t], (B, C), of the trace at step t of a trial of `steps`."""
+        """Return ∂C_t/∂x[t], (B, C).
+
+        Args:
+            trace: x[t], (B, C).
+            target: one-hot, (B, C).
+            t, steps: the step, from 0, and T.
+            decay: κ.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define at(trace, target, t, steps, decay)")
 
     def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
@@ -67,11 +83,14 @@ class LocalError(SpikeError):
 
 
 class VanRossum(LocalError, name="van_rossum"):
-    """C = ½ Σ_t ‖x[t] − x*[t]‖² with x* the trace of the desired train (van Rossum 2001).
+    """C = ½ Σ_t ‖x[t] − x*[t]‖² with x* the trace of the desired train.
 
     Attributes:
-        pattern: when the unit of the class should fire, as 0 and 1, repeated over the trial; the others are to be
-            silent. Empty for 0 1 1 1 1, and 0 1 from ten steps on, as in the code TSSL-BP.
+        pattern: the desired spikes of the unit of the class, as 0 and 1, repeated over the trial; the other units
+            should be silent. Empty for 0 1 1 1 1, and 0 1 from ten steps on, as in the code TSSL-BP.
+
+    Reference:
+        van Rossum, "A novel spike distance", Neural Computation 13 (2001) 751.
     """
 
     pattern: list[int] = field(default_factory=list)
@@ -80,7 +99,7 @@ class VanRossum(LocalError, name="van_rossum"):
         require(set(self.pattern) <= {0, 1}, self, "pattern", "zeros and ones")
 
     def wanted(self, steps: int, decay: float) -> tuple[float, ...]:
-        """x* of the class's unit."""
+        """Return x* of the unit of the class, one value per step."""
         return traced(tuple(self.pattern) or ((0, 1) if steps >= 10 else (0, 1, 1, 1, 1)), steps, decay)
 
     def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
@@ -91,22 +110,24 @@ class VanRossum(LocalError, name="van_rossum"):
 
 
 class Counted(SpikeError):
-    """C of a number that each output unit fires by: a function r(s) of its spikes."""
+    """An error C(r(s)) of one number per output unit, a function r of its spikes."""
 
     def gradient(self, train: SpikeTrain, target: Tensor) -> Tensor:
         return onto_traces(self.on_spikes(train.spikes, target), train.decay)
 
     def on_spikes(self, spikes: Tensor, target: Tensor) -> Tensor:
-        """∂C/∂s, (T, B, C)."""
+        """Return ∂C/∂s, (T, B, C)."""
         raise NotImplementedError(f"{type(self).__name__} must define on_spikes(spikes, target)")
 
 
 class SpikeCount(Counted, name="spike_count"):
-    """C = ½ Σ_i e_i², e_i by how much a count misses its goal on the wrong side: too few spikes of the class's unit,
-    too many of another. On the right side of its goal a unit is left alone.
+    """C = ½ Σ_i e_i² with e_i the amount by which a spike count misses its goal.
+
+    Too few spikes of the unit of the class count, and too many of another; on the right side of its goal a unit has no
+    error.
 
     Attributes:
-        desired: the least count of the class's unit.
+        desired: the least count of the unit of the class.
         undesired: the greatest count of the others.
     """
 
@@ -118,7 +139,7 @@ class SpikeCount(Counted, name="spike_count"):
         require(self.undesired < self.desired < float("inf"), self, "desired", "above undesired, and finite")
 
     def missed(self, spikes: Tensor, target: Tensor) -> Tensor:
-        """e, (B, C)."""
+        """Return e, (B, C)."""
         count = spikes.sum(0)
         return torch.where(target > 0, (count - self.desired).clamp(max=0), (count - self.undesired).clamp(min=0))
 
@@ -158,7 +179,7 @@ class FirstSpike(Counted, name="first_spike"):
         require(0 < self.scale < float("inf"), self, "scale", "above 0")
 
     def times(self, spikes: Tensor) -> Tensor:
-        """τ, (B, C)."""
+        """Return τ, (B, C)."""
         return (1 - spikes).cumprod(0).sum(0)
 
     def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
@@ -176,7 +197,7 @@ class FirstSpike(Counted, name="first_spike"):
 
 @functools.lru_cache(maxsize=64)
 def traced(pattern: tuple[int, ...], steps: int, decay: float) -> tuple[float, ...]:
-    """The trace of a train that repeats `pattern` over `steps`."""
+    """Return the trace of a train that repeats `pattern` over `steps`."""
     trace, found = 0.0, []
     for t in range(steps):
         trace = decay * trace + (1 - decay) * pattern[t % len(pattern)]
@@ -185,6 +206,6 @@ def traced(pattern: tuple[int, ...], steps: int, decay: float) -> tuple[float, .
 
 
 def onto_traces(gradient: Tensor, decay: float) -> Tensor:
-    """∂C/∂x from ∂C/∂s, (T, …): the transposed inverse of the trace."""
+    """Return ∂C/∂x from ∂C/∂s, (T, …): the transposed inverse of the trace."""
     ahead = torch.cat([gradient[1:], torch.zeros_like(gradient[:1])])
     return torch.sub(gradient, ahead, alpha=decay) / (1 - decay)

@@ -1,14 +1,18 @@
-"""A trained spiking network in NIR, the exchange format of neuromorphic tools (Pedersen et al. 2024, neuroir.org).
+"""Export of a trained spiking network to NIR, the exchange format of neuromorphic tools.
 
 NIR's units are differential equations; the units here are their forward-Euler steps of dt:
 
     LIF       τ v̇ = −v + R I                       τ = τ_m dt, R = τ_m, so that one step adds I itself
-    CubaLIF   τ_syn İ = −I + S, and the same        τ_syn = τ_s dt: the trace of the cells below, filtered where it
-                                                   arrives, which is the same for a linear coupling
+    CubaLIF   τ_syn İ = −I + S, and the same        τ_syn = τ_s dt: the trace of the units below, filtered on
+                                                   arrival, which is the same for a linear coupling
     LI, IF    τ_syn İ = −I + S, v̇ = R I             a unit without leak, τ_m = ∞, whose step adds I: R = 1/dt
 
-The first layer hears the input unfiltered and is a LIF, or an IF. Resets other than to zero, max-pooling, several edges
-into a layer, and biases above the first layer have no counterpart."""
+The first layer receives the input unfiltered and is a LIF, or an IF. Resets other than to zero, max-pooling, several
+edges into a layer, and biases above the first layer have no counterpart.
+
+Reference:
+    Pedersen et al., "Neuromorphic intermediate representation", Nature Communications 15 (2024) 8122; neuroir.org.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +35,17 @@ if TYPE_CHECKING:
 
 
 def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGraph:
-    """The graph of `network` with units `neuron`; `dt` is the length of a step in seconds. `nir.write` stores it.
+    """Convert a network of spiking units to a NIR graph, which `nir.write` stores.
+
+    Args:
+        network: a chain of dense couplings and convolutions.
+        neuron: the unit of every layer, a `LIF` with reset to zero.
+        dt: length of a step in seconds.
 
     Raises:
         MissingDependencyError: when nir is not installed (`pip install equilibria[nir]`).
         ValueError: for a `dt` that is not above 0 and finite.
-        ConfigurationError: naming what NIR has no node for.
+        ConfigurationError: naming the part that has no node in NIR.
     """
     try:
         import nir  # pyright: ignore[reportMissingImports] (an extra)
@@ -46,9 +55,9 @@ def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGrap
     if not 0 < dt < math.inf:
         raise UsageError(f"dt={dt}: must be above 0 and finite")
     if not isinstance(neuron, LIF) or type(neuron).step is not LIF.step:
-        raise ConfigurationError(f"neuron={neuron.name or type(neuron).__name__}: must be lif, which is what NIR knows")
+        raise ConfigurationError(f"neuron={neuron.name or type(neuron).__name__}: must be lif, the unit that NIR has")
     if neuron.reset is not Reset.ZERO:
-        raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, which is what NIR knows")
+        raise ConfigurationError(f"neuron.reset={neuron.reset.name.lower()}: must be zero, the reset that NIR has")
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(network.input_shape)})}
     links, last = [], "input"
     for k, layer in enumerate(network.layers, start=1):
@@ -66,7 +75,7 @@ def to_nir(network: Network, neuron: Neuron, *, dt: float = 1e-3) -> nir.NIRGrap
 def _single(network: Network, layer: int) -> Any:
     edges = network.into(layer)
     if len(edges) != 1 or edges[0].source != layer - 1:
-        raise ConfigurationError(f"{network.layers[layer - 1].name}: must hear the layer below alone, to be exported")
+        raise ConfigurationError(f"{network.layers[layer - 1].name}: must read the layer below alone, to be exported")
     return edges
 
 
@@ -114,7 +123,8 @@ def _unit(neuron: LIF, shape: tuple[int, ...], dt: float, name: str, *, filtered
     def all_units(value: float) -> np.ndarray[Any, Any]:
         return np.full(shape, value)
 
-    rest, one, tau_s = all_units(0.0), all_units(1.0), all_units(neuron.tau_s * dt)
+    rest, one = all_units(0.0), all_units(1.0)
+    tau_s = all_units(neuron.tau_s * dt)
     fires = {"v_threshold": all_units(neuron.threshold), "v_reset": rest}
     if neuron.tau_m == math.inf:
         synapse = [(f"{name}_synapse", nir.LI(tau=tau_s, r=one, v_leak=rest))] if filtered else []

@@ -1,18 +1,23 @@
-"""The circuit cell by cell, to be read beside the fast settler that computes the same: a reconstruction inspired by the
-cortical microcircuit of Yang & Li (arXiv 2205.07292), from its abstract; names of cells and equations are ours.
+"""The microcircuit cell by cell, a readable counterpart of the fast settler that computes the same.
 
-Three types of cells in every layer
+A reconstruction inspired by the cortical microcircuit of Yang & Li, from its abstract; names of cells and equations are
+ours. Three types of cells in every layer
 
     pyramidal   excitatory. Basal dendrite: u, the drive from below. Apical dendrite: c, the error from above. Its soma
                 fires with Φ(v + β/2 c), v = u − θ; without an error it emits the spikes s and the trace x.
-    twin        inhibitory. Hears the same basal drive and the opposite apical one: Φ(v − β/2 c). In the apical dendrite
-                below it cancels what the pyramidal cell would say without an error, so that δ = (z⁺ − z⁻)/β is heard.
-    relay       inhibitory. Repeats what a cell of another layer says, with the other sign.
+    twin        inhibitory. Receives the same basal drive and the opposite apical one: Φ(v − β/2 c). In the apical
+                dendrite below it cancels the output of the pyramidal cell without an error, which leaves
+                δ = (z⁺ − z⁻)/β.
+    relay       inhibitory. Repeats the output of a cell of another layer with the other sign.
 
 and two kinds of connectivity: direct, excitatory; relayed, inhibitory. A net weight W is W⁺ − W⁻ with W± ≥ 0, one of
-the two zero: no cell excites and inhibits (Dale's law). Each pair of cells is joined back by the kind that joins it
-forth, so that feedback has the signs of the weights, sign(B) = sign(W), and magnitudes of its own: nothing is ever
-copied."""
+the two zero: no cell excites and inhibits (Dale's law). The synapse back has the kind of the synapse forth for every
+pair of cells, so that feedback has the signs of the weights, sign(B) = sign(W), and magnitudes of its own: no weight is
+ever copied.
+
+Reference:
+    Yang & Li, arXiv 2205.07292, abstract.
+"""
 
 from __future__ import annotations
 
@@ -43,22 +48,24 @@ class Pathways(NamedTuple):
         return self.direct - self.relayed
 
     def carry(self, said: Tensor) -> Tensor:
-        """(B, below) → (B, above): excitation by the cells that speak, less inhibition by their relays."""
+        """Map (B, below) to (B, above): excitation by the active cells, less inhibition by their relays."""
         return said @ self.direct.T - said @ self.relayed.T
 
     def return_(self, said: Tensor) -> Tensor:
-        """(B, above) → (B, below), through synapses that have the places of these."""
+        """Map (B, above) to (B, below), through synapses in the same positions as these."""
         return said @ self.direct - said @ self.relayed
 
 
 def pathways(weight: Tensor) -> Pathways:
-    """W⁺ and W⁻ of a net weight of any shape."""
+    """Split a net weight of any shape into W⁺ and W⁻."""
     return Pathways(weight.clamp(min=0), (-weight).clamp(min=0))
 
 
 def reciprocity(network: Network) -> dict[str, float]:
-    """The share of the synapses of each layer that are joined back by the kind that joins them forth, by the names of
-    the layers that have wires of their own; 1 where Dale's law holds both ways. Tied layers are reciprocal.
+    """Return the share of synapses, by layer, that have a synapse of the same kind in the other direction.
+
+    The layers are those with feedback weights of their own; 1 means that Dale's law holds both ways. Layers whose
+    weights carry errors themselves are reciprocal.
     """
     laid = feedback_weights(network)
     found = {layer.name: 1.0 for layer in network.layers[1:]}
@@ -71,8 +78,10 @@ def reciprocity(network: Network) -> dict[str, float]:
 
 
 def dale(network: Network) -> list[str]:
-    """What breaks Dale's law, in words; empty where it holds: pathways that are negative, overlap or do not make up the
-    net weight, and synapses that are joined back by the other kind.
+    """List the violations of Dale's law, in words; empty if it holds.
+
+    Reported are pathways that are negative, overlap or do not add up to the net weight, and synapses with one of the
+    other kind in the other direction.
     """
     faults = []
     for edge in network.edges:
@@ -92,7 +101,7 @@ def dale(network: Network) -> list[str]:
 
 @dataclass
 class Population:
-    """The cells of one layer, batch by batch: (B, N) each, and their synapses."""
+    """The cells of one layer, (B, N) each, and their synapses."""
 
     neuron: Neuron
     surrogate: Surrogate
@@ -106,7 +115,14 @@ class Population:
     twin: Tensor | None = None
 
     def integrate(self, heard: Tensor) -> Tensor:
-        """One step of the basal dendrites on what the layer below emits, (B, below); the trace that is emitted."""
+        """Advance the basal dendrites by one step.
+
+        Args:
+            heard: the traces of the layer below, (B, below).
+
+        Returns:
+            The trace that the layer emits, (B, N).
+        """
         drive = self.below.carry(heard) + self.tonic
         silent = torch.zeros_like(drive)
         before = self.neuron.initial(drive.shape, drive) if self.basal is None else self.basal
@@ -116,7 +132,7 @@ class Population:
         return self.trace
 
     def difference(self, apical: Tensor) -> Tensor:
-        """The somata of both cells of every dyad under an apical current (B, N); their difference δ, as it is heard."""
+        """Fire the somata of both cells of every dyad under an apical current (B, N), and return their difference δ."""
         v = self.neuron.excess(self.basal)
         self.pyramidal = self.surrogate.value(v + self.beta / 2 * apical)
         self.twin = self.surrogate.value(v - self.beta / 2 * apical)
@@ -124,11 +140,21 @@ class Population:
 
 
 class Microcircuit:
-    """A chain of dense layers as populations of cells, its feedback synapses those of the network's wires.
+    """A chain of dense layers as populations of cells, with the network's feedback weights as feedback synapses.
 
-    network: dense couplings in a chain. beta: total nudge of a dyad, above 0. A step takes what is shown and an error,
-    and returns the Hebbian products δ xᵀ summed over the batch: plasticity without a look into the past, which is
-    `credit=instant` of the settler."""
+    A step takes an input and an error, and returns the Hebbian products δ xᵀ summed over the batch: plasticity without
+    a look into the past, which is `credit=instant` of the settler.
+
+    Args:
+        network: dense couplings in a chain, none of them recurrent.
+        neuron: the unit of every layer.
+        surrogate: Φ, the firing probability of a soma.
+        beta: total nudge of a dyad, above 0.
+
+    Raises:
+        UsageError: for a `beta` that is not above 0.
+        ConfigurationError: for recurrent synapses.
+    """
 
     def __init__(self, network: Network, neuron: Neuron, surrogate: Surrogate, beta: float) -> None:
         if not beta > 0:
@@ -146,7 +172,15 @@ class Microcircuit:
             self.back.append(pathways(back.get(layer.name, weight)))
 
     def step(self, shown: Tensor, error: Callable[[Tensor], Tensor]) -> list[Tensor]:
-        """One step: activity up, errors down, products. `error` turns the output's trace (B, N) into −∂C/∂x."""
+        """Advance by one step: activity up, errors down, products.
+
+        Args:
+            shown: the input, (B, N).
+            error: turns the output's trace (B, N) into −∂C/∂x.
+
+        Returns:
+            δ xᵀ, one matrix per layer.
+        """
         heard = [shown]
         for population in self.populations:
             heard.append(population.integrate(heard[-1]))

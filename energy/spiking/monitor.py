@@ -1,4 +1,4 @@
-"""Looking at a trial: spikes, membranes, traces and firing rates of every layer, (T, B, …)."""
+"""Recordings of a trial: spikes, membranes, traces and firing rates of every layer, (T, B, …)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEMBRANES: Final = 4  # of a layer, at most, that it keeps the membranes of
 
 @dataclass(frozen=True)
 class Recording:
-    """A trial by the names of the layers: spikes (booleans), membranes u and traces x, each (T, B, *layer shape)."""
+    """A trial by layer names: spikes (booleans), membranes u and traces x, each (T, B, *layer shape)."""
 
     spikes: dict[str, Tensor]
     membranes: dict[str, Tensor]
@@ -24,17 +24,17 @@ class Recording:
 
     @property
     def rates(self) -> dict[str, float]:
-        """Spikes a unit and step, the mean over the batch; reads the device."""
+        """Spikes per unit and step by layer, averaged over the batch; reads from the device."""
         return {name: spikes.float().mean().item() for name, spikes in self.spikes.items()}
 
     @property
     def spikes_per_sample(self) -> float:
-        """Over all layers; reads the device."""
+        """Spikes of all layers per sample; reads from the device."""
         return sum(spikes.sum().item() / spikes.shape[1] for spikes in self.spikes.values())
 
 
 def record(network: Network, activity: Activity) -> Recording:
-    """The recording of a trial that kept all its layers."""
+    """Return the recording of a trial that kept all its layers."""
     names = [layer.name for layer in network.layers]
     spikes = {name: activity.unfold(activity.spikes(k)) for k, name in enumerate(names, start=1)}
     membranes = {name: activity.unfold(activity.membrane(k)) for k, name in enumerate(names, start=1)}
@@ -43,8 +43,10 @@ def record(network: Network, activity: Activity) -> Recording:
 
 
 def snapshot(network: Network, activity: Activity) -> dict[str, Any]:
-    """A figure's plain values: of the first sample the spikes, (step, unit) pairs, and the membranes of a
-    few units; of all samples the rates.
+    """Return plain values for a figure.
+
+    Spikes, as (step, unit) pairs, and the membranes of a few units are those of the first sample; rates are those of
+    all samples.
     """
     seen, layers = record(network, activity), []
     for name, spikes in seen.spikes.items():

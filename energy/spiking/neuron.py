@@ -1,18 +1,21 @@
-"""The base of spiking neurons: the dynamics of a unit in discrete time, its synaptic trace, and the way back of errors.
+"""The base of spiking neurons: discrete-time dynamics of a unit, its synaptic trace, and the backward pass of errors.
 
-    state[t] = step(state[t−1], s[t−1], I[t])          what the class says
+    state[t] = step(state[t−1], s[t−1], I[t])          defined by the class
     s[t]     = 1 if v[t] > 0 else 0,   v = excess(state)
-    x[t]     = κ x[t−1] + (1 − κ) s[t]                 trace, which the next layer hears, κ = 1 − 1/τ_s
+    x[t]     = κ x[t−1] + (1 − κ) s[t]                 trace, the input of the next layer, κ = 1 − 1/τ_s
 
 and back, with the surrogate's dyad D(v, h) ≈ Φ′(v) h at the spike, for an apical current c[t] = −∂C/∂x[t]:
 
-    p[t] = c[t] + κ p[t+1],     h[t] = (1 − κ) p[t] + what step t+1 says of s[t]
-    −∂C/∂state[t] = what step t+1 says of it + (∂v/∂state)ᵀ D(v[t], h[t]),     δ[t] = −∂C/∂I[t]
+    p[t] = c[t] + κ p[t+1],     h[t] = (1 − κ) p[t] + (the error of step t+1 with respect to s[t])
+    −∂C/∂state[t] = (that of step t+1) + (∂v/∂state)ᵀ D(v[t], h[t]),     δ[t] = −∂C/∂I[t]
 
-A class gives `initial`, `step` and `excess`: simulation, learning while it runs, and the reference by autograd all go
-through them. The way back of one step is by autograd through `step`, unless the class has a closed form.
+A class defines `initial`, `step` and `excess`: simulation, online learning and the reference by autograd all use them.
+The backward pass of one step is autograd through `step`, unless the class has a closed form.
 
-Source: surrogate gradients of Neftci, Mostafa & Zenke (2019)."""
+Reference:
+    Neftci, Mostafa & Zenke, "Surrogate gradient learning in spiking neural networks", IEEE Signal Processing Magazine
+    36 (2019) 51.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,13 @@ CLOSED: Final = (
 
 
 class Transition(NamedTuple):
-    """One step of a population: the state and the spikes (0 and 1) that it started from, the current that flowed, and
-    the state that it ended in. `current` may be None for a class whose way back is a closed form.
+    """One step of a population.
+
+    Attributes:
+        before: the state that it started from.
+        spikes: s of the step before, 0 and 1.
+        current: I; may be None for a class with a closed-form backward pass.
+        after: the state that it ended in.
     """
 
     before: NeuronState
@@ -49,7 +57,7 @@ class Transition(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """−∂C of what a step started from; `current` is δ. `spikes` is None where the step holds them constant."""
+    """−∂C with respect to the start of a step; `current` is δ, and `spikes` None if the step holds them constant."""
 
     before: NeuronState
     spikes: Tensor | None
@@ -57,8 +65,12 @@ class Errors(NamedTuple):
 
 
 class History(NamedTuple):
-    """All steps of a population: the fields of the state and the traces, (T, M); currents (T, M) or (1, M), None where
-    the way back needs none.
+    """All steps of a population.
+
+    Attributes:
+        states: the fields of the state, (T, M) each.
+        traces: x, (T, M).
+        currents: I, (T, M) or (1, M); None if the backward pass needs none.
     """
 
     states: NeuronState
@@ -66,7 +78,7 @@ class History(NamedTuple):
     currents: Tensor | None
 
     def transition(self, neuron: Neuron, t: int) -> Transition:
-        """Step t, from 0."""
+        """Return step t, counted from 0."""
         after = at(self.states, t)
         before = at(self.states, t - 1) if t else neuron.initial(self.traces.shape[1:], self.traces)
         spikes = neuron.spikes(before).to(self.traces.dtype) if t else torch.zeros_like(self.traces[0])
@@ -75,10 +87,10 @@ class History(NamedTuple):
 
 
 class Neuron(Component):
-    """A spiking unit; a subclass gives `initial`, `step` and `excess`.
+    """A spiking unit; a subclass defines `initial`, `step` and `excess`.
 
-    A subclass of a class with a closed form that changes the dynamics goes back to autograd by itself, unless it brings
-    a closed form of its own.
+    A subclass that changes the dynamics of a class with a closed-form backward pass goes back to autograd by itself,
+    unless it has a closed form of its own.
 
     Attributes:
         tau_s: synaptic time constant in steps; 1 for a trace that is the spike.
@@ -104,59 +116,61 @@ class Neuron(Component):
 
     @property
     def decay(self) -> float:
-        """κ, what is left of the trace after a step."""
+        """κ, the share of the trace that is left after a step."""
         return 1 - 1 / self.tau_s
 
     @property
     def leak(self) -> float:
-        """λ, what is left after a step of what a current did to the unit: by it eligibility traces fade. 0, no memory
-        of the past in causal credit, unless the class says otherwise.
+        """λ, the share of a current's effect that is left after a step, by which eligibility traces decay.
+
+        0, no memory of the past in causal credit, unless the class overrides it.
         """
         return 0.0
 
     @property
     def closed(self) -> bool:
-        """Whether the way back is a closed form, which needs no currents."""
+        """True if the backward pass is a closed form, which needs no currents."""
         return type(self).backward is not Neuron.backward
 
     def initial(self, shape: torch.Size | tuple[int, ...], like: Tensor) -> NeuronState:
-        """The state at rest: a NamedTuple of tensors of `shape`, of the dtype and on the device of `like`."""
+        """Return the state at rest: a NamedTuple of tensors of `shape`, with the dtype and device of `like`."""
         raise NotImplementedError(f"{type(self).__name__} must define initial(shape, like)")
 
     def step(self, state: NeuronState, spikes: Tensor, current: Tensor) -> NeuronState:
-        """The next state.
+        """Return the next state.
 
         Args:
             state: that of the step before.
-            spikes: s of the step before, 0 and 1 in the dtype of the state. `spikes.detach()` cuts a path back.
+            spikes: s of the step before, 0 and 1 in the dtype of the state; `spikes.detach()` cuts a backward path.
             current: I of this step.
 
         Returns:
-            The state, whose `excess` says which units fire; differentiable, and new tensors.
+            The state, from which `excess` finds the units that fire; differentiable, and new tensors.
         """
         raise NotImplementedError(f"{type(self).__name__} must define step(state, spikes, current)")
 
     def excess(self, state: NeuronState) -> Tensor:
-        """v, by how much each unit is above its threshold."""
+        """Return v, the distance of each unit above its threshold."""
         raise NotImplementedError(f"{type(self).__name__} must define excess(state)")
 
     def membrane(self, state: NeuronState) -> Tensor:
-        """u, which figures show and by which equal spike counts are told apart: the first tensor of the state."""
+        """Return u, the first tensor of the state, which figures show and which breaks ties between spike counts."""
         return state[0]
 
     def spikes(self, state: NeuronState) -> Tensor:
-        """s as booleans."""
+        """Return s as booleans."""
         return self.excess(state) > 0
 
     def trace(self, trace: Tensor, spikes: Tensor) -> Tensor:
-        """x[t] from x[t−1] and s[t]."""
+        """Return x[t] from x[t−1] and s[t]."""
         return torch.add(trace * self.decay, spikes, alpha=1 - self.decay)
 
     def run(self, current: Tensor, steps: int, lateral: Lateral | None = None) -> History:
-        """`steps` steps from rest.
+        """Run from rest.
 
         Args:
             current: (T, M) or, constant in time, (1, M).
+            steps: T.
             lateral: the recurrent synapses, whose current is added.
         """
         start = self.initial(current.shape[1:], current)
@@ -170,11 +184,11 @@ class Neuron(Component):
     def backward(
         self, step: Transition, ahead: NeuronState | None, heard: Tensor, surrogate: Surrogate, beta: float
     ) -> Errors:
-        """Errors back through one step, by autograd through `step` and `excess`.
+        """Propagate errors back through one step, by autograd through `step` and `excess`.
 
         Args:
             step: the step.
-            ahead: −∂C/∂state of its end, by way of the steps that follow; None for nothing.
+            ahead: −∂C/∂state of its end, through the steps that follow; None for zero.
             heard: h = −∂C/∂s.
             surrogate, beta: the dyad at the spike.
         """
@@ -191,7 +205,13 @@ class Neuron(Component):
         return Errors(before._make(found[:-2]), found[-2], found[-1])
 
     def instantaneous_error(self, step: Transition, heard: Tensor, surrogate: Surrogate, beta: float) -> Tensor:
-        """δ of a step for h = −∂C/∂s of the same step, without what lies ahead."""
+        """Return δ of a step without the contribution of later steps.
+
+        Args:
+            step: the step.
+            heard: h = −∂C/∂s of the same step.
+            surrogate, beta: the dyad at the spike.
+        """
         return self.backward(step, None, heard, surrogate, beta).current
 
     def errors(
@@ -202,7 +222,14 @@ class Neuron(Component):
         beta: float,
         lateral: Lateral | None = None,
     ) -> Tensor:
-        """δ = −∂C/∂I of all steps from c = −∂C/∂x, both (T, M): back through time, step by step."""
+        """Return δ = −∂C/∂I of all steps, (T, M): back through time, step by step.
+
+        Args:
+            history: the steps.
+            apical: c = −∂C/∂x, (T, M).
+            surrogate, beta: the dyad at the spike.
+            lateral: the recurrent synapses, whose errors are added.
+        """
         pulled, found = torch.zeros_like(apical[0]), []
         back = Errors(None, None, pulled)
         for t in reversed(range(len(apical))):
@@ -216,12 +243,12 @@ class Neuron(Component):
 
 
 def at(states: NeuronState, t: int) -> NeuronState:
-    """The state of step t."""
+    """Return the state of step t."""
     return states._make(field[t] for field in states)
 
 
 def _overrides(cls: type[Neuron], name: str) -> bool:
-    """Whether a class gives a method or a property of its bases anew, other than closed forms."""
+    """True if a class overrides a method or a property of its bases, other than closed forms."""
     given, bases = vars(cls)[name], cls.__mro__[1:]
     acts = callable(given) or isinstance(given, property)
     return acts and not name.startswith("__") and name not in CLOSED and any(name in vars(base) for base in bases)
@@ -249,12 +276,14 @@ def _run(current: Tensor, *given: Any) -> tuple[Tensor, ...]:
 
 
 def _fields(given: tuple[Any, ...]) -> int:
-    """How many of `given` are tensors."""
+    """The number of tensors at the front of `given`."""
     return sum(isinstance(one, Tensor) for one in given)
 
 
 @functools.cache
 def _compilable(cls: type[Neuron]) -> Kernel:
-    """The run of a class as one compiled pass over memory inside `energy.kernels.fused`; a kernel for each class, so
-    that one that cannot be compiled leaves the others."""
+    """The run of a class as one compiled pass over memory inside `energy.kernels.fused`.
+
+    One kernel per class, so that one that cannot be compiled does not affect the others.
+    """
     return Kernel(_run, scan=True)

@@ -3,14 +3,17 @@
     u[t] = λ u[t−1] (1 − s[t−1]) + I[t]        membrane (basal compartment), λ = 1 − 1/τ_m
     v[t] = u[t] − θ                            a unit fires above its threshold (soma)
 
-The way back in closed form, with the surrogate's dyad D (`energy.spiking.neuron`):
+The closed-form backward pass, with the surrogate's dyad D (`energy.spiking.neuron`):
 
     δ[t] = D(v[t], h[t]) + λ (1 − s[t]) δ[t+1],     h[t] = (1 − κ) p[t] + r[t] δ[t+1]
 
-r is the derivative of the reset by the spike, −λu[t] or −θ; 0 where the reset is detached, and then it counts as a
-constant. The way back of all steps is one loop over time, a compiled pass over memory inside `energy.kernels.fused`.
+r is the derivative of the reset by the spike, −λu[t] or −θ; 0 if the reset is detached, and then counts as a constant.
+The backward pass of all steps is one loop over time, a compiled pass over memory inside `energy.kernels.fused`.
 
-Source: the discrete unit is that of Zhang & Li (NeurIPS 2020, code TSSL-BP)."""
+Reference:
+    Zhang & Li, "Temporal spike sequence learning via backpropagation for deep spiking neural networks", NeurIPS 2020,
+    and its code TSSL-BP: the discrete unit.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Reset(enum.Enum):
 
 
 class Membrane(NamedTuple):
-    """u."""
+    """The state of a unit that is its membrane u alone."""
 
     membrane: Tensor
 
@@ -45,9 +48,9 @@ class Leaky(Neuron):
     """The base of units with a leaky membrane.
 
     Attributes:
-        tau_m: membrane time constant in steps, at least 1; ``inf`` for no leak.
-        reset: what a spike does to the membrane.
-        detach_reset: whether the way back holds the reset constant, as is usual.
+        tau_m: membrane time constant in steps, at least 1; `inf` for no leak.
+        reset: effect of a spike on the membrane.
+        detach_reset: whether the backward pass holds the reset constant, as is usual.
     """
 
     tau_m: float = 5.0
@@ -60,11 +63,11 @@ class Leaky(Neuron):
 
     @property
     def leak(self) -> float:
-        """λ, what is left of the membrane after a step."""
+        """λ, the share of the membrane that is left after a step."""
         return 1 - 1 / self.tau_m
 
     def leak_and_reset(self, membrane: Tensor, spikes: Tensor) -> Tensor:
-        """What the step after `membrane` starts from."""
+        """Return the membrane after leak and reset, before the current of the next step."""
         held = spikes.detach() if self.detach_reset else spikes
         kept = membrane * self.leak
         if self.reset is Reset.ZERO:
@@ -97,7 +100,13 @@ class LIF(Leaky, name="lif"):
         return Errors(Membrane(through), _bent(self, step.before.membrane) * delta, delta)
 
     def instantaneous_error(self, step: Transition, heard: Tensor, surrogate: Surrogate, beta: float) -> Tensor:
-        """D(v, h)."""
+        """Return D(v, h).
+
+        Args:
+            step: the step.
+            heard: h = −∂C/∂s of the same step.
+            surrogate, beta: the dyad D at the spike.
+        """
         return surrogate.secant(self.excess(step.after), heard, beta)
 
     def errors(
@@ -108,7 +117,7 @@ class LIF(Leaky, name="lif"):
         beta: float,
         lateral: Lateral | None = None,
     ) -> Tensor:
-        if lateral is not None:  # δ of a step is heard at the one before: a matrix product in the loop
+        if lateral is not None:  # δ of a step enters the one before by a matrix product, which stays in the loop
             return super().errors(history, apical, surrogate, beta, lateral)
         return _ERRORS((history.states.membrane, apical), self, surrogate, beta)[0]
 

@@ -1,13 +1,14 @@
-"""A simulation that is learnt from while it runs: up, down and a product at every step, kept are running traces.
+"""Online learning: a simulation with running traces, whose steps each go up, down and add a product.
 
-    state, s, x of every layer at step t;   e ← λ e + x, the eligibility of what a synapse has heard;
-    δ[t] = D(v[t], c[t]), c from the δ above of the same step, or of the step before where errors take time;
+    state, s, x of every layer at step t;   e ← λ e + x, the eligibility of a presynaptic trace;
+    δ[t] = D(v[t], c[t]), c from the δ above of the same step, or of the step before if errors take time;
     ΔW ← ΔW + δ[t] e[t]ᵀ
 
-A recurrent layer's V hears x[t−1], with the eligibility that the layer had then. No error goes back in time: not along
-the membrane but for the eligibility, and not through V to the layer's own past.
+The V of a recurrent layer reads x[t−1], with the eligibility that the layer had then. No error goes back in time: along
+the membrane it does so only through the eligibility, and through V to the layer's own past not at all.
 
-An input that is constant in time has the eligibility x · Σ_{i ≤ t} λ^i, so its product is made once, at the end."""
+An input that is constant in time has the eligibility x · Σ_{i ≤ t} λ^i, so its product is computed once, at the end.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +34,12 @@ from energy.spiking.surrogates import Surrogate
 
 
 class OnlineResult(NamedTuple):
-    """The result of one batch: the products of all steps, one per parameter in the order of `network.parameters()`; the
-    logits (B, …) and the error of each sample (B,).
+    """The result of one batch.
+
+    Attributes:
+        products: sums over all steps, one tensor per parameter in the order of `network.parameters()`.
+        logits: (B, …).
+        error: of each sample, (B,).
     """
 
     products: list[Tensor]
@@ -52,18 +57,18 @@ class Batch(NamedTuple):
     ledger: Ledger
 
     def constant(self, edge: Edge) -> bool:
-        """Whether an edge hears the same at every step."""
+        """Return True if an edge has the same presynaptic activity at every step."""
         return edge.source == 0 and len(self.sequence) == 1
 
 
 @dataclass
 class LayerMemory:
-    """Running traces of a layer; the input has the first two alone."""
+    """Running traces of a layer; for the input only the first two are used."""
 
     trace: Tensor
     eligibility: Tensor
     spikes: Tensor  # 0 and 1
-    echo: Tensor  # the eligibility of the step before, which recurrent synapses see
+    echo: Tensor  # the eligibility of the step before, that of recurrent synapses
     step: Transition | None = None
     recurrent: Lateral | None = None
 
@@ -78,13 +83,14 @@ class Memory:
     products: list[list[Tensor]]
     logits: Tensor
     error: Tensor
-    said: dict[int, Tensor] = field(default_factory=dict)  # what a constant input says
+    said: dict[int, Tensor] = field(default_factory=dict)  # drives by a constant input, by edge
     accumulated_error: dict[int, Tensor] = field(default_factory=dict)  # Σ_t of δ and the eligibility of a constant
 
     @classmethod
     def start(cls, batch: Batch) -> Memory:
-        """Everything at rest."""
-        network, sequence, samples = batch.network, batch.sequence, batch.sequence.shape[1]
+        """Return a memory with everything at rest."""
+        network, sequence = batch.network, batch.sequence
+        samples = sequence.shape[1]
         nothing, depth = sequence.new_empty(0), len(network.layers)
         layers = [LayerMemory(nothing, nothing, nothing, nothing) for _ in range(depth + 1)]
         for k in range(1, depth + 1):
@@ -107,8 +113,8 @@ class OnlineSimulation:
         steps: T.
         neuron, surrogate, beta: the unit, and the dyad at its spike.
         error: the distance of the output's spike trains.
-        eligible: whether products are with eligibility traces, or with what is heard at present.
-        delayed: whether an error takes a step to go down one layer.
+        eligible: whether products are with eligibility traces, or with the present traces.
+        delayed: whether an error takes one step to go down one layer.
     """
 
     steps: int
@@ -120,10 +126,10 @@ class OnlineSimulation:
     delayed: bool
 
     def run(self, batch: Batch) -> OnlineResult:
-        """All steps of a batch.
+        """Simulate all steps of a batch and learn from them.
 
         Raises:
-            ConfigurationError: where a coupling is not affine: its slope at what passed is not kept.
+            ConfigurationError: for a coupling that is not affine, since its derivative at past activity is not kept.
         """
         _require_affine(batch.network)
         memory, input_eligibility = Memory.start(batch), 1.0
@@ -167,15 +173,16 @@ class OnlineSimulation:
         batch.ledger.count_spikes(batch.network.layers[layer - 1].name, *synaptic(batch.network, layer, fired))
 
     def _remember(self, batch: Batch, memory: Memory, layer: int, trace: Tensor, t: int) -> None:
-        """The new trace of a layer, and what its synapses are eligible by."""
+        """Store the new trace of a layer and the eligibility of its synapses."""
         held = memory.layers[layer]
         held.trace, held.echo = trace, held.eligibility
         if batch.network.out_of(layer) or held.recurrent is not None:
             held.eligibility = self.neuron.leak * held.eligibility + trace if self.eligible and t else trace
 
     def _down(self, batch: Batch, memory: Memory, t: int) -> None:
-        """δ of step t, from the output down; of the step before where errors take time."""
-        network, top, decay = batch.network, memory.layers[-1].trace, self.neuron.decay
+        """δ of step t, from the output down; of the step before if errors take time."""
+        network, decay = batch.network, self.neuron.decay
+        top = memory.layers[-1].trace
         above = list(memory.delta) if self.delayed else memory.delta
         memory.error += self.error.cost(top, batch.target, t, self.steps, decay)
         for layer in range(len(network.layers), 0, -1):
@@ -187,7 +194,7 @@ class OnlineSimulation:
             memory.delta[layer - 1] = self._error(memory.layers[layer], apical)
 
     def _error(self, layer: LayerMemory, apical: Sequence[Tensor]) -> Tensor | None:
-        """δ of a layer; None before any error has come as far."""
+        """δ of a layer; None before any error has reached it."""
         if not apical:
             return None
         assert layer.step is not None
@@ -195,7 +202,7 @@ class OnlineSimulation:
         return self.neuron.instantaneous_error(layer.step, heard, self.surrogate, self.beta)
 
     def _learn(self, batch: Batch, memory: Memory, t: int, input_eligibility: float) -> None:
-        """The products of a step; `input_eligibility` is Σ λ^i so far, the eligibility of what never changes."""
+        """The products of a step; `input_eligibility` is Σ λ^i so far, the eligibility of a constant input."""
         for edge in batch.network.edges:
             delta = memory.delta[edge.target - 1]
             if delta is None:
@@ -223,7 +230,7 @@ def _require_affine(network: Network) -> None:
 
 
 def _drive(edge: Edge, batch: Batch, memory: Memory) -> Tensor:
-    """What an edge says up; of a constant input, what it said at the first step."""
+    """The drive of an edge; for a constant input, that of the first step."""
     if edge.index in memory.said:
         return memory.said[edge.index]
     pre = memory.layers[edge.source].trace
@@ -240,7 +247,7 @@ def _hebbian(edge: Edge, batch: Batch, memory: Memory, pre: Tensor, delta: Tenso
 
 
 def _add(edge: Edge, memory: Memory, products: Gradients, bias: float) -> None:
-    """Add up; the product of a bias, which hears 1 at every step, with the eligibility of 1."""
+    """Accumulate products; that of a bias, whose presynaptic value is 1 at every step, with the eligibility of 1."""
     for (name, _), kept, product in zip(
         edge.coupling.named_parameters(), memory.products[edge.index], products, strict=True
     ):

@@ -1,4 +1,4 @@
-"""The products of a whole simulation: Σ_t δ[t] x[t]ᵀ, one product over time and batch per edge."""
+"""Weight gradients of a whole simulation: Σ_t δ[t] x[t]ᵀ, one product over time and batch per edge."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from energy.spiking.lateral import lateral_product
 
 
 def products(network: Network, activity: Activity, delta: Sequence[Tensor], ledger: Ledger) -> list[Tensor]:
-    """Σ_t ∂θ⟨δ[t], A(x[t])⟩, one tensor per parameter in the order of `network.parameters()`.
+    """Return Σ_t ∂θ⟨δ[t], A(x[t])⟩, one tensor per parameter in the order of `network.parameters()`.
 
     Args:
-        activity: what every layer did, all of them kept.
+        network: the network that was simulated.
+        activity: of every layer, all of them kept.
         delta: δ of each layer, (T·B, …).
-        ledger: where to count.
+        ledger: counts the products.
     """
     update: list[Tensor] = []
     for edge in network.edges:

@@ -1,4 +1,4 @@
-"""An error on its way down one edge: A′ᵀδ by the weight, or Bᵀδ by feedback weights in its place."""
+"""Errors on their way down one edge: A′ᵀδ by the weight, or Bᵀδ by feedback weights in its place."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from energy.network import Edge
 def pull_back(
     edge: Edge, feedback_weights: Transport, delta: Sequence[Tensor | None], linear: Linearization, ledger: Ledger
 ) -> Tensor | None:
-    """The apical current that an edge contributes to its source.
+    """Return the apical current that an edge contributes to its source.
 
     Args:
-        wiring: what carries errors down: the weights, or feedback weights of the network.
+        edge: the edge.
+        feedback_weights: the transport of errors: the weights, or feedback weights of the network.
         delta: δ of every layer, None for one that no error has reached yet.
-        linear: the coupling, linearized at what passed.
-        ledger: counts it as part of the nudged phase.
+        linear: the coupling, linearized at the activity of the forward pass.
+        ledger: counts the application in the nudged phase.
 
     Returns:
-        (B, *source shape), or None where nothing comes down.
+        (B, *source shape), or None if no error comes down.
     """
     above, top = delta[edge.target - 1], delta[-1]
     if top is None or (above is None and not feedback_weights.reads_output):

@@ -1,4 +1,4 @@
-"""Sequences folded into the batch: couplings take them as (T·B, …), the units' recursion as T rows of M numbers."""
+"""Sequences folded into the batch: (T·B, …) for couplings, T rows of M numbers for the recursion of the units."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class TimeMajor:
 
     @property
     def channels_last(self) -> bool:
-        """Whether images lie channel by channel in memory."""
+        """True if images lie in memory with the channel as the fastest axis."""
         return self.tensor.ndim == 4 and self.tensor.is_contiguous(memory_format=channels_last)
 
     def rows(self, layout: TimeMajor | None = None) -> Tensor:
-        """(T, M): batch and units in one axis, in the order in which `layout` (or else this) lies in memory."""
+        """Return (T, M): batch and units in one axis, in the memory order of `layout`, or else of this sequence."""
         last = (layout or self).channels_last
         return (self.tensor.permute(0, 2, 3, 1) if last else self.tensor).reshape(self.steps, -1)
 
     def like(self, rows: Tensor) -> Tensor:
-        """(S, M) as (S·B, …), lying in memory as this does: what `rows` undoes, for any number S of steps."""
+        """Undo `rows` for any number S of steps: (S, M) to (S·B, …), in the memory order of this sequence."""
         count, shape = len(rows) * (len(self.tensor) // self.steps), self.tensor.shape[1:]
         if not self.channels_last:
             return rows.view(count, *shape)
@@ -40,6 +40,6 @@ class TimeMajor:
 
 
 def total_rows(parts: Sequence[TimeMajor], layout: TimeMajor) -> Tensor:
-    """The sum of several sequences as rows, (T, M); those of one step stand for the same at every step."""
+    """Return the sum of several sequences as rows, (T, M); a sequence of one step is repeated at every step."""
     rows = [part.rows(layout) for part in parts]
     return sum(rows[1:], rows[0])

@@ -5,10 +5,11 @@
     check_potential(Softsign())                  # [] : everything was checked
     check_coupling(Elastic(6, 4), (6,))
 
-Each returns the list of what could not be checked, with the reason (empty when nothing was left out), and raises
-AssertionError with a one-line reason when a contract is broken, whatever the subject returns or raises. They work in
-float64 on copies, never touch the global random numbers, and take a fraction of a second (a data set as long as it
-takes to read it twice). `device` moves the whole check."""
+Each returns the list of checks that were left out, with the reason (empty if there are none), and raises AssertionError
+with a one-line reason if a contract is broken, whatever the subject returns or raises. They work in float64 on copies,
+never touch the global random numbers, and take a fraction of a second (a data set as long as it takes to read it
+twice). `device` moves the whole check.
+"""
 
 from energy.testing.component import check_component
 from energy.testing.coupling import check_coupling

@@ -1,4 +1,4 @@
-"""What a check is made of: a claim about a subject, a comparison, reproducible noise."""
+"""The parts of a check: a claim about a subject, a comparison, reproducible noise."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ WIDTH: Final = 160  # of an error of the subject's, in a reason
 
 
 def title(subject: object) -> str:
-    """What messages call a subject: its label, or else its class."""
+    """Return the name of a subject in messages: its label, or else its class."""
     cls = subject if inspect.isclass(subject) else type(subject)
     return getattr(subject, "name", "") or cls.__name__
 
 
 def brief(error: BaseException) -> str:
-    """An error on one line, and not all of a long one."""
+    """Return an error on one line, truncated if long."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
     return text if len(text) <= WIDTH else f"{text[:WIDTH]} ..."
 
 
 def promise(wanted: str) -> Callable[[F], F]:
-    """Make of a step of a check one that says what was `wanted` when its subject, the first argument, makes it fail by
-    any other error than a claim; the error is chained.
+    """Decorate a step of a check so that any error but a claim becomes an AssertionError with the text `wanted`.
+
+    The subject is the first argument of the step; the error is chained.
     """
 
     def decorate(step: F) -> F:
@@ -51,8 +52,10 @@ def promise(wanted: str) -> Callable[[F], F]:
 
 
 def public_check(kind: type, cure: str) -> Callable[[F], F]:
-    """Make a public check: its subject must be a `kind`, `cure` says how to get one; whatever else it raises becomes an
-    AssertionError; the global random numbers stay where they were.
+    """Decorate a public check.
+
+    Its subject must be a `kind`, and `cure` says how to get one; any other error becomes an AssertionError; the global
+    random numbers stay where they were.
     """
 
     def decorate(body: F) -> F:
@@ -89,8 +92,14 @@ def claim(ok: bool | Tensor, subject: object, reason: str) -> None:
 
 
 def agree(subject: object, what: str, found: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
-    """Claim equal shapes, and values that differ by less than `tolerance` of the larger of 1 and the largest expected
-    value."""
+    """Claim equal shapes and close values.
+
+    Args:
+        subject: named in the message.
+        what: the compared value, for the message.
+        found, expected: the values.
+        tolerance: allowed difference, relative to the larger of 1 and the largest expected value.
+    """
     tensor(subject, what, found)
     claim(
         found.shape == expected.shape, subject, f"{what}: shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
@@ -103,7 +112,15 @@ def agree(subject: object, what: str, found: Tensor, expected: Tensor, tolerance
 
 
 def between(subject: object, what: str, found: Tensor, ends: Sequence[Tensor], slack: float) -> None:
-    """Claim that every value lies between the least and the greatest of `ends`, give or take `slack` of their scale."""
+    """Claim that every value lies between the least and the greatest of `ends`.
+
+    Args:
+        subject: named in the message.
+        what: the value, for the message.
+        found: the value.
+        ends: tensors of its shape.
+        slack: allowed excess, relative to the larger of 1 and their largest value.
+    """
     stacked = torch.stack(list(ends))
     room = slack * max(1.0, float(stacked.abs().max()))
     beyond = float(torch.maximum(stacked.amin(0) - found, found - stacked.amax(0)).max())
@@ -111,7 +128,14 @@ def between(subject: object, what: str, found: Tensor, ends: Sequence[Tensor], s
 
 
 def follows(subject: object, what: str, found: Tensor, like: Tensor) -> None:
-    """Claim the shape, dtype and device of `like`."""
+    """Claim the shape, dtype and device of `like`.
+
+    Args:
+        subject: named in the message.
+        what: the value, for the message.
+        found: the value.
+        like: a tensor with the expected shape, dtype and device.
+    """
     tensor(subject, what, found)
     claim(found.shape == like.shape, subject, f"{what} has shape {tuple(found.shape)} for {tuple(like.shape)}")
     claim(
@@ -123,12 +147,12 @@ def follows(subject: object, what: str, found: Tensor, like: Tensor) -> None:
 
 
 def noise(purpose: str, *shape: int, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64) -> Tensor:
-    """Standard normal numbers, a function of `purpose` and the shape alone."""
+    """Return standard normal numbers, a function of `purpose` and the shape alone."""
     return torch.randn(shape, dtype=torch.float64, generator=stream(0, f"testing/{purpose}"), device="cpu").to(
         device, dtype
     )
 
 
 def shuffled(size: int, device: str | torch.device = "cpu") -> Tensor:
-    """A permutation of 0 … size − 1 that moves every sample."""
+    """Return a permutation of 0 … size − 1 that moves every sample."""
     return torch.arange(size, device=device).roll(1)

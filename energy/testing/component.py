@@ -1,4 +1,4 @@
-"""What every component promises: plain fields, a description that rebuilds it, copies, write-once."""
+"""The contract of every component: plain fields, a description that rebuilds it, copies, write-once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def check_component(component: Component) -> list[str]:
 
     It is rebuilt from its description without loss, the description is strict JSON, copies are equal, fields are
     written once, an unknown field and NaN are refused by `from_dict`. Returned as notes, since a sketch in a notebook
-    may do without: a missing docstring, and float fields of which the constructor accepts NaN."""
+    may do without: a missing docstring, and float fields for which the constructor accepts NaN.
+    """
     _round_trip(component)
     _copies(component)
     _write_once(component)
@@ -27,8 +28,7 @@ def check_component(component: Component) -> list[str]:
 
 
 def _base(component: Component) -> type[Component]:
-    """The class that `from_dict` is asked for: the root of the component's group, or its own class where it cannot be
-    selected."""
+    """The class to call `from_dict` with: the root of the component's group, or its own class if it has no name."""
     if not component.name:
         return type(component)
     return next(cls for cls in reversed(type(component).__mro__) if cls.__dict__.get("group"))

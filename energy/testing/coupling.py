@@ -1,4 +1,4 @@
-"""What a coupling promises: every map that learning needs of A agrees with A itself."""
+"""The contract of a coupling: every map that learning needs of A agrees with A itself."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ PER_SAMPLE = ("drive", "adjoint", "tangent")
 
 @public_check(Coupling, "Module(...) of energy.couplings makes one of an nn.Module")
 def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str = "cpu") -> list[str]:
-    """Check a coupling that reads layers of `pre_shape` (no batch axis); `forward`, or `energy` with `shape`, is all it
-    must define.
+    """Check a coupling that reads layers of `pre_shape`; it must define `forward`, or `energy` and `shape`.
 
-    `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent` against autograd, finite
-    differences and each other, and of what was prepared and beside it; `adjoint` by feedback weights where the coupling
-    takes them; `weight_gradient`, also at a state that has moved away, `second_gradient` and
-    `curvature` against derivatives of the drive; `multiply_adds` against a count of the operations; sample by sample,
-    the same twice, for a batch of one, for images with the channel last, with frozen parameters; nothing written to. A
-    float64 copy is checked, then float32 and bfloat16 states; parameters that are all zero get random values."""
+    `pre_shape` has no batch axis. `energy` = −⟨post, drive⟩ and linear in post; `shape`; `adjoint` and `tangent`
+    against autograd, finite differences and each other, also after `prepare`, of the prepared post and of another;
+    `adjoint` by feedback weights if the coupling takes them; `weight_gradient`, also at a state that has moved away,
+    `second_gradient` and `curvature` against derivatives of the drive; `multiply_adds` against a count of the
+    operations; sample by sample, the same twice, for a batch of one, for images with the channel last, with frozen
+    parameters; nothing written to. A float64 copy is checked, then float32 and bfloat16 states; parameters that are all
+    zero get random values.
+    """
     subject = copy.deepcopy(coupling).to(device, torch.float64)
     _fill(subject)
     pre = noise("pre", BATCH, *pre_shape, device=device)
@@ -167,7 +168,7 @@ def _products(coupling: Coupling, pre: Tensor) -> None:
 
 @promise("second_gradient and curvature(direction, post) must be derivatives of the drive")
 def _second_order(coupling: Coupling, pre: Tensor) -> None:
-    """What changes when the point moves along the direction: of the product, and of the adjoint."""
+    """The change of the product and of the adjoint as the point moves along the direction."""
     post, direction = _others(coupling, pre)
     linear = coupling.linearize(pre)[1]
     ahead, behind = pre + STEP * direction, pre - STEP * direction
@@ -186,11 +187,13 @@ def _change(coupling: Coupling, ahead: Tensor, behind: Tensor, post: Tensor) -> 
 
 @promise("weight_gradient(pre, post) must take another pre than that of the linearization")
 def _moved(coupling: Coupling, pre: Tensor) -> None:
-    """At a state that has moved from the point, as the mean of a dyad does: ∂θ⟨post, A(pre)⟩ to first order at least;
-    exactly ∂θ⟨post, A_point(pre)⟩ of a coupling that is affine in θ and, given the point, in pre.
+    """Away from the point, as the mean of a dyad is, the product is ∂θ⟨post, A(pre)⟩ to first order at least.
+
+    It is exactly ∂θ⟨post, A_point(pre)⟩ of a coupling that is affine in θ and, given the point, in pre.
     """
     post, direction = _others(coupling, pre)
-    linear, ahead, behind = coupling.linearize(pre)[1], pre + STEP * direction, pre - STEP * direction
+    linear = coupling.linearize(pre)[1]
+    ahead, behind = pre + STEP * direction, pre - STEP * direction
     for prepared in (False, True):
         if prepared:
             linear.prepare(post)

@@ -1,4 +1,4 @@
-"""What a data set promises: the images and labels that its class declares, the same on every read."""
+"""The contract of a data set: the images and labels that its class declares, the same on every read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ DIM = 8  # how far below `levels` the brightest pixel may lie before the unit is
 
 @public_check(DataSet, "derive it from energy.data.DataSet")
 def check_data_set(data: DataSet, *, device: str = "cpu") -> list[str]:
-    """Check a data set, reading it twice; `read` is all it must define.
+    """Check a data set, reading it twice; it must define `read`.
 
     `read` gives training and test examples of the declared `image` and `classes`, finite and the same on every read;
     `levels` fits the brightest pixel; the splits of `load` are disjoint, depend on the seed alone, have the declared
-    `shape`, and are (pixel/levels − mean)/std. Returned as notes: classes without a training example."""
+    `shape`, and are (pixel/levels − mean)/std. Returned as notes: classes without a training example.
+    """
     raw = _read(data)
     _levels(data, torch.cat([examples.pixels.flatten() for examples in raw]))
     _loaded(data, raw, device)

@@ -1,4 +1,4 @@
-"""How the contrast of a settler lies to the exact gradient, which is found without any settler."""
+"""The agreement of a settler's contrast with the exact gradient, which is found without any settler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER: Final = 0.5  # a gain beside the settler's own
 
 @promise("settle must work at every gain and objective that the settler admits")
 def check_descent(settler: Settler, device: str) -> list[str]:
-    """Hold a settler to its `alignment`; what could not be compared is returned."""
+    """Compare a settler with its `alignment`, and return the comparisons that could not be made."""
     if isinstance(settler, EnergyTwoPhase):
         return _energies(settler, device)
     if not settler.rates:
@@ -43,7 +43,7 @@ def check_descent(settler: Settler, device: str) -> list[str]:
 
 
 def _energies(settler: EnergyTwoPhase, device: str) -> list[str]:
-    """Compare the contrast of minima with back-propagation through the feedforward pass, which the minimum is."""
+    """Compare the contrast of minima with back-propagation through the feedforward pass, which is the minimum."""
     network, (x, target) = coding(device), batch(device)
     for objective in (SquaredError(), CrossEntropy()):
         if not _admits(settler, objective):
@@ -60,7 +60,7 @@ def _energies(settler: EnergyTwoPhase, device: str) -> list[str]:
 
 
 def _gains(settler: Settler) -> Iterator[Settler]:
-    """The settler, the same with the weights as its wires, and at another gain if it takes one."""
+    """The settler, the same with tied feedback, and the same at another gain if it takes one."""
     yield settler
     if not isinstance(getattr(settler, "feedback", None), Tied | None):
         yield _changed(settler, feedback=Tied())
@@ -84,7 +84,7 @@ def _admits(settler: Settler, objective: Objective) -> bool:
 
 
 def sharp(settler: Settler) -> Settler:
-    """The same with a small nudge, and every relaxation run to its end."""
+    """Return the same settler with a small nudge, and every relaxation run to its end."""
     names = {field.name for field in dataclasses.fields(settler)} & {"relax", "nudged"}
     long = {"max_steps": 3000, "tolerance": 1e-10, "check_every": 1}
     fields = {name: dataclasses.replace(getattr(settler, name), **long) for name in names}
@@ -123,7 +123,7 @@ def _equal(settler: Settler, where: str, found: dict[str, Tensor], wanted: dict[
             gap <= room,
             settler,
             f"gradient of {name} {where} against autograd: cosine {likeness:.4f}, length ×{length:.4f} "
-            "(a method that is no gradient says so in `alignment`)",
+            "(a method that gives no gradient declares it in `alignment`)",
         )
 
 
@@ -143,7 +143,8 @@ def _spiking(settler: Settler, device: str) -> list[str]:
     """Compare a spiking settler with its reference, the tape."""
     if not isinstance(settler, SpikingSettler):
         return [f"{title(settler)}: not compared with a gradient: its activity is not what the potentials respond"]
-    network, (x, target), reference = contracting(device), batch(device), exact_settler(settler)
+    network, (x, target) = contracting(device), batch(device)
+    reference = exact_settler(settler)
     settler.attach_feedback(network)
     wanted, found = (
         by_layer(network, Contrast().gradients(network, one.settle(network, x, target, SquaredError())))

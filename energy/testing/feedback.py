@@ -1,4 +1,4 @@
-"""What a kind of feedback promises: wires that are a function of the seed, beside weights that stay as they are."""
+"""The contract of a kind of feedback: weights that are a function of the seed, beside couplings that stay unchanged."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from energy.testing.small import batch, contracting
 
 @public_check(Feedback, "derive it from energy.feedback.Feedback")
 def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
-    """Check a kind of feedback; `draw` or `matrix` is all it must define.
+    """Check a kind of feedback; it must define `draw` or `matrix`.
 
-    Laying wires draws from (seed, purpose, step) alone and leaves weights and parameters as they are; the wires are in
-    the `state_dict`, have the shape of what they replace, are of its dtype, and are not the weight itself; an error
-    that is zero updates nothing; the output layer learns as with the weights, the layers below as back-propagation
-    that reads B on its way down; and dual propagation with them keeps the contract of a settler."""
+    Attaching draws from (seed, purpose, step) alone and leaves weights and parameters as they are; the feedback weights
+    are in the `state_dict`, have the shape and dtype of the weights they replace, and are not the weight itself; an
+    error of zero updates nothing; the output layer learns as with tied weights, the layers below as by back-propagation
+    that reads B on its way down; and dual propagation with them keeps the contract of a settler.
+    """
     network, settler = contracting(device), DualPropagation(beta=0.0, feedback=feedback)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     held = torch.get_rng_state()
@@ -33,7 +34,9 @@ def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
     claim(torch.equal(held, torch.get_rng_state()), feedback, "draws from the global generator: use energy.stream")
     now = dict(network.named_parameters())
     claim(list(now) == list(before), feedback, f"adds parameters: {sorted(set(now) - set(before))}; use buffers")
-    claim(all((now[name] == old).all() for name, old in before.items()), feedback, "laying wires changes a weight")
+    claim(
+        all((now[name] == old).all() for name, old in before.items()), feedback, "attaching feedback changes a weight"
+    )
     _laid(feedback, network)
     _seeded(feedback, network, device)
     _again(feedback, settler, network, device)
@@ -43,7 +46,7 @@ def check_feedback(feedback: Feedback, *, device: str = "cpu") -> list[str]:
     return check_settler(DualPropagation(feedback=feedback), device=device)
 
 
-@promise("draw(slot, seed, step, like) must give a tensor of slot.shape; attach(network, seed=...) lays it")
+@promise("draw(slot, seed, step, like) must give a tensor of slot.shape; attach(network, seed=...) attaches it")
 def _attach(feedback: Feedback, network: Network) -> None:
     feedback.attach(network, seed=1)
     resample(network, 2)
@@ -65,12 +68,12 @@ def _laid(feedback: Feedback, network: Network) -> None:
         )
         claim(torch.isfinite(feedback_weight).all(), feedback, f"B of {layer} is not finite")
         same = torch.equal(feedback_weight, weight)
-        claim(not same, feedback, f"B of {layer} is the weight itself: that is `tied`, which lays nothing")
+        claim(not same, feedback, f"B of {layer} is the weight itself: that is `tied`, which attaches nothing")
 
 
-@promise("wires must be drawn from the seed")
+@promise("feedback weights must be drawn from the seed")
 def _seeded(feedback: Feedback, network: Network, device: str) -> None:
-    """Wires that vary from entry to entry vary with the seed too."""
+    """Feedback weights that vary from entry to entry vary with the seed too."""
     other = contracting(device)
     feedback.attach(other, seed=7)
     drawn, found = dict(network.named_buffers()), dict(other.named_buffers())
@@ -80,11 +83,11 @@ def _seeded(feedback: Feedback, network: Network, device: str) -> None:
         claim(
             constant or not torch.equal(feedback_weight, found[name]),
             feedback,
-            f"another seed draws the same wires ({name})",
+            f"another seed draws the same feedback weights ({name})",
         )
 
 
-@promise("the difference must go down the wires B, and up and into the products the weights W")
+@promise("the difference must go down by the feedback weights B, and up and into the products by the weights W")
 def _by_hand(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
     """δ_L = y − s_L, δ_k = f′(a_k) Σ Bᵀδ, ∂W = −δ sᵀ, written out for tanh below a linear output."""
     found, (x, target) = feedback_weights(network), batch(device)
@@ -105,10 +108,10 @@ def _by_hand(feedback: Feedback, settler: Settler, network: Network, device: str
             wanted += [-delta[edge.target].T @ states[edge.source], -delta[edge.target].sum(0)]
     names = [name for name, _ in network.named_parameters()]
     for name, one, other in zip(names, _gradients(settler, network, device), wanted, strict=True):
-        agree(feedback, f"gradient of {name} against back-propagation down the wires", one, other)
+        agree(feedback, f"gradient of {name} against back-propagation by feedback weights", one, other)
 
 
-@promise("the same seed, a loaded state_dict and a copy must give the same wires")
+@promise("the same seed, a loaded state_dict and a copy must give the same feedback weights")
 def _again(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:
     same, loaded = contracting(device), contracting(device)
     feedback.attach(same, seed=1)
@@ -118,12 +121,12 @@ def _again(feedback: Feedback, settler: Settler, network: Network, device: str) 
     expected = _gradients(settler, network, device)
     for name, other in (("the same seed", same), ("a loaded state_dict", loaded), ("a copy", copy.deepcopy(network))):
         for found, wanted in zip(_gradients(settler, other, device), expected, strict=True):
-            agree(feedback, f"gradient with wires of {name}", found, wanted, 0.0)
+            agree(feedback, f"gradient with the feedback weights of {name}", found, wanted, 0.0)
     tied = _gradients(DualPropagation(beta=0.0), network, device)
     top = [name.startswith(("couplings.2.", "couplings.3.")) for name, _ in network.named_parameters()]
     for found, wanted, output in zip(expected, tied, top, strict=True):
         if output:
-            agree(feedback, "gradient of the output layer, which hears no wires", found, wanted, 1e-12)
+            agree(feedback, "gradient of the output layer, which no feedback weights reach", found, wanted, 1e-12)
 
 
 def _nothing(feedback: Feedback, settler: Settler, network: Network, device: str) -> None:

@@ -1,4 +1,4 @@
-"""What a coupling promises that takes feedback weights in the place of its own."""
+"""The contract of a coupling that takes feedback weights in the place of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from energy.testing.claim import agree, noise, promise, tensor
 
 @promise("adjoint(post, weight=B) must pull post down by B in the weight's place")
 def feedback_weights(coupling: Coupling, pre: Tensor, post: Tensor, direction: Tensor) -> None:
-    """⟨A′(m; B)ᵀ post, v⟩ = ⟨B, ∂W⟨post, A′(m) v⟩⟩ of an affine coupling, whose A′ is linear in W."""
+    """Check ⟨A′(m; B)ᵀ post, v⟩ = ⟨B, ∂W⟨post, A′(m) v⟩⟩ of an affine coupling, whose A′ is linear in W.
+
+    Args:
+        coupling: the subject; one that takes no feedback weights is skipped.
+        pre, post: states below and above, (B, …).
+        direction: v, of the shape of `pre`.
+    """
     if not type(coupling).takes_feedback_weights:
         return
     linear, own = coupling.linearize(pre)[1], tensor(coupling, "weight", coupling.weight).detach()

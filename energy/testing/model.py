@@ -1,4 +1,4 @@
-"""What a model promises: the network its seed says, whatever was drawn before."""
+"""The contract of a model: a network that its seed determines, whatever was drawn before."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ from energy.testing.claim import claim, promise, public_check
 def check_model(
     model: Model, shape: Sequence[int] = (3, 32, 32), classes: int = 10, *, device: str = "cpu"
 ) -> list[str]:
-    """Check a model on inputs of `shape`; `from_dict` is all it must define.
+    """Check a model; it must define `build`.
 
     The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights
-    depend on the seed and on nothing else (every parameter that is no constant), and building leaves the global random
-    numbers where they were."""
+    depend on the seed and on nothing else (every parameter that is not constant), and building leaves the global random
+    numbers where they were.
+
+    Args:
+        model: the subject.
+        shape: of an input, without the batch axis.
+        classes: number of classes.
+        device: of the bottom-up pass.
+    """
     held = torch.get_rng_state()
     network = _build(model, tuple(shape), classes, 0)
     claim(torch.equal(held, torch.get_rng_state()), model, "build draws from the global generator: use energy.stream")
@@ -45,7 +52,7 @@ def _build(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Net
     return network
 
 
-@promise("the network must read the shape and give one output a class")
+@promise("the network must read the shape and give one output per class")
 def _built(model: Model, network: Network, shape: tuple[int, ...], classes: int, device: str) -> None:
     claim(network.input_shape == shape, model, f"reads {network.input_shape}, asked for {shape}")
     claim(network.output.shape == (classes,), model, f"output has shape {network.output.shape}: must be ({classes},)")

@@ -1,4 +1,4 @@
-"""What an objective promises: a gradient that is one, and nudges that solve what they say."""
+"""The contract of an objective: a gradient that is one, and nudges that solve their equations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ SHARES = ((0.2, 0.3), (0.0, 0.5), (0.5, 0.0))
 
 @public_check(Objective, "derive it from energy.objectives.Objective")
 def check_objective(objective: Objective, *, device: str = "cpu") -> list[str]:
-    """Check an objective; `value` and `gradient` are all it must define.
+    """Check an objective; it must define `value` and `gradient`.
 
-    `gradient` against autograd and finite differences of `value`, sample by sample, dtype followed. Each kind of
-    nudge that the objective admits on an identity and on a hard-sigmoid output: linear ones are h − ∇C, the proximal
-    one beats every other state."""
+    `gradient` against autograd and finite differences of `value`, sample by sample, with the dtype of its input. Each
+    kind of nudge that the objective admits on an identity and on a hard-sigmoid output: linear ones are h − ∇C, the
+    proximal one has a lower energy than every other state.
+    """
     output, target = noise("output", 6, 4, device=device), noise("target", 6, 4, device=device).softmax(-1)
     _gradient(objective, output, target)
     _predict(objective, output)
@@ -46,7 +47,7 @@ def _predict(objective: Objective, output: Tensor) -> None:
     claim(labels.dtype == torch.int64, objective, f"predict gives {labels.dtype}: must be torch.int64, a class each")
 
 
-@promise("value(output, target) must give one number a sample, gradient(output, target) its derivative")
+@promise("value(output, target) must give one number per sample, gradient(output, target) its derivative")
 def _gradient(objective: Objective, output: Tensor, target: Tensor) -> None:
     value = tensor(objective, "value", objective.value(output, target))
     gradient = tensor(objective, "gradient", objective.gradient(output, target))

@@ -1,4 +1,4 @@
-"""What a potential promises: its response is the minimiser, and the secant carries the difference of two responses."""
+"""The contract of a potential: its response is the minimizer, and the secant the difference of two responses."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ STEP = 1e-6
 
 @public_check(Potential, "derive it from energy.potentials.Potential")
 def check_potential(potential: Potential, *, device: str = "cpu") -> list[str]:
-    """Check a potential; `response` is all it must define.
+    """Check a potential; it must define `response`.
 
     Response: follows shape, dtype and device, acts sample by sample, stays in [lower, upper], is monotone and the
-    gradient of something (symmetric tangent). With `value`: no other state has a lower G(s) − ⟨s, a⟩, and ∇G* = f.
+    gradient of a function (symmetric tangent). With `value`: no other state has a lower G(s) − ⟨s, a⟩, and ∇G* = f.
     `tangent` against finite differences, kinks included; `secant` against two responses, at β = 0 and near it; `mean`
     against its definition, and `pair` against both. With `gate`: within [0, lipschitz], and no digits lost in float32
-    at β = 1e-6. Where squared error has a closed step on it (`quadratic`), that step is the minimiser."""
+    at β = 1e-6. If squared error has a closed step on it (`quadratic`), that step is the minimizer.
+    """
     drive, h = 4 * noise("drive", 24, 6, device=device), 2 * noise("h", 24, 6, device=device)
     skipped = _dtypes(potential, drive, h)
     _response(potential, drive)
@@ -90,10 +91,10 @@ def _response(potential: Potential, drive: Tensor) -> None:
     for size in (1.0, 1e-3):
         other = drive + size * noise("other", *drive.shape, device=drive.device)
         slope = per_sample((potential.response(other) - state) * (other - drive))
-        claim((slope >= -1e-12).all(), potential, "response is not monotone, so it minimises no convex G")
+        claim((slope >= -1e-12).all(), potential, "response is not monotone, so it minimizes no convex G")
 
 
-@promise("value(state) must give one number a sample, (B,)")
+@promise("value(state) must give one number per sample, (B,)")
 def _value(potential: Potential, drive: Tensor) -> list[str]:
     state = potential.response(drive)
     try:
@@ -206,7 +207,7 @@ def _mean(potential: Potential, drive: Tensor, h: Tensor) -> None:
 
 @promise("squared error must have the closed step that `quadratic` promises")
 def _proximal(potential: Potential, drive: Tensor, h: Tensor) -> None:
-    """Each replica is stationary: s± = f(a ± β±h ∓ β±(s± − y)), which for a convex G says that it is the minimiser."""
+    """Each replica is stationary: s± = f(a ± β±h ∓ β±(s± − y)), which for a convex G makes it the minimizer."""
     objective = SquaredError()
     try:
         objective.validate_output(potential)

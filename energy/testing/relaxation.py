@@ -1,4 +1,4 @@
-"""What a relaxation promises: it ends where every other one ends, and says honestly whether it has."""
+"""The contract of a relaxation: it ends where every other one ends, and reports truly if it has converged."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ BUDGET = 3000
 
 @public_check(Relaxation, "derive it from energy.relax.relaxation.Relaxation")
 def check_relaxation(relaxation: Relaxation, *, device: str = "cpu") -> list[str]:
-    """Check a relaxation; `step` is all it must define.
+    """Check a relaxation; it must define `step`.
 
     On a small contracting network with a skip connection, at γ = 1 and ½: one replica reaches the equilibrium that
-    plain iteration finds, and a dyad that of a long sweep, within 3000 steps; it never claims a convergence that the
+    plain iteration finds, and a dyad that of a long sweep, within 3000 steps; it never reports a convergence that the
     true residual denies, gives permuted batches permuted states, repeats itself, leaves the states it is given alone,
-    keeps their dtype, and its coupling applications are counted."""
+    keeps their dtype, and its coupling applications are counted.
+    """
     network, (x, target) = contracting(device), batch(device)
     _leaves_states_alone(relaxation, SmallProblem(network, x, target))
     for gamma in (1.0, 0.5):
@@ -61,14 +62,14 @@ def _dyad(trial: SmallProblem) -> State:
 
 @torch.no_grad()
 def _true_residual(trial: SmallProblem, state: State) -> Tensor:
-    """What the responses would still change, (B,), from the network itself rather than from cached drives."""
+    """The relative change by one more response, (B,), from the network itself rather than from cached drives."""
     drives = trial.network.drive(trial.x, state, trial.gamma)
     layers = trial.network.layers
     change = State(layer.potential.response(drive) for layer, drive in zip(layers, drives, strict=True)) - state
     return (change.norms() / state.norms().clamp_min(1e-300)).amax(0)
 
 
-@promise("residual(problem, before, after) must give a State, one tensor a layer")
+@promise("residual(problem, before, after) must give a State, one tensor per layer")
 def _honest(relaxation: Relaxation, trial: SmallProblem) -> None:
     for steps in (1, 2, 3, 5, 10):
         brief = replace(relaxation, max_steps=steps, tolerance=1e-3, check_every=1)

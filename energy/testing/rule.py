@@ -1,5 +1,8 @@
-"""What a rule promises: a gradient for every parameter, summed over the batch, and its mean in `.grad`; or, without
-feedback, an update that is local and a step."""
+"""The contract of a rule: a gradient for every parameter, or a local update and a step.
+
+With feedback the gradient is summed over the batch, and its mean is in `.grad`; without, the update of a layer is
+local.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,19 @@ NEURONS = 12
 
 @public_check(Rule, "derive it from energy.rules.Rule")
 def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu") -> list[str]:
-    """Check a rule on what `settler` (dual propagation unless given) leaves behind; `update` is all it must define.
+    """Check a rule on the result of `settler`; it must define `update`.
 
-    One finite tensor for each parameter, the sum of what the samples give alone, the same when asked again; `apply`
-    writes the mean over the batch into `.grad`, replacing what was there, and `learn` the same; parameters stay. One
-    whose class says `exact`, as `Contrast` does, gives the exact gradient. Every call is on a network of its own, so
-    that a rule may keep state in buffers of the network; one that does is not asked for sums. A rule without feedback
-    is left to `check_plasticity`."""
+    One finite tensor per parameter, the sum over the samples alone, the same when asked again; `apply` writes the mean
+    over the batch into `.grad`, replacing what was there, and `learn` the same; parameters stay. A class with `exact`,
+    such as `Contrast`, gives the exact gradient. Every call is on a network of its own, so that a rule may keep state
+    in buffers of the network; for one that does sums are not compared. A rule without feedback is left to
+    `check_plasticity`.
+
+    Args:
+        rule: the subject.
+        settler: dual propagation unless given.
+        device: of the check.
+    """
     if rule.unit_rules():
         return check_plasticity(rule, device=device)
     settler, network = sharp(settler) if settler else DualPropagation(), contracting(device)
@@ -47,7 +56,7 @@ def check_rule(rule: Rule, *, settler: Settler | None = None, device: str = "cpu
     if rule.exact:
         _exact(rule, device)
     for parameter, old in zip(network.parameters(), before, strict=True):
-        claim((parameter == old).all(), rule, "a rule must not change the parameters: that is the optimiser's part")
+        claim((parameter == old).all(), rule, "a rule must not change the parameters: that is the optimizer's part")
     return []
 
 
@@ -57,7 +66,7 @@ def _fresh(network: Network) -> Network:
 
 
 def _keeps(network: Network, used: Network) -> bool:
-    """Whether a rule has left something in the buffers of the network that it used."""
+    """True if a rule has left a change in the buffers of the network that it used."""
     old, new = dict(network.named_buffers()), dict(used.named_buffers())
     return old.keys() != new.keys() or any(not torch.equal(old[name], new[name]) for name in old)
 
@@ -75,7 +84,7 @@ def _sums(rule: Rule, settler: Settler, network: Network, device: str) -> list[T
     sizes = [tuple(p.shape) for p in network.parameters()]
     claim([tuple(one.shape) for one in found] == sizes, rule, "update must give one tensor of each parameter's shape")
     moved = any(not torch.equal(p, old) for p, old in zip(used.parameters(), network.parameters(), strict=True))
-    claim(not moved, rule, "a rule must not change the parameters: that is the optimiser's part")
+    claim(not moved, rule, "a rule must not change the parameters: that is the optimizer's part")
     again, parts = of(slice(None))[1], [of(slice(k, k + 1))[1] for k in range(len(x))]
     for whole, second, *alone in zip(found, again, *parts, strict=True):
         claim(torch.isfinite(whole).all(), rule, "a gradient is not finite")
@@ -96,16 +105,17 @@ def _written(rule: Rule, settler: Settler, network: Network, gradients: list[Ten
             rule.learn(used, settler, x, target, SquaredError())
         else:
             rule.apply(used, settler.settle(used, x, target, SquaredError()))
-        moves = name == "learn" and _keeps(network, used)  # what it remembers may have changed before it learnt
+        moves = name == "learn" and _keeps(network, used)  # its memory may have changed before it learned
         for parameter, old, found in zip(used.parameters(), network.parameters(), gradients, strict=True):
             written = tensor(rule, f".grad of {name}", parameter.grad)
             if not moves:
                 agree(rule, f".grad of {name} against the mean over the batch", written, found / len(x), 1e-10)
-            claim(torch.equal(parameter, old), rule, f"{name} changes the parameters: that is the optimiser's part")
+            claim(torch.equal(parameter, old), rule, f"{name} changes the parameters: that is the optimizer's part")
 
 
 def _exact(rule: Rule, device: str) -> None:
-    network, (x, target), settler = contracting(device), batch(device), DualPropagation(beta=1e-3)
+    network, (x, target) = contracting(device), batch(device)
+    settler = DualPropagation(beta=1e-3)
     found = by_layer(network, rule.gradients(network, settler.settle(network, x, target, SquaredError())))
     for name, wanted in exact(SquaredError(), 0.0, device)[1].items():
         ratio = (
@@ -117,14 +127,15 @@ def _exact(rule: Rule, device: str) -> None:
 
 @public_check(Rule, "derive it from energy.rules.Plasticity")
 def check_plasticity(rule: Rule, *, device: str = "cpu") -> list[str]:
-    """Check a rule without feedback; `postsynaptic_factor` is all it must define. It may ask for up to 12 neurons.
+    """Check a rule without feedback; it must define `postsynaptic_factor`, for up to 12 neurons.
 
-    y = −∂E*/∂u where there is an `energy`. On 12 neurons that learn below an output that does not: Δw is the sum of
-    what the samples give alone, the same when asked again, zero for the output; with the common decay it is tangent to
-    ‖w_k‖_p = R. The step in `.grad` is −η_k Δw_k over the largest or the batch, finite for states of bfloat16 too,
-    replaces what was there, and is None for a frozen layer; parameters stay. Every call is on a network of its own, so
-    that a rule may keep state in buffers of the network; one that does is not asked for sums. Of `per_layer`, every
-    rule is checked."""
+    y = −∂E*/∂u if there is an `energy`. On 12 neurons that learn below an output that does not: Δw is the sum over the
+    samples alone, the same when asked again, zero for the output; with the common decay it is tangent to ‖w_k‖_p = R.
+    The step in `.grad` is −η_k Δw_k over the largest entry or the batch, finite for states of bfloat16 too, replaces
+    what was there, and is None for a frozen layer; parameters stay. Every call is on a network of its own, so that a
+    rule may keep state in buffers of the network; for one that does sums are not compared. Of `per_layer`, every rule
+    is checked.
+    """
     listed = rule.unit_rules()
     claim(bool(listed), rule, "is neither a law of one population nor a list of them: check those that it names")
     return [note for one in listed for note in _check_population(cast(Plasticity, one), device)]
@@ -154,7 +165,7 @@ def _population(device: str) -> Network:
     return network
 
 
-@promise("postsynaptic_factor(drive, target) must give y, one number a neuron, of the shape of the drive")
+@promise("postsynaptic_factor(drive, target) must give y, one number per neuron, of the shape of the drive")
 def _slope(rule: Plasticity, device: str) -> list[str]:
     drive = noise("drive", BATCH, 1, NEURONS, device=device).requires_grad_()
     target = one_hot(torch.arange(BATCH, device=device), NEURONS, torch.float64)
@@ -163,7 +174,7 @@ def _slope(rule: Plasticity, device: str) -> list[str]:
     try:
         energy = rule.energy(drive)
     except TypeError:
-        return []  # the gradient of nothing, and says so
+        return []  # a rule that is not a gradient
     tensor(rule, "energy", energy)
     claim(energy.shape == drive.shape[:-1], rule, f"energy of {tuple(drive.shape)} has shape {tuple(energy.shape)}")
     claim(energy.requires_grad, rule, "energy is cut from autograd: no detach, no_grad or NumPy in it")
@@ -192,7 +203,7 @@ def _changes(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> l
             agree(rule, "update of a batch against the sum over its samples", whole, torch.stack(alone).sum(0))
     claim(not any(bool(one.any()) for one in found[1:]), rule, "the output layer has an update but does not learn")
     moved = any(not torch.equal(p, old) for p, old in zip(used.parameters(), network.parameters(), strict=True))
-    claim(not moved, rule, "a rule must not change the parameters: that is the optimiser's part")
+    claim(not moved, rule, "a rule must not change the parameters: that is the optimizer's part")
     return found
 
 
@@ -201,7 +212,7 @@ def _step(rule: Plasticity, network: Network, x: Tensor, target: Tensor) -> Netw
     used = _fresh(network)
     rule.learn(used, Feedforward(), x, target, SquaredError())
     moved = any(not torch.equal(p, old) for p, old in zip(used.parameters(), network.parameters(), strict=True))
-    claim(not moved, rule, "a rule must not change the parameters: that is the optimiser's part")
+    claim(not moved, rule, "a rule must not change the parameters: that is the optimizer's part")
     return used
 
 
@@ -233,7 +244,7 @@ def _sized(rule: Plasticity, network: Network, found: list[Tensor], x: Tensor, t
     if _keeps(network, used):
         return
     step = tensor(rule, ".grad", next(used.parameters()).grad)
-    claim((step * change).sum() <= 0, rule, ".grad has the sign of the update: an optimiser would go away from it")
+    claim((step * change).sum() <= 0, rule, ".grad has the sign of the update: an optimizer would go away from it")
     if type(rule).scaled_update is Plasticity.scaled_update:
         size = change.abs().max() if rule.scaled else len(x)
         agree(rule, ".grad against −η_k Δw_k", step, -rule.rates(weight)[:, None] * change / size)

@@ -1,4 +1,4 @@
-"""What a settler promises: gradients of the right form, no trace on the network, the same again."""
+"""The contract of a settler: gradients of the right form, an unchanged network, the same result again."""
 
 from __future__ import annotations
 
@@ -22,16 +22,22 @@ from energy.testing.small import batch, subject
 
 @public_check(Settler, "derive it from energy.settle.settler.Settler")
 def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "cpu") -> list[str]:
-    """Check a settler; `settle` is all it must define. `rule` turns what it returns into gradients (contrast unless
-    given).
+    """Check a settler; it must define `settle`.
 
-    On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when
-    settled again, for a permuted batch and by `learn`; weights, `.grad`, x and target stay as they were; `predict`
-    gives the free output that `settle` reports (the bottom-up pass at γ = 0, where units are rates); the ledger that is
-    passed is the one that counts; wrong shapes raise ValueError; float32 works. The contrast is compared with the
-    gradient that autograd finds through the equilibrium, for two objectives and at a second gain if the settler takes
-    it: as its `alignment` promises."""
-    rule, network, (x, target) = rule or Contrast(), subject(settler, device), batch(device)
+    On a small contracting network: gradients are finite, aligned with the parameters, not all zero, equal when settled
+    again, for a permuted batch and by `learn`; weights, `.grad`, x and target stay as they were; `predict` gives the
+    free output that `settle` reports (the bottom-up pass at γ = 0, if units are rates); the ledger that is passed is
+    the one that counts; wrong shapes raise ValueError; float32 works. The contrast is compared with the gradient that
+    autograd finds through the equilibrium, for two objectives and at a second gain if the settler takes it, as its
+    `alignment` promises.
+
+    Args:
+        settler: the subject.
+        rule: turns its result into gradients; contrast unless given.
+        device: of the check.
+    """
+    rule = rule or Contrast()
+    network, (x, target) = subject(settler, device), batch(device)
     settler.attach_feedback(network)
     before = [p.detach().clone() for p in network.parameters()]
     _settles(settler, rule, network, x, target)
@@ -73,7 +79,7 @@ def _gradients(
     tensor(settler, "settled.output", settled.output)
     claim(settled.output.shape == target.shape, settler, f"settled.output has shape {tuple(settled.output.shape)}")
     for phase, solution in settled.solutions.items():
-        claim(isinstance(solution.outcome, Outcome), settler, f"phase {phase} does not say how it ended")
+        claim(isinstance(solution.outcome, Outcome), settler, f"phase {phase} does not give its outcome")
         claim(
             solution.outcome is not Outcome.DIVERGED,
             settler,
@@ -110,7 +116,7 @@ def _again(settler: Settler, rule: Rule, network: Network, x: Tensor, target: Te
 def _learning(
     settler: Settler, rule: Rule, network: Network, x: Tensor, target: Tensor, gradients: list[Tensor]
 ) -> None:
-    """`Rule.learn` may take the layers as they come to rest; `.grad` is the mean over the batch all the same."""
+    """`Rule.learn` may use the layers as they come to rest; `.grad` is the mean over the batch all the same."""
     used = copy.deepcopy(network)
     rule.learn(used, settler, x, target, SquaredError())
     for parameter, found in zip(used.parameters(), gradients, strict=True):

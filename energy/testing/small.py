@@ -1,4 +1,4 @@
-"""The small problems that solvers are checked on: contracting networks, whose equilibrium is unique at every γ."""
+"""Small problems to check solvers on: contracting networks, whose equilibrium is unique at every γ."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ EXACT = Sweep(max_steps=500, tolerance=1e-13, check_every=1)
 
 
 def contracting(device: str = "cpu") -> Network:
-    """5 – 6 – 6 – 4 with a skip over the middle, tanh below a linear output; every coupling of spectral norm 0.35."""
+    """Build 5 – 6 – 6 – 4 with a skip over the middle, tanh below a linear output.
+
+    Every coupling has spectral norm 0.35.
+    """
     network = Network((5,))
     first = network.add(Dense(5, 6), Tanh(), name="first")
     second = network.add(Dense(6, 6), Tanh(), name="second")
@@ -44,8 +47,9 @@ def contracting(device: str = "cpu") -> Network:
 
 
 def coding(device: str = "cpu") -> EnergyNetwork:
-    """E = ½ Σ‖s_k − tanh(A_k s_{k−1})‖² on 5 – 6 – 4, every A_k of spectral norm 0.35: predictive coding, whose minimum
-    is the feedforward pass.
+    """Build the predictive-coding energy E = ½ Σ‖s_k − tanh(A_k s_{k−1})‖² on 5 – 6 – 4.
+
+    Every A_k has spectral norm 0.35; the minimum is the feedforward pass.
     """
     theta = {"A1": noise("A1", 6, 5, device=device), "A2": noise("A2", 4, 6, device=device)}
     theta = {name: 0.35 * weight / torch.linalg.matrix_norm(weight, 2) for name, weight in theta.items()}
@@ -59,12 +63,12 @@ def _coding(x: Tensor, state: State, theta: Mapping[str, Tensor]) -> Tensor:
 
 
 def subject(settler: Settler, device: str = "cpu") -> Network:
-    """The small network that a settler is checked on."""
+    """Return the small network to check a settler on."""
     return coding(device) if isinstance(settler, EnergyTwoPhase) else contracting(device)
 
 
 def batch(device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """(x, target) of `contracting`."""
+    """Return (x, target) for `contracting`."""
     labels = torch.arange(BATCH, device=device) % 4
     return noise("x", BATCH, 5, device=device), one_hot(labels, 4, torch.float64)
 

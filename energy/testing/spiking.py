@@ -1,5 +1,4 @@
-"""The promises of the parts of spiking networks: a neuron whose errors are those of its own dynamics, a slope that is a
-derivative, a gradient that is that of the value."""
+"""The contracts of neurons, surrogates and spike-train errors: derivatives that are those of their functions."""
 
 from __future__ import annotations
 
@@ -14,15 +13,16 @@ from energy.testing.claim import agree, claim, noise, promise, public_check, ten
 
 
 @public_check(Surrogate, "derive it from energy.spiking.surrogates.Surrogate")
-@promise("slope(v), value(v) and secant(v, h, beta) must give one number a unit")
+@promise("slope(v), value(v) and secant(v, h, beta) must give one number per unit")
 def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
-    """Check a surrogate; `slope` is all it must define.
+    """Check a surrogate; it must define `slope`.
 
-    The slope is finite, not negative and of the shape and dtype of v; where there is a value it is the value's
-    derivative, the value lies in [0, 1] and rises, and a dyad is the difference of two values over β."""
+    The slope is finite, not negative and of the shape and dtype of v; if there is a value, the slope is its derivative,
+    it lies in [0, 1] and rises, and a dyad is the difference of two values over β.
+    """
     v = torch.linspace(-2, 2, 401, dtype=torch.float64, device=device)
     slope = tensor(surrogate, "slope", surrogate.slope(v))
-    claim(slope.shape == v.shape and torch.isfinite(slope).all(), surrogate, "slope is not a finite number a unit")
+    claim(slope.shape == v.shape and torch.isfinite(slope).all(), surrogate, "slope is not one finite number per unit")
     claim((slope >= 0).all(), surrogate, "slope is negative somewhere")
     claim(surrogate.slope(v.float()).dtype == torch.float32, surrogate, "dtype must follow the input")
     if not surrogate.paired:
@@ -40,12 +40,13 @@ def check_surrogate(surrogate: Surrogate, *, device: str = "cpu") -> list[str]:
 
 
 @public_check(Neuron, "derive it from energy.spiking.neuron.Neuron")
-@promise("step(state, spikes, current) must give a state like initial(shape, like), excess(state) one number a unit")
+@promise("step(state, spikes, current) must give a state like initial(shape, like), excess(state) one number per unit")
 def check_neuron(neuron: Neuron, *, device: str = "cpu") -> list[str]:
-    """Check a spiking neuron; `initial`, `step` and `excess` are all it must define.
+    """Check a spiking neuron; it must define `initial`, `step` and `excess`.
 
-    Its state keeps shape and dtype, a step leaves what it is given, units do not hear of one another, some fire, and
-    the errors that go back, by autograd or in closed form, are those of a tape over the same steps."""
+    Its state keeps shape and dtype, a step leaves its arguments alone, units are independent, some fire, and the errors
+    of the backward pass, by autograd or in closed form, are those of a tape over the same steps.
+    """
     current, apical = 2 * noise("current", 6, 40, device=device), noise("apical", 6, 40, device=device)
     for dtype in (torch.float64, torch.float32):
         _states(neuron, current[0].to(dtype))
@@ -91,13 +92,15 @@ def _taped(neuron: Neuron, current: Tensor, apical: Tensor) -> Tensor:
 
 
 @public_check(SpikeError, "derive it from energy.spiking.errors.SpikeError")
-@promise("value(train, target) must give one number a sample, gradient(train, target) its derivative")
+@promise("value(train, target) must give one number per sample, gradient(train, target) its derivative")
 def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
-    """Check a spike-train error; `value` and `gradient` (for a local error `cost` and `at`) are all it must define.
+    """Check a spike-train error; it must define `value` and `gradient`, a local one `cost` and `at`.
 
-    On random trains, spikes being what their trace says they are: one finite value a sample, of samples alone; the
-    gradient with respect to the trace is autograd's."""
-    decay, steps, samples, classes = 0.6, 6, 5, 4
+    On random trains, with spikes as a function of their traces: one finite value per sample, from that sample alone;
+    the gradient with respect to the trace is autograd's.
+    """
+    decay, steps = 0.6, 6
+    samples, classes = 5, 4
     spikes = (noise("spikes", steps, samples, classes, device=device) > 0.3).double()
     target = torch.eye(classes, dtype=torch.float64, device=device)[torch.arange(samples) % classes]
     trace, rows = torch.zeros_like(spikes[0]), []
@@ -111,7 +114,7 @@ def check_spike_error(error: SpikeError, *, device: str = "cpu") -> list[str]:
         value = tensor(error, "value", error.value(train, target))
         claim(value.requires_grad, error, "value is cut from autograd: no detach, no_grad or NumPy in it")
         (wanted,) = torch.autograd.grad(value.sum(), traces)
-    claim(value.shape == (samples,) and torch.isfinite(value).all(), error, "value is not one finite number a sample")
+    claim(value.shape == (samples,) and torch.isfinite(value).all(), error, "value is not one finite number per sample")
     train = SpikeTrain(spikes, traces.detach(), decay)
     found = error.gradient(train, target)
     agree(error, "gradient against autograd of value", found, wanted, 1e-9)

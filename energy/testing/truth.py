@@ -1,7 +1,8 @@
-"""What a method is compared with: the equilibrium and its exact gradient, by autograd and nothing else.
+"""The truth to compare methods with: the equilibrium and its exact gradient, by autograd and nothing else.
 
 The equilibrium s = f(J(s)) of a contracting network is reached by iterating it, and the objective is differentiated
-through the iterations. None of `energy.relax`, `energy.settle` and `energy.rules` takes part."""
+through the iterations. None of `energy.relax`, `energy.settle` and `energy.rules` takes part.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ ITERATIONS: Final = 100  # of a contraction by 0.8 or less: 2e-10 is left
 
 
 def equilibrium(network: Network, x: Tensor, gamma: float) -> list[Tensor]:
-    """s = f(J(s)) of every layer; differentiable."""
+    """Return s = f(J(s)) of every layer; differentiable."""
     with torch.enable_grad():
         states = [x, *network.activity(x)]
         for _ in range(ITERATIONS if gamma else 0):
@@ -41,7 +42,15 @@ def _drive(network: Network, states: list[Tensor], layer: int, gamma: float) -> 
 
 
 def gradient(network: Network, x: Tensor, target: Tensor, objective: Objective, gamma: float) -> list[Tensor]:
-    """∂/∂θ of the objective's sum over the batch at the equilibrium, one tensor a parameter."""
+    """Return ∂/∂θ of the objective's sum over the batch at the equilibrium, one tensor per parameter.
+
+    Args:
+        network: contracting at `gamma`.
+        x: (B, *input shape).
+        target: (B, *output shape).
+        objective: the loss.
+        gamma: γ, the gain of feedback.
+    """
     with torch.enable_grad():
         total = objective.value(equilibrium(network, x, gamma)[-1], target).sum()
         return list(torch.autograd.grad(total, list(network.parameters()), materialize_grads=True))
@@ -49,14 +58,14 @@ def gradient(network: Network, x: Tensor, target: Tensor, objective: Objective, 
 
 @functools.lru_cache(maxsize=32)
 def exact(objective: Objective, gamma: float, device: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """The output of `small.contracting` on its `batch` at equilibrium, and the exact gradient by layer."""
+    """Return the output of `small.contracting` on its `batch` at equilibrium, and the exact gradient by layer."""
     network, (x, target) = contracting(device), batch(device)
     output = equilibrium(network, x, gamma)[-1].detach()
     return output, by_layer(network, gradient(network, x, target, objective, gamma))
 
 
 def by_layer(network: Network, gradients: list[Tensor]) -> dict[str, Tensor]:
-    """The gradients of the parameters of all edges into a layer, as one vector, by the layer's name."""
+    """Return the gradients of the parameters of all edges into a layer, as one vector, by the layer's name."""
     given, found = iter(gradients), {layer.name: [] for layer in network.layers}
     for edge in network.edges:
         found[network.layers[edge.target - 1].name] += [next(given).flatten() for _ in edge.coupling.parameters()]
@@ -64,5 +73,5 @@ def by_layer(network: Network, gradients: list[Tensor]) -> dict[str, Tensor]:
 
 
 def cosine_or_zero(one: Tensor, other: Tensor) -> float:
-    """0 where one of them is zero."""
+    """Return the cosine of two vectors, 0 if one of them is zero."""
     return float(torch.dot(one, other) / (one.norm() * other.norm()).clamp_min(1e-300))

@@ -118,10 +118,10 @@ class Global(Feedback):
     ("feedback", "words"),
     [
         (Itself(), "is the weight itself: that is `tied`"),
-        (Unseeded(), "another seed draws the same wires"),
+        (Unseeded(), "another seed draws the same feedback weights"),
         (Misread(), "nan|not finite|differs"),
         (WrongShape(), "B of|matrix"),
-        (Undrawn(), "wires|draw"),
+        (Undrawn(), "feedback weights|draw"),
         (Global(), "draws from the global generator"),
     ],
 )

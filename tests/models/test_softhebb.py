@@ -177,13 +177,13 @@ def test_a_dead_layer_of_infinite_slope_has_a_finite_gradient(settler: Backprop 
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"kernels": [5, 3]}, r"softhebb\.kernels=\[5, 3\]: must be 3 entries, one a convolution"),
+        ({"kernels": [5, 3]}, r"softhebb\.kernels=\[5, 3\]: must be 3 entries, one per convolution"),
         ({"powers": [0.0, 1.0, 1.0]}, r"softhebb\.powers=.*: must be above 0"),
         ({"groups": [2]}, r"softhebb\.groups=\[2\]: must be empty or 3 entries"),
         ({"groups": [1, 0, 1]}, r"softhebb\.groups=.*: must be numbers >= 1"),
         (
             {"rectified": [False, True, False], "centered": False},
-            r"softhebb\.rectified=.*: must be false unless centred",
+            r"softhebb\.rectified=.*: must be false unless centered",
         ),
         ({"pools": ["max_4_2_1", "mean_2_2_0", "none"]}, "pools: 'mean_2_2_0': must be none, or kind, window, stride"),
         ({"pools": ["max_4_2", "none", "none"]}, "pools: 'max_4_2'"),

@@ -127,7 +127,7 @@ def test_the_graph_spikes_as_the_network_does(
         ),
         (dense, AdaptiveLIF(), "neuron=alif: must be lif"),
         (lambda: recurrent(bias=False), LIF(), "layer1: a Recurrent has no counterpart"),
-        (lambda: ResNet(channels=[3]).build((2, 8, 8), 4, seed=0), LIF(), "must hear the layer below alone"),
+        (lambda: ResNet(channels=[3]).build((2, 8, 8), 4, seed=0), LIF(), "must read the layer below alone"),
     ],
     ids=["reset", "bias", "max-pooling", "another neuron", "recurrence", "skips"],
 )
