@@ -86,7 +86,7 @@ class Convolution(Affine):
         TypeError: for a `pool` that is no pooling.
 
     Example:
-        >>> Convolution(3, 16, 5, padding=2, pool=MaxPool(2)).shape((3, 32, 32))
+        >>> Convolution(3, 16, 5, stride=2, padding=2).shape((3, 32, 32))
         (16, 16, 16)
     """
 
