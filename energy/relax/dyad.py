@@ -121,14 +121,14 @@ class Dyad(Layered):
         return self.settle_pair(self.depth, *self.nudged(drive, h))
 
     def nudged(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(a, h) of the output layer with the nudge in them."""
+        """Return (a, h) of the output layer with the nudge in them."""
         nudging, potential = self.nudging, self.network.output.potential
         h = drive.new_zeros(()) if h is None else h
         beta_plus, beta_minus = nudging.r_plus * nudging.beta, (1 - nudging.r_plus) * nudging.beta
         return nudging.objective.nudged(potential, drive, h, nudging.target, nudging.frozen, beta_plus, beta_minus)
 
     def settle_pair(self, layer: int, drive: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """(m, δ) of a layer whose drives are a and h."""
+        """Return (m, δ) of a layer whose drives are a and h."""
         nudging, potential = self.nudging, self.network.layers[layer - 1].potential
         return potential.pair(drive, h, nudging.beta, nudging.r_plus, nudging.alpha)
 
