@@ -16,10 +16,11 @@ from energy.tape import plain, require_tape
 
 
 class Backprop(Settler, name="backprop"):
-    """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0.
+    """One bottom-up pass with autograd's tape, which `contrast` then runs backward. No relaxation, γ = 0.
 
-    Alone among the settlers it learns through the statistics of the batch where a `Module` normalises by them; with
-    `energy.couplings.normalization.BatchNorm` all do."""
+    Alone among the settlers it learns through the statistics of the batch in a `Module` that normalizes by them; with
+    `energy.couplings.normalization.BatchNorm` all do.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
