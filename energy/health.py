@@ -27,6 +27,7 @@ from torch import Tensor
 from energy import foreach
 from energy.cautions import caution
 from energy.errors import NonFiniteError
+from energy.feedback.direct import leading
 from energy.network import Layer, Network
 from energy.relax.contraction import contraction, loop_gain
 from energy.relax.solver import Outcome
@@ -204,7 +205,7 @@ class Health:
         if not settler.reaches or "zero" in self.said:
             return
         zero = set[str]()
-        hidden = _leading(network) - {len(network.layers)}
+        hidden = leading(network) - {len(network.layers)}
         for edge in network.edges:
             given = [p.grad for p in edge.coupling.parameters() if p.grad is not None]
             if edge.target in hidden and given and not any(bool(gradient.any()) for gradient in given):
@@ -230,14 +231,6 @@ def stuck(layer: Layer, state: Tensor) -> Tensor:
 def _cure(network: Network) -> str:
     """The remedies for activity that feeds itself."""
     return f"try {CURE}" if contraction(network) is not None else f"keep_contracting=0.5 holds it; so do {CURE}"
-
-
-def _leading(network: Network) -> set[int]:
-    """The layers from which a path leads to the output."""
-    found = {len(network.layers)}
-    for edge in reversed(network.edges):
-        found |= {edge.source} if edge.target in found else set()
-    return found
 
 
 def _last(network: Network) -> Tensor | None:

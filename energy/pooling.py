@@ -84,13 +84,8 @@ class MaxPool(Pool):
 
     def _tiles(self, full: Tensor) -> bool:
         """True for 2×2 windows that tile channels-last images: the case that the compiled kernels are written for."""
-        even = full.shape[2] % 2 == full.shape[3] % 2 == 0
-        return (
-            self.size == self.stride == 2
-            and not self.padding
-            and even
-            and full.is_contiguous(memory_format=torch.channels_last)
-        )
+        tiled = self.size == self.stride == 2 and not self.padding and full.shape[2] % 2 == full.shape[3] % 2 == 0
+        return tiled and full.is_contiguous(memory_format=torch.channels_last)
 
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
         assert switches is not None

@@ -30,12 +30,7 @@ from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
 # what is linear once it is known which of its inputs it lets through
-SWITCHES: Final = (
-    nn.modules.pooling._MaxPoolNd,
-    nn.modules.pooling._AdaptiveMaxPoolNd,
-    nn.ReLU,
-    nn.LeakyReLU,
-)
+SWITCHES: Final = (nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd, nn.ReLU, nn.LeakyReLU)
 
 
 class BlockLinearization(Linearization):
@@ -123,11 +118,7 @@ class Block(Coupling):
     takes_feedback_weights: ClassVar[bool] = True
 
     def __init__(
-        self,
-        filters: Dense | Convolution,
-        *prepare: nn.Module,
-        centered: bool = False,
-        rectified: bool = False,
+        self, filters: Dense | Convolution, *prepare: nn.Module, centered: bool = False, rectified: bool = False
     ) -> None:
         super().__init__()
         if rectified and not centered:

@@ -19,9 +19,8 @@ from energy.feedback.direct import DirectFeedback
 from energy.feedback.feedback import Feedback, Tied
 from energy.feedback.random import KolenPollack, Random
 from energy.feedback.sign import Sign, SignBatch, SignUnit
-from energy.feedback.slot import FeedbackSlot
 from energy.feedback.transport import TIED, TiedWeights, Transport
-from energy.feedback.weights import FeedbackWeights, feedback_weights, mirrored_parameters, resample
+from energy.feedback.weights import FeedbackSlot, FeedbackWeights, feedback_weights, mirrored_parameters, resample
 
 __all__ = [
     "TIED",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from energy.couplings import Linearization
 from energy.feedback.feedback import Feedback
-from energy.feedback.slot import FeedbackSlot
+from energy.feedback.weights import FeedbackSlot
 from energy.network import Edge, Network
 
 
@@ -27,7 +27,7 @@ class DirectFeedback(Feedback, name="direct"):
 
     def slot(self, network: Network, edge: Edge) -> FeedbackSlot | None:
         # one message per layer: along the first edge out of it, if a path leads on to the output
-        if edge is not network.out_of(edge.source)[0] or not _leads(network, edge.source):
+        if edge is not network.out_of(edge.source)[0] or edge.source not in leading(network):
             return None
         outputs = math.prod(network.output.shape)
         return FeedbackSlot(network.layers[edge.source - 1].name, (outputs, *network.shape(edge.source)), outputs**-0.5)
@@ -43,10 +43,10 @@ class DirectFeedback(Feedback, name="direct"):
         return 0 if feedback_weight is None else feedback_weight.numel()
 
 
-def _leads(network: Network, layer: int) -> bool:
-    """True if a path goes from a layer to the output."""
+def leading(network: Network) -> set[int]:
+    """Return the layers from which a path leads to the output, the output and the input included."""
     found = {len(network.layers)}
     for edge in reversed(network.edges):
         if edge.target in found:
             found.add(edge.source)
-    return layer in found
+    return found

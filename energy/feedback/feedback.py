@@ -8,9 +8,8 @@ from torch import Tensor
 
 from energy.component import Component, ConfigurationError
 from energy.couplings import Linearization
-from energy.feedback.slot import FeedbackSlot
 from energy.feedback.transport import TIED, Transport
-from energy.feedback.weights import FeedbackWeights, feedback_weights
+from energy.feedback.weights import FeedbackSlot, FeedbackWeights, feedback_weights
 from energy.network import Edge, Network
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from energy.component import require
 from energy.feedback.feedback import Feedback
-from energy.feedback.slot import FeedbackSlot
+from energy.feedback.weights import FeedbackSlot
 from energy.stream import stream
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -33,14 +34,9 @@ class Messages:
     @classmethod
     def none(cls, network: Network) -> Messages:
         """Return empty slots for the edges of a network."""
-        edges = range(len(network.edges))
-        return cls(
-            up=[None for _ in edges],
-            down=[None for _ in edges],
-            d_up=[None for _ in edges],
-            d_down=[None for _ in edges],
-            linear=[None for _ in edges],
-        )
+        empty: list[list[Any]] = [[None] * len(network.edges) for _ in range(5)]
+        up, down, d_up, d_down, linear = empty
+        return cls(up, down, d_up, d_down, linear)
 
     def copy(self) -> Messages:
         """Return the same messages, in slots of their own."""

@@ -119,7 +119,8 @@ class Rule(Component):
         with strictly() if strict else nullcontext():
             watch.calls += 1
             if accumulate:
-                held = [(tensor, tensor.grad) for tensor in (*network.parameters(), *_led(network))]
+                mirrored = [feedback_weight for _, feedback_weight in mirrored_parameters(network)]
+                held = [(tensor, tensor.grad) for tensor in (*network.parameters(), *mirrored)]
             else:
                 watch.fresh(network, x)
             settled = self.batch(network, settler, x, target, objective, ledger or Ledger())
@@ -162,7 +163,3 @@ def _alike(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter, requires_grad=False).copy_(gradient)
-
-
-def _led(network: Network) -> list[Tensor]:
-    return [feedback_weight for _, feedback_weight in mirrored_parameters(network)]

@@ -24,12 +24,8 @@ class Backprop(Settler, name="backprop"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.gamma == 0,
-            self,
-            "gamma",
-            "0: the tape knows no feedback; the exact gradient at γ > 0 is settler=implicit",
-        )
+        exact = "0: a tape has no feedback; the exact gradient at γ > 0 is settler=implicit"
+        require(self.gamma == 0, self, "gamma", exact)
 
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None

@@ -146,14 +146,9 @@ class Dyadic(Settler):
             objective: C.
             frozen: ∇C at the free output, if the nudge is linearized there.
         """
+        feedback = self.feedback.attached(network)
         return Nudging(
-            objective=objective,
-            target=target,
-            beta=self.beta,
-            alpha=self.alpha,
-            form=self.form,
-            frozen=frozen,
-            feedback=self.feedback.attached(network),
+            objective, target, beta=self.beta, alpha=self.alpha, form=self.form, frozen=frozen, feedback=feedback
         )
 
     def dyad(self, free: SinglePhase, nudging: Nudging) -> Dyad:
@@ -217,9 +212,8 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
-        )
+        clamps = self.beta == 1 and self.alpha == 0.5
+        require(clamps, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose")
         require(not self.freeze_mean, self, "freeze_mean", "false: a clamp moves the mean")
 
     @property

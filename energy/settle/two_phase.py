@@ -99,13 +99,9 @@ class Phases(Settler):
                 solutions[name] = solve_layers(problem, state, self.nudged)
             error = objective.gradient(solutions[name].state[-1], target)
             phases.append(stored(solutions[name].state, weight, problem, error, sign))
+        factors = self.factors(network, free.gamma)
         return SettledPhases(
-            x=free.x,
-            output=state[-1],
-            ledger=ledger,
-            solutions=solutions,
-            phases=phases,
-            factors=self.factors(network, free.gamma),
+            x=free.x, output=state[-1], ledger=ledger, solutions=solutions, phases=phases, factors=factors
         )
 
     def problems(
