@@ -1,8 +1,9 @@
-"""What a network takes in: the arguments of `Network.add`, and the state in which couplings must be to be learnt.
+"""Checks of the arguments of `Network.add`, and of the state that couplings must be in to learn.
 
-Closed forms read weight and bias themselves. What torch hangs on the call of a module or on the access to a parameter
-never acts there: parametrisations, masks of pruning, hooks. They are refused, at `add` and whenever a batch comes; a
-`Module`, which goes through autograd, honours them all."""
+Closed forms read weight and bias themselves. torch's additions to the call of a module or to the access to a parameter
+never act there: parametrizations, masks of pruning, hooks. They are refused, at `add` and for every batch; a `Module`,
+which goes through autograd, honors them all.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +25,11 @@ Watched = tuple[str, Coupling]
 
 
 def input_shape(given: Any) -> Shape:
-    """The shape of the input as a tuple of whole numbers.
+    """Return the shape of the input as a tuple of whole numbers.
 
-    Raises TypeError or ValueError.
+    Raises:
+        TypeError: if it is no shape.
+        ValueError: for sizes that are no whole numbers of at least 1.
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UsageTypeError(f"Network: input_shape is {named(given)}: must be a shape, such as (784,) or (3, 32, 32)")
@@ -37,9 +40,11 @@ def input_shape(given: Any) -> Shape:
 
 
 def source_couplings(target: int, given: Any) -> dict[int, Coupling]:
-    """The couplings into layer `target`, by the layer that they read.
+    """Return the couplings into layer `target`, by the layer that they read.
 
-    Raises TypeError or ValueError.
+    Raises:
+        TypeError: if they are no couplings, or their keys no numbers.
+        ValueError: for no coupling, or a layer that is not below `target`.
     """
     into = given if isinstance(given, Mapping) else {target - 1: given}
     for source, coupling in into.items():
@@ -64,9 +69,17 @@ def _cure(given: Any) -> str:
 
 
 def require_layer(target: int, potential: Any, name: Any, taken: list[str]) -> str:
-    """The name of layer `target`.
+    """Return the name of layer `target`.
 
-    Raises TypeError for what is no potential, ValueError for a name that another layer has.
+    Args:
+        target: the number of the layer.
+        potential: must be a potential.
+        name: given by the user; empty for `layer<target>`.
+        taken: the names of the layers below.
+
+    Raises:
+        TypeError: if `potential` is no potential, or `name` no string.
+        ValueError: for a name that another layer has.
     """
     if not isinstance(potential, Potential):
         such = f"{potential.__name__}()" if isinstance(potential, type) else "energy.potentials.ReLU()"
@@ -80,8 +93,17 @@ def require_layer(target: int, potential: Any, name: Any, taken: list[str]) -> s
 
 
 def require_unshared(target: int, couplings: Iterable[Coupling], held: Iterable[tuple[int, Coupling]]) -> None:
-    """Raise ValueError where a parameter would stand in two couplings, since every settler but back-propagation makes
-    the products of one coupling and would have to add them up; or where nothing can learn it.
+    """Check that no two couplings share a parameter, and that autograd can train them.
+
+    Settlers make the products coupling by coupling, and would have to add up those of a shared parameter.
+
+    Args:
+        target: the number of the layer, for the error message.
+        couplings: the new ones.
+        held: those of the network, each with the number of its layer.
+
+    Raises:
+        ValueError: for a shared parameter, or one made under `inference_mode`.
     """
     owners = {id(parameter): layer for layer, coupling in held for parameter in coupling.parameters()}
     for coupling in couplings:
@@ -100,34 +122,48 @@ def require_unshared(target: int, couplings: Iterable[Coupling], held: Iterable[
 
 
 def watched(coupling: Coupling, name: str) -> list[Watched]:
-    """The coupling and those inside it, by name."""
+    """Return the coupling and those inside it, by name."""
     inside = ((path, one) for path, one in coupling.named_modules() if isinstance(one, Coupling))
     return [(f"{name}.{path}" if path else name, one) for path, one in inside]
 
 
 def require_plain(name: str, coupling: Coupling) -> None:
-    """Raise ValueError for a coupling with hooks, none of which would be called, or with parametrised closed forms; put
-    its parameters back in order where one was taken off.
+    """Check that a coupling has no hooks, which would not be called, and closed forms no parametrizations.
+
+    Puts its parameters back in order after a parametrization was removed.
+
+    Raises:
+        ValueError: if it has any.
     """
     for kind in HOOKS:
         if hooks := coupling.__dict__[kind]:
             hook = next(iter(hooks.values()))
-            says = getattr(hook, "__name__", type(hook).__name__)
-            raise UsageError(f"{name} is a {type(coupling).__name__} with the hook {says}, which nothing calls: {CURE}")
+            called = getattr(hook, "__name__", type(hook).__name__)
+            kind = type(coupling).__name__
+            raise UsageError(f"{name} is a {kind} with the hook {called}, which nothing calls: {CURE}")
     if "parametrizations" in coupling._modules and _closed(type(coupling)):
         kind = type(coupling).__name__.removeprefix("Parametrized")
-        raise UsageError(f"{name} is a {kind} with a parametrisation, which its closed forms do not read: {CURE}")
+        raise UsageError(f"{name} is a {kind} with a parametrization, which its closed forms do not read: {CURE}")
     if isinstance(coupling, Affine) and next(iter(coupling._parameters), "") == "bias":
         coupling._parameters["bias"] = coupling._parameters.pop("bias")
 
 
 def _closed(kind: type[Coupling]) -> bool:
-    """Whether its linearization is one of its own, which reads its tensors rather than calls it."""
+    """True if it defines a linearization of its own, which reads its tensors rather than calls it."""
     return kind.linearize is not Coupling.linearize
 
 
 def require_kept(watch: Iterable[Watched], edges: Iterable[Any], couplings: Mapping[str, Any]) -> None:
-    """Raise ValueError where couplings were replaced, hooked, parametrised or tied since they were added."""
+    """Check that couplings were not replaced, hooked, parametrized or tied since they were added.
+
+    Args:
+        watch: the couplings and those inside them, by name.
+        edges: of the network.
+        couplings: the modules that are registered now.
+
+    Raises:
+        ValueError: if one was.
+    """
     seen: dict[int, str] = {}
     for edge, coupling in zip(edges, couplings.values(), strict=True):
         if edge.coupling is not coupling:
@@ -140,7 +176,12 @@ def require_kept(watch: Iterable[Watched], edges: Iterable[Any], couplings: Mapp
 
 
 def require_batch(name: str, value: Any, shape: Shape) -> None:
-    """Raise ValueError unless `value` is (B, *shape), floating point, B ≥ 1; TypeError for what is no tensor."""
+    """Check that `value` is (B, *shape), floating point, B ≥ 1.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: if anything else does not hold.
+    """
     if not isinstance(value, Tensor):
         raise UsageTypeError(f"{name} is {named(type(value))}: must be a tensor")
     if value.ndim != len(shape) + 1 or tuple(value.shape[1:]) != shape or len(value) == 0:

@@ -1,4 +1,4 @@
-"""A network that is nothing but an energy: the first grade of extension, which no coupling and no potential limits."""
+"""A network defined by an energy alone: the first grade of extension, without couplings and potentials."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from energy.state import State
 class EnergyNetwork(Network):
     """Free states s_1 … s_L of given shapes, the last one being the output, and any E(x, s, θ) of them.
 
-    It is settled by `settler=energy_two_phase`, and learnt by `rule=contrast`. Its state starts at zero.
+    `settler=energy_two_phase` settles it, and `rule=contrast` trains it. Its state starts at zero.
 
     Args:
         input_shape: of x, without the batch axis.
         layers: the shape of each state, or its number of units, from the bottom up.
-        theta: the parameters by name, as they begin.
+        theta: the initial values of the parameters by name.
         energy: energy(x, state, θ) → (B,), differentiable in the states and in θ.
 
     Raises:
-        ConfigurationError: for an energy that does not give one number per sample.
+        ConfigurationError: for an energy that does not return one number per sample.
 
     Example:
         >>> theta = {"W": torch.ones(2, 3)}
@@ -65,18 +65,24 @@ class EnergyNetwork(Network):
         return dict(self.edges[0].coupling.named_parameters())
 
     def energy_of(self, x: Tensor, state: State) -> Tensor:
-        """E of each sample, (B,)."""
+        """Return E of each sample, (B,)."""
         return self.problem(x).value(state)
 
     def problem(
         self, x: Tensor, *, nudge: Nudge | None = None, count: Callable[[], None] = lambda: None
     ) -> EnergyProblem:
-        """What a relaxation solves."""
+        """Return the problem of a batch, for a relaxation.
+
+        Args:
+            x: (B, *input shape).
+            nudge: a term of the energy.
+            count: called once per response.
+        """
         theta = {name: parameter.to(x.dtype) for name, parameter in self.theta.items()}
         return EnergyProblem(self._energy, x, theta, [layer.name for layer in self.layers], nudge=nudge, count=count)
 
     def zero_state(self, x: Tensor) -> State:
-        """All states at zero, of the dtype of x."""
+        """Return all states at zero, of the dtype of `x`."""
         return State(x.new_zeros(len(x), *layer.shape) for layer in self.layers)
 
     def __repr__(self) -> str:
@@ -108,13 +114,13 @@ class EnergyNetwork(Network):
         return counts[0], counts[1], counts[2]
 
     def slope_theta(self, x: Tensor, state: State) -> list[Tensor]:
-        """∂E/∂θ summed over the batch, one tensor per parameter; zero for a frozen one."""
+        """Return ∂E/∂θ summed over the batch, one tensor per parameter; zero for a frozen one."""
         with torch.enable_grad():
             return list(gradients_of(self.problem(x).value(state).sum(), tuple(self.parameters())))
 
 
 class Parameters(Coupling):
-    """The parameters of an energy; between two layers alone it says nothing."""
+    """The parameters of an energy, held as a coupling that has no forward map."""
 
     def __init__(self, theta: Mapping[str, Tensor]) -> None:
         super().__init__()

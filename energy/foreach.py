@@ -1,6 +1,4 @@
-"""torch's fused arithmetic on lists of tensors, wrapped in one place: one kernel for many tensors where the device has
-it.
-"""
+"""Arithmetic on lists of tensors by torch's fused functions: one kernel for many tensors if the device has it."""
 
 from __future__ import annotations
 
@@ -14,34 +12,37 @@ _fused: Any = torch  # the functions are private in name only: torch.optim is bu
 
 
 def add(some: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
-    """a + b, pair by pair."""
+    """Return a + b, pair by pair."""
     return _fused._foreach_add(some, others)
 
 
 def subtract(some: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
-    """a - b, pair by pair."""
+    """Return a − b, pair by pair."""
     return _fused._foreach_sub(some, others)
 
 
 def multiply(some: Sequence[Tensor], scale: float) -> list[Tensor]:
-    """scale * a, each."""
+    """Return scale·a for each a."""
     return _fused._foreach_mul(some, scale)
 
 
 def multiply_(some: Sequence[Tensor], scale: float) -> None:
-    """a *= scale, each, in place."""
+    """Multiply each a by scale, in place."""
     if some:
         _fused._foreach_mul_(some, scale)
 
 
 def add_(some: Sequence[Tensor], others: Sequence[Tensor], scale: float) -> None:
-    """a += scale * b, pair by pair, in place."""
+    """Add scale·b to a, pair by pair, in place."""
     if some:
         _fused._foreach_add_(some, others, alpha=scale)
 
 
 def all_finite(some: Sequence[Tensor]) -> Tensor:
-    """Whether all elements are finite, each, (n,); on the CPU one with a sum beyond the largest number is not."""
+    """Return true for each tensor whose elements are all finite, (n,).
+
+    On the CPU a tensor whose sum overflows counts as not finite.
+    """
     if some[0].device.type == "cpu":  # a greatest magnitude takes twenty times as long there (torch 2.13)
         found = [tensor.sum() for tensor in some]
     else:

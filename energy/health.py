@@ -1,15 +1,16 @@
-"""The health of a network that learns: what `Rule.learn` notices from one batch to the next, each thing said once.
+"""The health of a network that learns: the checks of `Rule.learn` from batch to batch, each reported once.
 
-Looks are at calls 1, 2, 4, … 64 and at every 64th after that; on another device than the CPU, which would have to be
-waited for, at every 64th alone. Between them nothing is computed, but that every gradient is finite. A caution names
-the layer, the number and the cure, and changes nothing.
+Checks are made at calls 1, 2, 4, … 64 and at every 64th after that; on a GPU, which would have to be waited for, at
+every 64th alone. Between them only the finiteness of every gradient is computed. A caution names the layer, the number
+and the cure, and changes nothing.
 
     diverged     a solve whose activity left every bound
     loop gain    above 2 at γ > 0, and half as large again as at first: activity feeds itself (`relax.contraction`)
     bounds       three quarters of a hidden layer at a bound for every sample: no gradient passes
     zero         a hidden layer without any gradient at two looks
-    objective    a hundred times what it was at the first two looks
-    replaced     gradients that no optimiser has used"""
+    objective    a hundred times its value at the first two looks
+    replaced     gradients that no optimizer has used
+"""
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ from torch import Tensor
 from energy import foreach
 from energy.cautions import caution
 from energy.errors import NonFiniteError
+from energy.feedback.direct import leading
 from energy.network import Layer, Network
 from energy.relax.contraction import contraction, loop_gain
 from energy.relax.solver import Outcome
@@ -39,7 +41,7 @@ GROWN: Final = 1.5  # times the loop gain of the first look
 STUCK: Final = 0.75
 SAMPLES: Final = 8  # below which a unit at its bound for all of them says little
 HUNDREDFOLD: Final = 100.0
-WRITTEN: Final = 2  # calls after which it is looked whether an optimiser uses what they wrote
+WRITTEN: Final = 2  # the first calls, whose gradients an optimizer must have used before the next
 CURE: Final = (
     "bounded units (hard_sigmoid), smaller weights (model.gain), a smaller learning rate or gamma, or an output "
     "outside the dynamics (feedback=False)"
@@ -51,7 +53,7 @@ _guarded: ContextVar[bool] = ContextVar("guarded", default=False)
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Leave the look for non-finite gradients to the caller, who has one of his own."""
+    """Leave the check for non-finite gradients to the caller while the context lasts."""
     token = _guarded.set(True)
     try:
         yield
@@ -60,22 +62,21 @@ def guarded() -> Iterator[None]:
 
 
 def health(network: Network) -> Health:
-    """That of `network`, kept as long as the network is."""
+    """Return the health of `network`, which is kept as long as the network."""
     return _healths.setdefault(network, Health())
 
 
 class Written(NamedTuple):
-    """What tells whether a gradient was used: it, how its parameter begins, and the batch it came from. (torch's fused
-    optimisers leave the version as it is.)"""
+    """The traces by which the use of a gradient is noticed."""
 
-    gradient: int
-    version: int
-    begins: Tensor
-    batch: ref[Tensor]
+    gradient: int  # its id
+    version: int  # of its parameter, which torch's fused optimizers leave as it is
+    begins: Tensor  # the first numbers of its parameter
+    batch: ref[Tensor]  # it came from
 
 
 class Health:
-    """What is known of one network, and what has been said."""
+    """The record of one network: its last checks, and the cautions it has had."""
 
     def __init__(self) -> None:
         self.calls = self.looks = 0
@@ -86,18 +87,22 @@ class Health:
         self.written: Written | None = None
 
     def due(self, x: Tensor) -> bool:
-        """Whether this call is one at which to look."""
+        """Return True if this call is one with checks."""
         early = self.calls < OFTEN and self.calls & (self.calls - 1) == 0 and x.device.type == "cpu"
         return early or self.calls % OFTEN == 0
 
     def say(self, kind: str, text: str) -> None:
-        """A caution of one kind, the first time."""
+        """Raise a caution of one kind, the first time."""
         if kind not in self.said:
             self.said.add(kind)
             caution(text)
 
     def check(self, network: Network, gradients: Sequence[Tensor | None]) -> None:
-        """Raise NonFiniteError for gradients that are not finite: at once on the CPU, at the next look elsewhere."""
+        """Check that gradients are finite: at once on the CPU, at the next look elsewhere.
+
+        Raises:
+            NonFiniteError: naming the parameters whose gradients are not.
+        """
         there = [gradient for gradient in gradients if gradient is not None]
         if _guarded.get() or not there:
             return
@@ -113,7 +118,7 @@ class Health:
             self.unsound = ~sound.all() if self.unsound is None else self.unsound | ~sound.all()
 
     def fresh(self, network: Network, x: Tensor) -> None:
-        """Before gradients are replaced by those of another batch: whether an optimiser has used them."""
+        """Check that an optimizer has used the gradients, before those of another batch `x` replace them."""
         written = self.written
         if written is None or self.calls > WRITTEN + 1 or written.batch() is x:
             return
@@ -124,12 +129,12 @@ class Health:
         if same and torch.equal(written.begins, _begins(last)):
             self.say(
                 "replaced",
-                "Rule.learn replaces .grad, and no optimiser has used the gradients of the batch before: pass "
+                "Rule.learn replaces .grad, and no optimizer has used the gradients of the batch before: pass "
                 "accumulate=True to add to them, or call zero_grad() first if they are not wanted",
             )
 
     def solved(self, network: Network, settler: Settler, settled: Settled) -> None:
-        """Before a gradient is made of settled states: whether a solve has diverged."""
+        """Check that no solve has diverged, before a gradient is made of settled states."""
         due = self.due(settled.x)
         for phase, solution in settled.solutions.items():
             unread = due and solution.lost is not None and bool(solution.lost.any())
@@ -138,7 +143,18 @@ class Health:
                 self.say("diverged", f"settler={settler.name}: the {phase} solve diverged{at}; {_cure(network)}")
 
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
-        """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""
+        """Check a network after a batch.
+
+        Args:
+            network: its gradients have been written.
+            settler: the method.
+            settled: the states.
+            x: the batch, (B, *input shape).
+            descended: the loss of each sample, (B,); None if the rule descends none.
+
+        Raises:
+            NonFiniteError: for a gradient on a GPU that was not finite since the last look.
+        """
         if self.calls <= WRITTEN and x.device.type == "cpu" and (last := _last(network)) is not None:
             self.written = Written(id(last.grad), last._version, _begins(last), ref(x))
         if not self.due(x):
@@ -188,23 +204,24 @@ class Health:
     def _gradients(self, network: Network, settler: Settler) -> None:
         if not settler.reaches or "zero" in self.said:
             return
-        zero, top, onward = set[str](), len(network.layers), _leading(network)
+        zero = set[str]()
+        hidden = leading(network) - {len(network.layers)}
         for edge in network.edges:
             given = [p.grad for p in edge.coupling.parameters() if p.grad is not None]
-            if edge.target in onward - {top} and given and not any(bool(gradient.any()) for gradient in given):
+            if edge.target in hidden and given and not any(bool(gradient.any()) for gradient in given):
                 zero.add(network.layers[edge.target - 1].name)
         lasting = [layer.name for layer in network.layers if layer.name in zero & self.zero]
         self.zero = zero
         if lasting:
             self.say(
                 "zero",
-                f"layer {_some(lasting)}: every gradient is zero, so nothing is learnt there: its units or those above "
-                "are dead or at their bounds (smaller learning rate, leaky_relu), or weights above are zero",
+                f"layer {_some(lasting)}: every gradient is zero, so nothing is learned there: its units or those "
+                "above are dead or at their bounds (smaller learning rate, leaky_relu), or weights above are zero",
             )
 
 
 def stuck(layer: Layer, state: Tensor) -> Tensor:
-    """The share of a layer's units that stand at one bound for every sample of `state` (B, …)."""
+    """Return the share of a layer's units that are at the same bound for every sample of `state` (B, …)."""
     low, high = layer.potential.lower, layer.potential.upper
     room = 1e-3 * (high - low) if math.isfinite(high - low) else 0.0
     at_low, at_high = (state <= low + room).all(0), (state >= high - room).all(0)
@@ -216,16 +233,8 @@ def _cure(network: Network) -> str:
     return f"try {CURE}" if contraction(network) is not None else f"keep_contracting=0.5 holds it; so do {CURE}"
 
 
-def _leading(network: Network) -> set[int]:
-    """The layers from which a way leads to the output."""
-    found = {len(network.layers)}
-    for edge in reversed(network.edges):
-        found |= {edge.source} if edge.target in found else set()
-    return found
-
-
 def _last(network: Network) -> Tensor | None:
-    """The last parameter that learns."""
+    """The last parameter that is not frozen."""
     return next((p for p in reversed(list(network.parameters())) if p.requires_grad), None)
 
 
@@ -238,7 +247,7 @@ def _some(names: list[str]) -> str:
 
 
 def add_up(held: list[tuple[Any, Tensor | None]]) -> None:
-    """Add what was in `.grad` before to what is there now."""
+    """Add the gradients that `.grad` held before to those that it holds now, for pairs (parameter, gradient before)."""
     for parameter, before in held:
         if before is not None:
             parameter.grad = before if parameter.grad is None else parameter.grad.add_(before)

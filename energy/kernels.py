@@ -1,11 +1,11 @@
-"""Kernels: functions of tensors that torch compiles into one pass over memory, where that is asked for and pays.
+"""Kernels: functions of tensors that torch compiles into one pass over memory, on request and for large tensors.
 
     with fused():
         rule.apply(network, settler.settle(network, x, target, objective))
 
-Outside of `fused`, for small tensors, and where there is no compiler (said once, as a warning), the plain function
-runs; it is what the compiled one is tested against. Compiled kernels are kept by torch, in the folder it names
-TORCHINDUCTOR_CACHE_DIR. Nothing is compiled before the first large tensor comes by.
+Outside of `fused`, for small tensors, and without a compiler (a warning tells so once), the plain function runs; the
+compiled one is tested against it. torch keeps compiled kernels in the folder TORCHINDUCTOR_CACHE_DIR. Nothing is
+compiled before the first large tensor.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ _compiling: ContextVar[Callable[[], None] | None] = ContextVar("compiling", defa
 
 @contextmanager
 def fused(on: bool = True, *, smallest: int = SMALL, compiling: Callable[[], None] | None = None) -> Iterator[None]:
-    """Use compiled kernels on tensors of `smallest` or more elements while the context lasts; plain if not `on`.
+    """Use compiled kernels while the context lasts.
 
-    `compiling` is called before each kernel that has to be compiled, which takes seconds."""
+    Args:
+        on: if false, plain functions run.
+        smallest: the number of elements from which on tensors go through compiled kernels.
+        compiling: called before each kernel that has to be compiled, which takes seconds.
+    """
     token, told = _smallest.set(smallest if on else None), _compiling.set(compiling)
     try:
         yield
@@ -38,26 +42,30 @@ def fused(on: bool = True, *, smallest: int = SMALL, compiling: Callable[[], Non
 
 
 class Kernel:
-    """A plain function of tensors, `plain(*tensors, *constants)`, and its compiled forms, one a set of constants.
+    """A plain function of tensors and its compiled forms, one per set of constants.
 
-    elementwise: every output element depends on the input elements at its own place alone, and each output has the
-    shape of the inputs. Tensors of any rank then pass as vectors, in the order in which they lie in memory.
-    scan: the tensors are (rows, columns), no column hears of another, and the rows are gone through one by one."""
+    Args:
+        plain: called as plain(*tensors, *constants).
+        elementwise: every output element depends on the input elements at its own place alone, and each output has the
+            shape of the inputs. Tensors of any rank then pass as vectors, in memory order.
+        scan: the tensors are (rows, columns), columns are independent, and the function loops over the rows.
+    """
 
     def __init__(self, plain: Callable[..., Any], *, elementwise: bool = False, scan: bool = False) -> None:
-        self.plain, self.elementwise, self.scan = plain, elementwise, scan
+        self.plain = plain
+        self.elementwise, self.scan = elementwise, scan
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._broken = False
 
     def ready(self, tensor: Tensor) -> bool:
-        """Whether a call with `tensor` in front would run compiled."""
+        """Return True if a call with `tensor` as the first one would run compiled."""
         smallest = _smallest.get()
         if smallest is None or self._broken:
             return False
         return tensor.numel() >= (smallest // 4 if self.scan else smallest)  # a scan saves passes in every row
 
     def __call__(self, tensors: Sequence[Tensor], *constants: Any) -> Any:
-        """plain(*tensors, *constants)."""
+        """Return plain(*tensors, *constants)."""
         if not self.ready(tensors[0]) or (self.elementwise and not _alike(tensors)):
             return self.plain(*tensors, *constants)
         key = (tensors[0].dtype, *(len(t) for t in tensors if self.scan), *map(_key, constants))
@@ -69,10 +77,10 @@ class Kernel:
                         compiling()
                     self._compiled[key] = self._compile(given, constants)
                     with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")  # those of torch about itself
+                        warnings.simplefilter("ignore")  # torch's warnings about its own internals
                         self._compiled[key](*given)
                 found = self._compiled[key](*given)
-        except Exception as error:  # what a missing or unsuited compiler raises; a fault of the caller's comes up again
+        except Exception as error:  # of a missing or unsuited compiler; a caller's own error is raised again below
             found = self.plain(*tensors, *constants)
             self._broken = True
             name = self.plain.__name__.strip("_")
@@ -83,8 +91,8 @@ class Kernel:
     def _compile(self, tensors: Sequence[Tensor], constants: tuple[Any, ...]) -> Callable[..., Any]:
         if not (self.elementwise or self.scan):
             return torch.compile(self.plain, dynamic=True, fullgraph=True)
-        # Traced first: torch.compile takes a float argument for a variable, and what it then makes of a second value of
-        # it was wrong (torch 2.13). Eight elements, or columns, do, since none knows of the others.
+        # Traced first: torch.compile takes a float argument for a variable, and its results for a second value of it
+        # were wrong (torch 2.13). Eight elements, or columns, suffice for the trace, since they are independent.
         from torch.fx.experimental.proxy_tensor import make_fx
 
         traced = make_fx(lambda *given: self.plain(*given, *constants))(
@@ -94,12 +102,12 @@ class Kernel:
 
 
 def _key(constant: Any) -> Any:
-    """What tells two constants apart: the value, or the type and fields of a component."""
+    """The identity of a constant: its value, or the type and fields of a component."""
     return (type(constant), *vars(constant).items()) if hasattr(constant, "__dict__") else constant
 
 
 def _alike(tensors: Sequence[Tensor]) -> bool:
-    """Whether all lie in memory in one way, without holes."""
+    """True if all tensors have the same memory layout, without holes."""
     first = tensors[0]
     dense = first.is_contiguous() or (first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last))
     return dense and all(t.shape == first.shape and t.stride() == first.stride() for t in tensors[1:])

@@ -1,4 +1,4 @@
-"""What a named network is: a component that builds a `Network` for a data set."""
+"""The interface of a named network: a component that builds a `Network` for a data set."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from energy.network import Network
 
 
 class Model(Component):
-    """A recipe for a network; its fields are the architecture and the initialisation."""
+    """A recipe for a network; its fields are the architecture and the initialization."""
 
     group: ClassVar[str] = "model"
 
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
-        """A network that reads inputs of `shape` and has `classes` outputs. Each parameter draws from a stream of its
-        own, keyed by (seed, its name), so that a further layer leaves the others as they were.
+        """Build a network.
 
-        Raises ValueError where the architecture does not fit the shape.
+        Each parameter draws from a stream of its own, keyed by (seed, its name), so that a further layer leaves the
+        others as they were.
+
+        Args:
+            shape: of an input, without the batch axis.
+            classes: the number of outputs.
+            seed: of the initial weights.
+
+        Raises:
+            ValueError: if the architecture does not fit the shape.
         """
         raise NotImplementedError(f"{type(self).__name__} must define build(shape, classes, seed=...)")

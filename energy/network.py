@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,40 +17,12 @@ from torch import Tensor, nn
 from energy import admission, modes
 from energy.couplings import Affine, Coupling, Shape
 from energy.errors import UsageError
+from energy.graph import Edge, Layer
 from energy.potentials import Potential
 from energy.state import State
 from energy.summary import summary
 
-
-@dataclass(frozen=True)
-class Layer:
-    """A free layer: its shape without the batch axis, its potential, and the name that errors and records use."""
-
-    shape: Shape
-    potential: Potential
-    name: str
-    depth: int
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A coupling from layer `source` up to layer `target` (0 is the input, k the k-th free layer).
-
-    `feedback=False` makes the edge a read-out: the layer above hears it and errors pass down it, but its activity does
-    not."""
-
-    index: int
-    source: int
-    target: int
-    coupling: Coupling
-    feedback: bool
-    multiply_adds: int
-    span: int  # difference in depth
-    size: int  # learnt numbers
-
-    def gain(self, gamma: float) -> float:
-        """γ^span, the weight of what the target says to the source; 0 for a read-out and for edges from the input."""
-        return gamma**self.span if self.feedback and self.source else 0.0
+__all__ = ["Edge", "Layer", "Network", "to_channels_last"]
 
 
 class Network(nn.Module):
@@ -61,8 +32,14 @@ class Network(nn.Module):
         network.add(Dense(784, 500), ReLU())
         network.add(Dense(500, 10), Identity())
 
-    Printed, it is a table of its layers. Raises ValueError when a coupling does not fit the layer it reads or shares a
-    parameter, or two edges into one layer differ in shape; TypeError for what is no coupling, potential or shape.
+    Printed, it is a table of its layers.
+
+    Args:
+        input_shape: of x, without the batch axis.
+
+    Raises:
+        TypeError: for an `input_shape` that is no shape.
+        ValueError: for sizes that are no whole numbers of at least 1.
     """
 
     def __init__(self, input_shape: Sequence[int]) -> None:
@@ -75,7 +52,7 @@ class Network(nn.Module):
         self._last_read_at: list[list[int]] = [[]]
         self._parts: dict[int, Network] = {}
         self._watched: list[admission.Watched] = []  # the couplings, and those inside them
-        self._heard: set[tuple[int, torch.dtype, torch.dtype | None]] = set()  # what has been tried
+        self._heard: set[tuple[int, torch.dtype, torch.dtype | None]] = set()  # the dtypes tried so far
         self.couplings = nn.ModuleList()
 
     def add(
@@ -86,9 +63,22 @@ class Network(nn.Module):
         name: str = "",
         feedback: bool = True,
     ) -> int:
-        """Add a layer above the last one (or above several: {source layer: coupling}) and return its number.
+        """Add a layer, which becomes the output, and return its number.
 
-        Cautions (`energy.cautions`) name what a coupling does in training mode alone, which it never is in."""
+        Effects that a coupling has in training mode alone, in which it never is, are reported as cautions
+        (`energy.cautions`).
+
+        Args:
+            couplings: one from the last layer, or {source layer: coupling} for several sources.
+            potential: gives the layer's response.
+            name: for errors and records, `layer<number>` by default.
+            feedback: false for a layer outside the dynamics, a read-out.
+
+        Raises:
+            ValueError: if a coupling does not fit the layer it reads or shares a parameter, or two edges into the
+                layer differ in shape.
+            TypeError: if `couplings` holds no couplings, or `potential` is no potential.
+        """
         target = len(self.layers) + 1
         into = admission.source_couplings(target, couplings)
         name = admission.require_layer(target, potential, name, [layer.name for layer in self.layers])
@@ -124,7 +114,7 @@ class Network(nn.Module):
             self.couplings.append(edge.coupling.eval())
 
     def subnetwork(self, layer: int) -> Network:
-        """The part of this network up to `layer`, which shares its couplings."""
+        """Return the part of this network up to `layer`, which shares its couplings."""
         if layer == len(self.layers):
             return self
         if layer not in self._parts:
@@ -136,25 +126,28 @@ class Network(nn.Module):
 
     @contextmanager
     def learning(self) -> Iterator[None]:
-        """Put the couplings that learn into training mode for a while: what they normalise by is then the batch, which
-        they remember. At all other times every coupling of a network is in evaluation mode, and what draws by chance is
-        in it always.
+        """Put the couplings that learn into training mode while the context lasts.
+
+        They then normalize by the batch, and update their running statistics. At all other times every coupling of a
+        network is in evaluation mode; random ones, such as dropout, always are.
         """
         with modes.learning(self._learning()):
             yield
 
     @contextmanager
     def normalizing(self) -> Iterator[None]:
-        """Put the couplings that learn and whose linearization goes through the statistics of the batch
-        (`energy.couplings.BatchNorm`) into training mode while a batch is settled to learn from: what settlers do.
-        No other coupling leaves evaluation mode.
+        """Put couplings whose linearization goes through the statistics of the batch into training mode, if they learn.
+
+        These are `energy.couplings.BatchNorm` and its like. Settlers do so while a batch is settled to learn from; no
+        other coupling leaves evaluation mode.
         """
         with modes.learning([one for one in self._learning() if one.batchwise]):
             yield
 
     def remember(self) -> None:
-        """Let every coupling take the batch of this pass into what it remembers: what settlers do at the free
-        equilibrium, once per batch. Nothing outside of `learning` and `normalizing`.
+        """Take the batch of this pass into the running statistics of every coupling.
+
+        Settlers call it at the free equilibrium, once per batch. No effect outside of `learning` and `normalizing`.
         """
         for edge in self.edges:
             edge.coupling.remember()
@@ -168,27 +161,27 @@ class Network(nn.Module):
         return summary(self)
 
     def shape(self, layer: int) -> Shape:
-        """The shape of a layer without the batch axis; layer 0 is the input."""
+        """Return the shape of a layer without the batch axis; layer 0 is the input."""
         return self.layers[layer - 1].shape if layer else self.input_shape
 
     def depth(self, layer: int) -> int:
         return self.layers[layer - 1].depth if layer else 0
 
     def into(self, layer: int) -> Sequence[Edge]:
-        """The edges that a layer hears from below."""
+        """Return the edges that enter a layer from below."""
         return self._into[layer]
 
     def out_of(self, layer: int) -> Sequence[Edge]:
-        """The edges that leave a layer upwards."""
+        """Return the edges that leave a layer upwards."""
         return self._out_of[layer]
 
     def last_read_at(self, layer: int) -> Sequence[int]:
-        """The layers that no later step of a top-down pass reads once `layer` has been processed."""
+        """Return the layers that no later step of a top-down pass reads once `layer` has been processed."""
         return self._last_read_at[layer]
 
     def completed_by(self, layer: int) -> list[Edge]:
-        """The edges of which a top-down pass has processed both ends with `layer`: those out of it, and those into it
-        from the input.
+        """Return the edges whose both ends a top-down pass has processed with `layer`: those out of it, and those into
+        it from the input.
         """
         return [*self.out_of(layer), *(edge for edge in self.into(layer) if not edge.source)]
 
@@ -197,12 +190,19 @@ class Network(nn.Module):
         return self.layers[-1]
 
     def readout(self, layer: int) -> bool:
-        """True for a layer outside the dynamics: no edge into it carries feedback."""
+        """Return True for a layer outside the dynamics: no edge into it carries feedback."""
         return not any(edge.feedback for edge in self.into(layer))
 
     def validate_batch(self, x: Tensor, target: Tensor | None = None) -> None:
-        """Raise ValueError unless `x` is (B, *input shape) and `target` (B, *output shape), floating point, B ≥ 1, and
-        the couplings are as `add` took them: without hooks, and closed forms without parametrisations.
+        """Check a batch, and that the couplings are as `add` took them: closed forms without parametrizations or hooks.
+
+        Args:
+            x: (B, *input shape), floating point, B ≥ 1.
+            target: (B, *output shape), floating point.
+
+        Raises:
+            ValueError: if anything of this does not hold, or torch.autocast is on.
+            TypeError: if `x` or `target` is no tensor.
         """
         if not self.layers:
             raise UsageError("the network has no layers: add some first")
@@ -225,7 +225,7 @@ class Network(nn.Module):
                 self._check_module(edge, x)
 
     def _check_module(self, edge: Edge, x: Tensor) -> None:
-        """Put a coupling by autograd into evaluation mode; raise ValueError if it does not go with the dtype of `x`."""
+        """Put a coupling by autograd into evaluation mode, and check that it takes the dtype of `x`."""
         name, like = f"couplings.{edge.index}", next(edge.coupling.parameters(), None)
         modes.settle_down(edge.coupling, self.shape(edge.source), name)
         pair = (edge.index, x.dtype, None if like is None else like.dtype)
@@ -234,17 +234,15 @@ class Network(nn.Module):
             self._heard.add(pair)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output of one bottom-up pass: the equilibrium at γ = 0. Differentiable."""
+        """Return the output of one bottom-up pass: the equilibrium at γ = 0. Differentiable."""
         return self.activity(x)[-1]
 
     def try_out(self, x: Tensor) -> None:
-        """Put `x` to everything that a settling will, and raise what does not fit; also without numbers, on torch's
-        meta device.
-        """
+        """Run `x` through all that a settling applies, so that misfits raise; also on torch's meta device."""
         self(x)
 
     def activity(self, x: Tensor) -> State:
-        """Every layer's response to one bottom-up pass. Differentiable."""
+        """Return every layer's response to one bottom-up pass. Differentiable."""
         self.validate_batch(x)
         states = [to_channels_last(x)]
         for k, layer in enumerate(self.layers, start=1):
@@ -253,7 +251,11 @@ class Network(nn.Module):
         return State(states[1:])
 
     def energy(self, x: Tensor, state: State, gamma: float = 1.0) -> Tensor:
-        """E_γ(s; x) of each sample: (B,). Read-outs take no part. Needs γ > 0."""
+        """Return E_γ(s; x) of each sample, (B,). Read-outs take no part.
+
+        Raises:
+            ValueError: unless γ > 0.
+        """
         if not gamma > 0:
             raise UsageError(f"gamma={gamma}: the energy needs a feedback gain above 0")
         states = (x, *state)
@@ -267,7 +269,7 @@ class Network(nn.Module):
         return _total(terms)
 
     def drive(self, x: Tensor, state: State, gamma: float = 1.0) -> State:
-        """J(s), what each layer hears when the others stand still."""
+        """Return J(s), the drive of each layer while the others are held at `state`."""
         states = (x, *state)
         return State(
             _total([*self._from_below(k, states), *self._from_above(k, states, gamma)]) for k in range(1, len(states))
@@ -283,7 +285,7 @@ class Network(nn.Module):
 
 
 def to_channels_last(x: Tensor) -> Tensor:
-    """Images with the channel as the fastest axis, which convolution kernels prefer; shape and numbers stay."""
+    """Return images with the channel as the fastest axis, as convolution kernels prefer; shape and numbers stay."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 

@@ -4,7 +4,7 @@ With the drive a and the difference drive h of the output layer, nudged replicas
 
     s± = argmin_s  G(s) − ⟨s, a ± β±h⟩ ± β± C(s)        β₊ = r₊β,  β₋ = r₋β
 
-Every nudge here is a change of (a, h): the output then responds like any other layer. Linearised at an error e = ∇C it
+Every nudge here is a change of (a, h): the output then responds like any other layer. Linearized at an error e = ∇C it
 is h − e. The exact (proximal) step of squared error is closed where G = s²/(2σ) on an interval: f(a) = clamp(σa), and
 s± = f(p±) with p± = (a ± β±(h + y))/(1 ± σβ±), which is the dyad about a − σβ₊β₋h′ with the difference drive
 h′ = (h + y − σa)/((1 + σβ₊)(1 − σβ₋)). Objectives are summed over the batch, so β is per sample.
@@ -27,39 +27,51 @@ from energy.potentials import Identity, Potential, per_sample
 
 
 class Nudge(enum.Enum):
-    """How the objective enters the output layer."""
+    """The form in which the objective enters the output layer."""
 
     PROXIMAL = "exactly"
-    LIVE = "linearised at the present drive"
-    FROZEN = "linearised once, at the free equilibrium"
+    LIVE = "linearized at the present drive"
+    FROZEN = "linearized once, at the free equilibrium"
 
 
 class Objective(Component):
-    """C(s; y) of one output state and its target; subclasses give value and gradient, and `nudged` where they have a
-    proximal step."""
+    """C(s; y) of one output state and its target. Subclasses define `value`, `gradient`, and `nudged` if they have a
+    proximal step.
+
+    Attributes:
+        nudge: the form in which C enters the output layer.
+    """
 
     group: ClassVar[str] = "objective"
     nudge: Nudge = Nudge.FROZEN
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
-        """C of each sample: (B, …), (B, …) → (B,)."""
+        """Return C of each sample: (B, …), (B, …) → (B,)."""
         raise NotImplementedError
 
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
-        """∇C at `output`, the shape of `output`."""
+        """Return ∇C at `output`, of the shape of `output`."""
         raise NotImplementedError
 
     def predict(self, output: Tensor) -> Tensor:
-        """The class with the greatest output, the first of equals: (B, C) → (B,), and (B, C, …) → (B, …)."""
+        """Return the class with the greatest output, the first of equals: (B, C) → (B,), and (B, C, …) → (B, …)."""
         return output.argmax(1)
 
     def validate_output(self, potential: Potential) -> None:
-        """Raise ConfigurationError if this objective cannot be put on an output layer of `potential`."""
+        """Check that this objective can be put on an output layer of `potential`.
+
+        Raises:
+            ConfigurationError: if it cannot.
+        """
         if type(self).nudged is Objective.nudged:
             self._require_linear()
 
     def validate_nudge(self, beta_plus: float, beta_minus: float, potential: Potential = Identity()) -> None:  # noqa: B008 (a constant)
-        """Raise ConfigurationError if the nudges β₊ and β₋ are not possible on an output layer of `potential`."""
+        """Check that the nudges β₊ and β₋ are possible on an output layer of `potential`.
+
+        Raises:
+            ConfigurationError: if they are not.
+        """
 
     def nudged(
         self,
@@ -71,7 +83,7 @@ class Objective(Component):
         beta_plus: float,
         beta_minus: float,
     ) -> tuple[Tensor, Tensor]:
-        """(a, h) of the output layer with the nudge in them: (a, h − e) with e = ∇C, live or frozen.
+        """Return (a, h) of the output layer with the nudge in them: (a, h − e) with e = ∇C, live or frozen.
 
         Args:
             potential: the potential of the output layer.
@@ -102,8 +114,11 @@ class Objective(Component):
 
 
 class SquaredError(Objective, name="squared_error"):
-    """C = ½‖s − y‖². The proximal nudge is exact and needs σβ₋ < 1 and σβ₊ > −1, σ being the slope of the output unit
-    (1 but for `half_hard_sigmoid`, where it is ½)."""
+    """C = ½‖s − y‖².
+
+    The proximal nudge is exact and needs σβ₋ < 1 and σβ₊ > −1, σ being the slope of the output unit: ½ for
+    `half_hard_sigmoid`, 1 for the others.
+    """
 
     nudge: Nudge = Nudge.PROXIMAL
 
@@ -151,8 +166,10 @@ class SquaredError(Objective, name="squared_error"):
 
 
 class CrossEntropy(Objective, name="cross_entropy"):
-    """C = −⟨y, ln softmax(s)⟩ on linear outputs (logits), the softmax over axis 1; ∇C = softmax(s)·Σy − y. There is no
-    closed proximal step."""
+    """C = −⟨y, ln softmax(s)⟩ on linear outputs (logits), the softmax over axis 1; ∇C = softmax(s)·Σy − y.
+
+    There is no closed proximal step.
+    """
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
         return -per_sample(matching(target, output) * F.log_softmax(output, dim=1))
@@ -173,16 +190,33 @@ class CrossEntropy(Objective, name="cross_entropy"):
 
 
 def one_hot(labels: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Targets of a classifier: (B,) whole numbers of any width in 0 … classes − 1 → (B, classes).
+    """Return the targets of a classifier, (B, classes).
 
-    Raises ValueError for other labels; those out of range on the CPU only, where looking is free (a GPU's own kernel
-    stops at them). Labels that count from 1 show only where one reaches `classes`: subtract 1."""
+    Args:
+        labels: (B,), integers of any width in 0 … classes − 1. Labels that count from 1 are noticed only if one
+            reaches `classes`: subtract 1.
+        classes: their number.
+        dtype: of the targets.
+
+    Raises:
+        ValueError: for other labels; those out of range on the CPU only, whose check is free (a GPU's own kernel stops
+            at them).
+
+    Example:
+        >>> one_hot(torch.tensor([2, 0]), 3)
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+    """
     numbers = class_numbers(labels, classes)
     return torch.zeros(len(numbers), classes, dtype=dtype, device=numbers.device).scatter_(1, numbers.unsqueeze(1), 1)
 
 
 def class_numbers(labels: Tensor, classes: int) -> Tensor:
-    """The labels as (B,) int64, looked at as `one_hot` says."""
+    """Return the labels as (B,) int64, after the checks of `one_hot`.
+
+    Raises:
+        ValueError: as for `one_hot`.
+    """
     if labels.ndim != 1:
         cure = "; squeeze(1) makes it so" if labels.ndim == 2 and labels.shape[1] == 1 else ""
         raise UsageError(f"labels has shape {tuple(labels.shape)}: must be (B,){cure}")
@@ -199,7 +233,11 @@ def class_numbers(labels: Tensor, classes: int) -> Tensor:
 
 
 def matching(target: Tensor, output: Tensor) -> Tensor:
-    """The target itself; ValueError unless it has the shape of the output, to which it would be broadcast."""
+    """Return the target itself.
+
+    Raises:
+        ValueError: unless it has the shape of the output, to which it would be broadcast.
+    """
     if target.shape != output.shape:
         raise UsageError(
             f"target has shape {tuple(target.shape)}: must be that of the output, {tuple(output.shape)}; "

@@ -4,7 +4,7 @@ from energy.network import Network
 
 
 def layer_of(network: Network) -> dict[str, str]:
-    """Parameter name to the name of the layer whose drive it belongs to."""
+    """Return, for each parameter's name, the name of the layer whose drive it belongs to."""
     owners: dict[int, str] = {}
     for edge in network.edges:
         for parameter in edge.coupling.parameters():

@@ -1,8 +1,9 @@
 """Pooling inside a coupling: a linear map once its switches are fixed.
 
-`open` pools and returns the switches; `adjoint` and `tangent` apply the transposed and the plain linear map those
+`open` pools and returns the switches; `adjoint` and `tangent` apply the transposed and the plain linear map that those
 switches stand for. The switches of torch's max-pooling are 8-byte positions in the image; the compiled 2×2 pooling
-keeps one byte, the place 0 … 3 in the window, an eighth of the memory."""
+keeps one byte, the place 0 … 3 in the window, an eighth of the memory.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +18,15 @@ Shape = tuple[int, ...]
 
 
 class Pool:
-    """Windows of `size` × `size`, `stride` apart (default: size), over images with `padding` rows and columns around
-    them: zeros for a mean, nothing for a maximum. Windows may overlap or leave gaps.
+    """Pooling over windows of `size` × `size`, which may overlap or leave gaps.
+
+    Args:
+        size: side of a window.
+        stride: distance of neighboring windows, `size` by default.
+        padding: rows and columns around the image, at most half of `size`: zeros for a mean, ignored by a maximum.
+
+    Raises:
+        ValueError: for sizes that are no whole numbers, or out of range.
     """
 
     def __init__(self, size: int = 2, stride: int | None = None, *, padding: int = 0) -> None:
@@ -28,7 +36,8 @@ class Pool:
         _whole(name, "padding", padding, 0)
         if padding > size // 2:
             raise UsageError(f"{name}: padding={padding}: must be at most half of size={size}, {size // 2}")
-        self.size, self.stride, self.padding = size, stride or size, padding
+        self.size, self.stride = size, stride or size
+        self.padding = padding
 
     def __repr__(self) -> str:
         stride = "" if self.stride == self.size else f", {self.stride}"
@@ -38,28 +47,32 @@ class Pool:
         return self.open(full)[0]
 
     def shape(self, full: Shape) -> Shape:
-        """The shape of a pooled layer of shape `full`, (channels, height, width)."""
+        """Return the shape of a pooled layer of shape `full`, (channels, height, width)."""
         channels, *sides = _image(self, full)
         pooled = tuple((side + 2 * self.padding - self.size) // self.stride + 1 for side in sides)
         if min(pooled) < 1:
             raise UsageError(f"{self!r} does not fit a layer of shape {full}")
         return (channels, *pooled)
 
+    def _sides(self) -> list[list[int]]:
+        """Size, stride and padding as torch's own operators take them: one number per side of the image."""
+        return [[value] * 2 for value in (self.size, self.stride, self.padding)]
+
     def open(self, full: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The pooled tensor and the switches."""
+        """Return the pooled tensor and the switches, of `full` (B, channels, height, width)."""
         raise NotImplementedError
 
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
-        """Each pooled value sent back to where it came from: a tensor of shape `full`."""
+        """Return the transposed map: each pooled value sent back to its source, in a tensor of shape `full`."""
         raise NotImplementedError
 
     def tangent(self, full: Tensor, switches: Tensor | None) -> Tensor:
-        """The pooled direction under the same switches."""
+        """Return the pooled direction `full` under the same switches."""
         raise NotImplementedError
 
 
 class MaxPool(Pool):
-    """The greatest of each window, the first of equals; the switch is its index."""
+    """The maximum of each window, the first of equals; the switch is its index."""
 
     def __call__(self, full: Tensor) -> Tensor:
         return F.max_pool2d(full, self.size, self.stride, self.padding)
@@ -70,22 +83,16 @@ class MaxPool(Pool):
         return F.max_pool2d(full, self.size, self.stride, self.padding, return_indices=True)
 
     def _tiles(self, full: Tensor) -> bool:
-        """Whether 2×2 windows cover images that lie channel by channel: what the compiled kernels are written for."""
-        even = full.shape[2] % 2 == full.shape[3] % 2 == 0
-        return (
-            self.size == self.stride == 2
-            and not self.padding
-            and even
-            and full.is_contiguous(memory_format=torch.channels_last)
-        )
+        """True for 2×2 windows that tile channels-last images: the case that the compiled kernels are written for."""
+        tiled = self.size == self.stride == 2 and not self.padding and full.shape[2] % 2 == full.shape[3] % 2 == 0
+        return tiled and full.is_contiguous(memory_format=torch.channels_last)
 
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
         assert switches is not None
         if switches.dtype == torch.uint8:
             return _ADJOINT((post, switches))
-        window, stride, padding = [self.size] * 2, [self.stride] * 2, [self.padding] * 2
         return torch.ops.aten.max_pool2d_with_indices_backward(
-            post, _laid(post, full), window, stride, padding, [1, 1], False, switches
+            post, _laid(post, full), *self._sides(), [1, 1], False, switches
         )
 
     def tangent(self, full: Tensor, switches: Tensor | None) -> Tensor:
@@ -103,7 +110,7 @@ def _windows(full: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _open(full: Tensor) -> tuple[Tensor, Tensor]:
-    """The greatest of each window, and which of its places that is."""
+    """The maximum of each window, and its place in the window, 0 … 3; the first of equals."""
     first, second, third, fourth = _windows(full)
     top, low = torch.maximum(first, second), torch.maximum(third, fourth)
     place = torch.where(low > top, torch.where(fourth > third, 3, 2), torch.where(second > first, 1, 0))
@@ -115,7 +122,7 @@ def _adjoint(post: Tensor, switches: Tensor) -> Tensor:
     value, place = (tensor.permute(0, 2, 3, 1)[:, :, None, :, None] for tensor in (post, switches))
     images, height, _, width, _, channels = value.shape
     places = torch.arange(4, dtype=torch.float32, device=post.device).view(1, 1, 2, 1, 2, 1)
-    tiles = torch.where(place.float() == places, value, 0.0)  # comparing bytes is not vectorised by torch 2.13
+    tiles = torch.where(place.float() == places, value, 0.0)  # torch 2.13 does not vectorize comparing bytes
     return tiles.reshape(images, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
@@ -127,39 +134,42 @@ def _tangent(full: Tensor, switches: Tensor) -> Tensor:
     return torch.where(place > 1, low, top).permute(0, 3, 1, 2)
 
 
-_OPEN, _ADJOINT, _TANGENT = Kernel(_open), Kernel(_adjoint), Kernel(_tangent)
+_OPEN = Kernel(_open)
+_ADJOINT = Kernel(_adjoint)
+_TANGENT = Kernel(_tangent)
 
 
 class AveragePool(Pool):
-    """The mean of each window, its padding counted; linear, so there is nothing to switch."""
+    """The mean of each window, its padding counted; linear, hence without switches."""
 
     def open(self, full: Tensor) -> tuple[Tensor, None]:
         return F.avg_pool2d(full, self.size, self.stride, self.padding), None
 
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
-        shaped = post.new_empty(()).expand(full)
-        window, stride, padding = [self.size] * 2, [self.stride] * 2, [self.padding] * 2
-        return torch.ops.aten.avg_pool2d_backward(post, shaped, window, stride, padding, False, True, None)
+        shaped = post.new_empty(()).expand(full)  # only its shape is read
+        return torch.ops.aten.avg_pool2d_backward(post, shaped, *self._sides(), False, True, None)
 
     def tangent(self, full: Tensor, switches: Tensor | None) -> Tensor:
         return F.avg_pool2d(full, self.size, self.stride, self.padding)
 
 
 class AdaptivePool(Pool):
-    """As many windows as make `size` × `size` values of an image of any size: the i-th of n along a side of h goes from
-    ⌊i h / n⌋ up to ⌈(i + 1) h / n⌉, so that neighbors may share a row. `size=1` pools the whole image.
+    """Pooling to `size` × `size` values of an image of any size.
+
+    The i-th of n windows along a side of h goes from ⌊i h / n⌋ up to ⌈(i + 1) h / n⌉, so that neighbors may share a
+    row. `size=1` pools the whole image.
     """
 
     def __init__(self, size: int = 1) -> None:
         super().__init__(size)
 
     def shape(self, full: Shape) -> Shape:
-        """The shape of a pooled layer of shape `full`, (channels, height, width)."""
+        """Return the shape of a pooled layer of shape `full`, (channels, height, width)."""
         return (_image(self, full)[0], self.size, self.size)
 
 
 class AdaptiveMaxPool(AdaptivePool):
-    """The greatest of each window, the first of equals; the switch is its index."""
+    """The maximum of each window, the first of equals; the switch is its index."""
 
     def __call__(self, full: Tensor) -> Tensor:
         return F.adaptive_max_pool2d(full, self.size)
@@ -176,7 +186,7 @@ class AdaptiveMaxPool(AdaptivePool):
 
 
 class AdaptiveAveragePool(AdaptivePool):
-    """The mean of each window; linear, so there is nothing to switch."""
+    """The mean of each window; linear, hence without switches."""
 
     def open(self, full: Tensor) -> tuple[Tensor, None]:
         return F.adaptive_avg_pool2d(full, self.size), None
@@ -200,12 +210,12 @@ def _image(pool: Pool, full: Shape) -> Shape:
 
 
 def _laid(post: Tensor, full: torch.Size) -> Tensor:
-    """A tensor of shape `full` that lies in memory as `post` does; its numbers do not matter."""
+    """A tensor of shape `full` with the memory layout of `post`; its numbers are not read."""
     last = post.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
     return torch.empty(full, dtype=post.dtype, device=post.device, memory_format=layout)
 
 
 def _gathered(full: Tensor, switches: Tensor) -> Tensor:
-    """What lies at the switched position of each window."""
+    """The value at the switched position of each window."""
     return full.flatten(2).gather(2, switches.flatten(2)).view(switches.shape)

@@ -11,10 +11,15 @@ from energy import foreach
 
 
 class State:
-    """Tensors of shape (B, …), one a free layer (two a layer, means then differences, for a dyad).
+    """Tensors of shape (B, …), one per free layer (for a dyad two per layer: all means, then all differences).
 
-    `a + b`, `a − b` and `a * number` act tensor by tensor and return a new state; a state and its tensors are never
-    written to."""
+    `a + b`, `a - b` and `a * number` act tensor by tensor and return a new state; a state and its tensors are never
+    written to.
+
+    Example:
+        >>> (State([torch.ones(1, 2)]) * 3 - State([torch.ones(1, 2)]))[0]
+        tensor([[2., 2.]])
+    """
 
     __slots__ = ("tensors",)
 
@@ -42,25 +47,25 @@ class State:
     __rmul__ = __mul__
 
     def map(self, function: Callable[[Tensor], Tensor]) -> State:
-        """A state of `function` of every tensor."""
+        """Return the state of `function` of every tensor."""
         return State(map(function, self.tensors))
 
     def replace(self, changes: dict[int, Tensor]) -> State:
-        """This state with the tensors at the given positions replaced."""
+        """Return this state with the tensors at the given positions replaced."""
         return State(changes.get(i, tensor) for i, tensor in enumerate(self.tensors))
 
     def weighted(self, weights: Tensor) -> State:
-        """Every sample times its own weight, `weights` (B,)."""
+        """Return every sample times its own weight, `weights` (B,)."""
         return self.map(lambda tensor: tensor * weights.to(tensor.dtype).view(-1, *[1] * (tensor.ndim - 1)))
 
     def dot(self, other: State) -> Tensor:
-        """⟨a, b⟩ of each sample over all tensors: (B,), float32 or wider."""
+        """Return ⟨a, b⟩ of each sample over all tensors: (B,), float32 or wider."""
         dtype = torch.promote_types(self.tensors[0].dtype, torch.float32)
         products = zip(self.tensors, other.tensors, strict=True)
         return torch.stack([(a * b).flatten(1).sum(1, dtype=dtype) for a, b in products]).sum(0)
 
     def norms(self) -> Tensor:
-        """Root mean square of each tensor and sample: (tensors, B), float32 or wider."""
+        """Return the root mean square of each tensor and sample: (tensors, B), float32 or wider."""
         dtype = torch.promote_types(self.tensors[0].dtype, torch.float32)
         rows = [torch.linalg.vector_norm(t.flatten(1), dim=1, dtype=dtype) / t[0].numel() ** 0.5 for t in self.tensors]
         return torch.stack(rows)

@@ -1,4 +1,4 @@
-"""A network as a table: what `print(network)` shows."""
+"""A network as a table, shown by `print(network)`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from energy.couplings import Convolution, Shape
 from energy.pooling import AveragePool, MaxPool, Pool
 
 HEAD: Final = ("layer", "reads", "coupling", "shape", "units", "gain", "parameters", "multiply-adds")
-COUPLING: Final = 2  # the column that gives way where a line would be too long
-NUMBERS: Final = 6  # the column from which on cells are numbers
-COLUMNS: Final = 100
-LEAST: Final = 12  # letters of a cell
+COUPLING: Final = 2  # the column that is cut if a line would be too long
+NUMBERS: Final = 6  # the first column of numbers
+COLUMNS: Final = 100  # letters per line
+LEAST: Final = 12  # letters of a cut cell
 POWERS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Row = tuple[str, ...]
-Network = Any  # that of `energy.network`, which stands on this module
+Network = Any  # that of `energy.network`, which imports this module
 Edge = Any
 
 
 def summary(network: Network) -> str:
-    """One line a coupling, and the totals. `gain` is the weight of what a layer says back to the one it reads: γ to the
-    difference in depth, – to the input, and `read-out` where its activity is not heard.
+    """Return one line per coupling, and the totals.
+
+    `gain` is the weight of the message down the edge: γ to the difference in depth, – to the input, and `read-out` if
+    no activity passes down.
     """
     title = f"Network {_sides(network.input_shape)}"
     if not network.layers:
@@ -64,7 +66,7 @@ def _gain(edge: Edge) -> str:
 
 
 def label(coupling: nn.Module) -> str:
-    """The kind of a coupling, and what the shapes of its layers do not tell: kernel/stride, pooling, parts."""
+    """Return the kind of a coupling, with details beyond the shapes of its layers: kernel/stride, pooling, parts."""
     kind = type(coupling).__name__
     if isinstance(coupling, Convolution):
         kernel = f"{coupling.weight.shape[-1]}" + (f"/{coupling.stride}" if coupling.stride > 1 else "")

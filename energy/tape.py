@@ -1,5 +1,6 @@
-"""Autograd where a closed form is missing, whatever the caller has switched off: within `taped` a tape is written under
-`torch.no_grad` and under `torch.inference_mode` alike.
+"""Autograd in place of a closed form, whatever mode the caller is in.
+
+Within `taped` a tape is written under `torch.no_grad` and under `torch.inference_mode` alike.
 """
 
 from __future__ import annotations
@@ -15,23 +16,30 @@ from energy.errors import UsageError
 
 @contextmanager
 def taped() -> Iterator[None]:
-    """Autograd on while the context lasts."""
+    """Switch autograd on while the context lasts."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 def plain(tensor: Tensor) -> Tensor:
-    """The tensor itself, or a copy of one made under `inference_mode`, which no tape can keep."""
+    """Return the tensor itself, or a copy of one made under `inference_mode`, which no tape can keep."""
     return tensor.clone() if tensor.is_inference() else tensor
 
 
 def leaf(tensor: Tensor) -> Tensor:
-    """The tensor as the start of a tape; to be called within `taped`."""
+    """Return the tensor as the start of a tape; to be called within `taped`."""
     return plain(tensor).detach().requires_grad_()
 
 
 def pushed(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) -> Tensor:
-    """f′(point) direction, by two reverse passes: f′ᵀ is linear in what it is applied to, and f′ is its transpose."""
+    """Return the Jacobian–vector product f′(point) direction, by two reverse passes.
+
+    f′ᵀ v is linear in v, and the transpose of that linear map is f′.
+
+    Args:
+        function: f, differentiable.
+        point, direction: of the same shape.
+    """
     with taped():
         start = leaf(point)
         found = function(start)
@@ -41,7 +49,11 @@ def pushed(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tenso
 
 
 def require_tape(owner: str) -> None:
-    """Raise ValueError under `inference_mode`, for what walks back a tape that others write."""
+    """Check that autograd can write a tape, for code that runs one backward.
+
+    Raises:
+        ValueError: under `inference_mode`.
+    """
     if torch.is_inference_mode_enabled():
         raise UsageError(
             f"{owner} walks back autograd's tape, which torch.inference_mode() does not write: leave that mode; "

@@ -1,4 +1,4 @@
-"""The cost of two layers together, −⟨post, A(pre)⟩: the couplings, and what learning needs of each, linearized."""
+"""The cost of two layers together, −⟨post, A(pre)⟩: the couplings, and their linearizations."""
 
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.block import Block

@@ -12,12 +12,12 @@ from energy.couplings.linearization import Gradients, Linearization
 
 
 class AffineLinearization(Linearization):
-    """An affine coupling: there is no curvature, and the second product is the first one without a bias."""
+    """An affine coupling linearized: no curvature, and the second product is the first one without a bias."""
 
     bias: nn.Parameter | None
 
     def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
-        """⟨post, W direction⟩ has the product of (direction, post), and no bias."""
+        """∂θ⟨post, W direction⟩: the product of (direction, post), zero for the bias."""
         gradients = self.weight_gradient(direction, post)
         return gradients if self.bias is None else (*gradients[:-1], torch.zeros_like(self.bias))
 
@@ -35,11 +35,17 @@ class Affine(Coupling):
     bias: nn.Parameter | None
 
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
-        """weight·seen, without bias and pooling."""
+        """Return weight·seen, without bias and pooling."""
         raise NotImplementedError(f"{type(self).__name__} has no weights")
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        """Σ post·seenᵀ over batch and places, in their precision and of the shape of the weight: ∂W⟨post, W·seen⟩,
-        without pooling.
+        """Return ∂W⟨post, W·seen⟩ = Σ post·seenᵀ over batch and places, without pooling.
+
+        Args:
+            seen: the input of the filters, (B, *input shape).
+            post: (B, *drive shape), in the dtype of `seen`.
+
+        Returns:
+            A tensor of that dtype and the shape of the weight.
         """
         raise NotImplementedError(f"{type(self).__name__} has no weights")

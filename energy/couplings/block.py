@@ -1,13 +1,15 @@
-"""A block of a feedback-free network: what its neurons see is prepared first, and what they say is centred.
+"""A block of a feedback-free network: the input of its neurons is prepared first, and their drive is centered.
 
     A(m) = C u      u = W·prepare(m) + b      C u = u − mean of u over the neurons of a place
 
-`prepare` is any chain of modules without weights: pooling of the layer below, normalisation, padding. C is a
+`prepare` is any chain of modules without weights: pooling of the layer below, normalization, padding. C is a
 projection, so above this coupling a `RePU` of power p is the Triangle activation max(u − ū, 0)^p (Coates, Ng & Lee
-2011), and the pair has an energy. With `rectified` the neurons are centred and rectified once before: v = max(Cu, 0),
+2011), and the pair has an energy. With `rectified` the drive is centered and rectified once before: v = max(Cu, 0),
 A(m) = C v.
 
-Source: Journé et al., ICLR 2023 (arXiv:2209.11883), whose blocks normalise, convolve, activate and pool."""
+Reference:
+    Journé et al., ICLR 2023 (arXiv:2209.11883), whose blocks normalize, convolve, activate and pool.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,24 @@ from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
 # what is linear once it is known which of its inputs it lets through
-SWITCHES: Final = (
-    nn.modules.pooling._MaxPoolNd,
-    nn.modules.pooling._AdaptiveMaxPoolNd,
-    nn.ReLU,
-    nn.LeakyReLU,
-)
+SWITCHES: Final = (nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd, nn.ReLU, nn.LeakyReLU)
 
 
 class BlockLinearization(Linearization):
-    """A block at one state: the layer below, what its neurons saw, the filters linearized there, and what the neurons
-    compete with.
+    """A block linearized at one state.
+
+    Args:
+        block: the coupling.
+        pre: the state of the layer below, (B, *pre shape).
+        seen: that state prepared, the input of the filters.
+        inner: the filters linearized there.
+        competing: the drives that the neurons compete with.
     """
 
     def __init__(self, block: Block, pre: Tensor, seen: Tensor, inner: Linearization, competing: Tensor) -> None:
-        self.block, self.pre, self.seen, self.inner, self.competing = block, pre, seen, inner, competing
+        self.block, self.pre = block, pre
+        self.seen, self.inner = seen, inner
+        self.competing = competing
         self._exact = AutogradLinearization(block, block, pre)
         self._prepared: tuple[Tensor, Tensor] | None = None
 
@@ -70,7 +75,7 @@ class BlockLinearization(Linearization):
         return self._exact.curvature(direction, post)
 
     def _pulled(self, post: Tensor) -> Tensor:
-        """`post` as it reaches the filters."""
+        """`post` pulled back through centering and rectification, as it reaches the filters."""
         if self._prepared is not None and self._prepared[0] is post:
             return self._prepared[1]
         if self.block.rectified:
@@ -78,7 +83,7 @@ class BlockLinearization(Linearization):
         return center(post) if self.block.centered else post
 
     def _sees(self, pre: Tensor) -> Tensor:
-        """What the filters see of `pre` through the map that is fixed at this state."""
+        """The filters' input for `pre`, through the preparation whose switches are fixed at this state."""
         if pre is self.pre:
             return self.seen
         chain = list(_links(self.block.prepare))
@@ -95,23 +100,29 @@ class BlockLinearization(Linearization):
 class Block(Coupling):
     """A(m) = C[filters(prepare(m))]; without C unless `centered`.
 
-    Normalisation by running statistics inside `prepare` is a fixed affine map except while the network learns
-    (`Network.learning`). What switches is fixed at the point: maxima are taken where the point has them and rectifiers
-    let through what they let through there, so that tangent, adjoint and gradients are those of one map.
-    Raises ValueError where `prepare` holds parameters."""
+    Normalization by running statistics inside `prepare` is a fixed affine map except while the network learns
+    (`Network.learning`). Switches are fixed at the state of the linearization: maxima are taken at its places, and
+    rectifiers pass the units that they pass there, so that tangent, adjoint and gradients are those of one map.
+
+    Args:
+        filters: the weights.
+        prepare: modules without parameters, applied in order before the filters.
+        centered: subtract the mean over the neurons (axis 1) at every place.
+        rectified: center and rectify once before; needs `centered`.
+
+    Raises:
+        ValueError: if `prepare` holds parameters, or for `rectified` without `centered`.
+        TypeError: for filters of another kind.
+    """
 
     takes_feedback_weights: ClassVar[bool] = True
 
     def __init__(
-        self,
-        filters: Dense | Convolution,
-        *prepare: nn.Module,
-        centered: bool = False,
-        rectified: bool = False,
+        self, filters: Dense | Convolution, *prepare: nn.Module, centered: bool = False, rectified: bool = False
     ) -> None:
         super().__init__()
         if rectified and not centered:
-            raise UsageError("Block(rectified=True): must be centred too")
+            raise UsageError("Block(rectified=True): must be centered too")
         if not isinstance(filters, Dense | Convolution):
             raise UsageTypeError(f"Block: filters is {named(filters)}: must be a Dense or a Convolution")
         self.prepare, self.filters = nn.Sequential(*prepare), filters
@@ -125,7 +136,7 @@ class Block(Coupling):
 
     @property
     def weight(self) -> nn.Parameter:
-        """That of the filters."""
+        """The weight of the filters."""
         return self.filters.weight
 
     def shape(self, pre: Shape) -> Shape:
@@ -139,16 +150,16 @@ class Block(Coupling):
             return tuple(self.prepared(self._zeros(pre)).shape[1:])
 
     def prepared(self, pre: Tensor) -> Tensor:
-        """What the filters see of `pre`, in its precision."""
+        """Return the filters' input for `pre`, in its dtype."""
         return in_precision(self.prepare, pre)
 
     def forward(self, pre: Tensor) -> Tensor:
-        return self._said(self._competing(self.filters(self.prepared(pre))))
+        return self._centered(self._competing(self.filters(self.prepared(pre))))
 
     def _competing(self, u: Tensor) -> Tensor:
         return center(u).clamp_min(0) if self.rectified else u
 
-    def _said(self, drive: Tensor) -> Tensor:
+    def _centered(self, drive: Tensor) -> Tensor:
         return center(drive) if self.centered else drive
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, BlockLinearization]:
@@ -156,7 +167,7 @@ class Block(Coupling):
             seen = self.prepared(pre)
             u, inner = self.filters.linearize(seen)
             competing = self._competing(u)
-            return self._said(competing), BlockLinearization(self, pre, seen, inner, competing)
+            return self._centered(competing), BlockLinearization(self, pre, seen, inner, competing)
 
     def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         if not (isinstance(linear, BlockLinearization) and pre is linear.pre):
@@ -166,7 +177,7 @@ class Block(Coupling):
 
 
 def _links(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules of a chain one by one, those of chains in it too; a chain with hooks of its own as a whole."""
+    """The modules of a chain one by one, nested chains included; a chain with hooks of its own as a whole."""
     if type(module) is nn.Sequential and not (module._forward_hooks or module._forward_pre_hooks):
         for child in module:
             yield from _links(child)
@@ -175,5 +186,5 @@ def _links(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def center(drive: Tensor) -> Tensor:
-    """u − ū, the mean over the neurons (axis 1) taken away at every place."""
+    """Return u − ū, ū being the mean over the neurons (axis 1) at every place."""
     return drive - drive.mean(1, keepdim=True)

@@ -18,14 +18,21 @@ from energy.pooling import Pool
 
 
 class ConvolutionLinearization(AffineLinearization):
-    """`Convolution` at one state: the weight in the precision of the states (cast once), the shapes below and before
-    pooling, the pooling's switches, and the last `post` that was prepared, un-pooled.
+    """`Convolution` linearized at one state.
+
+    Args:
+        coupling: the coupling.
+        weight: its weight in the dtype of the states, cast once.
+        pre: the shape below, with the batch axis.
+        full: the shape before pooling, with the batch axis.
+        switches: those of the pooling, None without one.
     """
 
     def __init__(self, coupling: Convolution, weight: Tensor, pre: Shape, full: Shape, switches: Tensor | None) -> None:
-        self.coupling, self.weight, self.bias = coupling, weight, coupling.bias
-        self.pre, self.full, self.switches = pre, full, switches
-        self._prepared: tuple[Tensor, Tensor] | None = None
+        self.coupling, self.weight = coupling, weight
+        self.bias, self.switches = coupling.bias, switches
+        self.pre, self.full = pre, full
+        self._prepared: tuple[Tensor, Tensor] | None = None  # the last `post` that was prepared, and it un-pooled
 
     def prepare(self, post: Tensor) -> None:
         if self.coupling.pool is not None:
@@ -36,7 +43,7 @@ class ConvolutionLinearization(AffineLinearization):
         full = self._unpooled(post)
         last = full.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if last else torch.contiguous_format
-        # of what lies below the kernel reads only the shape
+        # the kernel reads only the shape and the layout of the layer below
         shaped = torch.empty(self.pre, dtype=full.dtype, device=full.device, memory_format=layout)
         weight = self.weight if weight is None else weight.to(self.weight.dtype)
         return self.coupling.backward(full, shaped, weight, [True, False, False])[0]
@@ -71,12 +78,16 @@ class Convolution(Affine):
         channels: channels of the layer above.
         kernel: side of the square kernel.
         stride, padding, dilation, groups: as in `torch.nn.Conv2d`.
-        bias: whether every channel has one.
+        bias: one per channel if true.
         pool: a pooling of `energy.pooling`, or None.
 
     Raises:
         ValueError: for sizes that are no whole numbers, or out of range.
-        TypeError: for a `pool` that is none.
+        TypeError: for a `pool` that is no pooling.
+
+    Example:
+        >>> Convolution(3, 16, 5, stride=2, padding=2).shape((3, 32, 32))
+        (16, 16, 16)
     """
 
     def __init__(
@@ -93,11 +104,10 @@ class Convolution(Affine):
         pool: Pool | None = None,
     ) -> None:
         super().__init__()
-        fan_in, channels = (
-            whole_number("Convolution", "fan_in", fan_in),
-            whole_number("Convolution", "channels", channels),
-        )
-        kernel, groups = whole_number("Convolution", "kernel", kernel), whole_number("Convolution", "groups", groups)
+        fan_in = whole_number("Convolution", "fan_in", fan_in)
+        channels = whole_number("Convolution", "channels", channels)
+        kernel = whole_number("Convolution", "kernel", kernel)
+        groups = whole_number("Convolution", "groups", groups)
         if fan_in % groups or channels % groups:
             raise UsageError(f"Convolution: groups={groups}: must divide fan_in={fan_in} and channels={channels}")
         if not (pool is None or isinstance(pool, Pool)):
@@ -106,19 +116,17 @@ class Convolution(Affine):
             )
         self.weight = nn.Parameter(torch.zeros(channels, fan_in // groups, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
-        self.stride, self.dilation = (
-            whole_number("Convolution", "stride", stride),
-            whole_number("Convolution", "dilation", dilation),
-        )
-        self.padding, self.groups = whole_number("Convolution", "padding", padding, 0), groups
-        self.pool = pool
+        self.stride = whole_number("Convolution", "stride", stride)
+        self.dilation = whole_number("Convolution", "dilation", dilation)
+        self.padding = whole_number("Convolution", "padding", padding, 0)
+        self.groups, self.pool = groups, pool
 
     def extra_repr(self) -> str:
         channels, fan_in, kernel, _ = self.weight.shape
         others = {"stride": (self.stride, 1), "padding": (self.padding, 0), "dilation": (self.dilation, 1)}
         others |= {"groups": (self.groups, 1), "bias": (self.bias is not None, True), "pool": (self.pool, None)}
-        said = [f"{name}={value}" for name, (value, default) in others.items() if value != default]
-        return ", ".join([str(fan_in * self.groups), str(channels), str(kernel), *said])
+        given = [f"{name}={value}" for name, (value, default) in others.items() if value != default]
+        return ", ".join([str(fan_in * self.groups), str(channels), str(kernel), *given])
 
     def _sizes(self, pre: Shape) -> Shape:
         """The shape before pooling."""
@@ -140,12 +148,19 @@ class Convolution(Affine):
         return math.prod(self._sizes(pre)) * math.prod(self.weight.shape[1:])
 
     def convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None) -> Tensor:
-        """weight ∗ pre + bias, without pooling."""
+        """Return weight ∗ pre + bias, without pooling."""
         cast = None if bias is None else bias.to(pre.dtype)
         return F.conv2d(pre, weight, cast, self.stride, self.padding, self.dilation, self.groups)
 
     def backward(self, post: Tensor, pre: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients of ⟨post, weight ∗ pre + bias⟩ by (pre, weight, bias), of which `mask` says the wanted ones."""
+        """Return the gradients of ⟨post, weight ∗ pre + bias⟩ by (pre, weight, bias).
+
+        Args:
+            post: (B, channels, height, width), before pooling.
+            pre: (B, fan-in, height, width).
+            weight: of the shape of the coupling's own.
+            mask: which of the three gradients are computed.
+        """
         sizes = [len(weight)] if mask[2] else None
         stride, padding, dilation = ([value] * 2 for value in (self.stride, self.padding, self.dilation))
         return torch.ops.aten.convolution_backward(
@@ -172,7 +187,9 @@ class Convolution(Affine):
         return self.backward(post, seen, self.weight, [False, True, False])[1]
 
     def _patched(self, seen: Tensor, post: Tensor) -> Tensor:
-        """The same by one matrix product over patches, (batch·places, fan-in), whose columns lie like the weight's."""
+        """The product by one matrix multiplication over patches, (batch·places, fan-in·k·k).
+
+        The columns run (k, k, fan-in), as a weight in channels-last layout does."""
         kernel, sides = self.weight.shape[-1], [self.padding] * 4
         padded, reach = F.pad(seen, sides) if self.padding else seen, self.dilation * (kernel - 1) + 1
         windows = padded.unfold(2, reach, self.stride).unfold(3, reach, self.stride)

@@ -21,8 +21,8 @@ from energy.tape import plain, taped
 class Coupling(nn.Module):
     """A map A between two layers. Subclasses define `forward`, or `energy` together with `shape`.
 
-    Where only `energy(pre, post)` is given it must be linear in `post`; then A(pre) = −∂energy/∂post. A coupling is in
-    evaluation mode always, but inside `Network.learning`.
+    An `energy(pre, post)` given alone must be linear in `post`; then A(pre) = −∂energy/∂post. A coupling is always in
+    evaluation mode, except inside `Network.learning` and `Network.normalizing`.
 
     Example:
         >>> class Doubled(Coupling):
@@ -33,16 +33,16 @@ class Coupling(nn.Module):
         tensor([[2., 2., 2.]])
     """
 
-    by_chance: bool = False  # whether its output is drawn in training mode, in which it then never is
-    batchwise: bool = False  # whether, while it learns, a sample's drive depends on its batch, exactly accounted for
-    takes_feedback_weights: ClassVar[bool] = False  # whether its linearization's adjoint takes a `weight`
+    by_chance: bool = False  # its output is random in training mode, which it is then never put into
+    batchwise: bool = False  # while it learns, a sample's drive depends on its batch; linearizations account for that
+    takes_feedback_weights: ClassVar[bool] = False  # its linearization's adjoint takes a `weight`
 
     def train(self, mode: bool = True) -> Self:
-        """Evaluation mode, whatever is asked for: the cost of two layers is a function of their states."""
+        """Set evaluation mode whatever `mode` is: the cost of two layers is a function of their states."""
         return super().train(False)
 
     def forward(self, pre: Tensor) -> Tensor:
-        """A(pre), differentiable: (B, *pre shape) → (B, *post shape)."""
+        """Return A(pre), differentiable: (B, *pre shape) → (B, *post shape)."""
         if type(self).energy is Coupling.energy or type(self).shape is Coupling.shape:
             raise NotImplementedError(
                 f"{type(self).__name__} must define forward(pre), or energy(pre, post) and shape(pre)"
@@ -54,37 +54,42 @@ class Coupling(nn.Module):
             return -torch.autograd.grad(self.energy(plain(pre), post).sum(), post, create_graph=tape)[0]
 
     def energy(self, pre: Tensor, post: Tensor) -> Tensor:
-        """−⟨post, A(pre)⟩ per sample: (B,)."""
+        """Return −⟨post, A(pre)⟩ per sample: (B,)."""
         return -per_sample(post * self(pre))
 
     def shape(self, pre: Shape) -> Shape:
-        """The shape of A(pre) without the batch axis."""
+        """Return the shape of A(pre) without the batch axis, of the shape of pre without it."""
         with torch.no_grad():
             return tuple(self(self._zeros(pre)).shape[1:])
 
     def multiply_adds(self, pre: Shape) -> int:
-        """Multiply-adds of one application to one sample, counted by running it."""
+        """Return the multiply-adds of one application per sample, counted by running it."""
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             self(self._zeros(pre))
         return counter.get_total_flops() // 2
 
     def remember(self) -> None:
-        """Take the batch it was last applied to into what it remembers, once per learnt batch; nothing by default."""
+        """Take the last batch into running statistics, once per learned batch; no effect by default."""
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, Linearization]:
-        """A(pre), and the coupling linearized there.
+        """Return A(pre), and the coupling linearized there.
 
         Args:
-            pre: (B, *pre shape), the presynaptic state m.
+            pre: the presynaptic state m, (B, *pre shape).
         """
         with torch.no_grad():
             return self(pre), AutogradLinearization(self, self, pre)
 
     def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
-        """What a rule without feedback needs of a coupling that has been linearized at `pre`.
+        """Return the layer above as a population of neurons, as rules without feedback read it.
+
+        Args:
+            pre: the presynaptic state m, (B, *pre shape).
+            drive: A(pre), (B, *post shape).
+            linear: the coupling linearized at `pre`, if it has been.
 
         Raises:
-            ConfigurationError: where that is no population of neurons.
+            ConfigurationError: if the coupling has no weights of neurons.
         """
         raise ConfigurationError(
             f"{type(self).__name__}: no weights of neurons; local rules and read-outs need Dense, Convolution or Block"

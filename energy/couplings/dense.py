@@ -16,10 +16,11 @@ from energy.errors import UsageError
 
 
 class DenseLinearization(AffineLinearization):
-    """`Dense` for presynaptic states of one shape: `weight` in the precision of the states, cast once."""
+    """`Dense` linearized, for presynaptic states of one shape: `weight` in the dtype of the states, cast once."""
 
     def __init__(self, coupling: Dense, weight: Tensor, pre: Shape) -> None:
-        self.coupling, self.weight, self.pre, self.bias = coupling, weight, pre, coupling.bias
+        self.coupling, self.weight = coupling, weight
+        self.pre, self.bias = pre, coupling.bias
 
     @torch.no_grad()
     def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
@@ -37,7 +38,20 @@ class DenseLinearization(AffineLinearization):
 
 
 class Dense(Affine):
-    """A(m) = W·flatten(m) + b, W of shape (size, fan-in)."""
+    """A(m) = W·flatten(m) + b, W of shape (size, fan-in).
+
+    Args:
+        fan_in: units of the layer below.
+        size: units of the layer above.
+        bias: one per unit if true.
+
+    Raises:
+        ValueError: for sizes that are no whole numbers, or below 1.
+
+    Example:
+        >>> Dense(784, 500).shape((1, 28, 28))
+        (500,)
+    """
 
     def __init__(self, fan_in: int, size: int, *, bias: bool = True) -> None:
         super().__init__()

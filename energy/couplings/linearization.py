@@ -1,7 +1,7 @@
 """A coupling at one presynaptic state m: the linear map A′(m), its transpose, and the gradients of both.
 
-`Coupling.linearize(pre)` returns the drive A(m) and a linearization, as `torch.func.linearize` does. They come apart
-since their lives differ: a drive is read once, the linearization until the weights of its edge have been learnt.
+`Coupling.linearize(pre)` returns the drive A(m) and a linearization, as `torch.func.linearize` does. They are separate
+since their lifetimes differ: a drive is read once, the linearization until its edge's gradients have been computed.
 """
 
 from __future__ import annotations
@@ -21,50 +21,58 @@ Shape = tuple[int, ...]
 
 
 class Linearization(abc.ABC):
-    """The maps of a coupling A at a presynaptic state m. All are linear in every argument but `pre`; with pooling and
-    rectifiers the switches are those of m.
+    """The maps of a coupling A at a presynaptic state m.
+
+    All are linear in every argument but `pre`; with pooling and rectifiers the switches are those of m.
 
     Shapes: `pre` and `direction` are (B, *pre shape), `post` is (B, *post shape); gradients are tuples with one tensor
     per parameter of the coupling, in the order of `parameters()`, summed over the batch.
     """
 
     def prepare(self, post: Tensor) -> None:  # noqa: B027 (nothing is in common unless a subclass says so)
-        """Do once what `adjoint` and `weight_gradient` of this very tensor both begin with, such as un-pooling."""
+        """Do once the work that `adjoint` and `weight_gradient` of this very tensor share, such as un-pooling."""
 
     @abc.abstractmethod
     def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
-        """A′(m)ᵀ post, the vector–Jacobian product: (B, *pre shape).
+        """Return A′(m)ᵀ post, the vector–Jacobian product: (B, *pre shape).
 
         Args:
             post: (B, *post shape).
             weight: feedback weights that stand in for the coupling's own, of the same shape.
 
         Raises:
-            ConfigurationError: for a `weight` where the coupling cannot tell its weight from its map.
+            ConfigurationError: for a `weight`, if the coupling has none that it could replace.
         """
 
     @abc.abstractmethod
     def tangent(self, direction: Tensor) -> Tensor:
-        """A′(m) direction, the Jacobian–vector product: (B, *post shape). A bias takes no part."""
+        """Return A′(m) direction, the Jacobian–vector product: (B, *post shape). A bias takes no part."""
 
     @abc.abstractmethod
     def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
-        """∂θ⟨post, A(pre)⟩, the Hebbian product of the two activities."""
+        """Return ∂θ⟨post, A(pre)⟩, the Hebbian product of the two activities."""
 
     @abc.abstractmethod
     def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
-        """∂θ⟨post, A′(m) direction⟩, the second Hebbian product of a network with feedback."""
+        """Return ∂θ⟨post, A′(m) direction⟩, the second Hebbian product of a network with feedback."""
 
     @abc.abstractmethod
     def curvature(self, direction: Tensor, post: Tensor) -> Tensor | None:
-        """∂m⟨post, A′(m) direction⟩: (B, *pre shape), or None where A is piecewise affine."""
+        """Return ∂m⟨post, A′(m) direction⟩: (B, *pre shape), or None if A is piecewise affine."""
 
 
 class AutogradLinearization(Linearization):
-    """The maps of any differentiable `forward`, by autograd at the state `pre`."""
+    """The maps of any differentiable `forward`, by autograd at the state `pre`.
+
+    Args:
+        coupling: holds the parameters.
+        forward: the map.
+        pre: the state m, (B, *pre shape).
+    """
 
     def __init__(self, coupling: nn.Module, forward: Callable[[Tensor], Tensor], pre: Tensor) -> None:
-        self.coupling, self.forward, self.pre = coupling, forward, pre
+        self.coupling, self.forward = coupling, forward
+        self.pre = pre
 
     def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
         refuse(type(self.coupling).__name__, weight)
@@ -100,7 +108,11 @@ class AutogradLinearization(Linearization):
 
 
 def refuse(coupling: str, weight: Tensor | None) -> None:
-    """Raise ConfigurationError for feedback weights that a coupling has no use for."""
+    """Refuse feedback weights for a coupling that cannot use them.
+
+    Raises:
+        ConfigurationError: if `weight` is not None.
+    """
     if weight is not None:
         raise ConfigurationError(
             f"{coupling}: has no weight that feedback weights could stand in for; a coupling that has returns a "
@@ -109,7 +121,7 @@ def refuse(coupling: str, weight: Tensor | None) -> None:
 
 
 def gradients_of(total: Tensor, parameters: Sequence[Tensor]) -> Gradients:
-    """∂total/∂p of every parameter; zero for a frozen one, and for one that `total` does not depend on."""
+    """Return ∂total/∂p of every parameter; zero for a frozen one, and for one that `total` does not depend on."""
     learned = [p for p in parameters if p.requires_grad]
     if not learned or not total.requires_grad:
         return tuple(torch.zeros_like(p) for p in parameters)

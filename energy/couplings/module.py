@@ -11,12 +11,13 @@ from energy.precision import in_precision
 
 
 class Module(Coupling):
-    """A(pre) = module(pre), everything else by autograd, with the module's hooks, masks and parametrizations. It runs
-    in the precision of the states and in evaluation mode: dropout drops nothing, and batch norm normalizes by what it
-    remembers.
+    """A(pre) = module(pre), everything else by autograd, with the module's hooks, masks and parametrizations.
+
+    It runs in the precision of the states and in evaluation mode: dropout drops nothing, and batch norm normalizes by
+    its running statistics.
 
     Raises:
-        TypeError: for what is no module.
+        TypeError: if `module` is no `nn.Module`.
     """
 
     def __init__(self, module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Normalization as part of a coupling: what the neurons of a layer hear is normalized before it is pooled.
+"""Normalization as part of a coupling: the drive of a layer is normalized before it is pooled.
 
     A(m) = P( scale · (u − μ)/√(σ² + ε) + shift ),      u = filters(m)
 
@@ -9,10 +9,12 @@ autograd, and the gradient of a settler is that of the normalized network.
 **The energy of a batch.** While a network with `BatchNorm` learns, ⟨s_k, A(s_{k−1})⟩ of a sample depends on the other
 samples by μ and σ²: E is then the energy of the batch as a whole, Σ over its samples, and no longer a sum of energies
 that each sample has alone; its equilibrium is one of the whole batch, and every phase of a settler (free, nudged, both
-replicas of a dyad) takes the statistics of the batch at its own states. Whatever predicts or evaluates takes running
+replicas of a dyad) takes the statistics of the batch at its own states. Prediction and evaluation take running
 statistics, and the energy is that of a sample again.
 
-Source: Ioffe & Szegedy, ICML 2015 (batch); Ba, Kiros & Hinton 2016 (layer); Wu & He, ECCV 2018 (group)."""
+Reference:
+    Ioffe & Szegedy, ICML 2015 (batch); Ba, Kiros & Hinton 2016 (layer); Wu & He, ECCV 2018 (group).
+"""
 
 from __future__ import annotations
 
@@ -32,19 +34,19 @@ from energy.pooling import Pool
 
 
 class Normalization(Coupling):
-    """A(m) = P(N(filters(m))), N a normalization with a learnt scale and shift for every channel (axis 1) or unit.
+    """A(m) = P(N(filters(m))), N a normalization with a learned scale and shift per channel (axis 1) or unit.
 
-    A bias of the filters is redundant where N takes the mean of its channel away. Subclasses define `normalized`.
+    A bias of the filters is redundant if N subtracts the mean of its channel. Subclasses define `normalized`.
 
     Args:
         filters: any coupling; `Skip()` normalizes the layer below as it is.
         size: the shape of scale and shift.
         eps: ε, added to the variance.
-        affine: whether scale (from 1) and shift (from 0) are learnt; without, there are none.
-        pool: P, nothing by default.
+        affine: learn scale (from 1) and shift (from 0); if false there are none.
+        pool: P, none by default.
 
     Raises:
-        TypeError: for filters that are no coupling, and a pool that is none.
+        TypeError: for filters that are no coupling, and a pool that is no pooling.
         ValueError: for filters that normalize by the batch themselves, or `eps` that is not above 0.
     """
 
@@ -70,7 +72,8 @@ class Normalization(Coupling):
             raise UsageTypeError(f"{owner}: pool is {named(pool)}: must be energy.pooling.MaxPool(2), AveragePool(2) …")
         if not 0 < eps < math.inf:
             raise UsageError(f"{owner}: eps={eps}: must be above 0")
-        self.filters, self.eps, self.pool = filters, eps, pool
+        self.filters, self.pool = filters, pool
+        self.eps = eps
         self.scale = nn.Parameter(torch.ones(*size)) if affine else None
         self.shift = nn.Parameter(torch.zeros(*size)) if affine else None
         self.eval()
@@ -80,11 +83,11 @@ class Normalization(Coupling):
         return f"eps={self.eps:g}{affine}" + ("" if self.pool is None else f", pool={self.pool}")
 
     def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-        """N of the filters' drive (B, channels, …), of the same shape.
+        """Return N of the filters' drive, of the same shape.
 
         Args:
-            drive: in float32 or wider.
-            scale, shift: in the same precision; None where nothing is learnt.
+            drive: (B, channels, …), in float32 or wider.
+            scale, shift: in the same precision; None without `affine`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define normalized(drive, scale, shift)")
 
@@ -92,8 +95,8 @@ class Normalization(Coupling):
         u = self.filters(pre)
         wide = torch.promote_types(u.dtype, torch.float32)
         scale, shift = (None if p is None else p.to(wide) for p in (self.scale, self.shift))
-        said = self.normalized(u.to(wide), scale, shift).to(u.dtype)
-        return said if self.pool is None else self.pool(said)
+        full = self.normalized(u.to(wide), scale, shift).to(u.dtype)
+        return full if self.pool is None else self.pool(full)
 
     def shape(self, pre: Shape) -> Shape:
         full = tuple(self.filters.shape(pre))
@@ -101,7 +104,11 @@ class Normalization(Coupling):
         return full if self.pool is None else self.pool.shape(full)
 
     def require_fit(self, full: Shape) -> None:
-        """Raise ValueError where the filters' drive has another shape than scale and shift are for."""
+        """Check that scale and shift fit a drive of shape `full`, without the batch axis.
+
+        Raises:
+            ValueError: if they do not.
+        """
 
     def multiply_adds(self, pre: Shape) -> int:
         return self.filters.multiply_adds(pre)
@@ -111,6 +118,7 @@ class LayerNorm(Normalization):
     """μ and σ² of a sample over all its units, scale and shift one per unit: `nn.LayerNorm(shape)` behind the filters.
 
     Args:
+        filters, eps, affine, pool: as for `Normalization`.
         shape: that of the filters' drive without the batch axis.
     """
 
@@ -137,8 +145,12 @@ class LayerNorm(Normalization):
 
 class GroupNorm(Normalization):
     """μ and σ² of a sample over the places of a group of channels, scale and shift one per channel:
-    `nn.GroupNorm(groups, channels)` behind the filters. One group normalizes over all channels, as many groups as
-    channels each image by itself.
+    `nn.GroupNorm(groups, channels)` behind the filters.
+
+    Args:
+        filters, eps, affine, pool: as for `Normalization`.
+        groups: must divide `channels`; 1 normalizes over all channels, `channels` every channel by itself.
+        channels: of the filters' drive.
     """
 
     def __init__(
@@ -168,11 +180,12 @@ class BatchNorm(Normalization):
     """μ and σ² of a channel over samples and places: those of the batch while it learns, running ones otherwise.
 
     `nn.BatchNorm1d` or `nn.BatchNorm2d` behind the filters, with their buffers. Settlers put it into training mode for
-    a batch to learn from (`Network.normalizing`); what was linearized there stays by the batch wherever its products
-    are made. `remember` moves the running statistics once per learnt batch, those at the free equilibrium, however
-    often a settler applied the coupling. A frozen one (no parameter that learns) keeps to its running statistics.
+    a batch to learn from (`Network.normalizing`); a linearization made there normalizes by the batch whenever its
+    products are made. `remember` moves the running statistics once per learned batch, by those at the free equilibrium,
+    however often a settler applied the coupling. A frozen one (no parameter that learns) keeps its running statistics.
 
     Args:
+        filters, eps, affine, pool: as for `Normalization`.
         channels: of the filters' drive.
         momentum: the share of a new batch in the running statistics, in [0, 1].
 
@@ -203,7 +216,7 @@ class BatchNorm(Normalization):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
-        self._next: tuple[Tensor, Tensor] | None = None  # what the running statistics are after the last batch
+        self._next: tuple[Tensor, Tensor] | None = None  # the running statistics after the last batch
 
     def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         mean, var = (buffer.to(drive.dtype) for buffer in (self.running_mean, self.running_var))

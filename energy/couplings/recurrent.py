@@ -1,4 +1,4 @@
-"""A dense coupling into a layer that also hears itself, one step late.
+"""A dense coupling into a layer that also receives its own activity, one step late.
 
     I[t] = W x_below[t] + b + V x[t−1]
 
@@ -15,7 +15,7 @@ from energy.couplings.linearization import Gradients, Shape
 
 
 class RecurrentLinearization(DenseLinearization):
-    """`Recurrent` for presynaptic states of one shape; V, which takes no part in A, has a gradient of zero."""
+    """`Recurrent` linearized, for presynaptic states of one shape; V, not a part of A, has a gradient of zero."""
 
     def __init__(self, coupling: Recurrent, weight: Tensor, pre: Shape) -> None:
         super().__init__(coupling, weight, pre)
@@ -25,18 +25,20 @@ class RecurrentLinearization(DenseLinearization):
         return (*super().weight_gradient(pre, post), torch.zeros_like(self.lateral))
 
     def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
-        """⟨post, W direction⟩ has the product of (direction, post), and neither bias nor V."""
+        """∂θ⟨post, W direction⟩: the product of (direction, post), zero for bias and V."""
         weight, *others = self.weight_gradient(direction, post)
         return (weight, *map(torch.zeros_like, others))
 
 
 class Recurrent(Dense):
-    """W of shape (size, fan-in), V of shape (size, size), without a mask: a unit may hear itself.
+    """I[t] = W x_below[t] + b + V x[t−1], W of shape (size, fan-in) and V of shape (size, size).
+
+    V has no mask: a unit may receive its own activity.
 
     Args:
         fan_in: units below.
         size: units of the layer.
-        bias: whether a current flows at every step.
+        bias: a constant current at every step if true.
     """
 
     def __init__(self, fan_in: int, size: int, *, bias: bool = True) -> None:

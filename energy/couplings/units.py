@@ -1,4 +1,4 @@
-"""A layer as a population of neurons, as rules without feedback see it."""
+"""A layer as a population of neurons, as rules without feedback read it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ class Filters(Protocol):
 class UnitInputs(NamedTuple):
     """A layer as a population of neurons: u = W·presynaptic + b, one row of the `filters`' weight per neuron.
 
-    `drive` (B, K, …) is what its neurons compete with; `linear` is false where that is not u itself, up to what is
-    common to all neurons of a place; `memory` is what a rule remembers of it."""
+    Attributes:
+        filters: the weights.
+        presynaptic: their input, (B, …).
+        drive: the pre-activations that the neurons compete with, (B, K, …).
+        linear: true if `drive` is u, up to a term that is common to all neurons of a place.
+        memory: the buffers that a rule keeps of the layer, by name.
+    """
 
     filters: Filters
     presynaptic: Tensor

@@ -127,7 +127,7 @@ class ClippedReLU(Clamp, name="clipped_relu"):
 class LeakyReLU(Gated, name="leaky_relu"):
     """G(s) = s²/2 above zero and s²/(2·slope) below, f(a) = max(a, slope·a); the gate is slope + (1 − slope)·gate_ReLU.
 
-    Args:
+    Attributes:
         slope: f′ below zero, in (0, 1].
     """
 

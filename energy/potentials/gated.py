@@ -21,7 +21,7 @@ class Gated(Potential):
     lipschitz: ClassVar[float] = 1.0  # the gate lies in [0, lipschitz]
 
     def gate(self, drive: Tensor, error: Tensor, r_plus: float) -> Tensor:
-        """Average of f′ over [a − r₋e, a + r₊e]; f′(a) where e = 0.
+        """Return the average of f′ over [a − r₋e, a + r₊e]; f′(a) at e = 0.
 
         Args:
             drive: a, (B, …).

@@ -45,32 +45,33 @@ class Potential(Component):
     """
 
     group: ClassVar[str] = "potential"
-    lower: ClassVar[float] = -math.inf  # the least and the greatest activity a unit can have
-    upper: ClassVar[float] = math.inf
+    lower: ClassVar[float] = -math.inf  # the least activity that a unit can have
+    upper: ClassVar[float] = math.inf  # the greatest
 
     @property
     def quadratic(self) -> float:
-        """Slope σ where G = s²/(2σ) on [lower, upper], so that squared error has a closed proximal step; else 0.
+        """The slope σ if G = s²/(2σ) on [lower, upper], so that squared error has a closed proximal step; else 0.
 
-        True counts as 1."""
+        True counts as 1.
+        """
         return 0.0
 
     def value(self, state: Tensor) -> Tensor:
-        """G(s) summed over the units of a sample: (B, …) → (B,). Defined on the range of the response."""
+        """Return G(s) summed over the units of a sample: (B, …) → (B,). Defined on the range of the response."""
         raise NotImplementedError(f"{type(self).__name__} has no value: its energy cannot be evaluated")
 
     def response(self, drive: Tensor) -> Tensor:
-        """f(a), the activity that minimizes G(s) − ⟨s, a⟩; same shape as `drive`."""
+        """Return f(a), the activity that minimizes G(s) − ⟨s, a⟩, of the shape of `drive` (B, …)."""
         raise NotImplementedError(f"{type(self).__name__} must define response(drive)")
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
-        """f′(a) v, the derivative of the response at `drive` along `direction`; same shape as both."""
+        """Return f′(a) v, the derivative of the response at `drive` along `direction`; same shape as both."""
         with taped():  # f′ = ∇²G* is symmetric, so a reverse pass gives the forward product
             start = leaf(drive)
             return torch.autograd.grad(self.response(start), start, direction)[0]
 
     def secant(self, drive: Tensor, h: Tensor, beta: float, r_plus: float = 0.5) -> Tensor:
-        """δ = [f(a + r₊βh) − f(a − r₋βh)]/β; f′(a)h at β = 0.
+        """Return δ = [f(a + r₊βh) − f(a − r₋βh)]/β; f′(a)h at β = 0.
 
         Args:
             drive: a, (B, …).
@@ -84,7 +85,7 @@ class Potential(Component):
         return (high - self.response(drive.add(h, alpha=(r_plus - 1) * beta))) / beta
 
     def mean(self, drive: Tensor, h: Tensor, delta: Tensor, beta: float, r_plus: float, alpha: float) -> Tensor:
-        """m = α s⁺ + (1 − α) s⁻, as the nearer replica plus a share of βδ.
+        """Return m = α s⁺ + (1 − α) s⁻, as the nearer replica plus a share of βδ.
 
         No difference of replicas is formed, and α ∈ {0, 1} needs one response alone.
 
@@ -105,6 +106,14 @@ class Potential(Component):
         return near if rest * beta == 0 else near.add(delta, alpha=rest * beta)
 
     def pair(self, drive: Tensor, h: Tensor, beta: float, r_plus: float, alpha: float) -> tuple[Tensor, Tensor]:
-        """(m, δ) of the dyad at drive a with the difference drive h: `mean` and `secant` in one call."""
+        """Return (m, δ) of the dyad: `mean` and `secant` in one call.
+
+        Args:
+            drive: a, (B, …).
+            h: the drive of the difference, (B, …).
+            beta: β, the nudge per sample.
+            r_plus: r₊, the share of the nudge of s⁺.
+            alpha: α, the weight of s⁺ in the mean.
+        """
         delta = self.secant(drive, h, beta, r_plus)
         return self.mean(drive, h, delta, beta, r_plus, alpha), delta

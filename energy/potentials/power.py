@@ -22,7 +22,7 @@ class RePU(Potential, name="repu"):
     gives 0 at and below 0. Below a coupling that subtracts the mean over the channels (`Block`), this is the Triangle
     activation.
 
-    Args:
+    Attributes:
         power: p, above 0.
 
     Reference:
@@ -63,7 +63,8 @@ class RePU(Potential, name="repu"):
 
     def _gate(self, drive: Tensor, h: Tensor, beta: float, r_plus: float) -> Tensor:
         ends = drive.add(h, alpha=r_plus * beta), drive.add(h, alpha=(r_plus - 1) * beta)
-        high, low, width = torch.maximum(*ends), torch.minimum(*ends), h.abs() * abs(beta)
+        high, low = torch.maximum(*ends), torch.minimum(*ends)
+        width = h.abs() * abs(beta)
         point = width <= high * torch.finfo(drive.dtype).eps
         top, width = torch.where(high > 0, high, 1), torch.where(point, 1, width)
         part = (width / top).clamp_max(1)

@@ -17,7 +17,7 @@ class Softmax(Potential, name="softmax"):
 
     The units of a layer compete, or the channels at each position.
 
-    Args:
+    Attributes:
         temperature: T, above 0.
 
     Reference:
@@ -42,7 +42,8 @@ class Softmax(Potential, name="softmax"):
         return share * (direction - (share * direction).sum(1, keepdim=True)) / self.temperature
 
     def secant(self, drive: Tensor, h: Tensor, beta: float, r_plus: float = 0.5) -> Tensor:
-        """δ = p·expm1(e − c)/β with p = f(a − r₋βh), e = βh/T, c = ln Σ p e^e; two responses where max|e| > 1."""
+        # δ = p·expm1(e − c)/β with p = f(a − r₋βh), e = βh/T, c = ln Σ p e^e: no cancellation; for max|e| > 1, where
+        # expm1 could overflow, the difference of two responses has all its digits
         if beta == 0:
             return self.tangent(drive, h)
         error = (h - h.mean(1, keepdim=True)) * (beta / self.temperature)

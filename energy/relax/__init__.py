@@ -1,4 +1,4 @@
-"""The way of a problem to its equilibrium: relaxations, the loop around them, and the problems they solve."""
+"""The path of a problem to its equilibrium: relaxations, the loop around them, and the problems they solve."""
 
 from energy.relax.dyad import Dyad, NudgeForm, Nudging
 from energy.relax.flow import Flow

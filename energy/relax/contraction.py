@@ -1,16 +1,18 @@
-"""The loop gain: what is left of a disturbance after one trip up and down while no unit is at a bound.
+"""The loop gain: the factor by which one trip up and down multiplies a disturbance while no unit is at a bound.
 
 With ρ the spectral radius of the linearized response of all layers at once, s ← f(J(s)) at feedback gain γ, every f′
 taken at its greatest value, the loop gain is ρ². On a chain ρ² = γρ₀², ρ₀ being that at γ = 1 (Young's theorem). Where
 couplings are affine and it is below 1, there is one equilibrium for every input, and on a chain a Gauss–Seidel sweep
-contracts by ρ² or faster. Above 1 activity can feed itself until units stand at their bounds, where no gradient passes.
+contracts by ρ² or faster. Above 1 activity can feed itself until units are at their bounds, and no gradient passes.
 With max-pooling or a curved coupling it is the loop gain at one sample, and no guarantee.
 
 J at feedback gain γ is similar to the symmetric S with γ^(span/2) on either direction of an edge, so ‖Sv‖²/‖v‖² rises
 to ρ² under v ← Sv. One sample is enough, since weights do not depend on the sample; pooling and curved couplings are
 linearized at its activity.
 
-Source: Young 1971 (consistently ordered matrices); Liu & Chen 2026 (feedback scaled to lower the spectral radius)."""
+Reference:
+    Young 1971 (consistently ordered matrices); Liu & Chen 2026 (feedback scaled to lower the spectral radius).
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,16 @@ from energy.network import Network
 from energy.state import State
 from energy.stream import stream
 
-FIRST: Final = 20  # steps of an iteration that begins anywhere
+FIRST: Final = 20  # steps of an iteration that starts from a random vector
 TINY: Final = 1e-30
 
 
 class Contraction(nn.Module):
-    """A running estimate of a network's loop gain, by which its feedback or its weights are held back.
+    """A running estimate of a network's loop gain, by which its feedback or its weights are scaled down.
 
-    `scale`, which multiplies γ, and the vector of the iteration are buffers: they go with the weights, and evaluation
-    settles at the gain that training ended with."""
+    `scale`, which multiplies γ, and the vector of the iteration are buffers: they are saved with the weights, and
+    evaluation settles at the gain that training ended with.
+    """
 
     scale: Tensor
 
@@ -45,7 +48,13 @@ class Contraction(nn.Module):
 
     @torch.no_grad()
     def gain(self, network: Network, x: Tensor, gamma: float) -> Tensor:
-        """ρ² at weights that have moved a little since the last call: one step of the iteration, and 20 at first."""
+        """Return ρ², () on the device, by one step of the iteration from the last call's vector; by 20 at first.
+
+        Args:
+            network: the network, whose weights may have moved a little since the last call.
+            x: (B, *input shape), whose first sample is used.
+            gamma: γ, without `scale`.
+        """
         states, gain = (x[:1], *network.activity(x[:1])), self.scale
         vector = [self.get_buffer(f"vector{k}") for k in range(len(network.layers))]
         for _ in range(1 if int(self.steps) else FIRST):
@@ -56,12 +65,22 @@ class Contraction(nn.Module):
         return gain
 
     def scale_feedback(self, network: Network, x: Tensor, gamma: float, bound: float) -> None:
-        """Hold ρ² ≤ `bound` by γ ← γ·min(1, bound/ρ²): exact on a chain, where ρ² is proportional to γ."""
+        """Hold ρ² ≤ `bound` by γ ← γ·min(1, bound/ρ²): exact on a chain, whose ρ² is proportional to γ.
+
+        Args:
+            network, x, gamma: as for `gain`.
+            bound: of the loop gain, above 0.
+        """
         self.scale.copy_((bound / self.gain(network, x, gamma).clamp_min(TINY)).clamp_max(1.0))
 
     @torch.no_grad()
     def scale_weights(self, network: Network, x: Tensor, gamma: float, bound: float) -> None:
-        """Hold ρ² ≤ `bound` by W ← W·min(1, √(bound/ρ²)) on the edges that carry feedback."""
+        """Hold ρ² ≤ `bound` by W ← W·min(1, √(bound/ρ²)) on the edges that carry feedback.
+
+        Args:
+            network, x, gamma: as for `gain`.
+            bound: of the loop gain, above 0.
+        """
         factor = (bound / self.gain(network, x, gamma).clamp_min(TINY)).clamp_max(1.0).sqrt()
         for edge in network.edges:
             weight = getattr(edge.coupling, "weight", None)
@@ -70,8 +89,10 @@ class Contraction(nn.Module):
 
 
 def start(network: Network) -> list[Tensor]:
-    """A vector for every layer, of one sample, drawn from a stream of its own; positive, as the slowest mode mostly is
-    where activity is."""
+    """Draw a vector of one sample per layer, from a stream of its own.
+
+    Its entries are positive, as those of the slowest mode mostly are for positive activity.
+    """
     like, generator = next(network.parameters()).detach(), stream(0, "contraction")
     shapes = [(1, *layer.shape) for layer in network.layers]
     if like.is_meta:  # has no numbers
@@ -81,8 +102,15 @@ def start(network: Network) -> list[Tensor]:
 
 @torch.no_grad()
 def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps: int = FIRST) -> tuple[float, str]:
-    """ρ² at the first sample of `x` (B, *input shape) and of its activity `state`, and the layer where most of the
-    slowest mode lies. Approached from below in `steps` applications of every coupling up and down to one sample."""
+    """Return ρ², approached from below, and the name of the layer that holds most of the slowest mode.
+
+    Args:
+        network: the network.
+        x: (B, *input shape), whose first sample is used.
+        state: its activity.
+        gamma: γ, the feedback gain.
+        steps: of the iteration; each applies every coupling up and down to one sample.
+    """
     gain, vector = x.new_zeros(()), start(network)
     for _ in range(steps):
         gain, vector = trip(network, (x[:1], *(t[:1] for t in state)), vector, gamma)
@@ -91,7 +119,14 @@ def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps:
 
 
 def trip(network: Network, states: Sequence[Tensor], vector: list[Tensor], gamma: float) -> tuple[Tensor, list[Tensor]]:
-    """‖Sv‖²/‖v‖² and Sv/‖Sv‖ of a vector with one tensor a layer; zero where no edge carries feedback."""
+    """Return ‖Sv‖²/‖v‖² and Sv/‖Sv‖; zero if no edge carries feedback.
+
+    Args:
+        network: the network.
+        states: the input and the activity of every layer, of one sample.
+        vector: v, one tensor per layer.
+        gamma: γ, the feedback gain.
+    """
     onward = [torch.zeros_like(tensor) for tensor in vector]
     for edge in network.edges:
         gain = edge.gain(gamma) * _slope(network, edge.source) * _slope(network, edge.target)
@@ -111,13 +146,13 @@ def _slope(network: Network, layer: int) -> float:
 
 
 def contraction(network: Network) -> Contraction | None:
-    """The one that holds the feedback gain of `network`; None where nothing does."""
+    """Return the contraction attached to `network`, or None."""
     found = getattr(network, "contraction", None)
     return found if isinstance(found, Contraction) else None
 
 
 def attach_contraction(network: Network) -> Contraction:
-    """The same, put there where there is none yet."""
+    """Return the contraction of `network`, after attaching one if there is none yet."""
     if (found := contraction(network)) is None:
         network.add_module("contraction", found := Contraction(network))
     return found

@@ -1,4 +1,4 @@
-"""Any differentiable energy as a problem: the gradient of E by autograd is all that is needed of it."""
+"""Any differentiable energy as a problem, by its gradient from autograd alone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ Energy = Callable[[Tensor, State, Mapping[str, Tensor]], Tensor]  # energy(x, st
 
 
 class EnergyProblem:
-    """response(state) = state − ∂E/∂state, E being an energy of one's own, so that `flow` follows its gradient and
-    `synchronous` with damping d takes gradient steps of length 1 − d. With a nudge, E + β·C.
+    """response(state) = state − ∂E/∂state for any energy E; with a nudge, for E + β·C.
+
+    `flow` then follows the gradient of E, and `synchronous` with damping d takes gradient steps of length 1 − d.
 
     Args:
-        energy: energy(x, state, θ) → (B,), the sum over nothing but a sample's own tensors.
+        energy: energy(x, state, θ) → (B,); the energy of a sample depends on its own tensors alone.
         x: the input, (B, …).
         theta: the parameters θ by name.
-        names: of the tensors of a state, for messages.
+        names: of the tensors of a state, for error messages.
         nudge: β·C on the last tensor of a state, the output.
         count: called once per response.
 
@@ -43,8 +44,9 @@ class EnergyProblem:
         nudge: Nudge | None = None,
         count: Callable[[], None] = lambda: None,
     ) -> None:
-        self.energy, self.x, self.theta = energy, plain(x), theta
-        self.names, self.nudge, self.count = names, nudge, count
+        self.energy, self.theta = energy, theta
+        self.x, self.names = plain(x), names
+        self.nudge, self.count = nudge, count
 
     @property
     def batch(self) -> int:
@@ -66,17 +68,17 @@ class EnergyProblem:
         return state - slope
 
     def slope(self, state: State) -> State:
-        """∂E/∂state of every sample; zero where E does not depend on a tensor."""
+        """Return ∂E/∂state of every sample; zero for a tensor that E does not depend on."""
         with taped():
             leaves = [leaf(tensor) for tensor in state]
             total = self.value(State(leaves)).sum()
             return State(torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True))
 
     def value(self, state: State) -> Tensor:
-        """E of each sample, (B,).
+        """Return E of each sample, (B,).
 
         Raises:
-            ConfigurationError: for an energy that gives anything else.
+            ConfigurationError: if the energy returns anything else.
         """
         value = self.energy(self.x, state, self.theta)
         if not isinstance(value, Tensor) or value.shape != (self.batch,):

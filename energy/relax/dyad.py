@@ -1,4 +1,4 @@
-"""Two coupled replicas as a mean and a normalised difference: the problem that every dyadic method settles.
+"""Two coupled replicas as a mean and a normalized difference: the problem that every dyadic method settles.
 
 With m = α s⁺ + (1 − α) s⁻ and δ = (s⁺ − s⁻)/β the replicas respond to
 
@@ -8,10 +8,13 @@ With m = α s⁺ + (1 − α) s⁻ and δ = (s⁺ − s⁻)/β the replicas resp
 
 the stationary point of F = (1/β)[G(s⁺) − G(s⁻)] − ⟨δ, J(m)⟩ + αC(s⁺_L) + (1 − α)C(s⁻_L) for the saddle split (r₊, r₋) =
 (α, 1 − α). The adjoint split (1 − α, α) lets feedback reach the mean only at O(β²). β = 0 is the limit: δ is then the
-exact adjoint. Other wires than A_{k+1}ᵀ may carry δ down (`energy.feedback`); then none of this is stationary.
+exact adjoint. Feedback weights may carry δ down in place of A_{k+1}ᵀ (`energy.feedback`); then none of this is
+stationary.
 
-Source: Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2024 (adjoint); Scellier & Bengio 2017 (γ =
-1, α = ½)."""
+Reference:
+    Høier, Staudt & Zach, ICML 2023 (γ = 0, saddle); Høier & Zach, ICML 2024 (adjoint); Scellier & Bengio 2017 (γ = 1,
+    α = ½).
+"""
 
 from __future__ import annotations
 
@@ -32,22 +35,28 @@ from energy.state import State
 
 
 class NudgeForm(enum.Enum):
-    """How the nudge is shared between the replicas."""
+    """The split of the nudge between the replicas."""
 
     ADJOINT = "(r₊, r₋) = (1 − α, α): stationary for the Lagrangian; feedback reaches the mean at O(β²)"
     SADDLE = "(r₊, r₋) = (α, 1 − α): stationary for F; feedback reaches the mean at O(β) unless α = ½"
 
     def r_plus(self, alpha: float) -> float:
-        """r₊."""
+        """Return r₊, the share of s⁺, for the weight `alpha` of s⁺ in the mean."""
         return alpha if self is NudgeForm.SADDLE else 1 - alpha
 
 
 @dataclass(frozen=True)
 class Nudging:
-    """How the two replicas of a dyad are nudged apart, β being the total nudge of a sample.
+    """The nudge that drives the two replicas of a dyad apart.
 
-    `alpha` weighs s⁺ in the mean, `form` shares the nudge out, `frozen` is ∇C at the free output where the nudge is
-    linearized there, and `feedback` carries the difference down.
+    Attributes:
+        objective: C.
+        target: y, (B, *output shape).
+        beta: β, the total nudge per sample.
+        alpha: α, the weight of s⁺ in the mean.
+        form: the split of the nudge between the replicas.
+        frozen: ∇C at the free output, if the nudge is linearized there.
+        feedback: the path of the difference down.
     """
 
     objective: Objective
@@ -60,12 +69,15 @@ class Nudging:
 
     @property
     def r_plus(self) -> float:
-        """r₊."""
+        """r₊, the share of the nudge of s⁺."""
         return self.form.r_plus(self.alpha)
 
 
 class Dyad(Layered):
-    """States are (m_1 … m_L, δ_1 … δ_L). Both replicas share one linearization of every coupling, that at m."""
+    """A dyad as a problem, with states (m_1 … m_L, δ_1 … δ_L).
+
+    Both replicas share one linearization per coupling, that at m.
+    """
 
     def __init__(
         self, network: Network, x: Tensor, gamma: float, ledger: Ledger, nudging: Nudging, phase: str = "nudged"
@@ -74,24 +86,24 @@ class Dyad(Layered):
         self.nudging = nudging
 
     def initial_state(self, mean: State, free: SinglePhase) -> State:
-        """A dyad closed on a settled or bottom-up mean, which has received what `free` has."""
+        """Return a dyad with δ = 0 about a settled or bottom-up mean, and take over the messages of `free`."""
         state = State((*mean, *map(_nothing, mean)))
         self.messages = free.messages.copy()
         self.messages.sent_by = state if free.messages.sent_by is mean else None
         return state
 
     def delta(self, state: Tensors, layer: int) -> Tensor:
-        """δ of a layer."""
+        """Return δ of a layer."""
         return state[self.depth + layer - 1]
 
     def read_going_down(self, state: State) -> dict[int, Tensor]:
-        """The tensors, by position, that a last downward half-sweep reads before it has set them."""
+        """Return the tensors, by position, that a last downward half-sweep reads before it has set them."""
         if not any(self.gains):
             return {}
-        return {at: state[at] for at in range(self.depth, 2 * self.depth)}  # curved couplings look at δ below
+        return {at: state[at] for at in range(self.depth, 2 * self.depth)}  # a curved coupling reads δ below it
 
     def error_drive(self, layer: int) -> Tensor | None:
-        """h of a layer from the messages; None where nothing has been sent to its difference."""
+        """Return h of a layer from the messages; None if its difference has received none."""
         errors = self.messages.errors(self.network, layer)
         return total(errors) if errors else None
 
@@ -105,18 +117,18 @@ class Dyad(Layered):
         return self._pair(layer, *self.settle_pair(layer, drive, h))
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(m, δ) of the output layer: an ordinary pair once the nudge is in its drives."""
+        """Return (m, δ) of the output layer: an ordinary pair once the nudge is in its drives."""
         return self.settle_pair(self.depth, *self.nudged(drive, h))
 
     def nudged(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(a, h) of the output layer with the nudge in them."""
+        """Return (a, h) of the output layer with the nudge in them."""
         nudging, potential = self.nudging, self.network.output.potential
         h = drive.new_zeros(()) if h is None else h
         beta_plus, beta_minus = nudging.r_plus * nudging.beta, (1 - nudging.r_plus) * nudging.beta
         return nudging.objective.nudged(potential, drive, h, nudging.target, nudging.frozen, beta_plus, beta_minus)
 
     def settle_pair(self, layer: int, drive: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """(m, δ) of a layer whose drives are a and h."""
+        """Return (m, δ) of a layer whose drives are a and h."""
         nudging, potential = self.nudging, self.network.layers[layer - 1].potential
         return potential.pair(drive, h, nudging.beta, nudging.r_plus, nudging.alpha)
 
@@ -156,13 +168,14 @@ class Dyad(Layered):
 
 
 class HeldDyad(Dyad):
-    """The dyad about a mean that stands still, with its drives and switches: δ alone is settled, at half the price.
+    """The dyad about a fixed mean, with its drives and switches: δ alone is settled, at half the price.
 
     The mean is then the free equilibrium itself, which the joint one differs from by O(β²) (adjoint form, or α = ½); as
-    β → 0 both give the exact gradient."""
+    β → 0 both give the exact gradient.
+    """
 
     def initial_state(self, mean: State, free: SinglePhase) -> State:
-        """Needs a mean that comes from a bottom-up pass, so that its drives are those it responded to."""
+        """As for `Dyad`, of a mean that comes from a bottom-up pass, so that its drives are those it responded to."""
         state = super().initial_state(mean, free)
         self.drives = [self.drive(k) for k in range(1, self.depth + 1)]
         return state
@@ -190,8 +203,9 @@ class HeldDyad(Dyad):
 
 
 class ClampedDyad(Dyad):
-    """The output's upper replica held at the target, the lower one free: s⁺ = y, s⁻ = f(a − ½βh). At γ = 1, α = ½ and β
-    = 1 this is contrastive Hebbian learning (Movellan 1991), which descends E(clamped) − E(free).
+    """The dyad with the output's upper replica held at the target, the lower one free: s⁺ = y, s⁻ = f(a − ½βh).
+
+    At γ = 1, α = ½ and β = 1 this is contrastive Hebbian learning (Movellan 1991), which descends E(clamped) − E(free).
     """
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:

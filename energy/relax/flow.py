@@ -11,7 +11,7 @@ from energy.state import State
 
 
 class Method(enum.Enum):
-    """Integrators of fixed steps, as torchdiffeq has them; evaluations of the response a step: 1, 2, 4."""
+    """Integrators of fixed step, named as in torchdiffeq; evaluations of the response per step: 1, 2, 4."""
 
     EULER = "euler"
     MIDPOINT = "midpoint"
@@ -19,8 +19,13 @@ class Method(enum.Enum):
 
 
 class Flow(Relaxation, name="flow"):
-    """One step follows the flow for `time` units of the layers' time constant. Where G = s²/2 inside its bounds the
-    right side is −∂E/∂s, and elsewhere it vanishes at the same states. `rk4` is Kutta's 3/8 rule.
+    """The gradient flow ds/dt = f(J(s)) − s.
+
+    For G = s²/2 the right side is −∂E/∂s inside the bounds, and for any other G it vanishes at the same states.
+
+    Attributes:
+        time: length of a step, in units of the layers' time constant.
+        method: the integrator; `rk4` is Kutta's 3/8 rule.
     """
 
     time: float = 0.5

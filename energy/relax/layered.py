@@ -2,7 +2,7 @@
 
 A layer reads the messages that its edges last brought it. A relaxation either asks for the `response` of all layers at
 once, or updates them one by one in half-sweeps. Going up a layer receives only from below and going down only from
-above, since the other side has no news: that is what makes a symmetric sweep cost 2(U − U₁). The input is heard once.
+above, since the other side has not changed: so a symmetric sweep costs 2(U − U₁). The input sends once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Layered(Problem, abc.ABC):
         network: its layers are numbered from 1; 0 is the input.
         x: (B, *input shape).
         gamma: feedback gain in [0, 1].
-        ledger: where applications of couplings are counted, under `phase`.
+        ledger: counts the applications of couplings.
+        phase: the name that they are counted under.
     """
 
     def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str) -> None:
@@ -55,7 +56,7 @@ class Layered(Problem, abc.ABC):
 
     @abc.abstractmethod
     def update(self, layer: int) -> dict[int, Tensor]:
-        """The new tensors of one layer, by position in the state, from the messages it has received."""
+        """Return the new tensors of one layer, by position in the state, from the messages it has received."""
 
     def response(self, state: State) -> State:
         layers = range(1, self.depth + 1)
@@ -79,7 +80,7 @@ class Layered(Problem, abc.ABC):
         return state.replace(changes)
 
     def bottom_up(self, state: State) -> State:
-        """The upward half-sweep; `state` itself where the upward messages are its own already."""
+        """Run the upward half-sweep; returns `state` itself if the upward messages are its own already."""
         if self.messages.sent_by is state:
             return state
         for k in range(1, self.depth + 1):
@@ -89,8 +90,12 @@ class Layered(Problem, abc.ABC):
         return state
 
     def top_down(self, state: State) -> State:
+<<<<<<< HEAD
         """The downward half-sweep."""
         self.messages.sent_by = None  # it would keep the state that is being replaced
+=======
+        """Run the downward half-sweep."""
+>>>>>>> proseA
         for k in reversed(range(1, self.depth + 1)):
             self.receive_from_above(state, k)
             state = state.replace(self.update(k))
@@ -98,15 +103,15 @@ class Layered(Problem, abc.ABC):
 
     @cached_property
     def colors(self) -> list[list[int]]:
-        """The layers in groups of which no two are joined."""
+        """The layers in groups; no edge joins two layers of a group."""
         return _colors(self.network)
 
     def sent_down(self) -> State:
-        """All messages that came from above, one after the other."""
+        """Return all messages that came from above, one after the other."""
         return State(tensor for kind in self._downward() for tensor in kind if tensor is not None)
 
     def replace_sent_down(self, messages: State) -> None:
-        """Put others in their places, in the order of `sent_down`."""
+        """Replace the messages that came from above, in the order of `sent_down`."""
         others = iter(messages)
         for kind in self._downward():
             kind[:] = [tensor if tensor is None else next(others) for tensor in kind]
@@ -126,29 +131,29 @@ class Layered(Problem, abc.ABC):
             self.send_down(state, edge)
 
     def send_up(self, state: Tensors, edge: Edge) -> None:
-        """A(m), and the linearization at m."""
-        self.messages.sent_by = None
+        """Send A(m), and keep the linearization at m."""
+        self.messages.sent_by = None  # the edges no longer hold the messages of one state
         drive, linear = edge.coupling.linearize(self.mean(state, edge.source))
         self.messages.up[edge.index], self.messages.linear[edge.index] = drive, linear
         self.count(edge)
 
     def send_down(self, state: Tensors, edge: Edge) -> None:
-        """γ^span A′(m)ᵀ m_target, where the edge carries feedback."""
+        """Send γ^span A′(m)ᵀ m_target, if the edge carries feedback."""
         if gain := self.gains[edge.index]:
             sent = self.linearization(state, edge).adjoint(self.mean(state, edge.target))
             self.messages.down[edge.index] = sent if gain == 1 else sent * gain
             self.count(edge)
 
     def mean(self, state: Tensors, layer: int) -> Tensor:
-        """The activity that others see of a layer; layer 0 is the input."""
+        """Return the activity that a layer sends; layer 0 is the input."""
         return state[layer - 1] if layer else self.x
 
     def drive(self, layer: int) -> Tensor:
-        """J(m) of a layer from the messages."""
+        """Return J(m) of a layer from the messages."""
         return total(self.messages.received(self.network, layer))
 
     def linearization(self, state: Tensors, edge: Edge) -> Linearization:
-        """The edge's coupling as it was last linearized; by sending up once if nothing has been sent yet."""
+        """Return the edge's coupling as it was last linearized; sends up once if nothing has been sent yet."""
         if self.messages.linear[edge.index] is None:
             self.send_up(state, edge)
         linear = self.messages.linear[edge.index]
@@ -156,15 +161,15 @@ class Layered(Problem, abc.ABC):
         return linear
 
     def count(self, edge: Edge) -> None:
-        """Enter one application of the edge's coupling to every sample."""
+        """Count one application of the edge's coupling to every sample."""
         self.ledger.apply(self.phase, edge.multiply_adds, self.batch)
 
 
 def require_layers(problem: Problem, relax: str) -> Layered:
-    """The problem as one of layers.
+    """Return the problem as one of layers.
 
     Raises:
-        ConfigurationError: where it has none that could be updated one by one.
+        ConfigurationError: if it has none that could be updated one by one.
     """
     if isinstance(problem, Layered):
         return problem

@@ -1,4 +1,4 @@
-"""The least that a relaxation and the solver know of what they solve."""
+"""The interface of a problem to relaxations and the solver."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Problem(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many samples are solved together."""
+        """The number of samples that are solved together."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where the states are."""
+        """The device of the states."""
         ...
 
     def response(self, state: State) -> State:
-        """Every tensor's response to the others, all of them standing still at `state`."""
+        """Return every tensor's response to the others, all of them held at `state`."""
         ...
 
     def name(self, index: int) -> str:
-        """Whose activity the tensor at `index` of a state is."""
+        """Return the name of the layer whose activity the tensor at `index` of a state is."""
         ...

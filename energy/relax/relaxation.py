@@ -1,4 +1,4 @@
-"""A way down the energy: one `step` of it. The loop around the step is the solver's."""
+"""The interface of a relaxation: one `step` down the energy. The loop around the step is the solver's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from energy.state import State
 
 
 class Relaxation(Component):
-    """Fields every relaxation has; a subclass defines `step`.
+    """A way down the energy; a subclass defines `step`.
 
-    max_steps: the budget. tolerance: the relative residual at which a sample counts as converged; 0 runs exactly
-    `max_steps` and asks for no convergence. check_every: how many steps pass between two looks at the residual, each of
-    which reads the device once."""
+    Attributes:
+        max_steps: the budget.
+        tolerance: the relative residual at which a sample counts as converged; 0 runs exactly `max_steps` and asks for
+            no convergence.
+        check_every: steps between two looks at the residual, each of which reads the device once.
+    """
 
     group: ClassVar[str] = "relax"
     max_steps: int = 100
@@ -28,24 +31,35 @@ class Relaxation(Component):
         require(self.check_every >= 1, self, "check_every", ">= 1")
 
     def step(self, problem: Problem, state: State, memory: Any) -> tuple[State, Any]:
-        """The next state, and what the relaxation wants to remember; `memory` is None at the first step."""
+        """Return the next state, and a memory for the next step.
+
+        Args:
+            problem: its `response` is the direction of the equilibrium.
+            state: the present state.
+            memory: as the last step returned it, None at the first.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define step(problem, state, memory)")
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
-        """response − state at `after`. A relaxation whose step sets every layer to its response may return what the
-        step changed.
+        """Return response − state at `after`, or the step's own change if a step sets every layer to its response.
+
+        Args:
+            problem: the problem.
+            before, after: the states around the last step.
         """
         return problem.response(after) - after
 
 
 def returned(relax: Relaxation, answer: Any) -> tuple[State, Any]:
-    """(state, memory), what a step must have returned.
+    """Return a step's `answer` once it is known to be (state, memory).
 
-    Raises TypeError that says what it has returned instead."""
+    Raises:
+        TypeError: if it is anything else, which the message describes.
+    """
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], State):
         return answer
     inside = f" of {', '.join(type(one).__name__ for one in answer[:4])}" if isinstance(answer, tuple | list) else ""
     raise UsageTypeError(
         f"{type(relax).__name__}.step returned a {type(answer).__name__}{inside}: must return (State, memory), the "
-        "next state and what the next step is to be told"
+        "next state and the memory that the next step is given"
     )

@@ -17,10 +17,14 @@ from energy.state import State
 
 @dataclass(frozen=True)
 class Nudge:
-    """β·C added to the energy: `beta` times the objective against `target` (B, *output shape).
+    """A term β·C of the energy.
 
-    `frozen` is ∇C at the free output where the nudge is linearized there; `sign`, () of the state's dtype, is +1 or −1
-    on the device and multiplies β.
+    Attributes:
+        beta: β.
+        objective: C.
+        target: (B, *output shape).
+        frozen: ∇C at the free output, if the nudge is linearized there.
+        sign: +1 or −1, which multiplies β: a tensor () of the states' dtype on their device, None for +1.
     """
 
     beta: float
@@ -30,7 +34,7 @@ class Nudge:
     sign: Tensor | None = None
 
     def drive(self, network: Network, drive: Tensor) -> Tensor:
-        """The drive of the output layer with the nudge in it."""
+        """Return the drive of the output layer with the nudge in it."""
         nudged = self._at(network, drive, self.beta)
         return nudged if self.sign is None else torch.where(self.sign > 0, nudged, self._at(network, drive, -self.beta))
 
@@ -40,12 +44,18 @@ class Nudge:
         return drive + beta * h
 
     def error(self, output: Tensor) -> Tensor:
-        """∇C."""
+        """Return ∇C at `output`, or the frozen one."""
         return self.frozen if self.frozen is not None else self.objective.gradient(output, self.target)
 
 
 class SinglePhase(Layered):
-    """The layers' activities as states. Free unless `nudge` adds to the energy, or `clamp` holds the output."""
+    """The layers' activities as states: free, unless `nudge` adds to the energy or `clamp` holds the output.
+
+    Args:
+        network, x, gamma, ledger, phase: as for `Layered`.
+        nudge: a term of the energy.
+        clamp: the output's value, (B, *output shape).
+    """
 
     def __init__(
         self,
@@ -62,7 +72,7 @@ class SinglePhase(Layered):
         self.nudge, self.clamp = nudge, clamp
 
     def initial_state(self) -> State:
-        """One bottom-up pass."""
+        """Run one bottom-up pass."""
         state = State(())
         for k in range(1, self.depth + 1):
             self.receive_from_below(state, k)
@@ -81,8 +91,14 @@ class SinglePhase(Layered):
         return {layer - 1: self.network.layers[layer - 1].potential.response(drive)}
 
     def errors(self, state: Tensors, error: Tensor) -> dict[int, Tensor]:
-        """∂C/∂a of every layer that leads to the output outside the dynamics, output first: f′(a) times `error`, which
-        is ∇C, at the output, and times what the edges above send down elsewhere. Empty where the output is inside them.
+        """Return ∂C/∂a of every layer that leads to the output outside the dynamics, output first.
+
+        It is f′(a) times ∇C at the output, and times the sum that the edges above send down elsewhere. Empty if the
+        output is inside the dynamics.
+
+        Args:
+            state: the activities.
+            error: ∇C, (B, *output shape).
         """
         found: dict[int, Tensor] = {}
         for layer in range(self.depth, 0, -1):
@@ -105,7 +121,7 @@ class SinglePhase(Layered):
             self._send_nudge(state, edge, self.nudge)
 
     def _send_nudge(self, state: Tensors, edge: Edge, nudge: Nudge) -> None:
-        """A read-out sends down the nudge and nothing else, as a term β γ^(d_L − 1) C of the energy would."""
+        """Send the nudge alone down a read-out, as a term β γ^(d_L − 1) C of the energy would."""
         pull = self.errors(state, nudge.error(state[self.depth - 1])).get(edge.target)
         if pull is not None:
             span = self.network.output.depth - self.network.depth(edge.source)

@@ -1,4 +1,4 @@
-"""The one loop: it steps, looks at the residual, counts, stops, and says how the solve ended."""
+"""The loop around a relaxation: it steps, checks the residual, counts, stops, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOWN_UP = 1e4  # root mean square activity of a layer above which it counts as 
 
 
 class Outcome(enum.Enum):
-    """How a solve ended."""
+    """The end of a solve."""
 
     CONVERGED = "every sample reached the tolerance"
     FIXED = "ran the number of steps it was given; convergence was not asked for"
@@ -26,12 +26,20 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class Solution:
-    """Where a solve ended. `steps` and `residual` are per sample: (B,); the residual is the largest relative change
-    that a response would still make to a layer, NaN where convergence was not asked for, and then no sample counts as
-    converged. `layer` names the first layer that diverged; `taken` is how many steps the batch took;
-    `lost` says of each tensor whether it did, (tensors,), where
-    the device has not been asked. `output` is the activity of the output layer, each sample's from the check at which
-    it first reached the tolerance: it does not depend on which samples settle beside it.
+    """The result of a solve.
+
+    Attributes:
+        state: the last state.
+        outcome: the reason that the solve ended.
+        steps: of each sample, (B,).
+        residual: the largest relative change that a response would still make to a layer, (B,); NaN if convergence was
+            not asked for, and then no sample counts as converged.
+        converged: of each sample, (B,).
+        layer: the name of the first layer that diverged.
+        output: the activity of the output layer, each sample's from the check at which it first reached the tolerance:
+            it does not depend on the other samples of the batch.
+        lost: true for each tensor that diverged, (tensors,), if the device has not been read.
+        taken: the steps of the batch.
     """
 
     state: State
@@ -58,15 +66,20 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
     """Step until all samples have converged, one has diverged, or the budget is spent; the device is read at checks.
 
     Args:
-        problem: whose `response` the states come to equal.
-        state: where to start.
-        relax: the way down, with its budget and tolerance.
+        problem: gives the `response` that the states come to equal.
+        state: the start.
+        relax: the relaxation, with its budget and tolerance.
         output: the position of the output layer's activity in a state.
+
+    Returns:
+        The last state, and the outcome.
     """
     steps = torch.full((problem.batch,), relax.max_steps, device=problem.device)
     residual = torch.full((problem.batch,), torch.nan, device=problem.device)
     converged = reached = torch.zeros(problem.batch, dtype=torch.bool, device=problem.device)
-    outcome, layer, memory, taken, kept, lost = Outcome.FIXED, "", None, 0, None, None
+    outcome, layer = Outcome.FIXED, ""
+    taken, memory = 0, None
+    kept = lost = None
     for taken in range(1, relax.max_steps + 1):
         before = state
         state, memory = returned(relax, relax.step(problem, state, memory))
@@ -81,7 +94,9 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
                 break
     if outcome is Outcome.FIXED and relax.max_steps > 1:
         lost = ~(state.norms() < BLOWN_UP).all(1)
-        if lost.device.type == "cpu":  # elsewhere the look would wait, and fixed steps are how one asks not to
+        if (
+            lost.device.type == "cpu"
+        ):  # on a GPU the check would wait for the device, which a fixed number of steps must not
             ended, layer = _verdict(problem, converged, lost)
             outcome, lost = ended if ended is Outcome.DIVERGED else outcome, None
     kept = state[output] if kept is None else kept
@@ -89,19 +104,19 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
 
 
 def fixed(problem: Problem, state: State, steps: int) -> Solution:
-    """The solution of a fixed number of steps of which nothing is asked."""
+    """Return the solution of a fixed number of steps, with no residual measured."""
     batch, device = problem.batch, problem.device
     nan, none = torch.full((batch,), torch.nan, device=device), torch.zeros(batch, dtype=torch.bool, device=device)
     return Solution(state, Outcome.FIXED, torch.full((batch,), steps, device=device), nan, none, taken=steps)
 
 
 def _kept(held: Tensor | None, now: Tensor, reached: Tensor) -> Tensor:
-    """The output as it is now, and as it was held of the samples that had reached the tolerance before."""
+    """The output `now`, but the `held` one of the samples that had reached the tolerance before."""
     return now if held is None else torch.where(reached.view(-1, *[1] * (now.ndim - 1)), held, now)
 
 
 def _look(change: State, state: State) -> tuple[Tensor, Tensor]:
-    """The relative residual of each sample, (B,), and which (tensor, sample) has blown up."""
+    """The relative residual of each sample, (B,), and true for each (tensor, sample) that has blown up."""
     size, moved = state.norms(), change.norms()
     relative = moved / size.clamp_min(torch.finfo(size.dtype).tiny)
     relative = torch.where(moved == 0, torch.zeros_like(moved), relative)
@@ -109,7 +124,7 @@ def _look(change: State, state: State) -> tuple[Tensor, Tensor]:
 
 
 def _verdict(problem: Problem, converged: Tensor, blown: Tensor) -> tuple[Outcome, str]:
-    """How things stand, and the first layer that has `blown` up, (tensors,); one read of the device."""
+    """The outcome so far, and the first layer that has `blown` up, (tensors,); one read of the device."""
     done, *lost = torch.cat((converged.all()[None], blown)).tolist()
     if any(lost):
         return Outcome.DIVERGED, problem.name(lost.index(True))

@@ -1,4 +1,4 @@
-"""Symmetric Gauss–Seidel: layers respond one after the other, up and down; with momentum on what is said downwards."""
+"""Symmetric Gauss–Seidel: layers respond one after the other, up and down; with momentum on the downward messages."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ Memory = tuple[State, State]
 class Sweep(Relaxation, name="sweep"):
     """One bottom-up and one top-down half-sweep, s_k ← f(J(s)_k) at each visit.
 
-    Going up a layer hears only the layers below, going down only those above: the other direction has no news. A step
-    costs 2(U − U₁) for one replica, twice that for a dyad at γ > 0; the upward half of the first step costs nothing
-    after a bottom-up start, so at γ = 0 one step on a dyad is exactly the top-down pass of back-propagation. With G =
-    s²/2 on an interval and without max-pooling each visit minimises the energy over that layer, so without momentum the
-    energy never rises.
+    Going up a layer receives only from the layers below, going down only from those above: the other side has not
+    changed. A step costs 2(U − U₁) for one replica, twice that for a dyad at γ > 0; the upward half of the first step
+    costs nothing after a bottom-up start, so at γ = 0 one step on a dyad is exactly the top-down pass of
+    back-propagation. With G = s²/2 on an interval and without max-pooling each visit minimizes the energy over that
+    layer, so without momentum the energy never rises.
 
-    momentum: μ of Nesterov's extrapolation. What follows a top-down half depends on nothing but the drives g it has
-    said downwards, so these are what is extrapolated, x ← g + μ(g − g_before), at no coupling application: the upward
-    half hears x and finds states within bounds and switches that belong to them. A sample whose steps turn, ⟨g − x, g −
-    g_before⟩ ≤ 0 with the x it last heard, goes on from g (the gradient restart of O'Donoghue & Candès, 2015)."""
+    Attributes:
+        momentum: μ of Nesterov's extrapolation. The step after a top-down half depends on the downward messages g
+            alone, so these are extrapolated, x ← g + μ(g − g_before), at no coupling application: the upward half
+            receives x, and its states stay within bounds, with switches of their own. A sample whose steps turn,
+            ⟨g − x, g − g_before⟩ ≤ 0 with the last x, goes on from g (the gradient restart of O'Donoghue & Candès,
+            2015).
+    """
 
     momentum: float = 0.0
 
@@ -37,7 +40,7 @@ class Sweep(Relaxation, name="sweep"):
         return state, self._extrapolate(layered, memory) if self.momentum else None
 
     def _extrapolate(self, problem: Layered, memory: Memory | None) -> Memory | None:
-        """Put x in the place of g; (x, g)."""
+        """Put x in the place of g, and return (x, g)."""
         sent = problem.sent_down()
         if not len(sent):
             return None

@@ -9,8 +9,10 @@ from energy.state import State
 
 
 class Synchronous(Relaxation, name="synchronous"):
-    """s ← s + (1 − damping)(f(J(s)) − s). Undamped it can circle between two states; damping ½ settles more often, half
-    as fast.
+    """s ← s + (1 − damping)(f(J(s)) − s) for all layers at once.
+
+    Attributes:
+        damping: in [0, 1). Undamped it can circle between two states; ½ settles more often, half as fast.
     """
 
     damping: float = 0.0

@@ -1,7 +1,8 @@
-"""The last top-down half-sweep of a dyad, layer by layer: pulled by whoever learns from it.
+"""The last top-down half-sweep of a dyad as an iterator over layers, which a rule pulls.
 
-A layer that has been yielded will not change any more, and is freed here once no lower layer reads it. Whoever pulls
-keeps of it what the products of its edges need, so a step needs no more memory than back-propagation."""
+A layer that has been yielded will not change any more, and is freed here once no lower layer reads it. The rule keeps
+the tensors that the products of its edges need, so a step needs no more memory than back-propagation.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +20,14 @@ from energy.state import State
 
 
 class FinalLayer(NamedTuple):
-    """A layer that will not change any more: m and δ, both (B, *shape), δ None where nothing is to be learnt; and the
-    linearizations of the edges whose two ends are then final, by index: those out of it, and those from the input.
+    """A layer that will not change any more.
+
+    Attributes:
+        layer: its number.
+        mean: m, (B, *shape).
+        delta: δ, (B, *shape); None if nothing is to be learned.
+        linear: the linearizations of the edges whose two ends are now final, by index: those out of the layer, and
+            those from the input.
     """
 
     layer: int
@@ -30,25 +37,26 @@ class FinalLayer(NamedTuple):
 
 
 def stream(dyad: Dyad, state: State, *, share: bool) -> Iterator[FinalLayer]:
-    """The downward half-sweep from `state`, the output layer first. `dyad` is spent by it.
+    """Run the downward half-sweep from `state`, the output layer first. `dyad` cannot be used after it.
 
     Args:
         dyad: its upward messages are those of `state`.
+        state: the dyad's state after an upward half-sweep.
         share: un-pool every difference once for the layer below and for the product of its edge, which must follow
-            at once since it lives until then.
+            at once since the un-pooled tensor is kept until then.
 
     Raises:
-        ValueError: where parameters have moved since: a pending pass reads them.
+        ValueError: if parameters have moved since: a pending pass reads them.
     """
     return _descend(dyad, dyad.read_going_down(state), share, _versions(dyad.network))
 
 
 def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, versions: list[int]) -> Iterator[FinalLayer]:
     network, depth = dyad.network, dyad.depth
-    dyad.messages.sent_by = None  # stale from here on, and it would keep the first state
+    dyad.messages.sent_by = None  # stale from here on, and it would keep the first state alive
     top = {2 * depth - 1} if dyad.nudging.feedback.reads_output else set[int]()
     for layer in reversed(range(1, depth + 1)):
-        with torch.no_grad():  # not around the yield, since it would go on there
+        with torch.no_grad():  # not around the yield: the consumer would inherit it
             if versions != _versions(network):
                 raise UsageError("the parameters have moved since these states were settled: settle again")
             if share:
@@ -78,7 +86,14 @@ def _versions(network: Network) -> list[int]:
 def final_layers(
     network: Network, linear: Sequence[Linearization | None], mean: State, delta: Sequence[Tensor | None]
 ) -> list[FinalLayer]:
-    """The same of states that have been settled, the output first."""
+    """Return settled states as final layers, the output first.
+
+    Args:
+        network: the network.
+        linear: the linearization of every edge.
+        mean: m of every layer, from the bottom up.
+        delta: δ of every layer, from the bottom up; None if nothing is to be learned.
+    """
 
     def edges(layer: int) -> dict[int, Linearization | None]:
         return {edge.index: linear[edge.index] for edge in network.completed_by(layer)}

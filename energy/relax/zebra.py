@@ -9,11 +9,13 @@ from energy.state import State
 
 
 class Zebra(Relaxation, name="zebra"):
-    """Layers of one color respond together, color after color; a chain has two, a graph with skips as many as it
-    needs.
+    """Layers of one color respond together, color after color; a chain has two, a graph with skips as many as it needs.
 
-    A step costs 2(U − U₁) for one replica, like a sweep. Source: the block scheme of Scellier et al. (2023), colored
-    for any graph."""
+    A step costs 2(U − U₁) for one replica, like a sweep.
+
+    Reference:
+        Scellier et al., NeurIPS 2023 (the block scheme, here colored for any graph).
+    """
 
     def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
         layered = require_layers(problem, self.name)

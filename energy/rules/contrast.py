@@ -1,4 +1,4 @@
-"""The contrastive rule: −∂F/∂θ of what was settled, as local products of the two activities that a coupling joins.
+"""The contrastive rule: −∂F/∂θ of settled states, as local products of the two activities that a coupling joins.
 
 dyad    ∂θ⟨δ, J(m)⟩ (`energy.rules.products`)
 energy  −Σ_phases weight · ∂E/∂θ, by autograd
@@ -27,7 +27,7 @@ from energy.spiking.products import products as spike_products
 
 
 class Contrast(Rule, name="contrast"):
-    """Descend F, or the contrast of phases: the gradient of the objective as β → 0 where the settler says so."""
+    """Descend F, or the contrast of phases: the gradient of the objective as β → 0 if the settler is exact."""
 
     exact: ClassVar[bool] = True
 
@@ -43,7 +43,19 @@ class Contrast(Rule, name="contrast"):
 
 @singledispatch
 def contrast(settled: Settled, network: Network, scale: float) -> list[Tensor]:
-    """−scale·∂F/∂θ for one kind of settled states. Register a function for a kind of your own."""
+    """Return −scale·∂F/∂θ for one kind of settled states. Register a function for a kind of your own.
+
+    Args:
+        settled: the states; their class selects the function.
+        network: that was settled.
+        scale: a factor of the result.
+
+    Returns:
+        One tensor per parameter, in the order of `network.parameters()`, summed over the batch.
+
+    Raises:
+        TypeError: for a kind without a function.
+    """
     name = type(settled).__name__
     raise UsageTypeError(f"rule=contrast does not know {name}: register a function with energy.rules.contrast.contrast")
 

@@ -4,7 +4,11 @@
 
 For every p > 1 this is R^p times the natural gradient of −E*(u) = u₍₁₎ − Δ·u₍ₖ₎ on {‖w_i‖_p = R}, in the metric of
 ‖w‖_p^p/p, away from ties and from weights that are zero. Off that sphere d‖w_i‖_p^p/dt = p·E[g_i u_i](R^p − ‖w_i‖_p^p):
-norms go to R as long as winning pays. Source: Krotov & Hopfield, PNAS 116 (2019) 7723."""
+norms go to R as long as winning pays.
+
+Reference:
+    Krotov & Hopfield, PNAS 116 (2019) 7723.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,17 @@ from energy.rules.softhebb import margin, ranked
 
 
 class KrotovHopfield(Plasticity, name="krotov_hopfield"):
-    """rank is k ≥ 2, anti_hebbian is Δ; p and target_norm, R, are those of `Plasticity`. One rate for all units."""
+    """Δw_i = Σ g_i (R^p x − u_i w_i), g = 1 for the winner, −Δ for the unit of rank k, else 0.
+
+    `p` and `target_norm`, R, are those of `Plasticity`. One rate for all units.
+
+    Attributes:
+        rank: k, at least 2.
+        anti_hebbian: Δ, at least 0.
+
+    Reference:
+        Krotov & Hopfield, PNAS 116 (2019) 7723.
+    """
 
     rank: int = 2
     anti_hebbian: float = 0.4

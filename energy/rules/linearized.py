@@ -30,12 +30,12 @@ class LinearizedLayer(NamedTuple):
 
     @property
     def edges(self) -> Sequence[Edge]:
-        """Those whose weights these are."""
+        """The edges whose weights the inputs' filters are."""
         filters: Any = self.inputs.filters
         return filters.edges if isinstance(filters, Joined) else [self.edge]
 
     def shares(self, update: Update) -> Iterator[tuple[Edge, Update]]:
-        """Each edge's own part of an update of weights and bias."""
+        """Yield each edge with its part of an update of weights and bias."""
         filters: Any = self.inputs.filters
         return filters.shares(*update) if isinstance(filters, Joined) else iter([(self.edge, update)])
 
@@ -43,7 +43,13 @@ class LinearizedLayer(NamedTuple):
 def linearized_layers(
     rule: Rule, network: Network, settled: Settled, *, learning: bool = False
 ) -> Iterator[LinearizedLayer]:
-    """The layers that `rule` has a unit rule for, from the bottom up; with `learning`, only those that are not frozen.
+    """Yield the layers that `rule` has a unit rule for, from the bottom up.
+
+    Args:
+        rule: gives the unit rules.
+        network: that was settled.
+        settled: its states.
+        learning: leave out the frozen layers.
 
     Raises:
         TypeError: for a settling that did not keep the activity of every layer.
@@ -62,7 +68,7 @@ def linearized_layers(
 
 
 def is_trainable(edge: Edge) -> bool:
-    """Whether any parameter of an edge's coupling is not frozen."""
+    """Return True if any parameter of an edge's coupling is not frozen."""
     return any(parameter.requires_grad for parameter in edge.coupling.parameters())
 
 
@@ -74,13 +80,13 @@ def _drive(network: Network, settled: SettledDyad, states: tuple[Tensor, ...], l
 
 
 def _measured(rule: UnitRule, inputs: UnitInputs) -> Tensor:
-    """u = ⟨sign(w)|w|^(p−1), x⟩ + b, units on axis 1."""
+    """The drive u = ⟨sign(w)|w|^(p−1), x⟩ + b, units on axis 1."""
     if rule.p == 2:
         return inputs.drive
     if not inputs.linear:
         raise ConfigurationError(
-            f"{rule.name}.p={rule.p}: must be 2 where units compete with rectified drives, or hear a coupling without "
-            "weights"
+            f"{rule.name}.p={rule.p}: must be 2 if units compete with rectified drives, or receive from a coupling "
+            "without weights"
         )
     filters = inputs.filters
     u = filters.filter(inputs.presynaptic, dual(filters.weight, rule.p))

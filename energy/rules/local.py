@@ -1,5 +1,7 @@
-"""Local rules: a unit's update depends only on its input, its pre-activation, and the pre-activations of the units it
-competes with. States come from one free phase, which at γ = 0 is one bottom-up pass."""
+"""Local rules: a unit's update depends only on its input, its pre-activation, and those of the units it competes with.
+
+States come from one free phase, which at γ = 0 is one bottom-up pass.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ class Local(Rule):
         attach_memory(network, {k: rule.memory for k, rule in rules if rule is not None})
 
     def top(self, network: Network) -> int:
-        """The highest layer that learns.
+        """Return the highest layer that learns.
 
         Raises:
             ConfigurationError: if there is none.
@@ -57,8 +59,12 @@ class Local(Rule):
     def batch(
         self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
     ) -> Settled:
-        """Run the free phase up to the highest layer that learns, and write the step. The target matters only to a rule
-        that asks for it; the objective to none.
+        """Run the free phase up to the highest layer that learns, and write the step.
+
+        Args:
+            network, settler, x, ledger: as for `learn`.
+            target: read by rules that use it only.
+            objective: not used.
         """
         network.zero_grad()
         part = network.subnetwork(self.top(network))
@@ -71,21 +77,21 @@ class Local(Rule):
 
     @torch.no_grad()
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
-        """Δw and Δb of every parameter; zero for the edges that do not learn."""
+        """Return Δw and Δb of every parameter; zero for the edges that do not learn."""
         updates = self._collected(network, settled, lambda layer: layer.rule.weight_update(layer.inputs, settled))
         kept = {edge: update for edge, update in updates.items() if self._trains(network, network.edges[edge])}
         return [torch.zeros_like(p) if update is None else update for p, update in _paired(network, kept)]
 
     @torch.no_grad()
     def apply(self, network: Network, settled: Settled) -> None:
-        """Write minus the step into `.grad`; None for what does not learn."""
+        """Write minus the step into `.grad`; None for a parameter that does not learn."""
         steps = self._collected(network, settled, lambda layer: layer.rule.scaled_update(layer.inputs, settled))
         self.write(network, [step for _, step in _paired(network, steps)])
 
     def _collected(
         self, network: Network, settled: Settled, update: Callable[[LinearizedLayer], Update]
     ) -> dict[int, Update]:
-        """The updates of the layers that learn by the index of the edge, entered into the ledger."""
+        """The updates of the layers that learn, by the index of the edge; their products are counted."""
         found: dict[int, Update] = {}
         for layer in linearized_layers(self, network, settled, learning=True):
             passes = 1 if layer.rule.p == 2 else 2  # any other norm measures the drives anew

@@ -1,5 +1,4 @@
-"""What local rules remember of each layer from batch to batch: buffers of the network, hence in its `state_dict` and in
-every checkpoint."""
+"""The memory of local rules from batch to batch: buffers of the network, hence in its `state_dict` and checkpoints."""
 
 from __future__ import annotations
 
@@ -16,13 +15,18 @@ class Memory(nn.Module):
     """Numbers of every unit: one buffer (K,) per layer and name, `<name>_<layer>`."""
 
     def buffers_of(self, layer: int) -> dict[str, Tensor]:
-        """The buffers of one layer, by name."""
+        """Return the buffers of one layer, by name."""
         end = f"_{layer}"
         return {name.removesuffix(end): held for name, held in self.named_buffers() if name.endswith(end)}
 
 
 def attach_memory(network: Network, layers: Mapping[int, Mapping[str, float]]) -> None:
-    """Create the buffers of each layer's units, at the values they begin with, in place of those of before."""
+    """Create the buffers of each layer's units in place of any there are.
+
+    Args:
+        network: holds them, under `memory`.
+        layers: for each layer's number, the initial value of every buffer by name.
+    """
     if has_memory(network):
         del network.memory
     like, memory = next(network.parameters()), Memory()
@@ -35,12 +39,17 @@ def attach_memory(network: Network, layers: Mapping[int, Mapping[str, float]]) -
 
 
 def has_memory(network: Network) -> bool:
-    """Tell whether a network holds buffers of local rules."""
+    """Return True if a network holds buffers of local rules."""
     return isinstance(getattr(network, "memory", None), Memory)
 
 
 def memory_of(network: Network, layer: int, label: str) -> dict[str, Tensor]:
-    """The buffers of a layer, by name.
+    """Return the buffers of a layer, by name.
+
+    Args:
+        network: holds them.
+        layer: its number.
+        label: the rule's name, for the error message.
 
     Raises:
         ConfigurationError: if none were attached for it.
@@ -53,5 +62,5 @@ def memory_of(network: Network, layer: int, label: str) -> dict[str, Tensor]:
 
 
 def shaped(memory: Mapping[str, Tensor], logits: Tensor) -> dict[str, Tensor]:
-    """Buffers (K,) as views (groups, K/groups), which logits end with too."""
+    """Return buffers (K,) as views (groups, K/groups), the last axes of `logits`."""
     return {name: value.view(logits.shape[-2:]) for name, value in memory.items()}

@@ -4,7 +4,9 @@
     Oja      Δw_k = u_k (x − u_k w_k)                  descends −½u_k² on the sphere: all find the first component
     Sanger   Δw_k = u_k (x − Σ_{j≤k} u_j w_j)          neuron k finds the k-th; the gradient of no energy
 
-Source: Oja, J. Math. Biol. 15 (1982) 267; Sanger, Neural Networks 2 (1989) 459."""
+Reference:
+    Oja, J. Math. Biol. 15 (1982) 267; Sanger, Neural Networks 2 (1989) 459.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from energy.settle.settled import Settled
 
 
 class LinearHebbian(Plasticity):
-    """y = u."""
+    """Plasticity with the postsynaptic factor y = u."""
 
     scaled: bool = False
 
@@ -34,18 +36,27 @@ class LinearHebbian(Plasticity):
 
 
 class Hebb(LinearHebbian, name="hebb"):
-    """Δw_k = Σ u_k x. Nothing holds the norms: use it for few steps, or with an optimiser that decays weights."""
+    """Δw_k = Σ u_k x. Norms grow without bound: use it for few steps, or with an optimizer that decays weights."""
 
     decayed: ClassVar[bool] = False
 
 
 class Oja(LinearHebbian, name="oja"):
-    """Δw_k = Σ u_k (x − u_k w_k)."""
+    """Δw_k = Σ u_k (x − u_k w_k): every unit finds the first principal component.
+
+    Reference:
+        Oja, J. Math. Biol. 15 (1982) 267.
+    """
 
 
 class Sanger(LinearHebbian, name="sanger"):
-    """Δw_k = Σ u_k (R² x − Σ_{j≤k} u_j w_j), the generalised Hebbian algorithm. Not for units in groups, which see
-    different inputs: ConfigurationError."""
+    """Δw_k = Σ u_k (R² x − Σ_{j≤k} u_j w_j), the generalized Hebbian algorithm: unit k finds the k-th component.
+
+    Not for units in groups, which have different inputs: ConfigurationError.
+
+    Reference:
+        Sanger, Neural Networks 2 (1989) 459.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,11 @@ from energy.rules.plasticity import Plasticity
 
 
 class PerLayer(Local, name="per_layer"):
-    """A rule for every layer, from the bottom up; layers beyond the last rule do not learn."""
+    """A rule for every layer, from the bottom up; layers beyond the last rule do not learn.
+
+    Attributes:
+        rules: the rule of each layer.
+    """
 
     rules: list[Plasticity] = field(default_factory=list)
 

@@ -2,14 +2,16 @@
 
     Δw_k = Σ_{samples, places} y_k (R^p x − u_k w_k) = R^p·yx_k − yu_k·w_k        u_k = ⟨sign(w_k)|w_k|^(p−1), x⟩ + b_k
 
-A rule is one function u → y, the postsynaptic factor. One product a layer makes yx; since u is linear in x,
+A rule is one function u → y, the postsynaptic factor. One product per layer makes yx; since u is linear in x,
 yu_k = ⟨sign(w_k)|w_k|^(p−1), yx_k⟩ + b_k Σ y_k needs no second pass over the activities.
 
-`update` is Δw as above. `apply` writes the step that is taken with it, w ← w + η_k Δw_k / max|Δw|, the maximum over the
-layer and η_k = η (|‖w_k‖_p/R − 1| + 1e-10)^q, into `.grad`: plain SGD at learning rate 1 takes it as it is, and a
-schedule on that rate is the decay over time.
+`update` is Δw as above. `apply` writes minus the step w ← w + η_k Δw_k / max|Δw|, the maximum over the layer and
+η_k = η (|‖w_k‖_p/R − 1| + 1e-10)^q, into `.grad`: plain SGD at learning rate 1 takes it as it is, and a schedule on
+that rate is the decay over time.
 
-Source: Krotov & Hopfield, PNAS 116 (2019) 7723 (scaled update, p, R); Journé et al., ICLR 2023 (rate by norm)."""
+Reference:
+    Krotov & Hopfield, PNAS 116 (2019) 7723 (scaled update, p, R); Journé et al., ICLR 2023 (rate by norm).
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,13 @@ from energy.settle.settler import Settled
 class Plasticity(Local):
     """One rule for the weights of a population. A bare one is that of every hidden layer.
 
-    rate is η; exponent is q, 0 for one rate for all units; scaled divides by the largest change, and by the batch size
-    otherwise; p is that of the norm, and target_norm is R, the norm ‖w_k‖_p that the decay leads to."""
+    Attributes:
+        rate: η.
+        exponent: q; 0 for one rate for all units.
+        scaled: divide by the largest change of the layer, else by the batch size.
+        p: exponent of the norm ‖w_k‖_p.
+        target_norm: R, the norm that the decay leads to.
+    """
 
     rate: float = 0.01
     exponent: float = 0.0
@@ -45,7 +52,7 @@ class Plasticity(Local):
     target_norm: float = 1.0
 
     decayed: ClassVar[bool] = True
-    memory: ClassVar[Mapping[str, float]] = {}  # what a unit remembers from batch to batch, and what it begins with
+    memory: ClassVar[Mapping[str, float]] = {}  # the buffers of a unit by name, and their initial values
 
     def __post_init__(self) -> None:
         require(0 <= self.rate < math.inf, self, "rate", "at least 0 and finite")
@@ -60,31 +67,40 @@ class Plasticity(Local):
         return self if layer < len(network.layers) else None
 
     def energy(self, drive: Tensor) -> Tensor:
-        """E*(u), (…, K) → (…), whose negative gradient is y: what this rule descends on {‖w_k‖_p = R}.
+        """Return E*(u), (…, K) → (…), which this rule descends on {‖w_k‖_p = R}: its negative gradient is y.
 
         Raises:
-            TypeError: for a rule whose y is the gradient of nothing.
+            TypeError: for a rule whose y is the gradient of no function.
         """
         raise UsageTypeError(f"rule={self.name} descends no energy of the drives")
 
     def postsynaptic_factor(self, drive: Tensor, target: Tensor | None) -> Tensor:
-        """y of drives (…, K); the units compete on the last axis."""
+        """Return y of drives (…, K); the units compete on the last axis.
+
+        Args:
+            drive: u, (…, K).
+            target: of the batch, (B, …), for rules that read it.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define postsynaptic_factor(drive, target)")
 
     def recalled(self, drive: Tensor, target: Tensor | None, memory: Mapping[str, Tensor]) -> Tensor:
-        """`postsynaptic_factor`, of a rule that remembers: `memory` by name, (groups, K/groups), which drives end with
-        too.
+        """Return `postsynaptic_factor`, for a rule with a memory.
+
+        Args:
+            drive: u, (…, groups, K/groups).
+            target: of the batch, (B, …), for rules that read it.
+            memory: the buffers by name, (groups, K/groups).
         """
         return self.postsynaptic_factor(drive, target)
 
     def remember(self, drive: Tensor, memory: Mapping[str, Tensor]) -> None:
-        """Take the drives (…, K) of a batch into `memory`, in place; `learn` asks for it once the step is written."""
+        """Take the drives (…, K) of a batch into `memory`, in place; `learn` calls it once the step is written."""
 
     def winner_share(self, logits: Tensor) -> Tensor | None:
-        """The winner's share of each competition, (…, K) → (…); None for a rule without shares."""
+        """Return the winner's share of each competition, (…, K) → (…); None for a rule without shares."""
 
     def bias_update(self, drive: Tensor, bias: Tensor) -> Tensor:
-        """Δb of biases (K,) at drives (…, groups, K/groups); a rule without a law for them leaves them."""
+        """Return Δb of biases (K,) at drives (…, groups, K/groups): zero unless defined."""
         return torch.zeros_like(bias)
 
     @property
@@ -93,11 +109,11 @@ class Plasticity(Local):
         return 1.0
 
     def competition_logits(self, inputs: UnitInputs) -> Tensor:
-        """The numbers that units compete with, (B, places…, groups, K/groups): their drives, unless defined."""
+        """Return the numbers that units compete with, (B, places…, groups, K/groups): their drives unless defined."""
         return inputs.drive.movedim(1, -1).unflatten(-1, (groups(inputs.filters), -1))
 
     def weight_update(self, inputs: UnitInputs, settled: Settled) -> Update:
-        """Δw and Δb."""
+        """Return Δw and Δb, summed over samples and places."""
         filters = inputs.filters
         logits, y = self._factor(inputs, settled)
         update = filters.product(inputs.presynaptic, y).to(filters.weight.dtype)
@@ -106,7 +122,13 @@ class Plasticity(Local):
         return update, None if filters.bias is None else self.bias_update(logits, filters.bias)
 
     def decay(self, inputs: UnitInputs, product: Tensor, y: Tensor) -> Tensor:
-        """R^p·yx − yu·w; yu from yx where u is linear in the input, else from the activities."""
+        """Return Δw = R^p·yx − yu·w; yu from yx if u is linear in the input, else from the activities.
+
+        Args:
+            inputs: of the layer.
+            product: yx, of the shape of the weight.
+            y: the postsynaptic factor, (B, K, …).
+        """
         weight, bias = inputs.filters.weight, inputs.filters.bias
         if inputs.linear:
             overlap = (dual(weight, self.p) * product).flatten(1).sum(1)
@@ -116,12 +138,12 @@ class Plasticity(Local):
         return hebbian_update(weight, product, overlap, self.target_norm**self.p)
 
     def rates(self, weight: Tensor) -> Tensor:
-        """η_k = η (|‖w_k‖_p/R − 1| + 1e-10)^q: (K,)."""
+        """Return η_k = η (|‖w_k‖_p/R − 1| + 1e-10)^q: (K,)."""
         norms = torch.linalg.vector_norm(weight.flatten(1), self.p, dim=1)
         return learning_rates(norms, self.rate, self.exponent, self.target_norm)
 
     def scaled_update(self, inputs: UnitInputs, settled: Settled) -> Update:
-        """Minus the steps of weight and bias."""
+        """Return minus the steps of weight and bias."""
         filters, count = inputs.filters, len(settled.x)
         if self._fits(inputs):
             product = filters.product(inputs.presynaptic, self._factor(inputs, settled)[1])
@@ -133,9 +155,9 @@ class Plasticity(Local):
         return step, None if bias is None else _step(bias, rates * self.unit, sets, count)
 
     def _fits(self, inputs: UnitInputs) -> bool:
-        """Whether this is the plain case that the fused step is written for."""
+        """True for the plain case that the fused step is written for."""
         plain = self.scaled and self.decayed and self.p == 2 and inputs.linear and inputs.filters.bias is None
-        hooks = ("weight_update", "decay", "rates")  # which a rule may define
+        hooks = ("weight_update", "decay", "rates")  # a rule that defines one of them takes the general path
         common = all(getattr(type(self), hook) is getattr(Plasticity, hook) for hook in hooks)
         return plain and common and groups(inputs.filters) == 1
 

@@ -2,7 +2,8 @@
 
     ∂θ⟨δ, J(m)⟩ = δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ,      δ_k for a bias
 
-The rule pulls the layers from the output down and makes an edge's product as soon as both its ends are there."""
+The rule pulls the layers from the output down and makes an edge's product as soon as both its ends are final.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +19,15 @@ Pair = tuple[Tensor, Tensor | None]  # (m, δ) of a layer
 
 
 def dyadic_gradients(settled: SettledDyad, network: Network, scale: float) -> list[Tensor]:
-    """`scale` times ∂θ⟨δ, J(m)⟩, one tensor per parameter in the order of `network.parameters()`; layers are dropped as
-    soon as no edge needs them any more.
+    """Return `scale` times ∂θ⟨δ, J(m)⟩, one tensor per parameter in the order of `network.parameters()`.
+
+    Layers are freed as soon as no edge needs them any more.
     """
     alive: dict[int, Pair] = {0: (settled.x, None)}
     found: dict[int, Gradients] = {}
     for layer, mean, delta, linear in settled.layers():
         alive[layer], waiting = (mean, delta), dict(linear)
-        del mean, delta, linear  # what has been used must not wait for the next layer
+        del mean, delta, linear  # else these names keep their tensors alive while the next layer is computed
         for edge in network.completed_by(layer):
             found[edge.index] = edge_gradient(edge, alive, waiting.pop(edge.index), settled, scale)
         for done in network.last_read_at(layer):
@@ -36,7 +38,15 @@ def dyadic_gradients(settled: SettledDyad, network: Network, scale: float) -> li
 def edge_gradient(
     edge: Edge, alive: dict[int, Pair], linear: Linearization | None, settled: SettledDyad, scale: float
 ) -> Gradients:
-    """scale·(δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ) of one edge."""
+    """Return scale·(δ_k m_{k−1}ᵀ + γ m_k δ_{k−1}ᵀ) of one edge.
+
+    Args:
+        edge: from layer k − 1 to layer k.
+        alive: (m, δ) of its two layers, by number.
+        linear: its coupling, linearized at m.
+        settled: the dyad; gives γ and the ledger.
+        scale: a factor of the result.
+    """
     (below, below_delta), (above, delta) = alive[edge.source], alive[edge.target]
     if delta is None or linear is None:
         return zeros(edge)
@@ -50,7 +60,7 @@ def edge_gradient(
 
 
 def _scaled(edge: Edge, linear: Linearization, mean: Tensor, delta: Tensor, scale: float) -> Gradients:
-    """scale·∂θ⟨δ, A(m)⟩; the factor goes to the smaller of difference and products."""
+    """The first product, scale·∂θ⟨δ, A(m)⟩; the factor multiplies the smaller of difference and products."""
     if delta.numel() < edge.size:
         return linear.weight_gradient(mean, delta * scale)
     products = linear.weight_gradient(mean, delta)
@@ -59,5 +69,5 @@ def _scaled(edge: Edge, linear: Linearization, mean: Tensor, delta: Tensor, scal
 
 
 def zeros(edge: Edge) -> Gradients:
-    """Nothing is learnt."""
+    """Return gradients of zero, for an edge that learns nothing."""
     return tuple(torch.zeros_like(parameter) for parameter in edge.coupling.parameters())

@@ -1,4 +1,4 @@
-"""From settled states to parameter gradients."""
+"""The interface of a learning rule: from settled states to parameter gradients."""
 
 from __future__ import annotations
 
@@ -23,45 +23,51 @@ from energy.settle.settler import Settler
 
 
 class Rule(Component):
-    """A local learning rule. Subclasses define `update`; any `torch.optim` optimiser descends what `apply` writes."""
+    """A local learning rule. Subclasses define `update`; any `torch.optim` optimizer takes the gradients of `apply`."""
 
     group: ClassVar[str] = "rule"
-    descends: ClassVar[bool] = True  # whether an objective is what its steps descend
-    exact: ClassVar[bool] = False  # whether `gradients` are those of the objective wherever the settler is exact
-    supports_greedy: ClassVar[bool] = False  # whether a layer can learn without those above it
+    descends: ClassVar[bool] = True  # its steps descend an objective
+    exact: ClassVar[bool] = False  # `gradients` are those of the objective if the settler is exact
+    supports_greedy: ClassVar[bool] = False  # a layer can learn without those above it
 
     def learns(self, network: Network) -> list[str]:
-        """The names of the layers that this rule can train, frozen or not, from the bottom up: all unless defined."""
+        """Return the names of the layers that this rule can train, frozen or not, bottom first: all unless defined."""
         return [layer.name for layer in network.layers]
 
     def scores_output(self, network: Network, learning: Collection[str]) -> bool:
-        """Tell whether a step in which the layers named in `learning` learn leaves the network's own output and an
-        objective of it to measure. A rule that settles a part of the network only answers False where that ends below
-        the output; a run then needs a fitted read-out.
+        """Return True if a step yields the network's own output, and an objective of it to measure.
+
+        A rule that settles only a part of the network below the output returns False; a run then needs a fitted
+        read-out.
+
+        Args:
+            network: the network.
+            learning: the names of the layers that learn in the step.
         """
         return True
 
     def rule_for(self, network: Network, layer: int) -> UnitRule | None:
-        """The rule by which the units of `layer`, counted from 1, learn by themselves; None if they do not. Diagnostics
-        of units measure the layers that have one.
+        """Return the rule by which the units of `layer`, counted from 1, learn by themselves; None if they do not.
+
+        Diagnostics of units measure the layers that have one.
         """
         return None
 
     def unit_rules(self) -> Sequence[UnitRule]:
-        """The rules of single populations that this one is made of: none unless defined."""
+        """Return the rules of single populations that this one consists of: none unless defined."""
         return ()
 
     def attach(self, network: Network) -> None:
-        """Lay what this rule remembers from batch to batch in `network`, as buffers, once; `Run.network` does it for
-        every run. Nothing unless defined.
+        """Add this rule's memory from batch to batch to `network`, as buffers, once; `Run.network` does it for every
+        run. No effect unless defined.
         """
 
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
-        """The direction in which each of `network.parameters()` should move, summed over the batch; new tensors."""
+        """Return the direction in which each of `network.parameters()` moves, summed over the batch; new tensors."""
         raise NotImplementedError(f"{type(self).__name__} must define update(network, settled)")
 
     def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
-        """Minus the update: where the rule descends an objective, the gradient of its sum over the batch."""
+        """Return minus the update: the gradient of the objective's sum over the batch, if the rule descends one."""
         return self._times(network, settled, -1.0)
 
     def _times(self, network: Network, settled: Settled, scale: float) -> list[Tensor]:
@@ -70,11 +76,12 @@ class Rule(Component):
         return update
 
     def apply(self, network: Network, settled: Settled) -> None:
-        """Write minus the mean update over the batch into `.grad`, replacing what was there; None for a frozen one.
+        """Write minus the mean update over the batch into `.grad` in place of its content; None for a frozen parameter.
 
         Raises:
-            NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, where looking is free;
-                elsewhere `learn` looks now and then)."""
+            NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, whose check is free;
+                elsewhere `learn` checks now and then).
+        """
         self.write(network, self._times(network, settled, -1 / len(settled.x)))
 
     def learn(
@@ -89,24 +96,31 @@ class Rule(Component):
         accumulate: bool = False,
         strict: bool = False,
     ) -> Settled:
-        """One batch from its inputs to `.grad`: `settler.settle_once`, then `apply`. In what is returned the states are
-        consumed: a rule may learn from each layer as soon as it is final, and free it.
+        """Take one batch from its inputs to `.grad`: `settler.settle_once`, then `apply`.
 
-        What looks wrong is said once, as a `Caution` (`energy.health`).
+        A result that looks wrong is reported once, as a `Caution` (`energy.health`).
 
         Args:
+            network: its parameters receive the gradients.
+            settler: finds the states.
             x, target, objective, ledger: as for `settler.settle`.
             accumulate: add to `.grad`, as `Tensor.backward` does, in place of replacing it.
             strict: raise every caution.
 
+        Returns:
+            The settled states, which are consumed: a rule may learn from each layer as soon as it is final, and free
+            it.
+
         Raises:
-            NonFiniteError: as `apply`.
-            Caution: within `strict`."""
+            NonFiniteError: as for `apply`.
+            Caution: with `strict`.
+        """
         watch, held = health(network), []
         with strictly() if strict else nullcontext():
             watch.calls += 1
             if accumulate:
-                held = [(tensor, tensor.grad) for tensor in (*network.parameters(), *_led(network))]
+                mirrored = [feedback_weight for _, feedback_weight in mirrored_parameters(network)]
+                held = [(tensor, tensor.grad) for tensor in (*network.parameters(), *mirrored)]
             else:
                 watch.fresh(network, x)
             settled = self.batch(network, settler, x, target, objective, ledger or Ledger())
@@ -118,7 +132,11 @@ class Rule(Component):
     def batch(
         self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
     ) -> Settled:
-        """What `learn` does, without a look at how it goes; for a rule that can do better than settle and apply."""
+        """Settle and apply, as `learn` does without its checks; for a rule that has a shorter way to override.
+
+        Args:
+            network, settler, x, target, objective, ledger: as for `learn`.
+        """
         network.zero_grad()  # the memory of the last gradients serves this batch
         settled = settler.settle_once(network, x, target, objective, ledger)
         health(network).solved(network, settler, settled)
@@ -126,24 +144,22 @@ class Rule(Component):
         return settled
 
     def write(self, network: Network, gradients: Sequence[Tensor | None]) -> None:
-        """Put gradients into `.grad`, in the order of `network.parameters()`, each lying in memory as its parameter
-        does, as autograd's do; None for a frozen parameter. Wires that follow a weight get a copy of its own.
+        """Write gradients into `.grad`, each with the memory layout of its parameter, as autograd's have.
+
+        Args:
+            network: frozen parameters get None; feedback weights that follow a weight get a copy of its gradient.
+            gradients: in the order of `network.parameters()`.
         """
         health(network).check(network, gradients)
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             parameter.grad = _alike(gradient, parameter) if parameter.requires_grad else None
         for weight, feedback_weight in mirrored_parameters(network):
-            feedback_weight.grad = (
-                None if weight.grad is None else weight.grad.clone()
-            )  # an optimiser may write to either
+            # a copy, since an optimizer may write to either
+            feedback_weight.grad = None if weight.grad is None else weight.grad.clone()
 
 
 def _alike(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """The gradient with the strides of its parameter: fused optimisers walk both in the order of memory."""
+    """The gradient with the strides of its parameter: fused optimizers walk both in the order of memory."""
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter, requires_grad=False).copy_(gradient)
-
-
-def _led(network: Network) -> list[Tensor]:
-    return [feedback_weight for _, feedback_weight in mirrored_parameters(network)]

@@ -1,14 +1,17 @@
 """SoftHebb: soft competition for the right to learn.
 
-Neurons of a place hold s = softmax(u/T), the minimiser of the energy T Σ s ln s − ⟨s, u⟩ on the simplex, whose minimum
+Neurons of a place hold s = softmax(u/T), the minimizer of the energy T Σ s ln s − ⟨s, u⟩ on the simplex, whose minimum
 is E*(u) = −T·logsumexp(u/T). Since −∂E*/∂W = s xᵀ exactly, `soft` descends E* on the sphere ‖w_k‖ = 1. `sparse` holds
-the minimiser of T/2 Σ s² − ⟨s, u⟩ instead. `hard` is T → 0, E* = −max u: spherical k-means. `self_contrast` descends
+the minimizer of T/2 Σ s² − ⟨s, u⟩ instead. `hard` is T → 0, E* = −max u: spherical k-means. `self_contrast` descends
 T·logsumexp(u/T) − max u ≥ 0, the free state against the layer's own winner. `softkrotov`, which the published deep
 networks learn by, turns the sign of every loser; its y is the gradient of no function of the drives:
 y = (onehot − s) + (2 s_winner − 1)·onehot, of which the first part is `self_contrast`.
 
-With a bias b_k = T·ln of a prior, Δb follows the share of the data a neuron takes. Source: Moraitis et al., Neuromorph.
-Comput. Eng. 2 (2022) 044017; Journé et al., ICLR 2023 (arXiv:2209.11883)."""
+With a bias b_k = T·ln of a prior, Δb follows the share of the data that a neuron takes.
+
+Reference:
+    Moraitis et al., Neuromorph. Comput. Eng. 2 (2022) 044017; Journé et al., ICLR 2023 (arXiv:2209.11883).
+"""
 
 from __future__ import annotations
 
@@ -39,15 +42,24 @@ class Variant(enum.Enum):
     SUPERVISED = "1 for the neuron of the label, 0 for every other: a Hebbian output layer"
 
 
-# what the winner and the others learn with: a + b·s and c·s
+# (a, b, c): the winner's factor is a + b·s, that of every other unit c·s
 SIGNED: Final = {Variant.SOFTKROTOV: (0, 1, -1), Variant.SELF_CONTRAST: (1, -1, -1)}
 
 
 class SoftHebb(Plasticity, name="softhebb"):
     """Δw_k = Σ y_k (x − u_k w_k), y by `variant`, η_k = η (|‖w_k‖ − 1| + 1e-10)^q.
 
-    temperature is T; normalised lets neurons compete with u_k/‖w_k‖ (with norm p, ⟨…, x⟩/‖w_k‖_p^(p−1)), biases as
-    they are, so that T means the same at every norm; rank and anti_hebbian belong to `hardkrotov`."""
+    Attributes:
+        variant: the postsynaptic factor.
+        temperature: T, of the competition.
+        normalized: neurons compete with u_k/‖w_k‖ (with norm p, ⟨…, x⟩/‖w_k‖_p^(p−1)), biases as they are, so that T
+            means the same at every norm.
+        rank: of the neuron that unlearns, for `hardkrotov`.
+        anti_hebbian: its factor, for `hardkrotov`.
+
+    Reference:
+        Moraitis et al., Neuromorph. Comput. Eng. 2 (2022) 044017; Journé et al., ICLR 2023.
+    """
 
     variant: Variant = Variant.SOFTKROTOV
     temperature: float = 1.0
@@ -81,7 +93,7 @@ class SoftHebb(Plasticity, name="softhebb"):
         return self.temperature * torch.logsumexp(drive / self.temperature, -1)
 
     def share(self, drive: Tensor) -> Tensor:
-        """s = softmax(u/T) over the last axis, or its sparsemax for `sparse`; float32 or wider."""
+        """Return s = softmax(u/T) over the last axis, or its sparsemax for `sparse`; float32 or wider."""
         wide = drive.to(torch.promote_types(drive.dtype, torch.float32)) / self.temperature
         return sparsemax(wide) if self.variant is Variant.SPARSE else torch.softmax(wide, -1)
 
@@ -102,8 +114,9 @@ class SoftHebb(Plasticity, name="softhebb"):
 
     def competition_logits(self, inputs: UnitInputs) -> Tensor:
         if self.normalized:
-            u, weight, bias = inputs.drive, inputs.filters.weight, inputs.filters.bias
-            norms = torch.linalg.vector_norm(weight.flatten(1), self.p, dim=1).clamp_min(TINY).pow(self.p - 1)
+            u, bias = inputs.drive, inputs.filters.bias
+            flat = inputs.filters.weight.flatten(1)
+            norms = torch.linalg.vector_norm(flat, self.p, dim=1).clamp_min(TINY).pow(self.p - 1)
             prior = torch.zeros_like(norms) if bias is None else bias
             prior, norms = (one.to(u.dtype).view(-1, *[1] * (u.ndim - 2)) for one in (prior, norms))
             inputs = inputs._replace(drive=(u - prior) / norms + prior)
@@ -114,13 +127,13 @@ class SoftHebb(Plasticity, name="softhebb"):
         return self.temperature
 
     def bias_update(self, drive: Tensor, bias: Tensor) -> Tensor:
-        """Δb_k = Σ s_k e^{−b_k/T} − N over the N samples and places, in units of T: at rest Σ s_k/N = e^{b_k/T}."""
+        """Return Δb_k = Σ s_k e^{−b_k/T} − N over N samples and places, in units of T: at rest Σ s_k/N = e^{b_k/T}."""
         share = self.share(drive.to(bias.dtype)).flatten(-2).flatten(0, -2)
         return share.sum(0) * torch.exp(-bias / self.temperature) - len(share)
 
 
 def _signed(drive: Tensor, numbers: Tensor) -> Tensor:
-    """a + b·s for the winner, the first of equals, and c·s for every other; numbers are T, a, b, c."""
+    """The factor a + b·s for the winner, the first of equals, and c·s for every other; numbers are T, a, b, c."""
     temperature, start, rise, others = numbers.unbind()
     wide = drive.to(numbers.dtype)
     top = wide.amax(-1, keepdim=True)
@@ -135,9 +148,14 @@ _SIGNED = Kernel(_signed)
 
 
 def sparsemax(z: Tensor) -> Tensor:
-    """The nearest point of the simplex to z over the last axis, max(z − τ, 0) with τ such that it sums to 1.
+    """Return the nearest point of the simplex to z over the last axis, max(z − τ, 0) with τ such that it sums to 1.
 
-    Source: Martins & Astudillo, ICML 2016 (arXiv:1602.02068), section 2.
+    Example:
+        >>> sparsemax(torch.tensor([2.0, 1.5, 0.0]))
+        tensor([0.7500, 0.2500, 0.0000])
+
+    Reference:
+        Martins & Astudillo, ICML 2016 (arXiv:1602.02068), section 2.
     """
     z = z - z.amax(-1, keepdim=True)
     falling = z.sort(-1, descending=True).values
@@ -148,18 +166,34 @@ def sparsemax(z: Tensor) -> Tensor:
 
 
 def margin(drive: Tensor, rank: int, anti_hebbian: float) -> Tensor:
-    """E* = anti_hebbian·u₍rank₎ − u₍₁₎ over the last axis, whose negative gradient is `ranked`."""
+    """Return E* = anti_hebbian·u₍rank₎ − u₍₁₎ over the last axis, whose negative gradient is `ranked`.
+
+    Args:
+        drive: u, (…, K).
+        rank: at least 2.
+        anti_hebbian: Δ.
+
+    Raises:
+        ValueError: if K is below `rank`.
+    """
     top = drive.topk(_enough(rank, drive), -1).values
     return anti_hebbian * top[..., -1] - top[..., 0]
 
 
 def ranked(drive: Tensor, rank: int, anti_hebbian: float) -> Tensor:
-    """1 for the greatest drive, −anti_hebbian for the one ranked `rank`, 0 otherwise, over the last axis; the first of
-    equals comes first.
+    """Return 1 for the greatest drive, −anti_hebbian for the one ranked `rank`, 0 otherwise, over the last axis.
 
-    Raises ValueError where there are fewer neurons than that.
+    The first of equals comes first.
+
+    Args:
+        drive: u, (…, K).
+        rank: at least 2.
+        anti_hebbian: Δ.
+
+    Raises:
+        ValueError: if K is below `rank`.
     """
-    first = at = drive.argmax(-1, keepdim=True)  # which of equals topk and sort begin with depends on the device
+    first = at = drive.argmax(-1, keepdim=True)  # not topk or sort: their order of equals depends on the device
     for _ in range(_enough(rank, drive) - 1):
         drive = drive.scatter(-1, at, -math.inf)
         at = drive.argmax(-1, keepdim=True)
@@ -173,9 +207,10 @@ def _enough(rank: int, drive: Tensor) -> int:
 
 
 def supervised(drive: Tensor, target: Tensor | None) -> Tensor:
-    """The target itself, where a neuron stands for a class.
+    """Return the target itself as y, one neuron per class.
 
-    Raises ValueError where its shape is another.
+    Raises:
+        ValueError: if its shape is not that of the drives.
     """
     wanted = None if target is None else target.reshape(len(target), 1, -1)
     if wanted is None or wanted.shape != drive.shape:

@@ -10,26 +10,26 @@ from torch import Tensor
 
 from energy.kernels import Kernel
 
-TINY: Final = 1e-30  # floor of the largest change; a layer that hears nothing does not move
+TINY: Final = 1e-30  # floor of the largest change; a layer without input does not move
 
 
 def along(units: Tensor, weight: Tensor) -> Tensor:
-    """(K,) laid along the first axis of a weight."""
+    """Return numbers (K,) shaped to broadcast along the first axis of a weight."""
     return units.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
 
 
 def over_places(y: Tensor) -> Tensor:
-    """Σ over batch and places: (B, K, …) → (K,)."""
+    """Return Σ over batch and places: (B, K, …) → (K,)."""
     return y.movedim(1, 0).flatten(1).sum(1)
 
 
 def dual(weight: Tensor, p: float) -> Tensor:
-    """sign(w)|w|^(p−1), with which a drive is measured."""
+    """Return sign(w)|w|^(p−1), the weight of the input in a drive."""
     return weight if p == 2 else weight.sign() * weight.abs().pow(p - 1)
 
 
 def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
-    """Numbers as a tensor on the device of `like`, in its precision or float32, whichever is wider."""
+    """Return numbers as a tensor on the device of `like`, in its dtype or float32, whichever is wider."""
     return _constants(values, like.device, torch.promote_types(like.dtype, torch.float32))
 
 
@@ -39,19 +39,39 @@ def _constants(values: tuple[float, ...], device: torch.device, dtype: torch.dty
 
 
 def hebbian_update(weight: Tensor, product: Tensor, overlap: Tensor, scale: float | Tensor) -> Tensor:
-    """R^p·yx_k − yu_k·w_k, of products yx (K, …), overlaps yu (K,) and scale R^p."""
+    """Return R^p·yx_k − yu_k·w_k.
+
+    Args:
+        weight: w, (K, …).
+        product: yx, (K, …).
+        overlap: yu, (K,).
+        scale: R^p.
+    """
     return product * scale - along(overlap, weight) * weight
 
 
 def learning_rates(
     norms: Tensor, rate: float | Tensor, exponent: float | Tensor, target_norm: float | Tensor
 ) -> Tensor:
-    """η_k = η (|‖w_k‖/R − 1| + 1e-10)^q, of norms (K,)."""
+    """Return η_k = η (|‖w_k‖/R − 1| + 1e-10)^q.
+
+    Args:
+        norms: ‖w_k‖, (K,).
+        rate: η.
+        exponent: q.
+        target_norm: R.
+    """
     return ((norms / target_norm - 1).abs() + 1e-10).pow(exponent) * rate
 
 
 def scaled_by_peak(update: Tensor, rates: Tensor, groups: int = 1) -> Tensor:
-    """−η_k Δw_k / max|Δw|, the maximum over each of `groups` sets of units."""
+    """Return −η_k Δw_k / max|Δw|, the maximum over each of `groups` sets of units.
+
+    Args:
+        update: Δw, (K, …).
+        rates: η, (K,).
+        groups: must divide K.
+    """
     peaks = update.abs().reshape(len(update), -1).amax(1)  # unit by unit, so that a row is read once for all of this
     peaks = peaks.unflatten(0, (groups, -1)).amax(1, keepdim=True)
     return update * along((rates.unflatten(0, (groups, -1)) / (peaks + TINY)).neg().flatten(), update)

@@ -1,4 +1,4 @@
-"""The interface of a rule for the units of one layer, as the walk over layers and diagnostics know it."""
+"""The interface of a rule for the units of one layer, for the loop over layers and for diagnostics."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class UnitRule(Protocol):
     """A rule by which every unit of a layer learns; `Plasticity` is one.
 
     Attributes:
-        name: what it is selected by.
-        memory: what a unit remembers from batch to batch, and what it begins with.
+        name: selects it on the command line.
+        memory: the buffers of a unit by name, and their initial values.
         p: the exponent of the norm ‖w_k‖_p.
         target_norm: R, the norm that the weights of a unit tend to.
 
-    `rates` are the units' learning rates (K,); `competition_logits` the numbers that they compete with, (B, places…,
-    groups, K/groups), of which `winner_share` gives the winner's share, (…, K) → (…), or None for a rule without
-    shares; `weight_update` gives Δw and Δb, summed over samples and places; `scaled_update` minus the steps that are
-    taken; `remember` takes the logits of a batch into the memory, in place.
+    `rates` returns the units' learning rates (K,); `competition_logits` the numbers that they compete with, (B,
+    places…, groups, K/groups); `winner_share` the winner's share of these, (…, K) → (…), or None for a rule without
+    shares; `weight_update` Δw and Δb, summed over samples and places; `scaled_update` minus the steps; `remember` takes
+    the logits of a batch into the memory, in place.
     """
 
     name: ClassVar[str]

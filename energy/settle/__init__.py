@@ -1,4 +1,4 @@
-"""Which equilibria a method needs: the settlers."""
+"""The settlers: the equilibria that each method needs, and their results."""
 
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit

@@ -16,19 +16,16 @@ from energy.tape import plain, require_tape
 
 
 class Backprop(Settler, name="backprop"):
-    """One bottom-up pass with autograd's tape; `contrast` then walks it back. No relaxation, γ = 0.
+    """One bottom-up pass with autograd's tape, which `contrast` then runs backward. No relaxation, γ = 0.
 
-    Alone among the settlers it learns through the statistics of the batch where a `Module` normalises by them; with
-    `energy.couplings.normalization.BatchNorm` all do."""
+    Alone among the settlers it learns through the statistics of the batch in a `Module` that normalizes by them; with
+    `energy.couplings.normalization.BatchNorm` all do.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.gamma == 0,
-            self,
-            "gamma",
-            "0: the tape knows no feedback; the exact gradient at γ > 0 is settler=implicit",
-        )
+        exact = "0: a tape has no feedback; the exact gradient at γ > 0 is settler=implicit"
+        require(self.gamma == 0, self, "gamma", exact)
 
     def settle(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None

@@ -34,11 +34,17 @@ MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
 
 
 class Dyadic(Settler):
-    """Settle the mean (`relax`, where γ > 0), then mean and difference together (`nudged`).
+    """Settle the mean (`relax`, for γ > 0), then mean and difference together (`nudged`). See `energy.relax.dyad`.
 
-    alpha weighs s⁺ in the mean; form says how the nudge is shared; beta is the total nudge of a sample; hold keeps the
-    mean where it has settled freely while the difference is settled. See `energy.relax.dyad`. feedback says which wires
-    carry the difference down (`energy.feedback`); the mean hears the weights in any case."""
+    Attributes:
+        alpha: α, the weight of s⁺ in the mean.
+        beta: β, the total nudge per sample.
+        form: the split of the nudge between the replicas.
+        freeze_mean: hold the free mean while the difference is settled.
+        keep_contracting: the bound on the loop gain, held by scaling γ down; 0 for none.
+        nudged: the relaxation of mean and difference.
+        feedback: the weights that carry the difference down (`energy.feedback`); the mean reads the weights themselves.
+    """
 
     replicas: ClassVar[type[Dyad]] = Dyad
     alpha: float = 0.5
@@ -97,8 +103,15 @@ class Dyadic(Settler):
         return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
 
     def _ended(self, dyad: Dyad, state: State, once: bool) -> tuple[Solution, Iterator[FinalLayer]]:
+<<<<<<< HEAD
         """How the nudged phase ended, and its layers; the last half of a fixed number of sweeps has yet to be taken."""
         if type(self.nudged).step is not Sweep.step or self.nudged.tolerance:
+=======
+        """The solution of the nudged phase, and its layers; the last half of a fixed number of sweeps is still to run.
+
+        The sweep whose downward half is left to the rule counts in `steps` already."""
+        if not isinstance(self.nudged, Sweep) or self.nudged.tolerance:
+>>>>>>> proseA
             solution = solve_layers(dyad, state, self.nudged)
             mean, delta = solution.state.tensors[: dyad.depth], solution.state.tensors[dyad.depth :]
             return solution, freeing(final_layers(dyad.network, dyad.messages.linear, State(mean), delta)[::-1])
@@ -114,7 +127,14 @@ class Dyadic(Settler):
     def nudge(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
     ) -> tuple[Dyad, State, Tensor, dict[str, Solution]]:
-        """Settle freely; the nudged problem, the dyad closed on the free state, the free output, and how that went."""
+        """Settle freely, and set up the nudged problem.
+
+        Args:
+            network, x, target, objective, ledger: as for `settle`.
+
+        Returns:
+            The nudged problem, its initial state with δ = 0, the free output, and the solutions so far by phase.
+        """
         free, state, solution = self.free(network, x, ledger)
         output = state[-1]
         state = free.bottom_up(state) if self.freeze_mean else state
@@ -123,19 +143,21 @@ class Dyadic(Settler):
         return dyad, dyad.initial_state(state, free), output, {} if solution is None else {"free": solution}
 
     def nudging(self, network: Network, target: Tensor, objective: Objective, frozen: Tensor | None) -> Nudging:
-        """How this method nudges the replicas of `network` apart."""
+        """Return the nudge of this method.
+
+        Args:
+            network: its feedback weights carry the difference down.
+            target: y, (B, *output shape).
+            objective: C.
+            frozen: ∇C at the free output, if the nudge is linearized there.
+        """
+        feedback = self.feedback.attached(network)
         return Nudging(
-            objective=objective,
-            target=target,
-            beta=self.beta,
-            alpha=self.alpha,
-            form=self.form,
-            frozen=frozen,
-            feedback=self.feedback.attached(network),
+            objective, target, beta=self.beta, alpha=self.alpha, form=self.form, frozen=frozen, feedback=feedback
         )
 
     def dyad(self, free: SinglePhase, nudging: Nudging) -> Dyad:
-        """The nudged problem above a free one."""
+        """Return the nudged problem that follows a free one."""
         kind = HeldDyad if self.freeze_mean else self.replicas
         return kind(free.network, free.x, free.gamma, free.ledger, nudging)
 
@@ -144,20 +166,28 @@ class DualPropagation(Dyadic, name="dual_propagation"):
     """γ = 0: one bottom-up pass, one top-down sweep, the multiply-adds of back-propagation and no tape.
 
     Exact fixed point for the adjoint form with α ∈ {0, 1}; a gap of O(β²) for α = ½. `nudged.max_steps` > 1 repeats the
-    sweep. Source: Høier, Staudt & Zach, ICML 2023; Høier & Zach, ICML 2024."""
+    sweep.
+
+    Reference:
+        Høier, Staudt & Zach, ICML 2023; Høier & Zach, ICML 2024.
+    """
 
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=1, tolerance=0.0))
 
 
 class EquilibriumPropagation(Dyadic, name="equilibrium_propagation"):
-    """γ = 1, α = ½: centred equilibrium propagation at ±β/2, both phases settled as one dyad. Any γ in (0, 1] gives the
-    exact gradient of that network's equilibrium as β → 0. Source: Scellier & Bengio 2017; Laborieux et al. 2021
-    (centred).
+    """γ = 1, α = ½: centered equilibrium propagation at ±β/2, both phases settled as one dyad.
+
+    Any γ in (0, 1] gives the exact gradient of that network's equilibrium as β → 0.
 
     By default the mean is settled with momentum and held, and δ settled about it, to tolerances at which the worst
-    layer was measured to have a cosine of about 0.95 with the exact gradient where weights are not large
+    layer was measured to have a cosine of about 0.95 with the exact gradient unless weights are large
     (docs/performance.md). `freeze_mean=false` settles mean and difference together, which equals two relaxations at
-    ±β/2."""
+    ±β/2.
+
+    Reference:
+        Scellier & Bengio 2017; Laborieux et al. 2021 (centered).
+    """
 
     gamma: float = 1.0
     beta: float = 0.02
@@ -171,10 +201,12 @@ class EquilibriumPropagation(Dyadic, name="equilibrium_propagation"):
 
 
 class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
-    """γ = 1, α = ½, β = 1: the output of one replica clamped to the target, the other free, settled as one dyad
-    (Movellan 1991).
+    """γ = 1, α = ½, β = 1: the output of one replica clamped to the target, the other free, settled as one dyad.
 
     The objective takes no part in the dynamics; it is only reported.
+
+    Reference:
+        Movellan 1991.
     """
 
     replicas: ClassVar[type[Dyad]] = ClampedDyad
@@ -185,9 +217,8 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.beta == 1 and self.alpha == 0.5, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose"
-        )
+        clamps = self.beta == 1 and self.alpha == 0.5
+        require(clamps, self, "beta", "1, with alpha = 0.5: a clamp has no strength to choose")
         require(not self.freeze_mean, self, "freeze_mean", "false: a clamp moves the mean")
 
     @property
@@ -195,14 +226,17 @@ class ContrastiveHebbian(Dyadic, name="contrastive_hebbian"):
         return min(0.5, super().alignment)
 
     def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
-        """A clamp puts no condition on an objective that takes no part."""
+        """Accept any objective, since it takes no part in the dynamics."""
 
 
 class Implicit(Dyadic, name="implicit"):
     """The reference: the exact gradient of the objective through the equilibrium at any γ, by iterating its adjoint.
 
-    The dyad at β = 0, where m = f(J(m)) and δ = f′(J(m))·[J′(m)ᵀδ − ∇C]: forward fixed point and adjoint
-    (Almeida–Pineda)."""
+    The dyad at β = 0: m = f(J(m)) and δ = f′(J(m))·[J′(m)ᵀδ − ∇C], the forward fixed point and its adjoint.
+
+    Reference:
+        Almeida 1987; Pineda 1987.
+    """
 
     gamma: float = 1.0
     beta: float = 0.0

@@ -2,7 +2,9 @@
 
     ∂L/∂θ ≈ [∂E/∂θ(s^β₂) − ∂E/∂θ(s^β₁)]/(β₂ − β₁),      s^β = argmin_s E(x, s, θ) + β C(s_L)
 
-Source: Scellier & Bengio 2017 (any energy); Laborieux et al. 2021 (centered)."""
+Reference:
+    Scellier & Bengio 2017 (any energy); Laborieux et al. 2021 (centered).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ from energy.state import State
 
 @dataclass(kw_only=True)
 class SettledEnergies(Settled):
-    """Minima of an energy, and the weight with which ∂E/∂θ at each enters the gradient."""
+    """Minima of an energy, each with the weight of its ∂E/∂θ in the gradient."""
 
     minima: list[tuple[State, float]]
 
@@ -40,8 +42,16 @@ class SettledEnergies(Settled):
 class EnergyTwoPhase(Settler, name="energy_two_phase"):
     """Settle the energy of an `EnergyNetwork` freely, then nudged, restarting from the free state.
 
-    beta: β, the strength of a nudge; kind: which two phases are contrasted; relax, nudged: the ways down, which need a
-    response only. `gamma` takes no part."""
+    `gamma` takes no part.
+
+    Attributes:
+        relax, nudged: the relaxations of the two phases, which need a response only.
+        beta: β, the strength of a nudge.
+        kind: the two phases that are contrasted.
+
+    Reference:
+        Scellier & Bengio 2017 (any energy); Laborieux et al. 2021 (centered).
+    """
 
     rates: ClassVar[bool] = False
     relax: Relaxation = field(default_factory=lambda: Synchronous(damping=0.75, max_steps=200, tolerance=1e-3))
@@ -53,7 +63,7 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
         super().__post_init__()
         require(self.gamma == 0, self, "gamma", "0: an energy of one's own has no feedback gain")
         require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
-        require(self.kind is not PhaseContrast.RANDOM_SIGN, self, "kind", "positive, negative or centred")
+        require(self.kind is not PhaseContrast.RANDOM_SIGN, self, "kind", "positive, negative or centered")
 
     def needs(self) -> Needs:
         return {"objective": "squared_error", "optimizer": "sgd"}
@@ -80,10 +90,12 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
 
     def _phases(self) -> list[tuple[str, int, float]]:
         """(name, sign of the nudge, weight of ∂E/∂θ)."""
-        up, down, free = ("nudged", 1, 1 / self.beta), ("nudged_down", -1, -1 / self.beta), ("free", 0, 1 / self.beta)
+        weight = 1 / self.beta
         if self.kind is PhaseContrast.CENTERED:
-            return [(*up[:2], up[2] / 2), (*down[:2], down[2] / 2)]
-        return [up, (*free[:2], -free[2])] if self.kind is PhaseContrast.POSITIVE else [free, down]
+            return [("nudged", 1, weight / 2), ("nudged_down", -1, -weight / 2)]
+        if self.kind is PhaseContrast.POSITIVE:
+            return [("nudged", 1, weight), ("free", 0, -weight)]
+        return [("free", 0, weight), ("nudged_down", -1, -weight)]
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
@@ -103,7 +115,7 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
 
 
 def require_energy(network: Network) -> EnergyNetwork:
-    """The network as one that is nothing but an energy.
+    """Return the network as an `EnergyNetwork`.
 
     Raises:
         ConfigurationError: for a network of couplings.

@@ -18,8 +18,11 @@ from energy.settle.settler import Settler, validate_batch
 
 @dataclass(kw_only=True)
 class SettledFree(SettledDyad):
-    """The result of a free phase alone, what a local rule learns from: a dyad without a difference below the output,
-    with the drive of every layer, and the target.
+    """The result of a free phase alone, from which local rules learn: a dyad without a difference below the output.
+
+    Attributes:
+        drives: the drive of every layer, from the bottom up.
+        target: (B, …).
     """
 
     drives: list[Tensor]
@@ -27,9 +30,10 @@ class SettledFree(SettledDyad):
 
 
 class Feedforward(Settler, name="feedforward"):
-    """γ = 0 and no feedback at all: no difference below the output. Under `contrast` only the output layer learns, by
-    the delta rule on random features, which is the floor that every method with feedback must beat; local rules learn
-    from the states themselves.
+    """γ = 0 and no feedback at all: no difference below the output.
+
+    Under `contrast` only the output layer learns, by the delta rule on random features: the floor that every method
+    with feedback must beat. Local rules learn from the states themselves.
     """
 
     reaches: ClassVar[bool] = False
@@ -70,7 +74,7 @@ def settle_free(
         settler: its relaxation and γ find the equilibrium.
         network: the network, or its part up to the highest layer that learns.
         x: (B, *network.input_shape), floating point.
-        target: (B, …), handed on to rules that ask for it.
+        target: (B, …), passed on to rules that read it.
         ledger: where to count; a new one unless given.
 
     Returns:

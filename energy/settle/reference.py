@@ -1,4 +1,4 @@
-"""The settler of the exact gradient that a method is measured against."""
+"""The settler of the exact gradient, with which that of a method is compared."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from energy.settle.two_phase import PhaseContrast
 
 @singledispatch
 def exact_settler(settler: Settler, dtype: torch.dtype = torch.float32) -> Settler:
-    """The exact gradient at the same γ, its relaxation the same one with a budget to run on until states of `dtype`
-    stand still. Register a function for a kind of settlers whose exact gradient is another.
+    """Return a settler of the exact gradient at the same γ, which relaxes until states of `dtype` stand still.
+
+    Register a function for a kind of settler whose exact gradient is another.
     """
     onward = further(settler.relax, dtype)
     return Implicit(gamma=settler.gamma, relax=onward, nudged=onward)
@@ -25,14 +26,15 @@ def exact_settler(settler: Settler, dtype: torch.dtype = torch.float32) -> Settl
 
 @exact_settler.register
 def _(settler: EnergyTwoPhase, dtype: torch.dtype = torch.float32) -> EnergyTwoPhase:
-    """Of any energy none is known but the limit β → 0: the same contrast, centered, at a hundredth of the nudge."""
-    free, nudged, wide = further(settler.relax, dtype), further(settler.nudged, dtype), torch.finfo(dtype).eps < 1e-12
-    beta = settler.beta / 100 if wide else settler.beta
+    """For any energy only the limit β → 0 is exact: the same contrast, centered, at a hundredth of the nudge."""
+    free, nudged = further(settler.relax, dtype), further(settler.nudged, dtype)
+    # in narrow states the difference of two phases would lose its digits at a smaller nudge
+    beta = settler.beta / 100 if torch.finfo(dtype).eps < 1e-12 else settler.beta
     return dataclasses.replace(settler, relax=free, nudged=nudged, kind=PhaseContrast.CENTERED, beta=beta)
 
 
 def further(relax: Relaxation, dtype: torch.dtype) -> Relaxation:
-    """The same relaxation with a budget to run on until states of `dtype` stand still."""
+    """Return the same relaxation with a budget to run on until states of `dtype` stand still."""
     tight = 1e-6 if torch.finfo(dtype).eps < 1e-6 else 1e-3
     budget, tolerance = max(300, 5 * relax.max_steps), min(tight, relax.tolerance or tight)
     return dataclasses.replace(relax, max_steps=budget, tolerance=tolerance)

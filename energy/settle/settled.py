@@ -21,11 +21,11 @@ CONSUMED = "were read by Rule.learn, which frees them: settle again, and keep wh
 class Settled:
     """The result of the inference phase on one batch.
 
-    Args:
+    Attributes:
         x: the input, (B, *input shape).
         output: the free output (the forward pass at γ = 0), (B, *output shape).
-        ledger: what it cost, and what its products will.
-        solutions: how the solve of each phase ended.
+        ledger: counts the cost so far, and that of the products to come.
+        solutions: the solution of each phase, by name.
     """
 
     x: Tensor
@@ -36,20 +36,22 @@ class Settled:
 
 @dataclass(kw_only=True)
 class SettledDyad(Settled):
-    """Mean and normalized difference of every layer, at feedback gain `gamma`.
+    """Mean and normalized difference of every layer.
 
-    `final` holds the layers, the output first: in a tuple, which can be read any number of times; or, after
-    `Settler.settle_once`, in an iterator that is read once and frees each layer as the next one comes.
+    Attributes:
+        final: the layers, the output first: a tuple, which can be read any number of times; or, after
+            `Settler.settle_once`, an iterator that is read once and frees each layer as the next one comes.
+        gamma: the feedback gain.
     """
 
     final: Iterable[FinalLayer]
     gamma: float
 
     def layers(self) -> Iterator[FinalLayer]:
-        """The layers, the output first.
+        """Return the layers, the output first.
 
         Raises:
-            ValueError: where they were to be read once, and have been.
+            ValueError: if they can be read once only, and have been.
         """
         if isinstance(self.final, tuple):
             return iter(self.final)
@@ -57,7 +59,7 @@ class SettledDyad(Settled):
         return final
 
     def retained(self) -> SettledDyad:
-        """This result, made one that can be read any number of times."""
+        """Return this result, after making it one that can be read any number of times."""
         self.final = tuple(self.layers())
         return self
 
@@ -68,7 +70,7 @@ class SettledDyad(Settled):
 
     @property
     def delta(self) -> list[Tensor | None]:
-        """δ of every layer, from the bottom up; None where nothing is to be learnt."""
+        """δ of every layer, from the bottom up; None if nothing is to be learned."""
         return [layer.delta for layer in reversed(tuple(self.retained().layers()))]
 
     @property
@@ -80,21 +82,25 @@ class SettledDyad(Settled):
 
 def _consumed() -> Iterator[FinalLayer]:
     raise UsageError(f"the layers of this result {CONSUMED}")
-    yield  # a generator, so that it is said when a layer is asked for
+    yield  # makes this a generator, which raises when a layer is asked for
 
 
 def freeing(layers: list[FinalLayer]) -> Iterator[FinalLayer]:
-    """The layers one by one, none of which stays here; the last one of the list comes first."""
+    """Yield the layers one by one, the last one of the list first, and keep none of them."""
     while layers:
         yield layers.pop()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One stored state of a multi-phase method, and the weight with which its ∂E/∂θ enters the gradient.
+    """One stored state of a multi-phase method.
 
-    `linear` holds the couplings linearized there, edge by edge; `errors` is ∂C/∂a of the layers outside the dynamics;
-    `sign`, +1 or −1, multiplies the weight on the device.
+    Attributes:
+        state: the activities.
+        weight: of ∂E/∂θ in the gradient.
+        linear: the couplings linearized there, edge by edge.
+        errors: ∂C/∂a of the layers outside the dynamics, by number.
+        sign: +1 or −1, which multiplies the weight: a tensor () on the device, None for +1.
     """
 
     state: State
@@ -106,7 +112,12 @@ class Phase:
 
 @dataclass(kw_only=True)
 class SettledPhases(Settled):
-    """Separately settled states. `factors[e]` multiplies the contrast of edge e (Xie–Seung's γ^(k−L); otherwise 1)."""
+    """Separately settled states.
+
+    Attributes:
+        phases: the states.
+        factors: for each edge, the factor of its contrast (Xie–Seung's γ^(k−L); otherwise 1).
+    """
 
     phases: list[Phase]
     factors: list[float]
@@ -114,10 +125,12 @@ class SettledPhases(Settled):
 
 @dataclass(kw_only=True)
 class SettledTape(Settled):
-    """Minus the summed objective with autograd's tape, `negative_loss` ().
+    """Minus the summed objective with autograd's tape.
 
-    `passes` is how often each sample went through the couplings; `once` says that the tape may be freed as it is read,
-    and `negative_loss` is None when it has been.
+    Attributes:
+        negative_loss: −Σ C, (), with its tape; None once a tape that is freed has been read.
+        passes: the number of times that each sample went through the couplings.
+        once: free the tape as it is read.
     """
 
     negative_loss: Tensor | None
@@ -125,10 +138,10 @@ class SettledTape(Settled):
     once: bool = False
 
     def take(self) -> tuple[Tensor, bool]:
-        """The tape's end, and whether the tape must stay.
+        """Return the end of the tape, and true if the tape must be kept.
 
         Raises:
-            ValueError: where it was to be read once, and has been.
+            ValueError: if it can be read once only, and has been.
         """
         if self.negative_loss is None:
             raise UsageError(f"the tape of this result {CONSUMED}")
@@ -140,12 +153,12 @@ class SettledTape(Settled):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The free output, and how its solve ended; None where there was nothing to solve."""
+    """The free output, and the solution of its solve; None if there was nothing to solve."""
 
     output: Tensor
     solution: Solution | None = None
 
     @property
     def alone(self) -> Tensor:
-        """The output that each sample has where its own solve ends, whichever samples settle beside it."""
+        """The output of each sample at the end of its own solve, independent of the other samples of the batch."""
         return self.output if self.solution is None or self.solution.output is None else self.solution.output

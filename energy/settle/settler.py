@@ -25,9 +25,9 @@ from energy.settle.settled import Prediction, Settled
 from energy.state import State
 
 Needs = Mapping[str, str | float | list[int]]  # overrides of a run, such as {"model.hidden": "tanh"}
-FEEDBACK: Final[Needs] = {  # what methods need whose activity comes back down
+FEEDBACK: Final[Needs] = {  # for methods whose activity comes back down
     "model.hidden": "hard_sigmoid",  # bounded units have an equilibrium whatever the weights are
-    "objective": "squared_error",  # whose outputs stay near the targets, where logits grow
+    "objective": "squared_error",  # its outputs stay near the targets, while logits grow
     "optimizer": "sgd",
     "optimizer.lr": 0.02,  # positive activities add up, and steeply where layers are wide
     "settler.keep_contracting": 0.5,
@@ -35,13 +35,16 @@ FEEDBACK: Final[Needs] = {  # what methods need whose activity comes back down
 
 
 class Settler(Component):
-    """The inference phase of a learning method. `gamma`, the feedback gain, belongs to the trained weights and is used
-    at evaluation.
+    """The inference phase of a learning method.
+
+    Attributes:
+        gamma: γ, the feedback gain; it belongs to the trained weights and is used at evaluation too.
+        relax: the relaxation of the free phase.
     """
 
     group: ClassVar[str] = "settler"
-    rates: ClassVar[bool] = True  # whether activity is the potentials' response; at γ = 0 then the bottom-up pass
-    reaches: ClassVar[bool] = True  # whether an error reaches the layers below the output
+    rates: ClassVar[bool] = True  # activity is the potentials' response, at γ = 0 that of the bottom-up pass
+    reaches: ClassVar[bool] = True  # an error reaches the layers below the output
     gamma: float = 0.0
     relax: Relaxation = field(default_factory=lambda: Sweep(max_steps=60, tolerance=1e-3))
 
@@ -54,13 +57,15 @@ class Settler(Component):
         """Find the states that a rule needs for the batch (x, target).
 
         Args:
+            network: its layers are settled.
             x: (B, *network.input_shape), floating point; its dtype is the precision of the states.
             target: (B, *output shape), such as one-hot classes.
-            ledger: where to count; a new one unless given.
+            objective: nudges the output.
+            ledger: counts the cost; a new one unless given.
 
         Raises:
             ValueError: for wrong shapes.
-            NonFiniteError: (on the CPU, where looking is free) for an output that is not finite at γ = 0.
+            NonFiniteError: for an output that is not finite at γ = 0 (on the CPU, whose check is free).
             ConfigurationError: for an objective that the output layer or β does not admit.
         """
         raise NotImplementedError(f"{type(self).__name__} must define settle(network, x, target, objective, ledger)")
@@ -68,33 +73,40 @@ class Settler(Component):
     def settle_once(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        """`settle`, for a rule that reads the result once: what is read may be freed, and the last half-sweep may be
-        left to be taken as it is read. `Rule.learn` calls it; here it is `settle`.
+        """Settle for a rule that reads the result once, as `Rule.learn` does; `settle` unless defined.
+
+        A layer may be freed once it is read, and the last half-sweep may run while it is read.
+
+        Args:
+            network, x, target, objective, ledger: as for `settle`.
         """
         return self.settle(network, x, target, objective, ledger)
 
     def needs(self) -> Needs:
-        """What a run with this method does better with than with the defaults: what the command line takes where the
-        user says nothing. A field of a part that is chosen here (`optimizer.lr`) goes with that choice."""
+        """Return values of a run that suit this method better than the defaults do, by name.
+
+        The command line takes them unless the user gives others. A field of a part that is chosen here
+        (`optimizer.lr`) goes with that choice.
+        """
         return {}
 
     def attach_feedback(self, network: Network, *, seed: int = 0) -> None:
-        """Lay what this method needs in `network` beside its weights, once they are initialised; `Run.network` does."""
+        """Add the feedback weights of this method to `network`, once weights are initialized; `Run.network` does so."""
 
     @torch.no_grad()
     def predict(self, network: Network, x: Tensor, ledger: Ledger | None = None) -> Prediction:
-        """The output without a nudge: one bottom-up pass, then the free equilibrium where γ > 0."""
+        """Return the output without a nudge: one bottom-up pass, then the free equilibrium if γ > 0."""
         network.validate_batch(x)
         _, state, solution = self.free(network, x, ledger or Ledger())
         return Prediction(state[-1], solution)
 
     def gain(self, network: Network) -> float:
-        """The feedback gain at which `network` is settled: γ, or less where its contraction is held."""
+        """Return the feedback gain at which `network` is settled: γ, or less if its contraction scales it down."""
         held = contraction(network)
         return self.gamma if held is None or not self.gamma else self.gamma * float(held.scale)
 
     def value(self, objective: Objective, found: Settled | Prediction, target: Tensor) -> Tensor:
-        """What is descended, of each sample: (B,). The objective, unless the method has an error of its own."""
+        """Return the loss of each sample, (B,): the objective, unless the method has an error of its own."""
         return objective.value(found.output, target)
 
     @property
@@ -102,20 +114,25 @@ class Settler(Component):
         """The least cosine that the contrast of each layer has with the exact gradient as β → 0, zero ones left out.
 
         1 for a method whose contrast is that gradient, its length included; −1 to promise nothing of hidden layers.
-        `energy.testing.check_settler` holds the method to it."""
+        `energy.testing.check_settler` checks it.
+        """
         return 1.0
 
     def snapshot(self, network: Network, x: Tensor) -> dict[str, Any] | None:
-        """Plain values that a figure of this method shows of its activity on `x`; None for nothing."""
+        """Return plain values that a figure of this method shows of its activity on `x`; None for no figure."""
         return None
 
     def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
-        """Raise ConfigurationError if the nudges of this settler are not possible with `objective` there."""
+        """Check that this settler can nudge an output layer of potential `output` with `objective`.
+
+        Raises:
+            ConfigurationError: if it cannot.
+        """
 
     @torch.no_grad()
     def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[SinglePhase, State, Solution | None]:
-        """The free problem, its state, and how its solve ended (None at γ = 0, where the bottom-up pass is the
-        equilibrium).
+        """Return the free problem, its state, and its solution: None at γ = 0, as the bottom-up pass is the
+        equilibrium.
         """
         problem = SinglePhase(network, x, self.gain(network), ledger, "free")
         state = problem.initial_state()
@@ -129,15 +146,17 @@ class Settler(Component):
 
 
 def solve_layers(problem: Layered, state: State, relax: Relaxation) -> Solution:
-    """`solve`, with its steps entered into the problem's ledger."""
+    """Solve, and count the steps in the problem's ledger."""
     solution = solve(problem, state, relax, output=problem.depth - 1)
     problem.ledger.sweeps[problem.phase] += solution.taken
     return solution
 
 
 def require_finite(network: Network, x: Tensor, state: State) -> None:
-    """Name what is not finite: the input, a parameter, or a layer. Looks only on the CPU; elsewhere it would wait for
-    the device.
+    """Check that the activity is finite, on the CPU only: elsewhere the check would wait for the device.
+
+    Raises:
+        NonFiniteError: naming the input, the parameter, or the layer that is not.
     """
     if x.device.type != "cpu" or bool(state[-1].sum().isfinite()):
         return
@@ -152,7 +171,17 @@ def require_finite(network: Network, x: Tensor, state: State) -> None:
 
 
 def validate_batch(network: Network, x: Tensor, target: Tensor, objective: Objective) -> Tensor:
-    """The target in the precision of the states, once the conditions hold that every settler puts on its arguments."""
+    """Check the conditions that every settler puts on its arguments.
+
+    Args:
+        network: the network.
+        x: (B, *input shape).
+        target: (B, *output shape).
+        objective: must admit the output layer.
+
+    Returns:
+        The target in the dtype of `x`.
+    """
     network.validate_batch(x, target)
     objective.validate_output(network.output.potential)
     return target.to(x.dtype)

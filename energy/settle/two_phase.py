@@ -1,9 +1,10 @@
-"""Methods that settle separate states and subtract their energy gradients: what the literature ran.
+"""Methods that settle separate states and subtract their energy gradients, as the literature did.
 
     ∂L/∂θ ≈ [∂E/∂θ(state 2) − ∂E/∂θ(state 1)]/(β₂ − β₁),      ∂E/∂W_k = −s_k s_{k−1}ᵀ
 
 None of them is a dyad: each phase has its own pooling switches and its own minimum, and the difference is formed from
-stored states."""
+stored states.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from energy.settle.settler import Needs, Settler, solve_layers, validate_batch
 from energy.state import State
 from energy.stream import batch_fingerprint
 
-STORED: Final[Needs] = {  # what a difference of stored states needs beside bounded units
+STORED: Final[Needs] = {  # a difference of stored states needs more than bounded units
     "model.hidden": "hard_sigmoid",
     "model.sizes": [256],  # a nudge fades from layer to layer, the digits of a stored state do not
     "model.gain": 0.5,
@@ -40,7 +41,7 @@ STORED: Final[Needs] = {  # what a difference of stored states needs beside boun
 
 
 class PhaseContrast(enum.Enum):
-    """Which two nudges are contrasted."""
+    """The two nudges that are contrasted."""
 
     POSITIVE = "free and +β"
     NEGATIVE = "−β and free"
@@ -49,7 +50,12 @@ class PhaseContrast(enum.Enum):
 
 
 class Phases(Settler):
-    """Settle freely, then once for each perturbed phase, always restarting from the free state."""
+    """Settle freely, then once for each perturbed phase, always restarting from the free state.
+
+    Attributes:
+        keep_contracting: the bound on the loop gain, held by scaling the weights down; 0 for none.
+        nudged: the relaxation of the perturbed phases.
+    """
 
     gamma: float = 1.0
     keep_contracting: float = 0.0
@@ -91,22 +97,30 @@ class Phases(Settler):
             if problem is not free:
                 problem.messages = free.messages.copy()
                 solutions[name] = solve_layers(problem, state, self.nudged)
+<<<<<<< HEAD
             settled, linear = solutions[name].state, problem.messages.linear
             errors = self.errors(problem, settled, target, objective)
             phases.append(Phase(state=settled, weight=weight, linear=linear, errors=errors, sign=sign))
+=======
+            error = objective.gradient(solutions[name].state[-1], target)
+            phases.append(stored(solutions[name].state, weight, problem, error, sign))
+        factors = self.factors(network, free.gamma)
+>>>>>>> proseA
         return SettledPhases(
-            x=free.x,
-            output=state[-1],
-            ledger=ledger,
-            solutions=solutions,
-            phases=phases,
-            factors=self.factors(network, free.gamma),
+            x=free.x, output=state[-1], ledger=ledger, solutions=solutions, phases=phases, factors=factors
         )
 
     def problems(
         self, free: SinglePhase, state: State, target: Tensor, objective: Objective
     ) -> list[tuple[str, float, SinglePhase]]:
-        """(name, weight of ∂E/∂θ, problem) of every phase."""
+        """Return (name, weight of ∂E/∂θ, problem) of every phase.
+
+        Args:
+            free: the free problem.
+            state: its equilibrium.
+            target: (B, *output shape).
+            objective: nudges the output.
+        """
         raise NotImplementedError
 
     def errors(self, problem: SinglePhase, state: State, target: Tensor, objective: Objective) -> dict[int, Tensor]:
@@ -115,12 +129,14 @@ class Phases(Settler):
         return problem.errors(state, objective.gradient(state[-1], target)) if outside else {}
 
     def sign(self, x: Tensor) -> Tensor | None:
-        """+1 or −1 on the device, by which the nudge and its weight are multiplied; None for neither."""
+        """Return +1 or −1, () on the device, which multiplies the nudge and its weight; None for +1."""
         return None
 
     def validate_readouts(self, network: Network) -> None:
-        """Raise ConfigurationError where a layer inside the dynamics stands on one outside them: no contrast of phases
-        tells that one its error.
+        """Check that no layer inside the dynamics is above one outside them, whose error no contrast would give.
+
+        Raises:
+            ConfigurationError: if there is one.
         """
         for edge in network.edges:
             if edge.feedback and edge.source and network.readout(edge.source):
@@ -131,19 +147,28 @@ class Phases(Settler):
                 )
 
     def factors(self, network: Network, gamma: float) -> list[float]:
-        """E_γ weighs layer k by γ^(k−1), so the contrast of an edge into it does too, and the output's error arrives so
-        weighted.
+        """Return the factor of each edge's contrast, γ^(d_k − d_L) for an edge into layer k.
+
+        E_γ weighs layer k by γ^(d_k − 1), hence also the contrast of an edge into it, and the output's error enters
+        with the weight of the output.
         """
         top = network.output.depth
         return [gamma ** (network.depth(edge.target) - top) for edge in network.edges]
 
 
 class TwoPhase(Phases, name="two_phase"):
-    """Equilibrium propagation with separately stored phases: positive, negative, centred or random sign.
+    """Equilibrium propagation with separately stored phases: positive, negative, centered or random sign.
 
-    Source: Scellier & Bengio 2017; Laborieux et al. 2021; Scellier et al. 2023. At γ < 1 the displacement of a layer is
-    attenuated by γ^(L−k) relative to the output, which the factors γ^(k−L) undo; the result is no dyad, and equals one
-    only as β → 0."""
+    At γ < 1 the displacement of a layer is attenuated by γ^(L−k) relative to the output, which the factors γ^(k−L)
+    undo; the result is no dyad, and equals one only as β → 0.
+
+    Attributes:
+        beta: β, the strength of a nudge.
+        kind: the two nudges that are contrasted.
+
+    Reference:
+        Scellier & Bengio 2017; Laborieux et al. 2021; Scellier et al. 2023.
+    """
 
     beta: float = 0.1
     kind: PhaseContrast = PhaseContrast.CENTERED
@@ -173,16 +198,33 @@ class TwoPhase(Phases, name="two_phase"):
         return [("free", -1 / beta, free), ("nudged", 1 / beta, nudged)]
 
     def sign(self, x: Tensor) -> Tensor | None:
-        """Of `random_sign`, a function of the batch's own bits, so that a resumed run draws the same; nothing is read
-        from the device.
+        """Return the sign of `random_sign`, a function of the batch's own bits, so that a resumed run draws the same;
+        the device is not read.
         """
         if self.kind is not PhaseContrast.RANDOM_SIGN:
             return None
         return ((batch_fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
 
 
+<<<<<<< HEAD
+=======
+def stored(state: State, weight: float, problem: SinglePhase, error: Tensor, sign: Tensor | None) -> Phase:
+    """Return a phase that has settled.
+
+    Args:
+        state: its equilibrium.
+        weight: of ∂E/∂θ in the gradient.
+        problem: the problem that was solved.
+        error: ∇C at the output, (B, *output shape).
+        sign: of the nudge, None for +1.
+    """
+    errors = problem.errors(state, error) if problem.network.readout(problem.depth) else {}
+    return Phase(state=state, weight=weight, linear=problem.messages.linear, errors=errors, sign=sign)
+
+
+>>>>>>> proseA
 class Clamping(Phases):
-    """Phases that hold the output at a value."""
+    """Phases that clamp the output."""
 
     @property
     def alignment(self) -> float:
@@ -195,8 +237,12 @@ class Clamping(Phases):
 
 
 class TwoPhaseContrastiveHebbian(Clamping, name="two_phase_contrastive_hebbian"):
-    """Free and clamped phase at any γ, contrasts weighted by γ^(k−L) (Movellan 1991 at γ = 1; Xie & Seung 2003): close
-    to back-propagation for small γ. The factors are what makes it no dyad at γ < 1.
+    """Free and clamped phase at any γ, contrasts weighted by γ^(k−L): close to back-propagation for small γ.
+
+    The factors make it no dyad at γ < 1.
+
+    Reference:
+        Movellan 1991 (γ = 1); Xie & Seung 2003.
     """
 
     def problems(
@@ -206,9 +252,14 @@ class TwoPhaseContrastiveHebbian(Clamping, name="two_phase_contrastive_hebbian")
 
 
 class CoupledLearning(Clamping, name="coupled_learning"):
-    """The output held a fraction β of the way from its free value towards the target: o_free − β∇C (Stern et al. 2021).
+    """The output held a fraction β of the way from its free value towards the target: o_free − β∇C.
 
-    `kind` chooses the contrast as for two-phase equilibrium propagation.
+    Attributes:
+        beta: β.
+        kind: the two phases that are contrasted, as for `two_phase`.
+
+    Reference:
+        Stern et al. 2021.
     """
 
     beta: float = 0.1
@@ -217,7 +268,7 @@ class CoupledLearning(Clamping, name="coupled_learning"):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.beta > 0, self, "beta", "> 0; the sign is chosen by kind")
-        require(self.kind is not PhaseContrast.RANDOM_SIGN, self, "kind", "positive, negative or centred")
+        require(self.kind is not PhaseContrast.RANDOM_SIGN, self, "kind", "positive, negative or centered")
 
     def problems(
         self, free: SinglePhase, state: State, target: Tensor, objective: Objective

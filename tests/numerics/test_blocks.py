@@ -82,7 +82,7 @@ def test_what_has_no_neurons_says_so() -> None:
         drive, linear = coupling.linearize(torch.zeros(1, 2, 6, 6))
         with pytest.raises(ConfigurationError, match="neurons compete before it; pool in the Block above"):
             coupling.unit_inputs(torch.zeros(1, 2, 6, 6), drive, linear)
-    with pytest.raises(ValueError, match=r"Block\(rectified=True\): must be centred"):
+    with pytest.raises(ValueError, match=r"Block\(rectified=True\): must be centered"):
         Block(Dense(2, 3), rectified=True)
 
 

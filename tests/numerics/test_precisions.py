@@ -153,7 +153,7 @@ def test_a_coupling_that_cannot_hear_a_precision_is_named() -> None:
 
     for coupling, reason in (
         (Soft(cast=False), "expected|same dtype|scalar type"),
-        (Scaled(), r"answers in torch\.float32"),
+        (Scaled(), r"returns torch\.float32"),
     ):
         network = Network((6,))
         network.add(coupling, Tanh())
@@ -161,7 +161,7 @@ def test_a_coupling_that_cannot_hear_a_precision_is_named() -> None:
         x, target = nets.batch(network)
         for settler in (DualPropagation(), EquilibriumPropagation(), Backprop()):
             with pytest.raises(
-                ValueError, match=rf"x is torch\.bfloat16: couplings\.0, a \w+, cannot hear.*({reason})"
+                ValueError, match=rf"x is torch\.bfloat16: couplings\.0, a \w+, cannot read it.*({reason})"
             ):
                 settler.settle(network, x.bfloat16(), target, nets.FROZEN)
             settler.settle(network, x.float(), target, nets.FROZEN)

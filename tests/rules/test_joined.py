@@ -148,7 +148,7 @@ def test_a_skip_is_a_current() -> None:
     below = x @ weights[0].T
     u = below @ weights[1].T + x
     torch.testing.assert_close(found, u.T @ below - u.square().sum(0)[:, None] * weights[1])
-    with pytest.raises(ConfigurationError, match=r"oja.p=3.0: must be 2 where .* hear a coupling without weights"):
+    with pytest.raises(ConfigurationError, match=r"oja.p=3.0: must be 2 if .* receive from a coupling without weights"):
         learned(Oja(p=3.0), network, x)
 
 

@@ -418,7 +418,7 @@ def test_a_network_without_wires_says_so_and_still_predicts() -> None:
     x, target = batch(network)
     settler = DualPropagation(feedback=Sign())
     assert torch.equal(settler.predict(network, x).output, network(x))
-    with pytest.raises(ConfigurationError, match=r"feedback=Sign.*the network has no wires; call attach"):
+    with pytest.raises(ConfigurationError, match=r"feedback=Sign.*the network has no feedback weights; call attach"):
         settler.settle(network, x, target, CROSS)
     Random().attach(network)
     with pytest.raises(ConfigurationError, match=r"feedback=Sign.*has those of Random"):
@@ -469,7 +469,7 @@ def test_zero_weights_are_refused() -> None:
     network = Network((6,))
     network.add(Dense(6, 5), Tanh())
     network.add(Dense(5, 3), Identity())
-    with pytest.raises(ConfigurationError, match=r"couplings\.1\.weight is zero: must be initialised"):
+    with pytest.raises(ConfigurationError, match=r"couplings\.1\.weight is zero: must be initialized"):
         Random().attach(network)
     DirectFeedback().attach(network)  # needs none
 

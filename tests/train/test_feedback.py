@@ -259,7 +259,7 @@ def test_a_model_that_the_wires_do_not_fit_is_refused_before_data_is_touched(
     run = make_run(settler={"name": "dual_propagation", "feedback": "sign"})
     zero = MLP(sizes=[12], gain=1e-300)
     run = dataclasses.replace(run, model=zero)
-    with pytest.raises(ConfigurationError, match="is zero: must be initialised"):
+    with pytest.raises(ConfigurationError, match="is zero: must be initialized"):
         fit(run)
     assert not Path(run.folder).exists()
 

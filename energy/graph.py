@@ -1,0 +1,53 @@
+"""The parts of a network: its layers, and the edges between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from energy.couplings import Coupling, Shape
+from energy.potentials import Potential
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A free layer.
+
+    Attributes:
+        shape: of its activity, without the batch axis.
+        potential: gives its response.
+        name: for errors and records.
+        depth: the longest path to it from the input.
+    """
+
+    shape: Shape
+    potential: Potential
+    name: str
+    depth: int
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A coupling from layer `source` up to layer `target` (0 is the input, k the k-th free layer).
+
+    Attributes:
+        index: its position among the edges.
+        source, target: the layers.
+        coupling: the map between them.
+        feedback: false for a read-out, down which errors pass but no activity.
+        multiply_adds: of one application per sample.
+        span: the difference of the layers' depths.
+        size: the number of parameters.
+    """
+
+    index: int
+    source: int
+    target: int
+    coupling: Coupling
+    feedback: bool
+    multiply_adds: int
+    span: int
+    size: int
+
+    def gain(self, gamma: float) -> float:
+        """Return γ^span, the weight of the message down the edge; 0 for a read-out and for edges from the input."""
+        return gamma**self.span if self.feedback and self.source else 0.0
