@@ -90,12 +90,8 @@ class Layered(Problem, abc.ABC):
         return state
 
     def top_down(self, state: State) -> State:
-<<<<<<< HEAD
-        """The downward half-sweep."""
-        self.messages.sent_by = None  # it would keep the state that is being replaced
-=======
         """Run the downward half-sweep."""
->>>>>>> proseA
+        self.messages.sent_by = None  # it would keep the state that is being replaced
         for k in reversed(range(1, self.depth + 1)):
             self.receive_from_above(state, k)
             state = state.replace(self.update(k))

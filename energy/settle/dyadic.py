@@ -103,15 +103,10 @@ class Dyadic(Settler):
         return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
 
     def _ended(self, dyad: Dyad, state: State, once: bool) -> tuple[Solution, Iterator[FinalLayer]]:
-<<<<<<< HEAD
-        """How the nudged phase ended, and its layers; the last half of a fixed number of sweeps has yet to be taken."""
-        if type(self.nudged).step is not Sweep.step or self.nudged.tolerance:
-=======
         """The solution of the nudged phase, and its layers; the last half of a fixed number of sweeps is still to run.
 
         The sweep whose downward half is left to the rule counts in `steps` already."""
-        if not isinstance(self.nudged, Sweep) or self.nudged.tolerance:
->>>>>>> proseA
+        if type(self.nudged).step is not Sweep.step or self.nudged.tolerance:
             solution = solve_layers(dyad, state, self.nudged)
             mean, delta = solution.state.tensors[: dyad.depth], solution.state.tensors[dyad.depth :]
             return solution, freeing(final_layers(dyad.network, dyad.messages.linear, State(mean), delta)[::-1])

@@ -97,15 +97,10 @@ class Phases(Settler):
             if problem is not free:
                 problem.messages = free.messages.copy()
                 solutions[name] = solve_layers(problem, state, self.nudged)
-<<<<<<< HEAD
             settled, linear = solutions[name].state, problem.messages.linear
             errors = self.errors(problem, settled, target, objective)
             phases.append(Phase(state=settled, weight=weight, linear=linear, errors=errors, sign=sign))
-=======
-            error = objective.gradient(solutions[name].state[-1], target)
-            phases.append(stored(solutions[name].state, weight, problem, error, sign))
         factors = self.factors(network, free.gamma)
->>>>>>> proseA
         return SettledPhases(
             x=free.x, output=state[-1], ledger=ledger, solutions=solutions, phases=phases, factors=factors
         )
@@ -206,23 +201,6 @@ class TwoPhase(Phases, name="two_phase"):
         return ((batch_fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
 
 
-<<<<<<< HEAD
-=======
-def stored(state: State, weight: float, problem: SinglePhase, error: Tensor, sign: Tensor | None) -> Phase:
-    """Return a phase that has settled.
-
-    Args:
-        state: its equilibrium.
-        weight: of ∂E/∂θ in the gradient.
-        problem: the problem that was solved.
-        error: ∇C at the output, (B, *output shape).
-        sign: of the nudge, None for +1.
-    """
-    errors = problem.errors(state, error) if problem.network.readout(problem.depth) else {}
-    return Phase(state=state, weight=weight, linear=problem.messages.linear, errors=errors, sign=sign)
-
-
->>>>>>> proseA
 class Clamping(Phases):
     """Phases that clamp the output."""
 
