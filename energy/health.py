@@ -64,7 +64,7 @@ def health(network: Network) -> Health:
     return _healths.setdefault(network, Health())
 
 
-class Written(NamedTuple):
+class WrittenGradient(NamedTuple):
     """What tells whether a gradient was used: it, how its parameter begins, and the batch it came from. (torch's fused
     optimisers leave the version as it is.)"""
 
@@ -83,7 +83,7 @@ class Health:
         self.first = self.gain = 0.0
         self.zero: set[str] = set()
         self.unsound: Tensor | None = None
-        self.written: Written | None = None
+        self.written: WrittenGradient | None = None
 
     def due(self, x: Tensor) -> bool:
         """Whether this call is one at which to look."""
@@ -140,7 +140,7 @@ class Health:
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """After a batch `x`: `descended` is the objective of each sample, (B,), or None where none is descended."""
         if self.calls <= WRITTEN and x.device.type == "cpu" and (last := _last(network)) is not None:
-            self.written = Written(id(last.grad), last._version, _begins(last), ref(x))
+            self.written = WrittenGradient(id(last.grad), last._version, _begins(last), ref(x))
         if not self.due(x):
             return
         if self.unsound is not None and bool(self.unsound):

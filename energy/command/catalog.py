@@ -39,10 +39,10 @@ def entry(module: str, title: str) -> Entry:
     """A class that is always there, such as the run, by its module and its name."""
     if not _others():
         return _written().entry(module, title)
-    from energy.command.registered import entry as of
+    from energy.command.registered import entry_of
 
     register_builtins()
-    return of(getattr(importlib.import_module(module), title))
+    return entry_of(getattr(importlib.import_module(module), title))
 
 
 def _others() -> bool:

@@ -11,10 +11,10 @@ from energy.component import Component, ConfigurationError, annotations, choices
 
 def registered() -> list[Entry]:
     """Every component of the table, by group and name."""
-    return [entry(cls) for _, cls in sorted(Component.registry.items())]
+    return [entry_of(cls) for _, cls in sorted(Component.registry.items())]
 
 
-def entry(cls: type[Component]) -> Entry:
+def entry_of(cls: type[Component]) -> Entry:
     """What a help page says of a class."""
     kinds = annotations(cls)
     held = {name: kind for name, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, Component)}
@@ -30,8 +30,8 @@ def entry(cls: type[Component]) -> Entry:
             if field.name in kinds
         ),
         choices={name: tuple(choices(kind)) for name, kind in held.items()},
-        parts={name: entry(kind) for name, kind in held.items() if not choices(kind)},
-        items={name: entry(item) for name, kind in kinds.items() if (item := _listed(kind)) and not choices(item)},
+        parts={name: entry_of(kind) for name, kind in held.items() if not choices(kind)},
+        items={name: entry_of(item) for name, kind in kinds.items() if (item := _listed(kind)) and not choices(item)},
     )
 
 

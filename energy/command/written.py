@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from energy.command.default import Made, Member, default, value
+from energy.command.default import EnumMember, Made, default, evaluated
 from energy.command.entry import Entry
-from energy.command.source import Class, Library, named
+from energy.command.source import Class, Library, bindings
 
 BASE: Final = "energy.component.Component"
 
@@ -77,7 +77,7 @@ class Written:
 
     def _group(self, cls: Class) -> str:
         for one in self.library.ancestors(cls):
-            for name, node in named(one.node.body):
+            for name, node in bindings(one.node.body):
                 if name == "group" and isinstance(node, ast.Constant):
                     return str(node.value)
         return ""
@@ -107,10 +107,10 @@ class Written:
 
     def _default(self, owner: Class, node: ast.expr | None) -> str:
         made = default(self.library, owner.module, node)
-        return "" if made is None else f" = {self._show(value(self.library, made))}"
+        return "" if made is None else f" = {self._show(evaluated(self.library, made))}"
 
     def _show(self, given: Any) -> str:
-        if isinstance(given, Member):
+        if isinstance(given, EnumMember):
             return given.name.lower()
         if isinstance(given, Made):
             return f"{self._label(given.cls) or given.cls.title}{self._changed(given)}"
@@ -125,7 +125,7 @@ class Written:
             made = default(self.library, one.module, node.value)
             if made is None:
                 return ""
-            if name in given.fields and given.fields[name] != value(self.library, made):
+            if name in given.fields and given.fields[name] != evaluated(self.library, made):
                 told.append(f"{name}={self._show(given.fields[name])}")
         return f"({', '.join(told)})" if told else ""
 

@@ -40,7 +40,7 @@ class Contraction(nn.Module):
         super().__init__()
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        for k, tensor in enumerate(start(network)):
+        for k, tensor in enumerate(_start(network)):
             self.register_buffer(f"vector{k}", tensor)
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class Contraction(nn.Module):
                 weight.mul_(factor.to(weight.dtype))
 
 
-def start(network: Network) -> list[Tensor]:
+def _start(network: Network) -> list[Tensor]:
     """A vector for every layer, of one sample, drawn from a stream of its own; positive, as the slowest mode mostly is
     where activity is."""
     like, generator = next(network.parameters()).detach(), stream(0, "contraction")
@@ -83,7 +83,7 @@ def start(network: Network) -> list[Tensor]:
 def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps: int = FIRST) -> tuple[float, str]:
     """ρ² at the first sample of `x` (B, *input shape) and of its activity `state`, and the layer where most of the
     slowest mode lies. Approached from below in `steps` applications of every coupling up and down to one sample."""
-    gain, vector = x.new_zeros(()), start(network)
+    gain, vector = x.new_zeros(()), _start(network)
     for _ in range(steps):
         gain, vector = trip(network, (x[:1], *(t[:1] for t in state)), vector, gamma)
     sizes = [float(tensor.double().square().sum()) for tensor in vector]

@@ -29,7 +29,7 @@ class FinalLayer(NamedTuple):
     linear: Mapping[int, Linearization | None]
 
 
-def stream(dyad: Dyad, state: State, *, share: bool) -> Iterator[FinalLayer]:
+def stream_final_layers(dyad: Dyad, state: State, *, share: bool) -> Iterator[FinalLayer]:
     """The downward half-sweep from `state`, the output layer first. `dyad` is spent by it.
 
     Args:
