@@ -1,4 +1,4 @@
-"""``python -m energy`` is ``energy``."""
+"""`python -m energy` is `energy`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``energy VERB ...``: the way in from a terminal.
+"""`energy VERB ...`: the way in from a terminal.
 
 Exit status: 0 done, 1 failed, 2 a mistake in the command or the configuration, found before anything was touched; 130
 interrupted from the keyboard, 128 + n after another signal n at which a training saved its state and left. What the
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit status.
 
     Args:
-        argv: the words after ``energy``; those of the process unless given.
+        argv: the words after `energy`; those of the process unless given.
     """
     _print_anything()
     try:

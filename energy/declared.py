@@ -15,9 +15,9 @@ def declared(cls: type) -> None:
     """Refuse the class of a component that does not say what it means.
 
     Raises:
-        ConfigurationError: for an ``__init__`` of its own, an attribute without a type, an inherited field that is
-            not declared again as one, a field that hides a method, an ``InitVar``, a mutable default, and a
-            ``__post_init__`` that leaves out its base's.
+        ConfigurationError: for an `__init__` of its own, an attribute without a type, an inherited field that is
+            not declared again as one, a field that hides a method, an `InitVar`, a mutable default, and a
+            `__post_init__` that leaves out its base's.
     """
     own, fields = inspect.get_annotations(cls), _fields(cls)
     for method in ("__init__", "__new__"):

@@ -1,1 +1,1 @@
-"""What the verbs of the command line do; :mod:`energy.cli` is the way in."""
+"""What the verbs of the command line do; `energy.cli` is the way in."""

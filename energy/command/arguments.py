@@ -32,9 +32,9 @@ OPTIONS: Final = """\
 
 @dataclass
 class Arguments:
-    """Options taken off; ``rest`` keeps the words, overrides or paths, in their order.
+    """Options taken off; `rest` keeps the words, overrides or paths, in their order.
 
-    ``options`` are the options as they were written, by what they set.
+    `options` are the options as they were written, by what they set.
     """
 
     sweep: bool = False
@@ -79,7 +79,7 @@ def parse(given: Sequence[str]) -> Arguments:
 
 
 def validate_options(arguments: Arguments, verb: str, taken: frozenset[str]) -> None:
-    """Refuse the options of `line` that ``energy verb`` has no use for; ``taken`` are those it has, by what they set.
+    """Refuse the options of `line` that `energy verb` has no use for; `taken` are those it has, by what they set.
 
     Raises:
         ConfigurationError: naming the first, and the options that the verb takes.

@@ -18,7 +18,7 @@ FOR_THE_USER = (EnergyError, OSError, Caution)
 
 
 def complaint(error: BaseException) -> str:
-    """The line that says ``error``; empty for a defect."""
+    """The line that says `error`; empty for a defect."""
     if lacks_memory(error) and not isinstance(error, OutOfMemory):
         return memory_line(error, "", "reduce the batch, the model or the data")
     return " ".join(str(error).split()) if isinstance(error, FOR_THE_USER) else ""
@@ -29,7 +29,7 @@ def defect(error: BaseException, words: Sequence[str] | None = None) -> str:
 
     Args:
         error: what was raised.
-        words: the words after ``energy``; those of the process unless given.
+        words: the words after `energy`; those of the process unless given.
     """
     sys.stdout.flush()
     traceback.print_exception(error)

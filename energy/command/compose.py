@@ -36,8 +36,8 @@ def plan(base: type[C], config: str, line: Arguments) -> list[C]:
     """Every run that a command line asks for, built and checked; what its settler needs is taken, and said.
 
     Args:
-        base: the class of the whole configuration, such as ``Run``.
-        config: the name of the primary file in ``configs``.
+        base: the class of the whole configuration, such as `Run`.
+        config: the name of the primary file in `configs`.
         line: the command line; its plug-ins are imported already.
 
     Raises:
@@ -64,7 +64,7 @@ def plan(base: type[C], config: str, line: Arguments) -> list[C]:
 
 
 def store(base: type[Component], folders: Iterable[Path] = ()) -> dict[str, list[str]]:
-    """Give Hydra a node for every registered component that a field of ``base`` may hold.
+    """Give Hydra a node for every registered component that a field of `base` may hold.
 
     Returns:
         for every group, the names that can be chosen: components and the presets found in files.
@@ -99,12 +99,12 @@ def _plain(config: str, overrides: Sequence[str], bare: Mapping[str, Any]) -> di
 
 
 def _params(hydra: Mapping[str, Any]) -> dict[str, Any]:
-    """What an experiment file wants swept: ``hydra.sweeper.params``, a mapping from names to values with commas."""
+    """What an experiment file wants swept: `hydra.sweeper.params`, a mapping from names to values with commas."""
     return dict(hydra["sweeper"].get("params") or {})
 
 
 def _spread(jobs: Sequence[Job], plain: Sequence[dict[str, Any]]) -> None:
-    """In a sweep over one ``out``, give every run a folder of its own inside it."""
+    """In a sweep over one `out`, give every run a folder of its own inside it."""
     outs = [str(values.get("out") or "") for values in plain]
     for job, values, out in zip(jobs, plain, outs, strict=True):
         if out and outs.count(out) > 1:

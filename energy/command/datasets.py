@@ -1,4 +1,4 @@
-"""``energy data``: which sets there are, whether their files are whole, and how to get them."""
+"""`energy data`: which sets there are, whether their files are whole, and how to get them."""
 
 from collections.abc import Callable
 from typing import Final

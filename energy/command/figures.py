@@ -1,4 +1,4 @@
-"""``energy plot``: which figures a folder asks for."""
+"""`energy plot`: which figures a folder asks for."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from energy.io.record import FINAL, RECORD, read_json, snapshot_of
 
 def draw_folder(folder: Path) -> Iterator[Path]:
     """Draw the comparison, the training curves of the run or runs and what the run learnt, or the benchmarks that
-    ``folder`` holds; give the path of each figure when it is there.
+    `folder` holds; give the path of each figure when it is there.
 
     Raises:
         ConfigurationError: when there is no record of any kind.

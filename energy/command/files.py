@@ -1,4 +1,4 @@
-"""Parts of a run from files: ``model.file=net.yaml`` puts the fields that stand in a file where the composition has the
+"""Parts of a run from files: `model.file=net.yaml` puts the fields that stand in a file where the composition has the
 name of the file, so that everything from here on, the records included, holds the fields and no file."""
 
 import inspect
@@ -15,7 +15,7 @@ FILE: Final = "file"
 
 
 def include(base: type[Component], values: dict[str, Any]) -> None:
-    """Replace ``file`` in every part of composed ``values`` whose component has no field of that name by the fields in
+    """Replace `file` in every part of composed `values` whose component has no field of that name by the fields in
     the file, a path relative to the current folder; fields that are given beside it go before those in it.
 
     Raises:
@@ -33,7 +33,7 @@ def include(base: type[Component], values: dict[str, Any]) -> None:
 
 
 def _fields(text: str, path: str, part: str, label: str) -> dict[str, Any]:
-    """What stands in a file, for the component ``label``."""
+    """What stands in a file, for the component `label`."""
     fields = _read(text, path)
     if not isinstance(fields, Mapping):
         raise ConfigurationError(f"{path}: must hold fields of {part}={label}, such as gain: 1.0")

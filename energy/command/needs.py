@@ -11,7 +11,7 @@ from energy.study.entrants import split
 
 
 def supply(base: type[Component], values: dict[str, Any]) -> str:
-    """Put what the settler, or the settlers of a comparison, need into composed ``values``; a line of it, or nothing.
+    """Put what the settler, or the settlers of a comparison, need into composed `values`; a line of it, or nothing.
 
     What a comparison has in common goes to all of it, so that its entrants still train one network; what belongs to a
     settler and its optimiser goes to its own entry.
@@ -64,7 +64,7 @@ def _written(value: object) -> str:
 
 
 def _set(kinds: Mapping[str, Any], values: dict[str, Any], settler: Settler, path: str) -> bool:
-    """Put one need into ``values``, unless something is said there, it has no place, or the default meets it."""
+    """Put one need into `values`, unless something is said there, it has no place, or the default meets it."""
     group, _, field = path.partition(".")
     needs, said = settler.needs(), values.get(group)
     if not field:

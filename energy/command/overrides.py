@@ -1,9 +1,9 @@
 """From what a user writes to what Hydra composes.
 
 Hydra composes plain nodes that hold only what differs from the components' own defaults, so a field that nobody has
-mentioned yet is not in any node. ``settler.beta=0.1`` therefore becomes ``++settler.beta=0.1``, and where a field is
-itself a component ``settler.relax=zebra`` becomes ``++settler.relax.name=zebra``; ``settler=two_phase`` stays the
-choice of a node. Whether names, types and ranges are right is decided by :func:`energy.component.from_dict` alone.
+mentioned yet is not in any node. `settler.beta=0.1` therefore becomes `++settler.beta=0.1`, and where a field is
+itself a component `settler.relax=zebra` becomes `++settler.relax.name=zebra`; `settler=two_phase` stays the
+choice of a node. Whether names, types and ranges are right is decided by `energy.component.from_dict` alone.
 """
 
 import inspect
@@ -23,14 +23,14 @@ from energy.hints import hint
 
 @dataclass(frozen=True)
 class Job:
-    """The overrides of one run, and its values of what varies over the sweep, as ``name=value``."""
+    """The overrides of one run, and its values of what varies over the sweep, as `name=value`."""
 
     overrides: tuple[str, ...]
     varied: tuple[str, ...] = ()
 
 
 def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[str]]) -> Override:
-    """One override of a configuration of ``base`` in the form that Hydra can compose.
+    """One override of a configuration of `base` in the form that Hydra can compose.
 
     Args:
         text: as on the command line.
@@ -38,7 +38,7 @@ def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[st
         groups: for every name that is chosen among nodes, the nodes.
 
     Raises:
-        ConfigurationError: for what cannot be parsed, for a node that does not exist, for anything under ``hydra``.
+        ConfigurationError: for what cannot be parsed, for a node that does not exist, for anything under `hydra`.
     """
     override = parse_override(text)
     path = override.key_or_group
@@ -83,7 +83,7 @@ def _quoted(text: str) -> str:
 
 
 def takes_component(base: type[Component], path: Iterable[str]) -> bool:
-    """Whether ``path`` leads to a field that some component standing there declares as a component."""
+    """Whether `path` leads to a field that some component standing there declares as a component."""
     classes: list[type[Component]] = [base]
     asked: list[type[Component]] = []
     for field in path:

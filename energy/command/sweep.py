@@ -32,7 +32,7 @@ class Member:
     Attributes:
         run: the run.
         varied: what it has of the fields in which the runs differ.
-        state: ``done``, ``kept`` (it was finished before), ``failed``, ``out of time``, ``stopped`` or ``not run``.
+        state: `done`, `kept` (it was finished before), `failed`, `out of time`, `stopped` or `not run`.
         result: what it found, once it is finished.
     """
 
@@ -98,7 +98,7 @@ def _train(member: Member) -> None:
 
 
 def varied(runs: Sequence[Run]) -> list[str]:
-    """The fields in which runs differ, by their names on the command line; ``out`` and ``title`` aside."""
+    """The fields in which runs differ, by their names on the command line; `out` and `title` aside."""
     found = _differences([to_dict(run) for run in runs])
     return [name for name in found if name not in ("out", "title")]
 
@@ -131,7 +131,7 @@ def _at(plain: Any, path: Sequence[str]) -> str:
 
 
 def sweep_table(members: Sequence[Member], columns: int | None) -> list[str]:
-    """A header and one line a member, within ``columns``; price is in steps of back-propagation."""
+    """A header and one line a member, within `columns`; price is in steps of back-propagation."""
     rows = [_row(member) for member in members]
     shown = list(rows[0])
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}

@@ -20,7 +20,7 @@ class Verb(NamedTuple):
         usage, summary, example: how it is written, what it is for, and what follows it for instance.
         action: what it does.
         needs: what it cannot do without; empty for a verb that stands alone.
-        options: what it takes beside `--help` and `--plugin`, as :class:`Arguments` calls it.
+        options: what it takes beside `--help` and `--plugin`, as `Arguments` calls it.
         components: whether it needs every component to be imported.
         pages: whether its help lists them, and is printed by the action.
     """
@@ -91,7 +91,7 @@ def compare_command(arguments: Arguments) -> int:
 
 
 def evaluate_command(arguments: Arguments) -> int:
-    """Score finished runs again, on the test split unless ``split=`` says otherwise."""
+    """Score finished runs again, on the test split unless `split=` says otherwise."""
     paths, options = folders.sort("evaluate", arguments.rest, ("split", "device", "readout", "readout."))
     if not paths:
         raise ConfigurationError("evaluate: needs a folder")
