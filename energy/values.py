@@ -57,8 +57,8 @@ def take(value: Any, kind: Any, path: str) -> Any:
     if not inspect.isclass(kind) or not (issubclass(kind, enum.Enum) or hasattr(kind, "registry")):
         raise unreadable(kind, path)
     if not isinstance(value, kind):
-        wanted = _any_member if issubclass(kind, enum.Enum) else _component
-        raise mismatch(path, value, wanted(value, kind))
+        wanted = _any_member(value, kind) if issubclass(kind, enum.Enum) else _component(value, kind)
+        raise mismatch(path, value, wanted)
     return value
 
 
