@@ -61,7 +61,7 @@ def fitted(
 
 
 def short(text: str, width: int) -> str:
-    """Shorten `text` to at most `width` columns by leaving out its middle; letters that cannot be printed become `?`."""
+    """Shorten `text` to at most `width` columns by leaving out its middle; unprintable letters become `?`."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     if _wide(text) <= width:
         return text

@@ -1,4 +1,4 @@
-"""What the default of a field stands for, worked out from its syntax tree: constants, enumerations and components."""
+"""Values of field defaults, worked out from syntax trees: constants, members of enumerations, and components."""
 
 import ast
 import math
@@ -36,7 +36,11 @@ class Made:
 
 
 def default(library: Library, module: SourceModule, node: ast.expr | None) -> Value | Made | None:
-    """The expression of a default, plain or within `dataclasses.field(...)`; None where there is none."""
+    """Find the expression of a default, plain or within `dataclasses.field(...)`.
+
+    Returns:
+        The expression; the component for a `default_factory` that is a class; None without a default.
+    """
     if not isinstance(node, ast.Call) or library.find(module, node.func) != FIELD:
         return None if node is None else Value(module, node)
     given = {keyword.arg: keyword.value for keyword in node.keywords}
@@ -50,7 +54,11 @@ def default(library: Library, module: SourceModule, node: ast.expr | None) -> Va
 
 
 def evaluated(library: Library, given: Value | Made) -> Any:
-    """The number, text, list, `EnumMember` or `Made` of an expression; any other expression is returned as written."""
+    """Evaluate an expression.
+
+    Returns:
+        A number, a text, a list, an `EnumMember` or a `Made`; the source text of any other expression.
+    """
     if isinstance(given, Made):
         return given
 
@@ -74,7 +82,7 @@ def evaluated(library: Library, given: Value | Made) -> Any:
 
 
 def _combined(given: Value, function: Callable[..., Any], operands: list[Any]) -> Any:
-    """A function of numbers; as it is written where one of them is not known."""
+    """A function of numbers; the source text if one of them is not known."""
     return function(*operands) if all(isinstance(one, int | float) for one in operands) else ast.unparse(given.node)
 
 
