@@ -1,4 +1,4 @@
-"""Modules as syntax trees: what a name stands for, found without importing anything."""
+"""Modules as syntax trees, in which names are resolved without importing anything."""
 
 import ast
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,13 @@ ENUM: Final = "enum."
 
 @dataclass(frozen=True, eq=False)
 class SourceModule:
-    """One file: its dotted name, the package that relative imports start from, and what its top level names."""
+    """One file of source.
+
+    Attributes:
+        name: its dotted name.
+        package: the package that relative imports start from.
+        names: the node that each name of its top level is bound to.
+    """
 
     name: str
     package: str
@@ -33,7 +39,7 @@ class Class:
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """An expression, and the module in which its names are to be looked up."""
+    """An expression, and the module in which its names are resolved."""
 
     module: SourceModule
     node: ast.expr
@@ -53,7 +59,7 @@ class Library:
         self._classes: dict[ast.ClassDef, Class] = {}
 
     def module(self, name: str) -> SourceModule:
-        """The module of that name, parsed once."""
+        """Return the module of that name, parsed once."""
         if name not in self._modules:
             file = self.files[name]
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
@@ -61,11 +67,15 @@ class Library:
         return self._modules[name]
 
     def classes(self, module: SourceModule) -> list[Class]:
-        """The classes of the top level of a module."""
+        """List the classes of the top level of a module."""
         return [self._class(module, node) for node in module.names.values() if isinstance(node, ast.ClassDef)]
 
     def find(self, module: SourceModule, expression: ast.expr) -> Class | Value | str:
-        """What a name or a dotted name stands for in a module; of what is not ours its dotted name."""
+        """Resolve a name or a dotted name in a module.
+
+        Returns:
+            The class or the expression that it is bound to; the dotted name of anything outside the library.
+        """
         if isinstance(expression, ast.Attribute):
             owner = self.find(module, expression.value)
             return f"{owner}.{expression.attr}" if isinstance(owner, str) else Value(module, expression)
@@ -86,11 +96,11 @@ class Library:
         return name
 
     def ancestors(self, cls: Class) -> list[Class]:
-        """The class and those it inherits from, in the order in which Python looks for attributes."""
+        """List the class and those that it inherits from, in the order in which Python looks for attributes."""
         return [vars(one)["written"] for one in self._shell(cls).__mro__ if one is not object]
 
     def is_enum(self, cls: Class) -> bool:
-        """True for an enumeration."""
+        """Return true for an enumeration."""
         bases = [self.find(one.module, base) for one in self.ancestors(cls) for base in one.node.bases]
         return any(isinstance(base, str) and base.startswith(ENUM) for base in bases)
 
@@ -115,7 +125,7 @@ def _absolute(module: SourceModule, node: ast.ImportFrom) -> str:
 
 
 def bindings(body: Iterable[ast.stmt]) -> Iterable[tuple[str, ast.AST]]:
-    """What statements name: classes, imports, and constants by their expressions."""
+    """Iterate over the names that statements bind: classes, imports, and constants by their expressions."""
     for node in body:
         match node:
             case ast.ClassDef(name=name):

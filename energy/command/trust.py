@@ -1,4 +1,4 @@
-"""Where trust ends: what a configuration file may not contain, checked on the composed tree before it is used.
+"""Refusal of code in configuration files, checked on the composed tree before it is used.
 
 Composing builds nothing. Hydra's own node could name classes that Hydra would call when it runs a job
 (`_target_`, the `()` and `class` of logging configurations); we never hand that node to Hydra, and refuse a file
