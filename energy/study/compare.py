@@ -5,6 +5,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from energy.component import Component, ConfigurationError, annotations, require, to_dict
+from energy.errors import FieldError
 from energy.io.atomic import write_text
 from energy.io.provenance import provenance
 from energy.io.record import write_json
@@ -66,14 +67,15 @@ def entrants(comparison: Comparison) -> list[Entrant]:
     """
     register_builtins()
     parts = {name: kind for name, kind in annotations(Setting).items() if issubclass(kind, Component)}
-    parsed = [
-        parse_entrant(text, {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting))
-        for text in comparison.settlers
-    ]
+    choice, known = {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting)
+    try:
+        parsed = [parse_entrant(text, choice, known) for text in comparison.settlers]
+    except ConfigurationError as error:
+        raise FieldError("comparison", str(error)) from None
     labels = [entrant.label for entrant in parsed]
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
-        raise ConfigurationError(f"comparison.settlers: two entries are called {twice[0]!r}; put 'label:' before one")
+        raise FieldError("comparison", f"settlers: two entries are called {twice[0]!r}; put 'label:' before one")
     return parsed
 
 

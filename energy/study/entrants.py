@@ -37,9 +37,9 @@ def parse_entrant(text: str, parts: Mapping[str, tuple[type[Component], Componen
     label, colon, rest = text.partition(":") if ":" in text.partition("=")[0] else ("", "", text)
     words = split(rest)
     if not words or any("=" not in word for word in words[1:]):
-        raise ConfigurationError(f"comparison.settlers: {text!r} must read 'label: name field=value ...'")
+        raise ConfigurationError(f"settlers: {text!r} must read 'label: name field=value ...'")
     label = label.strip() if colon else words[0]
-    where = f"comparison.settlers[{label}]"
+    where = f"settlers[{label}]"
     settler: dict[str, Any] = {"name": words[0]}
     changes: dict[str, Any] = {}
     for word in words[1:]:
@@ -75,7 +75,7 @@ def split(text: str) -> list[str]:
         elif not quoted and letter in OPENING:
             waiting.append(OPENING[letter])
     if waiting:
-        raise ConfigurationError(f"comparison.settlers: {text.strip()!r}: {waiting[-1]} is missing")
+        raise ConfigurationError(f"settlers: {text.strip()!r}: {waiting[-1]} is missing")
     return [one for one in (*words, word) if one]
 
 
