@@ -1,7 +1,7 @@
-"""An energy-based equilibrium modelling toolkit: one energy, many settlers, one ledger.
+"""An energy-based equilibrium modeling toolkit: one energy, many settlers, one ledger.
 
 The names that a script needs are attributes of the package, each imported when it is first asked for, so that
-`import energy` costs nothing and leaves torch alone:
+`import energy` costs nothing and does not import torch:
 
     import energy as eq
 

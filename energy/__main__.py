@@ -1,4 +1,4 @@
-"""``python -m energy`` is ``energy``."""
+"""The entry point of `python -m energy`, which is `energy`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Arguments of constructors: what was given, in words, and whole numbers."""
+"""Checks of constructor arguments: a value in words, and whole numbers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from energy.errors import UsageError, UsageTypeError
 
 
 def named(value: object) -> str:
-    """What somebody gave, for an error: a class by its name, anything else by its type and value, in few letters."""
+    """Return a short name of `value` for an error: a class by its name, anything else by its type and value."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return f"{type(value).__name__} {value!r}"[:80].partition("\n")[0]
 
 
 def whole_number(owner: str, name: str, value: Any, least: int = 1) -> int:
-    """The value, a whole number from `least` up.
+    """Check that an argument is a whole number of at least `least`.
 
-    Raises TypeError or ValueError.
+    Args:
+        owner: the class or function, for the error.
+        name: the argument, for the error.
+        value: the argument's value; a scalar with `__index__` serves.
+        least: the smallest valid value.
+
+    Returns:
+        The value as an `int`.
+
+    Raises:
+        UsageTypeError: for a value that is no whole number.
+        UsageError: for a value below `least`.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise UsageTypeError(f"{owner}: {name} is {named(value)}: must be a whole number")

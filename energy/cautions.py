@@ -1,9 +1,10 @@
-"""Cautions: warnings of what would otherwise go wrong in silence, each with its cure.
+"""Cautions: warnings of results that would otherwise be wrong without notice, each with its remedy.
 
     with strict():
         rule.learn(network, settler, x, target, objective)      # the first caution is raised
 
-A caution is one line that names the field or layer, the value, and what to do. It never changes a result."""
+A caution is one line that names the field or layer, the value, and the remedy. It never changes a result.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ _told: ContextVar[Callable[[str], object] | None] = ContextVar("told", default=N
 
 
 class Caution(UserWarning):
-    """A result that stands, and that its user should look at; raised in place of warned within `strict`."""
+    """A warning of a result that is valid but should be examined; raised as an error within `strict`."""
 
 
 @contextmanager
 def strict(on: bool = True) -> Iterator[None]:
-    """Raise every caution while the context lasts; with `on` false, warn of it."""
+    """Raise every caution as an error while the context lasts; with `on` false, issue it as a warning."""
     token = _strict.set(on)
     try:
         yield
@@ -33,7 +34,7 @@ def strict(on: bool = True) -> Iterator[None]:
 
 @contextmanager
 def told(to: Callable[[str], object]) -> Iterator[None]:
-    """Give the text of every caution `to` a function, in place of warning, while the context lasts."""
+    """Pass the text of every caution to the function `to` instead of warning, while the context lasts."""
     token = _told.set(to)
     try:
         yield
@@ -42,7 +43,11 @@ def told(to: Callable[[str], object]) -> Iterator[None]:
 
 
 def caution(text: str) -> None:
-    """Warn with one line of `text`, as said by whoever called this library; raise `Caution` within `strict`."""
+    """Warn with one line of `text`, at the line that called this library; raise it within `strict`.
+
+    Raises:
+        Caution: within `strict`.
+    """
     if _strict.get():
         raise Caution(text)
     if (listener := _told.get()) is not None:
@@ -52,8 +57,9 @@ def caution(text: str) -> None:
 
 
 def _outside() -> int:
-    """The stack level of the nearest frame that is not of this library, counted from `caution`."""
-    level, frame = 2, sys._getframe(2)
+    """The stack level of the nearest frame outside this library, counted from `caution`."""
+    level = 2
+    frame = sys._getframe(level)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "energy":
         level, frame = level + 1, frame.f_back
     return level

@@ -1,8 +1,8 @@
-"""``energy VERB ...``: the way in from a terminal.
+"""The entry point of the command line, `energy VERB ...`.
 
-Exit status: 0 done, 1 failed, 2 a mistake in the command or the configuration, found before anything was touched; 130
-interrupted from the keyboard, 128 + n after another signal n at which a training saved its state and left. What the
-user can mend is one line on standard error; a defect is a traceback and a line that asks to report it.
+Exit status: 0 done; 1 failed; 2 a mistake in the command or the configuration, found before anything was touched; 130
+interrupted from the keyboard; 128 + n after another signal n at which a training saved its state and left. An error
+that the user can mend is one line on standard error; a defect is a traceback and a line that asks to report it.
 """
 
 import io
@@ -24,7 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit status.
 
     Args:
-        argv: the words after ``energy``; those of the process unless given.
+        argv: the words after `energy`; those of the process unless given.
+
+    Returns:
+        0, 1, 2, 130 or 128 + n, as the module lists them.
     """
     _print_anything()
     try:
@@ -42,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def usage() -> str:
-    """The verbs, one a line."""
+    """Return the list of verbs, one per line."""
     lines = [f"  energy {name} {verb.usage}\n      {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join([f"energy {__version__}: energy-based equilibrium models", "", *lines, "", _more()])
 
@@ -70,7 +73,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _chosen(line: Arguments) -> tuple[str, Verb]:
-    """What a command asks for, taken off its words: a verb, the whole catalogue, or no more than its verbs."""
+    """The name and the verb that a command asks for, taken off its words; without one, the catalog or the usage."""
     if not line.rest and not line.help:
         return "VERB", Verb("", "", "", _verbs, components=False)
     name = line.rest.pop(0) if line.rest else "help"
@@ -84,20 +87,20 @@ def _chosen(line: Arguments) -> tuple[str, Verb]:
 
 
 def _verbs(line: Arguments) -> int:
-    """The verbs, for a command that lacks one."""
+    """Print the verbs, for a command that lacks one."""
     print(usage(), file=sys.stderr)
     return 2
 
 
 def _help(line: Arguments) -> int:
-    """The verbs and the whole catalogue."""
+    """Print the verbs and the whole catalog."""
     listed = pages.catalog(catalog.entries())
     print(f"{usage()}\n\nComponents, with their fields, types and defaults:\n\n{listed}")
     return 0
 
 
 def _print_anything() -> None:
-    """Let a terminal or file that has no ± or Greek letters show a question mark instead of ending a command."""
+    """Replace letters that the terminal or file lacks, such as ±, by question marks instead of failing on them."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")

@@ -7,16 +7,22 @@ from typing import Final
 
 GAP: Final = "  "
 NARROW: Final = 8  # a column is not cut below this
-HEADS: Final = 3  # lines that a head may take
+HEADS: Final = 3  # lines that a title may take
 
 
 def terminal_width() -> int:
-    """Columns of the terminal: at least 40, and 120 where there is none."""
+    """Return the columns of the terminal: at least 40, and 120 if there is no terminal."""
     return max(40, shutil.get_terminal_size((120, 24)).columns)
 
 
 def blocks(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """The table in as many blocks as it takes, one below the other, the first column standing in each."""
+    """Lay a table out in as many blocks as it takes, one below the other, each with the first column.
+
+    Args:
+        head: one title per column.
+        rows: their cells.
+        width: columns of the terminal that a line may take.
+    """
     names, *columns = _columns(head, rows, width)
     names = _padded([short(cell.rstrip(), max(NARROW, width // 3)) for cell in names], left=True)
     parts: list[list[list[str]]] = [[names]]
@@ -31,13 +37,16 @@ def blocks(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> st
 def fitted(
     head: Sequence[str], rows: Sequence[Sequence[str]], width: int, spare: Sequence[int]
 ) -> tuple[str, list[str]]:
-    """The table in one block, and the heads of the columns that were left out for want of width.
+    """Lay a table out in one block, leaving out columns if the width does not suffice.
 
     Args:
-        head: one a column.
+        head: one title per column.
         rows: their cells.
-        width: what a line may take.
-        spare: columns that may go, in the order in which they do.
+        width: columns of the terminal that a line may take.
+        spare: the columns that may be left out, the first to go first.
+
+    Returns:
+        The block, and the titles of the columns that were left out.
     """
     left, gone = list(range(len(head))), list(spare)
     while True:
@@ -52,7 +61,7 @@ def fitted(
 
 
 def short(text: str, width: int) -> str:
-    """`text` in at most `width` columns, its middle left out where it is longer; what cannot be printed is a `?`."""
+    """Shorten `text` to at most `width` columns by leaving out its middle; unprintable letters become `?`."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     if _wide(text) <= width:
         return text
@@ -66,7 +75,7 @@ def short(text: str, width: int) -> str:
 
 
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> list[list[str]]:
-    """Every column padded to its own width: some lines of its head, then its cells."""
+    """Every column padded to its own width: the lines of its title, then its cells."""
     heads = [_stacked(name, [row[index] for row in rows]) for index, name in enumerate(head)]
     tall = max(map(len, heads))
     found = []
@@ -77,7 +86,7 @@ def _columns(head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> l
 
 
 def _stacked(name: str, cells: Sequence[str]) -> list[str]:
-    """A head in a few lines that are little wider than the cells below."""
+    """A title in a few lines that are little wider than the cells below."""
     wide = max([4, *map(_wide, cells)])
     while True:
         lines = [""]
@@ -105,6 +114,6 @@ def _total(columns: Sequence[Sequence[str]]) -> int:
 
 
 def _wide(text: str) -> int:
-    """Columns that a terminal takes for a text."""
+    """The columns that a text takes in a terminal: two per East Asian wide letter, none per combining mark."""
     marks = {"W": 2, "F": 2}
     return sum(0 if unicodedata.combining(one) else marks.get(unicodedata.east_asian_width(one), 1) for one in text)

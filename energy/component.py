@@ -1,27 +1,24 @@
-"""A class whose annotated fields are its configuration.
+"""Components: classes whose annotated fields are their configuration.
 
-Naming a subclass registers it: ``class Sweep(Relaxation, name="sweep")`` puts ``sweep`` into the closed table from
-which the command line, the records and the contract tests choose. :func:`to_dict` turns a component into plain
-values and :func:`from_dict` turns plain values back into a component; neither ever imports or calls anything by path.
+Naming a subclass registers it: `class Sweep(Relaxation, name="sweep")` puts `sweep` into the closed table from which
+the command line, the records and the contract tests choose. `to_dict` turns a component into plain values and
+`from_dict` turns plain values back into a component; neither ever imports or calls anything by path.
 """
 
 import abc
 import dataclasses
-import enum
 import functools
 import hashlib
 import inspect
 import json
-import math
-import re
-import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 from energy.declared import declared
 from energy.errors import FieldError
 from energy.hints import elsewhere, hint, nearest
-from energy.values import READERS, ConfigurationError, format_value, mismatch, take, unreadable
+from energy.registry import enter
+from energy.values import ConfigurationError, format_value, from_plain, mismatch, take, to_plain
 
 C = TypeVar("C", bound="Component")
 
@@ -44,15 +41,26 @@ __all__ = [
 class Component(abc.ABC):
     """Base of everything that can be selected by name.
 
-    A direct subclass sets ``group`` once ("relax", "settler", ...); a subclass of that with ``name=...`` is an entry
-    of the group, and one without is abstract for the command line. Fields are keyword-only and written once. They may
-    be ``int``, ``float``, ``bool``, ``str``, an ``Enum``, ``list`` of one of these, or another component; the
-    constructor refuses values of any other type. Ranges belong into ``__post_init__``, through :func:`require`.
-    Components compare and hash by class and field values.
+    A direct subclass sets `group` once ("relax", "settler", ...); a subclass of that with `name=...` is an entry of
+    the group, and one without is abstract for the command line. Fields are keyword-only and written once. They may be
+    `int`, `float`, `bool`, `str`, an `Enum`, a `list` of one of these, or another component; the constructor refuses
+    values of any other type. Ranges belong into `__post_init__`, through `require`. Components compare and hash by
+    class and field values.
+
+    Attributes:
+        group: the group that the class belongs to.
+        name: the name by which it is selected; empty for a class that is not an entry.
+        registry: every entry, by group and name.
 
     Raises:
-        ConfigurationError: when the name is malformed or taken, when a field has a reserved name, and when the class
-            declares what would be misunderstood (`energy.declared`).
+        ConfigurationError: if the name is malformed or taken, if a field has a reserved name, or if a declaration in
+            the class would be misunderstood (`energy.declared`).
+
+    Example:
+        >>> class Damping(Component):
+        ...     rate: float = 0.5
+        >>> to_dict(Damping(rate=1))
+        {'rate': 1.0}
     """
 
     group: ClassVar[str] = ""
@@ -69,7 +77,7 @@ class Component(abc.ABC):
         if clash:
             raise ConfigurationError(f"{cls.__qualname__}.{min(clash)}: the name of this field is reserved")
         if name:
-            _register(cls)
+            enter(Component.registry, cls, cls.group, name)
 
     def __setattr__(self, field: str, value: Any) -> None:
         cls = type(self)
@@ -92,15 +100,17 @@ class Component(abc.ABC):
 
 
 def choices(base: type[C]) -> dict[str, type[C]]:
-    """The registered entries that may stand where ``base`` is asked for, by name, in alphabetical order."""
+    """Return the registered entries that are subclasses of `base`, by name, in alphabetical order."""
     found = sorted((name, cls) for (group, name), cls in Component.registry.items() if group == base.group)
     return {name: cls for name, cls in found if issubclass(cls, base)}
 
 
 def annotations(cls: type[Component]) -> dict[str, Any]:
-    """Field name to resolved type annotation, in the order of declaration.
+    """Return the resolved type annotation of every field, in the order of declaration.
 
-    Raises ConfigurationError for an annotation that names what is not known where the class stands."""
+    Raises:
+        ConfigurationError: if an annotation uses a name that the module of the class does not know.
+    """
     return dict(_kinds(cls))
 
 
@@ -117,30 +127,32 @@ def _kinds(cls: type[Component]) -> dict[str, Any]:
 
 
 def to_dict(component: Component) -> dict[str, Any]:
-    """Plain values that say everything about a component: ``{"name": label, field: value, ...}``.
+    """Return the plain values that describe a component completely: `{"name": label, field: value, ...}`.
 
     Nested components are described alike, enumerations appear by their member's lower-case name, floats as floats
-    even where an integer was given; infinities become strings, so that the result is strict JSON. A class without a
-    label, such as a part of a run that has no alternatives, is described without ``name``.
-    ``from_dict(base, to_dict(component))`` equals ``component``.
+    even if an integer was given; infinities become strings, so that the result is strict JSON. A class without a
+    label, such as a part of a run that has no alternatives, is described without `name`.
+    `from_dict(base, to_dict(component))` equals `component`.
     """
-    plain: dict[str, Any] = {"name": component.name} if component.name else {}
-    for field, kind in annotations(type(component)).items():
-        plain[field] = _plain(getattr(component, field), kind)
-    return plain
+    label: dict[str, Any] = {"name": component.name} if component.name else {}
+    kinds = annotations(type(component))
+    return label | {field: _plain(getattr(component, field), kind) for field, kind in kinds.items()}
 
 
 def from_dict(
     base: type[C], description: "str | Mapping[str, Any] | C", default: C | None = None, path: str | None = None
 ) -> C:
-    """Make the component that ``description`` asks for, checking every name, type and range on the way.
+    """Make the component that `description` asks for, checking every name, type and range on the way.
 
     Args:
-        base: what is wanted; the entries of its group are the only candidates.
-        description: a name; or a mapping of fields, with or without ``name``; or a component, returned as it is.
-        default: where the mapping has no ``name``, or its name is the default's own, the given fields replace those
-            of ``default``; any other name starts from that class's own defaults.
-        path: what error messages put before field names; the group of ``base`` unless given.
+        base: the class that is wanted; the entries of its group are the only candidates.
+        description: a name; or a mapping of fields, with or without `name`; or a component, returned as it is.
+        default: if the mapping has no `name`, or the default's own, the given fields replace those of `default`; any
+            other name starts from the defaults of its own class.
+        path: the prefix of field names in error messages; the group of `base` unless given.
+
+    Returns:
+        The component; the same object if `description` is an instance of `base`.
 
     Raises:
         ConfigurationError: for an unknown component, field or enumeration value, naming the nearest valid one; for a
@@ -158,34 +170,26 @@ def from_dict(
 
 
 def require(ok: bool, owner: object, field: str, limit: str) -> None:
-    """Raise ``ConfigurationError("<owner>.<field>=<value>: must be <limit>")`` unless ``ok``.
+    """Refuse the value of a field unless `ok`.
 
-    The owner goes by its label, or else its group. :func:`from_dict` puts the path that leads to the owner instead.
-    Write the condition as what must hold (``self.beta > 0``), so that NaN, for which every comparison is false, fails.
+    Args:
+        ok: the condition that must hold, such as `self.beta > 0`; written this way round, NaN, for which every
+            comparison is false, fails.
+        owner: the component; messages use its label, or else its group, and within `from_dict` the path to it.
+        field: the name of the field.
+        limit: the condition in words, such as `"positive"`.
+
+    Raises:
+        ConfigurationError: `<owner>.<field>=<value>: must be <limit>`.
     """
     if not ok:
         raise FieldError(_title(type(owner)), f"{field}={format_value(getattr(owner, field))}: must be {limit}")
 
 
 def config_hash(component: Component) -> str:
-    """Ten hexadecimal digits that depend on the description of a component and on nothing else."""
+    """Return ten hexadecimal digits that depend on the description of a component and on nothing else."""
     text = json.dumps(to_dict(component), sort_keys=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
-
-
-def _register(cls: type[Component]) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", cls.name):
-        raise ConfigurationError(f"{cls.__qualname__}: name={cls.name!r} must be lower-case letters, digits and _")
-    taken = Component.registry.get((cls.group, cls.name))
-    if taken is not None and _origin(taken) != _origin(cls):
-        raise ConfigurationError(f"{cls.group}={cls.name} is taken by {taken.__module__}.{taken.__qualname__}")
-    Component.registry[cls.group, cls.name] = cls
-
-
-def _origin(cls: type) -> tuple[str, str]:
-    """What stays the same when a notebook cell runs again, or when a script is imported under its own name too."""
-    module = sys.modules.get(cls.__module__)
-    return getattr(module, "__file__", None) or cls.__module__, cls.__qualname__
 
 
 def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[type[C], C | None]:
@@ -205,7 +209,7 @@ def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[
 
 
 def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str) -> dict[str, Any]:
-    """The value of every field: the given one if there is one, else that of ``default`` or of the declaration."""
+    """The value of every field: the given one if there is one, else that of `default` or of the declaration."""
     kinds, declared = annotations(cls), cls.__dataclass_fields__
     for field in given:
         if field not in kinds:
@@ -236,41 +240,23 @@ def _create(cls: type[C], values: Mapping[str, Any], path: str) -> C:
 
 
 def _coerce(value: Any, kind: Any, default: Any, path: str) -> Any:
-    """``value`` as the type ``kind``, or an error that says what is asked for."""
+    """`value` as the type `kind`, or an error that names the type."""
     if inspect.isclass(kind) and issubclass(kind, Component):
         return from_dict(kind, value, default if isinstance(default, kind) else None, path)
     if get_origin(kind) is list:
         if not isinstance(value, list | tuple):
             raise mismatch(path, value, "a list")
         return [_coerce(item, get_args(kind)[0], None, f"{path}[{index}]") for index, item in enumerate(value)]
-    if inspect.isclass(kind) and issubclass(kind, enum.Enum):
-        return _member(value, kind, path)
-    reader = READERS.get(kind)
-    if reader is None:
-        raise unreadable(kind, path)
-    return reader(value, path)
-
-
-def _member(value: Any, kind: type[enum.Enum], path: str) -> enum.Enum:
-    if isinstance(value, kind):
-        return value
-    names = {member.name.lower(): member for member in kind}
-    if str(value).lower() not in names:
-        raise ConfigurationError(f"{path}={value!s}: unknown value; {hint(str(value), names)}")
-    return names[str(value).lower()]
+    return from_plain(value, kind, path)
 
 
 def _plain(value: Any, kind: Any) -> Any:
     if isinstance(value, Component):
         return to_dict(value)
-    if isinstance(value, enum.Enum):
-        return value.name.lower()
     if isinstance(value, list | tuple):
         inner = get_args(kind)
         return [_plain(item, inner[0] if inner else type(item)) for item in value]
-    if kind is float and isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else str(value)
-    return value
+    return to_plain(value, kind)
 
 
 def _values(component: Component) -> tuple[Any, ...]:
@@ -282,7 +268,7 @@ def _join(path: str, field: str) -> str:
 
 
 def _children(node: tuple[type[Component], Any]) -> dict[str, list[tuple[type[Component], Any]]]:
-    """The fields of a class, each with the classes that may stand there: the one that is chosen, if it is."""
+    """The fields of a class, each with the component classes it may hold: only the chosen one if there is one."""
     cls, given = node
     found: dict[str, list[tuple[type[Component], Any]]] = {}
     for field, kind in annotations(cls).items():
@@ -294,7 +280,7 @@ def _children(node: tuple[type[Component], Any]) -> dict[str, list[tuple[type[Co
 
 
 def _unknown(field: str, cls: type[Component], given: Mapping[str, Any]) -> str:
-    """What to say of a field that `cls` has not: where below it there is one, or else the nearest."""
+    """The hint for a field that `cls` lacks: the places below it that have one, or else the nearest name."""
     kinds, below = annotations(cls), elsewhere(field, (cls, given), _children)
     exact = any(path.rpartition(".")[2] == field for path in below)
     if below and (exact or not nearest(field, kinds)):

@@ -1,4 +1,7 @@
-"""What the class of a component may declare; what would be misunderstood in silence is refused as it is defined."""
+"""Checks of the declarations in the class of a component, made when the class is defined.
+
+Python would accept these declarations and read them differently from what their writer means.
+"""
 
 import dataclasses
 import inspect
@@ -12,12 +15,12 @@ GIVEN = {"name", "registry"}  # set by the class's own name=..., never in its bo
 
 
 def declared(cls: type) -> None:
-    """Refuse the class of a component that does not say what it means.
+    """Refuse the class of a component if one of its declarations would be misunderstood.
 
     Raises:
-        ConfigurationError: for an ``__init__`` of its own, an attribute without a type, an inherited field that is
-            not declared again as one, a field that hides a method, an ``InitVar``, a mutable default, and a
-            ``__post_init__`` that leaves out its base's.
+        ConfigurationError: for an `__init__` of its own, an attribute without a type, an inherited field that is not
+            declared again as a field, a field that hides a method, an `InitVar`, a mutable default, and a
+            `__post_init__` that does not call that of its base.
     """
     own, fields = inspect.get_annotations(cls), _fields(cls)
     for method in ("__init__", "__new__"):
@@ -45,7 +48,7 @@ def _bases(cls: type, name: str) -> Iterator[type]:
 
 
 def _fields(cls: type) -> dict[str, tuple[type, Any]]:
-    """(class, annotation) of every inherited field."""
+    """Class and annotation of every inherited field, by name."""
     found: dict[str, tuple[type, Any]] = {}
     for base in reversed(cls.__mro__[1:]):
         names = {field.name for field in dataclasses.fields(base)} if dataclasses.is_dataclass(base) else set()
@@ -54,7 +57,7 @@ def _fields(cls: type) -> dict[str, tuple[type, Any]]:
 
 
 def _called(value: Any) -> bool:
-    """True for a method, a property, a nested class: anything that is no plain value."""
+    """True for a method, a property or a nested class: anything but a plain value."""
     return callable(value) or hasattr(type(value), "__get__")
 
 

@@ -15,7 +15,7 @@ from energy.couplings.linearization import gradients_of
 from energy.network import Edge, Layer, Network
 from energy.potentials import Identity
 from energy.relax.custom import Energy, EnergyProblem
-from energy.relax.single_phase import Nudge
+from energy.relax.single_phase import PhaseNudge
 from energy.state import State
 
 
@@ -69,7 +69,7 @@ class EnergyNetwork(Network):
         return self.problem(x).value(state)
 
     def problem(
-        self, x: Tensor, *, nudge: Nudge | None = None, count: Callable[[], None] = lambda: None
+        self, x: Tensor, *, nudge: PhaseNudge | None = None, count: Callable[[], None] = lambda: None
     ) -> EnergyProblem:
         """Return the problem of a batch, for a relaxation.
 

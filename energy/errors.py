@@ -1,12 +1,12 @@
 """Errors that this library raises for its user, in one hierarchy.
 
 Each is also the built-in kind that fits (`ValueError`, `TypeError`, ...), so that code which knows nothing of this
-library catches it too. Whatever else leaves the library is a defect, of it or of code given to it.
+library catches it too. Any other exception is a defect, of the library or of code given to it.
 """
 
 
 class EnergyError(Exception):
-    """An error for the user to read: one line that names the field or file, the value, and the limit or the cure."""
+    """An error for the user to read: one line that names the field or file, the value, and the limit or the remedy."""
 
 
 class ConfigurationError(EnergyError, ValueError):
@@ -18,7 +18,7 @@ class FieldError(ConfigurationError):
 
     Attributes:
         owner: the label of the component, or else its group.
-        said: the message less the owner.
+        said: the message without the owner.
     """
 
     def __init__(self, owner: str, said: str) -> None:
@@ -40,15 +40,15 @@ class NonFiniteError(EnergyError, ValueError):
 
 
 class DataError(EnergyError, ValueError):
-    """A data set that is missing, damaged, hostile or unusable; the message names the file, the fault and the cure."""
+    """A data set that is missing, damaged, hostile or unusable; the message names file, fault and remedy."""
 
 
 class DamagedFileError(EnergyError, ValueError):
-    """A file of a run that is not what was written; the message names the file, the place and the defect."""
+    """A file of a run that differs from what was written; the message names the file, the place and the defect."""
 
 
 class DamagedCheckpointError(DamagedFileError):
-    """A checkpoint folder that is not what its manifest says; the message names folder, file and defect."""
+    """A checkpoint folder that differs from its manifest; the message names folder, file and defect."""
 
 
 class MissingFileError(EnergyError, FileNotFoundError):
@@ -64,4 +64,4 @@ class MissingDependencyError(EnergyError, ImportError):
 
 
 class OutOfMemory(EnergyError, MemoryError, RuntimeError):
-    """There was not enough memory; the message says at which point of a run, and what to reduce."""
+    """A lack of memory; the message names the point of the run, and the settings to reduce."""

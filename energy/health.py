@@ -66,7 +66,7 @@ def health(network: Network) -> Health:
     return _healths.setdefault(network, Health())
 
 
-class Written(NamedTuple):
+class WrittenGradient(NamedTuple):
     """The traces by which the use of a gradient is noticed."""
 
     gradient: int  # its id
@@ -84,7 +84,7 @@ class Health:
         self.first = self.gain = 0.0
         self.zero: set[str] = set()
         self.unsound: Tensor | None = None
-        self.written: Written | None = None
+        self.written: WrittenGradient | None = None
 
     def due(self, x: Tensor) -> bool:
         """Return True if this call is one with checks."""
@@ -156,7 +156,7 @@ class Health:
             NonFiniteError: for a gradient on a GPU that was not finite since the last look.
         """
         if self.calls <= WRITTEN and x.device.type == "cpu" and (last := _last(network)) is not None:
-            self.written = Written(id(last.grad), last._version, _begins(last), ref(x))
+            self.written = WrittenGradient(id(last.grad), last._version, _begins(last), ref(x))
         if not self.due(x):
             return
         if self.unsound is not None and bool(self.unsound):

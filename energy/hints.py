@@ -1,4 +1,4 @@
-"""Who misspelt a name is told the one that was meant: by similarity, by a usual abbreviation, by place in the tree.
+"""Suggestions for a misspelled name: by similarity, by a usual abbreviation, by place in the tree.
 
 Two names are near when `difflib`'s ratio of their letters is at least `NEAR`, or when one is a whole word of the other
 or its beginning. Below that a guess misleads more often than it helps, and none is made.
@@ -78,7 +78,15 @@ USUAL: Final[Mapping[str, str]] = {
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """The candidate that was meant by `name`, upper and lower case alike; an empty string if none is near."""
+    """Find the candidate nearest to `name`, upper and lower case alike.
+
+    Returns:
+        The candidate; an empty string if none is near.
+
+    Example:
+        >>> nearest("dualprop", ["backprop", "dual_propagation"])
+        'dual_propagation'
+    """
     known = sorted(candidates)
     for usual in (USUAL.get(_plain(name), ""), *successors(name)):
         if usual in known:
@@ -87,13 +95,13 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
 
 
 def meant(name: str, candidates: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"`, or nothing where no candidate is near."""
+    """Return `"; did you mean 'x'?"`, or an empty string if no candidate is near."""
     guess = nearest(name, candidates)
     return f"; did you mean {guess!r}?" if guess else ""
 
 
 def hint(name: str, candidates: Iterable[str]) -> str:
-    """What follows `"unknown; "`: the guess if there is one, and every valid name."""
+    """Return the text that follows `"unknown; "`: the guess if there is one, and every valid name."""
     known = sorted(candidates)
     guess = nearest(name, known)
     listed = f"known: {', '.join(known)}" if known else "there is none"
@@ -101,14 +109,16 @@ def hint(name: str, candidates: Iterable[str]) -> str:
 
 
 def elsewhere(name: str, root: T, children: Callable[[T], Mapping[str, Sequence[T]]], deepest: int = 3) -> list[str]:
-    """Where below `root` a field of that name stands, or of the name that was meant: dotted paths, the shortest first
-    and at most `SHOWN` of them.
+    """Search the tree below `root` for fields called `name`, or for those of the nearest name if there is none.
 
     Args:
-        name: of the field.
-        root: where to begin; its own fields do not count.
-        children: the fields of a node, each with the nodes that may stand there.
-        deepest: fields above the last one that a path may have.
+        name: the name of the field.
+        root: the node to begin at; its own fields do not count.
+        children: returns the fields of a node, each with the nodes that it may hold.
+        deepest: the most fields that a path may have above its last one.
+
+    Returns:
+        Dotted paths, the shortest first, at most `SHOWN` of them.
     """
     found: dict[str, dict[str, None]] = {}
     level: list[tuple[str, T]] = [("", root)]
@@ -127,7 +137,7 @@ def _near(name: str, known: Iterable[str]) -> bool:
 
 
 def _likeness(name: str, other: str) -> float:
-    """The ratio of `difflib`, or 1 less a little where one is a whole word or the beginning of the other."""
+    """The ratio of `difflib`; at least 0.9 if one name is a whole word or the beginning of the other."""
     one, two = _plain(name), _plain(other)
     ratio = difflib.SequenceMatcher(None, one, two).ratio()
     short, long = sorted((one, two), key=len)

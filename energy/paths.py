@@ -1,4 +1,4 @@
-"""Paths as people write them."""
+"""Paths as users write them, with `~` for a home folder."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ from energy.component import ConfigurationError
 
 
 def expanded(text: str | os.PathLike[str]) -> Path:
-    """`text` as a path, `~` and `~user` at its beginning standing for home folders.
+    """Return `text` as a path, with `~` or `~user` at its beginning replaced by the home folder.
 
     Raises:
         ConfigurationError: for a user that the system does not know, or one without a home.
     """
     path = Path(text)
-    if not str(text).startswith("~"):  # `./~` is a folder here, which a Path forgets unless it says where
+    if not str(text).startswith("~"):  # `./~` is a folder here, but a Path drops the `./`, so make it absolute
         return path.absolute() if str(path).startswith("~") else path
     try:
         return path.expanduser()

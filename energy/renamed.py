@@ -1,7 +1,8 @@
 """Former names of configuration fields and of their values.
 
-Run folders written under a former name still load (`energy.io.former.current`); everywhere else it is refused, and the
-present one is suggested."""
+Run folders written under a former name still load (`energy.io.former.current`); everywhere else a former name is
+refused, and the present one is suggested.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -34,7 +35,7 @@ VALUES: Final[Mapping[tuple[str, str, str, str], str]] = {
 
 
 def successors(former: str) -> list[str]:
-    """The present names of what was once called `former`, as a field or as a value."""
+    """Return the present names of a field or value that was called `former`."""
     fields = [new for (_, _, old), new in FIELDS.items() if old == former]
     values = [new for (_, _, _, old), new in VALUES.items() if old == former]
     return sorted({*fields, *values})

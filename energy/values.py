@@ -1,4 +1,4 @@
-"""Plain values of fields: read from text and numbers by ``from_dict``, taken as they are by a constructor."""
+"""Plain values of fields: read and written for descriptions, taken as they are by a constructor."""
 
 import difflib
 import enum
@@ -8,22 +8,25 @@ from collections.abc import Iterable
 from typing import Any, Final, get_args, get_origin
 
 from energy.errors import ConfigurationError
+from energy.hints import hint
 
 TRUTH: Final = {"true": True, "false": False}
 WIDTH: Final = 60  # of a value in a message
 
 
 def format_value(value: object) -> str:
-    """A value as messages show it: on one line, and not all of a long one."""
+    """Format a value for a message: on one line, a long one cut off."""
     text = value.name.lower() if isinstance(value, enum.Enum) else " ".join(repr(value).split())
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
 
 
 def mismatch(path: str, value: object, wanted: str) -> ConfigurationError:
+    """Return the error for a value of another type than is wanted."""
     return ConfigurationError(f"{path}={format_value(value)}: must be {wanted}")
 
 
 def unreadable(kind: Any, path: str) -> ConfigurationError:
+    """Return the error for a field of a type that has no plain form."""
     return ConfigurationError(
         f"{path}: a field cannot be annotated as {kind}; must be int, float, bool, str, an Enum, a component, or a "
         "list of one of these; a constant of the class is a ClassVar"
@@ -31,10 +34,14 @@ def unreadable(kind: Any, path: str) -> ConfigurationError:
 
 
 def take(value: Any, kind: Any, path: str) -> Any:
-    """``value`` for a field of ``kind``, as a constructor takes it.
+    """Take `value` for a field of type `kind`, as a constructor does.
 
     A whole number serves as a float, a scalar of NumPy or torch as the number that it holds, and a tuple as a list;
-    nothing else is converted, since what is written in Python has a type already."""
+    nothing else is converted, since a value written in Python has a type already.
+
+    Raises:
+        ConfigurationError: for a value of another type, and for a type that a field cannot have.
+    """
     if type(value) is kind:
         return value
     if get_origin(kind) is list:
@@ -50,16 +57,49 @@ def take(value: Any, kind: Any, path: str) -> Any:
     if not inspect.isclass(kind) or not (issubclass(kind, enum.Enum) or hasattr(kind, "registry")):
         raise unreadable(kind, path)
     if not isinstance(value, kind):
-        raise mismatch(path, value, _member(value, kind) if issubclass(kind, enum.Enum) else _component(value, kind))
+        wanted = _any_member(value, kind) if issubclass(kind, enum.Enum) else _component(value, kind)
+        raise mismatch(path, value, wanted)
     return value
 
 
-def _member(value: Any, kind: type[enum.Enum]) -> str:
+def from_plain(value: Any, kind: Any, path: str) -> Any:
+    """Read a plain `value`, such as one from a file or a command line, as a number, a truth value, text or a member.
+
+    Raises:
+        ConfigurationError: for a value that cannot be read as `kind`, and for a type that has no plain form.
+    """
+    if inspect.isclass(kind) and issubclass(kind, enum.Enum):
+        return _member(value, kind, path)
+    reader = READERS.get(kind)
+    if reader is None:
+        raise unreadable(kind, path)
+    return reader(value, path)
+
+
+def to_plain(value: Any, kind: Any) -> Any:
+    """Return the strict-JSON form of a field's value, the inverse of `from_plain`."""
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    if kind is float and isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else str(value)
+    return value
+
+
+def _member(value: Any, kind: type[enum.Enum], path: str) -> enum.Enum:
+    if isinstance(value, kind):
+        return value
+    names = {member.name.lower(): member for member in kind}
+    if str(value).lower() not in names:
+        raise ConfigurationError(f"{path}={value!s}: unknown value; {hint(str(value), names)}")
+    return names[str(value).lower()]
+
+
+def _any_member(value: Any, kind: type[enum.Enum]) -> str:
     return f"a {kind.__name__}, such as {kind.__name__}.{_near(value, kind.__members__)}"
 
 
 def _component(value: Any, kind: Any) -> str:
-    """Which component is wanted, and how to get it from what was given instead."""
+    """The component that is wanted, in words, with the way to get it from the value that was given instead."""
     wanted = f"a {kind.__name__}"
     if inspect.isclass(value) and issubclass(value, kind):
         return f"{wanted}, and not its class: {value.__name__}(...)"
@@ -77,7 +117,7 @@ def _component(value: Any, kind: Any) -> str:
 
 
 def _near(value: Any, names: Iterable[str]) -> str:
-    """The name most like what was given, or the first."""
+    """The name most like a value, or the first."""
     known = {name.lower(): name for name in names}
     return known[next(iter(difflib.get_close_matches(str(value).lower(), known, 1, 0.0)), next(iter(known)))]
 
@@ -109,7 +149,7 @@ def _float(value: Any, path: str, wanted: str = "a number") -> float:
 def _str(value: Any, path: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise mismatch(path, value, "text")
-    return str(value)  # of a whole number too, since the command line reads ``out=7`` as one
+    return str(value)  # of a whole number too, since the command line reads `out=7` as one
 
 
 READERS: Final = {bool: _bool, int: _int, float: _float, str: _str}

@@ -1,1 +1,1 @@
-"""What the verbs of the command line do; :mod:`energy.cli` is the way in."""
+"""The verbs of the command line; `energy.cli` is the entry point."""

@@ -32,9 +32,19 @@ OPTIONS: Final = """\
 
 @dataclass
 class Arguments:
-    """Options taken off; ``rest`` keeps the words, overrides or paths, in their order.
+    """The options of one command line, and the words that remain.
 
-    ``options`` are the options as they were written, by what they set.
+    Attributes:
+        sweep: run every combination of the values (`--multirun`).
+        dry: check everything and run nothing (`--dry-run`).
+        csv: print comma-separated values.
+        help: print the page of a verb.
+        version: print the version.
+        sort: the fields to sort by, at most one.
+        plugins: files and modules to import first.
+        folders: further folders of presets.
+        rest: overrides or paths, in their order.
+        options: the options as they were written, by the attribute that they set.
     """
 
     sweep: bool = False
@@ -50,7 +60,7 @@ class Arguments:
 
 
 def parse(given: Sequence[str]) -> Arguments:
-    """Sort the words of a command.
+    """Sort the words of a command into options and the rest.
 
     Raises:
         ConfigurationError: for an unknown option, naming the nearest, and for one that lacks its value.
@@ -79,10 +89,15 @@ def parse(given: Sequence[str]) -> Arguments:
 
 
 def validate_options(arguments: Arguments, verb: str, taken: frozenset[str]) -> None:
-    """Refuse the options of `line` that ``energy verb`` has no use for; ``taken`` are those it has, by what they set.
+    """Refuse options that a verb does not take.
+
+    Args:
+        arguments: the command line.
+        verb: the name of the verb, for the error.
+        taken: the options of the verb, by the attribute of `Arguments` that they set.
 
     Raises:
-        ConfigurationError: naming the first, and the options that the verb takes.
+        ConfigurationError: naming the first such option, and those that the verb takes.
     """
     known = taken | EVERYWHERE
     for target, option in arguments.options.items():

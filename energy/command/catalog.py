@@ -1,4 +1,4 @@
-"""Which components a command knows: ours, those of installed distributions, and those of the plug-ins it names."""
+"""The components that a command knows: the library's, those of installed distributions, and those of its plug-ins."""
 
 import functools
 import importlib
@@ -15,17 +15,19 @@ def load_all(plugins: Iterable[str] = ()) -> None:
     """Import every module that may declare components, then the plug-ins, in this order.
 
     Raises:
-        ConfigurationError: when a plug-in is missing or fails, naming its file and line.
+        ConfigurationError: if a plug-in is missing or fails, naming its file and line.
     """
     register_builtins()
     load_plugins(plugins)
 
 
 def entries() -> list[Entry]:
-    """Every component, by group and name: read from the files of the library unless there are others than these.
+    """List every component, by group and name.
+
+    They are read from the library's files, without importing them, unless there are components from elsewhere.
 
     Raises:
-        ConfigurationError: when a plug-in that is installed fails.
+        ConfigurationError: if an installed plug-in fails.
     """
     if not _others():
         return _written().entries()
@@ -36,17 +38,17 @@ def entries() -> list[Entry]:
 
 
 def entry(module: str, title: str) -> Entry:
-    """A class that is always there, such as the run, by its module and its name."""
+    """Return the entry of a class that no name selects, such as the run, by its module and its name."""
     if not _others():
         return _written().entry(module, title)
-    from energy.command.registered import entry as of
+    from energy.command.registered import entry_of
 
     register_builtins()
-    return of(getattr(importlib.import_module(module), title))
+    return entry_of(getattr(importlib.import_module(module), title))
 
 
 def _others() -> bool:
-    """True where components are installed, or were imported, that did not come with the library."""
+    """True if components are installed, or were imported, that did not come with the library."""
     return bool(entry_points()) or any(not cls.__module__.startswith("energy.") for cls in Component.registry.values())
 
 

@@ -1,7 +1,7 @@
-"""Reports of errors: one line for what the user can mend, a traceback and a request for a defect.
+"""Reports of errors: one line for an error that the user can mend, a traceback and a request to report a defect.
 
-Which of the two it is depends on the type of the error alone: members of `EnergyError`, errors of the file system,
-and cautions that a strict run raises are for the user; running out of memory too. All else is a defect.
+The type of the error alone decides between the two: an `EnergyError`, an error of the file system, a caution raised in
+a strict run, and a lack of memory are for the user. Every other error is a defect.
 """
 
 import shlex
@@ -18,18 +18,21 @@ FOR_THE_USER = (EnergyError, OSError, Caution)
 
 
 def complaint(error: BaseException) -> str:
-    """The line that says ``error``; empty for a defect."""
+    """Return the line that reports `error`; empty for a defect."""
     if lacks_memory(error) and not isinstance(error, OutOfMemory):
         return memory_line(error, "", "reduce the batch, the model or the data")
     return " ".join(str(error).split()) if isinstance(error, FOR_THE_USER) else ""
 
 
 def defect(error: BaseException, words: Sequence[str] | None = None) -> str:
-    """Print the traceback of a defect; the line that asks to report it, with the version and the command.
+    """Print the traceback of a defect.
 
     Args:
-        error: what was raised.
-        words: the words after ``energy``; those of the process unless given.
+        error: the exception.
+        words: the words after `energy`; those of the process unless given.
+
+    Returns:
+        The line that asks to report it, with the version and the command.
     """
     sys.stdout.flush()
     traceback.print_exception(error)

@@ -1,4 +1,4 @@
-"""From a command line to checked components: compose, check trust, build; nothing else is touched on the way.
+"""From a command line to checked components: compose, refuse code, build; nothing else is touched on the way.
 
 Hydra composes the defaults list, the presets and the overrides into plain values. Its job runner is not used: a sweep
 is a loop here, after every one of its runs has been built, and nothing is written outside the run folders.
@@ -33,12 +33,17 @@ LONGEST: Final = 255  # bytes in the name of a folder
 
 
 def plan(base: type[C], config: str, line: Arguments) -> list[C]:
-    """Every run that a command line asks for, built and checked; what its settler needs is taken, and said.
+    """Build and check every run that a command line asks for.
+
+    Settings that a settler needs are filled in if nothing is set there (`energy.command.needs`), and printed.
 
     Args:
-        base: the class of the whole configuration, such as ``Run``.
-        config: the name of the primary file in ``configs``.
+        base: the class of the whole configuration, such as `Run`.
+        config: the name of the primary file in `configs`.
         line: the command line; its plug-ins are imported already.
+
+    Returns:
+        The runs, in the order of the sweep.
 
     Raises:
         ConfigurationError: for the first mistake in any of the runs.
@@ -64,10 +69,14 @@ def plan(base: type[C], config: str, line: Arguments) -> list[C]:
 
 
 def store(base: type[Component], folders: Iterable[Path] = ()) -> dict[str, list[str]]:
-    """Give Hydra a node for every registered component that a field of ``base`` may hold.
+    """Give Hydra a node for every registered component that a field of `base` may hold.
+
+    Args:
+        base: the class of the whole configuration.
+        folders: further folders of presets.
 
     Returns:
-        for every group, the names that can be chosen: components and the presets found in files.
+        The names that can be chosen in every group: components, and presets found in files.
     """
     places = list(folders)
     groups = {EXPERIMENT: presets(places, EXPERIMENT)}
@@ -99,12 +108,12 @@ def _plain(config: str, overrides: Sequence[str], bare: Mapping[str, Any]) -> di
 
 
 def _params(hydra: Mapping[str, Any]) -> dict[str, Any]:
-    """What an experiment file wants swept: ``hydra.sweeper.params``, a mapping from names to values with commas."""
+    """The sweep of an experiment file: `hydra.sweeper.params`, a mapping from names to values with commas."""
     return dict(hydra["sweeper"].get("params") or {})
 
 
 def _spread(jobs: Sequence[Job], plain: Sequence[dict[str, Any]]) -> None:
-    """In a sweep over one ``out``, give every run a folder of its own inside it."""
+    """In a sweep over one `out`, give every run a folder of its own inside it."""
     outs = [str(values.get("out") or "") for values in plain]
     for job, values, out in zip(jobs, plain, outs, strict=True):
         if out and outs.count(out) > 1:
@@ -112,7 +121,7 @@ def _spread(jobs: Sequence[Job], plain: Sequence[dict[str, Any]]) -> None:
 
 
 def _name(text: str) -> str:
-    """A folder's name, which a file system takes up to 255 bytes of; a longer one ends in its hash."""
+    """The name of a folder, at most the 255 bytes of file systems; a longer one is cut and ends in its hash."""
     if len(text.encode()) <= LONGEST:
         return text
     ending = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()

@@ -1,4 +1,4 @@
-"""``energy data``: which sets there are, whether their files are whole, and how to get them."""
+"""The verb `data`: list data sets, check their files, and download them."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +11,7 @@ from energy.data.source import data_root
 
 
 def list_sets(names: list[str]) -> int:
-    """Every set, or those named: size, classes, and whether its files are there."""
+    """Print the size, the classes and the state of the files of every set, or of those named."""
     wanted = _known(names) or list(choices(DataSet))
     print(f"data sets under {data_root()}; ENERGY_DATA names the folder\n")
     for row in describe_sets():
@@ -21,7 +21,7 @@ def list_sets(names: list[str]) -> int:
 
 
 def check_sets(names: list[str]) -> int:
-    """Read whole sets, with every check of sizes, digests, shapes and labels."""
+    """Read sets completely, checking sizes, digests, shapes and labels."""
     for name in _known(_needed("check", names)):
         train, test = from_dict(DataSet, name).examples()
         print(f"{name}: {len(train.labels)} training and {len(test.labels)} test images, read and checked")
@@ -45,7 +45,7 @@ def _needed(action: str, names: list[str]) -> list[str]:
 
 
 def _known(names: list[str]) -> list[str]:
-    """The names as they are, once each of them is known to be a set."""
+    """The names themselves; an error if one is no set."""
     for name in names:
         from_dict(DataSet, name)
     return names

@@ -1,4 +1,4 @@
-"""What the default of a field stands for, worked out from its syntax tree: constants, enumerations and components."""
+"""Values of field defaults, worked out from syntax trees: constants, members of enumerations, and components."""
 
 import ast
 import math
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from energy.command.source import Class, Library, Module, Value
+from energy.command.source import Class, Library, SourceModule, Value
 
 FIELD: Final = "dataclasses.field"
 MATH: Final = "math."
@@ -21,7 +21,7 @@ OPERATORS: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
 
 
 @dataclass(frozen=True)
-class Member:
+class EnumMember:
     """A member of an enumeration."""
 
     name: str
@@ -35,8 +35,12 @@ class Made:
     fields: Mapping[str, Any]
 
 
-def default(library: Library, module: Module, node: ast.expr | None) -> Value | Made | None:
-    """The expression of a default, plain or within `dataclasses.field(...)`; None where there is none."""
+def default(library: Library, module: SourceModule, node: ast.expr | None) -> Value | Made | None:
+    """Find the expression of a default, plain or within `dataclasses.field(...)`.
+
+    Returns:
+        The expression; the component for a `default_factory` that is a class; None without a default.
+    """
     if not isinstance(node, ast.Call) or library.find(module, node.func) != FIELD:
         return None if node is None else Value(module, node)
     given = {keyword.arg: keyword.value for keyword in node.keywords}
@@ -49,13 +53,17 @@ def default(library: Library, module: Module, node: ast.expr | None) -> Value | 
     return Made(kind, {}) if isinstance(kind, Class) else Value(module, ast.Call(make, [], []))
 
 
-def value(library: Library, given: Value | Made) -> Any:
-    """What an expression stands for: a number, a text, a list, a `Member`, a `Made`; anything else as it is written."""
+def evaluated(library: Library, given: Value | Made) -> Any:
+    """Evaluate an expression.
+
+    Returns:
+        A number, a text, a list, an `EnumMember` or a `Made`; the source text of any other expression.
+    """
     if isinstance(given, Made):
         return given
 
     def inner(node: ast.expr) -> Any:
-        return value(library, Value(given.module, node))
+        return evaluated(library, Value(given.module, node))
 
     match given.node:
         case ast.Constant(value=constant):
@@ -74,7 +82,7 @@ def value(library: Library, given: Value | Made) -> Any:
 
 
 def _combined(given: Value, function: Callable[..., Any], operands: list[Any]) -> Any:
-    """A function of numbers; as it is written where one of them is not known."""
+    """A function of numbers; the source text if one of them is not known."""
     return function(*operands) if all(isinstance(one, int | float) for one in operands) else ast.unparse(given.node)
 
 
@@ -93,10 +101,10 @@ def _looked_up(library: Library, given: Value) -> Any:
     if isinstance(given.node, ast.Attribute):
         owner = library.find(given.module, given.node.value)
         if isinstance(owner, Class) and library.is_enum(owner):
-            return Member(given.node.attr)
+            return EnumMember(given.node.attr)
     found = library.find(given.module, given.node)
     if isinstance(found, Value) and found.node is not given.node:
-        return value(library, found)
+        return evaluated(library, found)
     if isinstance(found, str) and found.startswith(MATH):
         return getattr(math, found.removeprefix(MATH))
     return ast.unparse(given.node)

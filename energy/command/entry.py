@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Entry:
-    """What a class of components says of itself.
+    """A class of components in words.
 
     Attributes:
-        title, home: the name of the class, and the dotted name of its module and itself.
-        group, label: what it is selected by; the label is empty for a class that is always there, such as the run.
-        doc: its own documentation; empty if it has none.
+        title: the name of the class.
+        home: the dotted name of its module and itself.
+        group: the group that it is selected in.
+        label: the name that it is selected by; empty for a class that is always present, such as the run.
+        doc: its own docstring; empty if it has none.
         fields: `name: type = default` of every field, in the order of declaration.
-        choices: of the fields that hold a component, the names that may stand there; none where only fields are set.
-        parts: the entries of those for which there is no choice.
-        items: of the fields that list components for which there is no choice, the entry of one.
+        choices: the valid names of every field that holds a component; none if its class is fixed.
+        parts: the entries of the fields whose component class is fixed.
+        items: the entry of one item of every field that lists components of a fixed class.
     """
 
     title: str
@@ -30,5 +32,5 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """The first paragraph of the documentation on one line."""
+        """The first paragraph of the docstring, on one line."""
         return " ".join(self.doc.partition("\n\n")[0].split())

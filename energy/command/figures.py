@@ -1,4 +1,4 @@
-"""``energy plot``: which figures a folder asks for."""
+"""The verb `plot`: the figures of a folder, by the records in it."""
 
 import re
 from collections.abc import Iterator
@@ -10,13 +10,17 @@ from energy.io.record import FINAL, RECORD, read_json, snapshot_of
 
 
 def draw_folder(folder: Path) -> Iterator[Path]:
-    """Draw the comparison, the training curves of the run or runs and what the run learnt, or the benchmarks that
-    ``folder`` holds; give the path of each figure when it is there.
+    """Draw the figures of a folder: of its comparison, of its run or runs, or of its benchmarks.
+
+    Runs give training curves, and a single finished run also pictures of its features, or its spikes.
+
+    Yields:
+        The path of each figure, once it is written.
 
     Raises:
-        ConfigurationError: when there is no record of any kind.
-        PlotsMissing: when matplotlib is not installed.
-        DataError: when a run's images, which the pictures of what it learnt need, are not there.
+        ConfigurationError: if the folder holds no record of any kind.
+        PlotsMissing: if matplotlib is not installed.
+        DataError: if the images of the run's data set, which the pictures of its features need, are missing.
     """
     from energy.plots.benchmarks import draw_benchmarks
     from energy.plots.comparison import draw_comparison
@@ -41,13 +45,13 @@ def draw_folder(folder: Path) -> Iterator[Path]:
 
 
 def _by_number(folder: Path) -> list[tuple[float, str]]:
-    """Names in alphabetical order, the numbers in them by size."""
+    """The key of alphabetical order in which numbers within names are ordered by size."""
     parts = re.split(r"(\d+\.?\d*)", folder.name)
     return [(float(part), "") if index % 2 else (-1.0, part) for index, part in enumerate(parts)]
 
 
 def _learned(folder: Path) -> Iterator[Path]:
-    """The pictures of a finished run, from its record of them, which is made first where there is none."""
+    """The pictures of a finished run, from its record of them, which is made first if there is none."""
     from energy.io.figure_data import FIGURE_DATA, read_figure_data
     from energy.plots.pictures import draw_pictures
 
@@ -61,7 +65,7 @@ def _learned(folder: Path) -> Iterator[Path]:
 
 
 def _spikes(folder: Path) -> Iterator[Path]:
-    """The snapshot that a run took of its spikes."""
+    """The figure of the snapshot that a run took of its spikes."""
     from energy.plots.spikes import draw_spikes
 
     yield draw_spikes(read_json(snapshot_of(folder)), folder / "spikes.png")

@@ -1,5 +1,7 @@
-"""Parts of a run from files: ``model.file=net.yaml`` puts the fields that stand in a file where the composition has the
-name of the file, so that everything from here on, the records included, holds the fields and no file."""
+"""Parts of a run from files: `model.file=net.yaml` replaces the name of a file by the fields in it.
+
+Everything that follows, the records included, holds the fields and no file.
+"""
 
 import inspect
 from collections.abc import Mapping
@@ -15,8 +17,12 @@ FILE: Final = "file"
 
 
 def include(base: type[Component], values: dict[str, Any]) -> None:
-    """Replace ``file`` in every part of composed ``values`` whose component has no field of that name by the fields in
-    the file, a path relative to the current folder; fields that are given beside it go before those in it.
+    """Replace `file` by the fields in the file, in every part whose component has no field of that name.
+
+    Args:
+        base: the class of the whole configuration.
+        values: the composed values, changed in place; paths are relative to the current folder, and fields given
+            beside `file` take precedence over those in the file.
 
     Raises:
         ConfigurationError: for a file that is missing, is not YAML or names code, and one for another component.
@@ -33,7 +39,7 @@ def include(base: type[Component], values: dict[str, Any]) -> None:
 
 
 def _fields(text: str, path: str, part: str, label: str) -> dict[str, Any]:
-    """What stands in a file, for the component ``label``."""
+    """The fields in a file, for the component `label`."""
     fields = _read(text, path)
     if not isinstance(fields, Mapping):
         raise ConfigurationError(f"{path}: must hold fields of {part}={label}, such as gain: 1.0")

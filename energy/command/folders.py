@@ -1,4 +1,4 @@
-"""The words of verbs that take folders: which are folders, and which are options written as name=value."""
+"""The words of verbs that take folders, sorted into folders and options written as name=value."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -10,19 +10,24 @@ from energy.paths import expanded
 
 
 def sort(verb: str, words: Sequence[str], options: Collection[str] = ()) -> tuple[list[Path], dict[str, str]]:
-    """The folders among `words`, whatever they are called, and the values of the options.
+    """Sort words into folders, whatever their names, and options.
+
+    A word that is both a folder here and an option counts as the folder if no other word is one.
 
     Args:
-        verb: what messages begin with.
-        words: in their order.
-        options: the names that may be set; one that ends in a dot stands for all that begin with it.
+        verb: the name of the verb, which messages begin with.
+        words: the words, in their order.
+        options: the names that may be set; a name that ends in a dot stands for all that begin with it.
 
-    A word that is a folder here and an option as well is the folder where no other word is one.
+    Returns:
+        The folders, and the values of the options by name.
 
     Raises:
         ConfigurationError: for a folder that is not there, an unknown option, and a word that could be either.
     """
-    folders, values, either = list[Path](), dict[str, str](), list[str]()
+    folders = list[Path]()
+    values = dict[str, str]()
+    either = list[str]()
     for word in words:
         name, equals, value = word.partition("=")
         option = bool(equals) and any(name == one or (one[-1] == "." and name.startswith(one)) for one in options)

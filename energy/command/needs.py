@@ -1,5 +1,7 @@
-"""Settings that a settler does better with than with the defaults: taken where the command line and its files are
-silent, and said in one line."""
+"""Settings that suit a settler better than the defaults.
+
+They are taken if the command line and its files leave them open, and are reported in one line.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +13,17 @@ from energy.study.entrants import split
 
 
 def supply(base: type[Component], values: dict[str, Any]) -> str:
-    """Put what the settler, or the settlers of a comparison, need into composed ``values``; a line of it, or nothing.
+    """Put the needs of the settler, or of the settlers of a comparison, into composed values.
 
-    What a comparison has in common goes to all of it, so that its entrants still train one network; what belongs to a
-    settler and its optimiser goes to its own entry.
+    Settings that the entrants of a comparison share go to all of them, so that they still train one network; those of
+    a settler and its optimizer go to its own entry.
+
+    Args:
+        base: the class of the whole configuration.
+        values: the composed values, changed in place.
+
+    Returns:
+        One line that reports the settings; empty if there are none.
 
     Raises:
         ConfigurationError: for a settler that cannot be built.
@@ -30,11 +39,11 @@ def supply(base: type[Component], values: dict[str, Any]) -> str:
 
 
 def _entry(kinds: Mapping[str, Any], values: dict[str, Any], at: int) -> str:
-    """The same for one entry of a comparison."""
+    """The same as `supply` for one entry of a comparison."""
     entry = values["settlers"][at]
     words = split(entry.partition(":")[2] if ":" in entry.partition("=")[0] else entry)
     if not words or words[0] not in choices(Settler):
-        return ""  # told where entries are read
+        return ""  # the reader of entries reports it
     settler, taken = from_dict(Settler, words[0]), list[str]()
     said = [word.partition("=")[0].removeprefix("settler.") for word in words[1:]]
     for path, value in settler.needs().items():
@@ -48,7 +57,7 @@ def _entry(kinds: Mapping[str, Any], values: dict[str, Any], at: int) -> str:
 
 
 def _covers(said: str, path: str) -> bool:
-    """Whether an entry that says one thing leaves another no room."""
+    """True if an entry that sets one field leaves another no room."""
     return said == path or said.partition(".")[0] == "optimizer" == path.partition(".")[0]
 
 
@@ -64,7 +73,7 @@ def _written(value: object) -> str:
 
 
 def _set(kinds: Mapping[str, Any], values: dict[str, Any], settler: Settler, path: str) -> bool:
-    """Put one need into ``values``, unless something is said there, it has no place, or the default meets it."""
+    """Put one need into `values`, unless the field is set, does not exist, or has a default that meets the need."""
     group, _, field = path.partition(".")
     needs, said = settler.needs(), values.get(group)
     if not field:
@@ -82,7 +91,7 @@ def _set(kinds: Mapping[str, Any], values: dict[str, Any], settler: Settler, pat
 
 
 def _met(cls: type[Component], field: str, wanted: object) -> bool:
-    """Whether the default of a field is what is wanted, or a bounded unit already."""
+    """True if the default of a field equals the wanted value, or is a bounded unit already."""
     declared = cls.__dataclass_fields__[field]
     default = declared.default_factory() if callable(declared.default_factory) else declared.default
     return default == wanted or (isinstance(default, Potential) and default.upper < float("inf"))

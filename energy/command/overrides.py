@@ -1,9 +1,9 @@
-"""From what a user writes to what Hydra composes.
+"""Overrides of the command line, rewritten into the form that Hydra composes.
 
-Hydra composes plain nodes that hold only what differs from the components' own defaults, so a field that nobody has
-mentioned yet is not in any node. ``settler.beta=0.1`` therefore becomes ``++settler.beta=0.1``, and where a field is
-itself a component ``settler.relax=zebra`` becomes ``++settler.relax.name=zebra``; ``settler=two_phase`` stays the
-choice of a node. Whether names, types and ranges are right is decided by :func:`energy.component.from_dict` alone.
+Hydra composes plain nodes that hold only the differences from the components' own defaults, so a field that is still
+at its default is in no node. `settler.beta=0.1` therefore becomes `++settler.beta=0.1`, and if a field is itself a
+component `settler.relax=zebra` becomes `++settler.relax.name=zebra`; `settler=two_phase` remains the choice of a node.
+Names, types and ranges are checked by `energy.component.from_dict` alone.
 """
 
 import inspect
@@ -23,22 +23,27 @@ from energy.hints import hint
 
 @dataclass(frozen=True)
 class Job:
-    """The overrides of one run, and its values of what varies over the sweep, as ``name=value``."""
+    """One run of a sweep.
+
+    Attributes:
+        overrides: its overrides, as Hydra composes them.
+        varied: the values of the fields that vary over the sweep, as `name=value`.
+    """
 
     overrides: tuple[str, ...]
     varied: tuple[str, ...] = ()
 
 
 def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[str]]) -> Override:
-    """One override of a configuration of ``base`` in the form that Hydra can compose.
+    """Rewrite one override of a configuration of `base` into the form that Hydra can compose.
 
     Args:
-        text: as on the command line.
+        text: the override as on the command line.
         base: the class of the whole configuration.
-        groups: for every name that is chosen among nodes, the nodes.
+        groups: the nodes of every name that is chosen among nodes.
 
     Raises:
-        ConfigurationError: for what cannot be parsed, for a node that does not exist, for anything under ``hydra``.
+        ConfigurationError: if the text cannot be parsed, for a node that does not exist, for anything under `hydra`.
     """
     override = parse_override(text)
     path = override.key_or_group
@@ -57,7 +62,11 @@ def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[st
 
 
 def parse_override(text: str) -> Override:
-    """Hydra's reading of one override, its complaint cut to one line."""
+    """Parse one override as Hydra does.
+
+    Raises:
+        ConfigurationError: Hydra's complaint, cut to one line.
+    """
     if "=" not in text and not text.startswith("~"):
         raise ConfigurationError(f"{text}: must have the form name=value")
     try:
@@ -76,14 +85,14 @@ def _home(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """How an unusual value is written: in quotes of its own, inside those that the shell takes off."""
+    """The advice to write an unusual value in quotes of its own, inside those that the shell takes off."""
     name, _, value = text.strip("\"'").partition("=")
     plain = value.strip("\"'")
     return f"""put quotes around an unusual value, and others around all for the shell: '{name}="{plain}"'"""
 
 
 def takes_component(base: type[Component], path: Iterable[str]) -> bool:
-    """Whether ``path`` leads to a field that some component standing there declares as a component."""
+    """Return true if `path` leads to a field that some component valid there declares as a component."""
     classes: list[type[Component]] = [base]
     asked: list[type[Component]] = []
     for field in path:
@@ -94,10 +103,15 @@ def takes_component(base: type[Component], path: Iterable[str]) -> bool:
 
 
 def expand(overrides: Iterable[Override], groups: Mapping[str, Collection[str]], sweep: bool) -> list[Job]:
-    """One job for every combination of the values that are swept over; the first override varies slowest.
+    """Make one job for every combination of the values that are swept over; the first override varies slowest.
+
+    Args:
+        overrides: the overrides in Hydra's form.
+        groups: the nodes of every name that is chosen among nodes.
+        sweep: whether several values are allowed.
 
     Raises:
-        ConfigurationError: when several values are given although no sweep was asked for.
+        ConfigurationError: for several values without `sweep`.
     """
     options: list[list[tuple[str, str]]] = []
     for override in overrides:
@@ -126,7 +140,7 @@ def _values(override: Override, names: Collection[str]) -> list[str]:
 
 
 def _names(override: Override) -> list[str] | None:
-    """The plain words that are given, of which there are several in a sweep; None for values of any other kind."""
+    """The plain words of an override, several in a sweep; None for values of any other kind."""
     value: Any = override.value()
     if isinstance(value, Glob):
         return []

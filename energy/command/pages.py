@@ -1,4 +1,4 @@
-"""Help pages, written from what the components say of themselves."""
+"""Help pages, written from the entries of components."""
 
 import shutil
 import textwrap
@@ -10,7 +10,7 @@ from energy.hints import meant
 
 
 def catalog(entries: Iterable[Entry]) -> str:
-    """Components by group: their names, one line about each, and their fields with types and defaults."""
+    """Format components by group: their names, one line about each, and their fields with types and defaults."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.group, []).append(entry)
@@ -18,7 +18,7 @@ def catalog(entries: Iterable[Entry]) -> str:
 
 
 def section(title: str, entries: Iterable[Entry]) -> str:
-    """One group of the catalogue."""
+    """Format one group of the catalog."""
     lines = [f"{title}="]
     for entry in entries:
         lines += _wrap(f"  {entry.label:<20} {entry.summary}".rstrip(), 4)
@@ -27,15 +27,15 @@ def section(title: str, entries: Iterable[Entry]) -> str:
 
 
 def part(title: str, entry: Entry) -> str:
-    """The fields of a class that is always there, such as the run itself, one a line."""
+    """Format the fields of a class that no name selects, such as the run itself, one per line."""
     return "\n".join([f"{title}: {entry.summary}", *(f"  {text}" for text in entry.fields)])
 
 
 def explain(word: str, entries: Iterable[Entry]) -> str:
-    """Everything about `name`, `group=name` or `group`.
+    """Format the pages of a component, by `name` or `group=name`, or of a whole `group`.
 
     Raises:
-        ConfigurationError: when nothing of that name is registered, with the nearest name.
+        ConfigurationError: if nothing of that name is registered, with the nearest name.
     """
     entries = list(entries)
     group, _, name = word.rpartition("=")

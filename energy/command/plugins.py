@@ -1,4 +1,4 @@
-"""Plug-ins: files, packages and modules of one's own that declare components; importing one runs it."""
+"""Plug-ins: a user's files, packages and modules that declare components; importing one runs it."""
 
 import importlib
 import importlib.util
@@ -21,20 +21,24 @@ ROOTS: Final[list[str]] = []  # folders of plug-ins on the path, the latest firs
 
 
 class Fresh(SourceFileLoader):
-    """Reads the source each time: compiled files go by the second of a change and its size, and miss a changed sign."""
+    """A loader that reads the source each time.
+
+    Python takes a compiled file for current if the second of the last change and the size of its source are the same,
+    and so misses a change of one letter.
+    """
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
 class Plugin(NamedTuple):
-    """A plug-in as it was asked for.
+    """A plug-in and the place where it was found.
 
     Attributes:
-        text: what the command line says.
-        file: the file that is imported, of a package folder its `__init__.py`.
-        name: what it is imported as.
-        root: the folder in which what it imports from beside it is found.
+        text: the word of the command line.
+        file: the file that is imported; the `__init__.py` of a package folder.
+        name: the name that it is imported under.
+        root: the folder in which its imports of neighboring files are found.
         packaged: whether it is imported by its own dotted name.
     """
 
@@ -48,11 +52,11 @@ class Plugin(NamedTuple):
 def load_plugins(texts: Iterable[str]) -> None:
     """Import plug-ins in their order: files, package folders, and modules by their dotted names; each file once.
 
-    A file by itself gets a name of its own, and the same file in a later call replaces its classes; what it imports
-    from beside it is found there.
+    A file by itself gets a name of its own, and the same file in a later call replaces its classes; its imports of
+    neighboring files are found.
 
     Raises:
-        ConfigurationError: for the first that is missing, fails, or imports a neighbour that another module hides.
+        ConfigurationError: for the first that is missing, fails, or imports a neighbor that another module hides.
     """
     done = set[Path]()
     for text in texts:
@@ -64,10 +68,10 @@ def load_plugins(texts: Iterable[str]) -> None:
 
 
 def located(text: str) -> Plugin:
-    """Find a plug-in; nothing is imported.
+    """Find a plug-in without importing it.
 
     Raises:
-        ConfigurationError: when there is none, or no Python file.
+        ConfigurationError: if there is none, or if it is no Python file.
     """
     path = expanded(text)
     path = path / "__init__.py" if path.is_dir() else path
@@ -121,7 +125,7 @@ def _run(file: Path, name: str) -> None:
 
 
 def _called(file: Path) -> str:
-    """A name for a file, told from that of another file of the same stem by a number."""
+    """A module name for a file; a number tells it from another file of the same stem."""
     name, number = f"{PLUGIN}{file.stem}", 1
     while name in sys.modules and getattr(sys.modules[name], "__file__", None) != str(file):
         number += 1
@@ -160,8 +164,9 @@ def _located(text: str) -> Path:
 
 
 def _forget(files: Mapping[str, Path], digests: Mapping[Path, str]) -> None:
-    """Make room for modules that are about to be imported, where earlier plug-ins had others of these names, or these
-    as they were before a change: what was there goes on under another name, where annotations are resolved.
+    """Drop modules of earlier plug-ins that have the names of those about to be imported, or whose files have changed.
+
+    A dropped module stays available under another name, by which the annotations of its classes are resolved.
     """
     firsts = {name.partition(".")[0] for name in files}
     stale = {
@@ -182,7 +187,7 @@ def _forget(files: Mapping[str, Path], digests: Mapping[Path, str]) -> None:
 
 
 def _hidden(files: Mapping[str, Path], itself: Path | None) -> str:
-    """The first of these modules that is not the file it should be; empty where there is none."""
+    """The complaint about the first of these modules that was imported from another file; empty if there is none."""
     for name, file in files.items():
         module = sys.modules.get(name)
         if file != itself and module is not None:

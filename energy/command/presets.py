@@ -1,4 +1,4 @@
-"""Files of values: which there are, in the folder of the library and in those that a command names."""
+"""Presets: files of values, in the folder of the library and in those that a command names."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,17 +12,17 @@ EXPERIMENT: Final = "experiment"
 
 
 def presets(folders: Iterable[Path], group: str) -> list[str]:
-    """The names of the files of a group, the library's and those in `folders`."""
+    """List the names of the files of a group, the library's and those in `folders`."""
     places = [package_folder("configs"), *folders]
     found = [file.relative_to(place / group) for place in places for file in (place / group).rglob("*.yaml")]
     return sorted({file.with_suffix("").as_posix() for file in found})
 
 
 def looked_in(line: Arguments) -> list[Path]:
-    """The folders beside our own that presets are looked for in.
+    """Return the folders of presets that a command names, as absolute paths.
 
     Raises:
-        ConfigurationError: naming one that is not there.
+        ConfigurationError: for a folder that does not exist.
     """
     for path in line.folders:
         if not path.is_dir():

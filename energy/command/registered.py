@@ -10,12 +10,12 @@ from energy.component import Component, ConfigurationError, annotations, choices
 
 
 def registered() -> list[Entry]:
-    """Every component of the table, by group and name."""
-    return [entry(cls) for _, cls in sorted(Component.registry.items())]
+    """List every component of the table, by group and name."""
+    return [entry_of(cls) for _, cls in sorted(Component.registry.items())]
 
 
-def entry(cls: type[Component]) -> Entry:
-    """What a help page says of a class."""
+def entry_of(cls: type[Component]) -> Entry:
+    """Return the entry of a class for the help pages."""
     kinds = annotations(cls)
     held = {name: kind for name, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, Component)}
     return Entry(
@@ -30,8 +30,8 @@ def entry(cls: type[Component]) -> Entry:
             if field.name in kinds
         ),
         choices={name: tuple(choices(kind)) for name, kind in held.items()},
-        parts={name: entry(kind) for name, kind in held.items() if not choices(kind)},
-        items={name: entry(item) for name, kind in kinds.items() if (item := _listed(kind)) and not choices(item)},
+        parts={name: entry_of(kind) for name, kind in held.items() if not choices(kind)},
+        items={name: entry_of(item) for name, kind in kinds.items() if (item := _listed(kind)) and not choices(item)},
     )
 
 
@@ -42,7 +42,7 @@ def _listed(kind: Any) -> type[Component] | None:
 
 
 def _doc(cls: type[Component]) -> str:
-    """The documentation of a class, unless `dataclasses` made it up."""
+    """The docstring of a class; empty for the one that `dataclasses` generates."""
     text = inspect.getdoc(cls) or ""
     return "" if text.startswith(f"{cls.__name__}(") and cls.__doc__ == text else text
 
@@ -76,7 +76,7 @@ def _show(value: object) -> str:
 
 
 def _changed(value: Component) -> str:
-    """What a default that is a component sets differently from its class, in parentheses."""
+    """The fields, in parentheses, in which a default that is a component differs from the defaults of its class."""
     try:
         plain = from_dict(type(value), {})
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""Modules as syntax trees: what a name stands for, found without importing anything."""
+"""Modules as syntax trees, in which names are resolved without importing anything."""
 
 import ast
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,14 @@ ENUM: Final = "enum."
 
 
 @dataclass(frozen=True, eq=False)
-class Module:
-    """One file: its dotted name, the package that relative imports start from, and what its top level names."""
+class SourceModule:
+    """One file of source.
+
+    Attributes:
+        name: its dotted name.
+        package: the package that relative imports start from.
+        names: the node that each name of its top level is bound to.
+    """
 
     name: str
     package: str
@@ -22,7 +28,7 @@ class Module:
 class Class:
     """A class statement of a module."""
 
-    module: Module
+    module: SourceModule
     node: ast.ClassDef
 
     @property
@@ -33,9 +39,9 @@ class Class:
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """An expression, and the module in which its names are to be looked up."""
+    """An expression, and the module in which its names are resolved."""
 
-    module: Module
+    module: SourceModule
     node: ast.expr
 
 
@@ -48,30 +54,34 @@ class Library:
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self.files = files
-        self._modules: dict[str, Module] = {}
+        self._modules: dict[str, SourceModule] = {}
         self._shells: dict[Class, type] = {}
         self._classes: dict[ast.ClassDef, Class] = {}
 
-    def module(self, name: str) -> Module:
-        """The module of that name, parsed once."""
+    def module(self, name: str) -> SourceModule:
+        """Return the module of that name, parsed once."""
         if name not in self._modules:
             file = self.files[name]
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            self._modules[name] = Module(name, package, dict(named(ast.parse(file.read_bytes()).body)))
+            self._modules[name] = SourceModule(name, package, dict(bindings(ast.parse(file.read_bytes()).body)))
         return self._modules[name]
 
-    def classes(self, module: Module) -> list[Class]:
-        """The classes of the top level of a module."""
+    def classes(self, module: SourceModule) -> list[Class]:
+        """List the classes of the top level of a module."""
         return [self._class(module, node) for node in module.names.values() if isinstance(node, ast.ClassDef)]
 
-    def find(self, module: Module, expression: ast.expr) -> Class | Value | str:
-        """What a name or a dotted name stands for in a module; of what is not ours its dotted name."""
+    def find(self, module: SourceModule, expression: ast.expr) -> Class | Value | str:
+        """Resolve a name or a dotted name in a module.
+
+        Returns:
+            The class or the expression that it is bound to; the dotted name of anything outside the library.
+        """
         if isinstance(expression, ast.Attribute):
             owner = self.find(module, expression.value)
             return f"{owner}.{expression.attr}" if isinstance(owner, str) else Value(module, expression)
         return self._name(module, expression.id) if isinstance(expression, ast.Name) else Value(module, expression)
 
-    def _name(self, module: Module, name: str) -> Class | Value | str:
+    def _name(self, module: SourceModule, name: str) -> Class | Value | str:
         node = module.names.get(name)
         if isinstance(node, ast.ClassDef):
             return self._class(module, node)
@@ -86,15 +96,15 @@ class Library:
         return name
 
     def ancestors(self, cls: Class) -> list[Class]:
-        """The class and those it inherits from, in the order in which Python looks for attributes."""
+        """List the class and those that it inherits from, in the order in which Python looks for attributes."""
         return [vars(one)["written"] for one in self._shell(cls).__mro__ if one is not object]
 
     def is_enum(self, cls: Class) -> bool:
-        """True for an enumeration."""
+        """Return true for an enumeration."""
         bases = [self.find(one.module, base) for one in self.ancestors(cls) for base in one.node.bases]
         return any(isinstance(base, str) and base.startswith(ENUM) for base in bases)
 
-    def _class(self, module: Module, node: ast.ClassDef) -> Class:
+    def _class(self, module: SourceModule, node: ast.ClassDef) -> Class:
         return self._classes.setdefault(node, Class(module, node))
 
     def _shell(self, cls: Class) -> type:
@@ -106,7 +116,7 @@ class Library:
         return self._shells[cls]
 
 
-def _absolute(module: Module, node: ast.ImportFrom) -> str:
+def _absolute(module: SourceModule, node: ast.ImportFrom) -> str:
     """The dotted name of the module that is imported from."""
     if not node.level:
         return node.module or ""
@@ -114,8 +124,8 @@ def _absolute(module: Module, node: ast.ImportFrom) -> str:
     return ".".join([*words[: len(words) - node.level + 1], *([node.module] if node.module else [])])
 
 
-def named(body: Iterable[ast.stmt]) -> Iterable[tuple[str, ast.AST]]:
-    """What statements name: classes, imports, and constants by their expressions."""
+def bindings(body: Iterable[ast.stmt]) -> Iterable[tuple[str, ast.AST]]:
+    """Iterate over the names that statements bind: classes, imports, and constants by their expressions."""
     for node in body:
         match node:
             case ast.ClassDef(name=name):

@@ -1,4 +1,4 @@
-"""Many runs, one after the other: a member that fails is said and left, and a table of all ends the sweep."""
+"""Sweeps: many runs, one after the other; a run that fails is reported and left, and a table of all ends the sweep."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Member:
 
     Attributes:
         run: the run.
-        varied: what it has of the fields in which the runs differ.
-        state: ``done``, ``kept`` (it was finished before), ``failed``, ``out of time``, ``stopped`` or ``not run``.
-        result: what it found, once it is finished.
+        varied: its values of the fields in which the runs differ.
+        state: `done`, `kept` (it was finished before), `failed`, `out of time`, `stopped` or `not run`.
+        result: its result, once it is finished.
     """
 
     run: Run
@@ -43,14 +43,17 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The fields that tell it from the others."""
+        """The fields that tell it from the others, as `name=value`."""
         return ",".join(f"{name}={value}" for name, value in self.varied.items()) or str(self.run.folder)
 
 
 def sweep(runs: Sequence[Run]) -> int:
-    """Rehearse every run, train those that fit, and print the table; the status: 1 if any failed, or else 0.
+    """Rehearse every run, train those that fit in memory, and print the table.
 
-    A signal ends the sweep, its table printed. A time limit ends the run that has it, and the next one begins.
+    A signal ends the sweep, after its table is printed. A time limit ends only the run that has it.
+
+    Returns:
+        The exit status: 1 if any run failed, or else 0.
     """
     names = varied(runs)
     members = [Member(run, {name: _at(to_dict(run), name.split(".")) for name in names}) for run in runs]
@@ -60,14 +63,14 @@ def sweep(runs: Sequence[Run]) -> int:
         for member in members:
             if member.state != "failed":
                 _train(member)
-                gc.collect()  # what a failed one held
+                gc.collect()  # frees the memory of a failed run before the next
     finally:
         print("\n".join(sweep_table(members, width(sys.stdout))), flush=True)
     return int(any(member.state == "failed" for member in members))
 
 
 def _rehearse(member: Member) -> None:
-    """Look at one run before the first is trained; what cannot be is said, and left out."""
+    """Rehearse one run before the first is trained; one that cannot be trained is reported and left out."""
     try:
         rehearse(member.run)
         member.run.place()
@@ -98,13 +101,13 @@ def _train(member: Member) -> None:
 
 
 def varied(runs: Sequence[Run]) -> list[str]:
-    """The fields in which runs differ, by their names on the command line; ``out`` and ``title`` aside."""
+    """List the fields in which runs differ, by their names on the command line; `out` and `title` aside."""
     found = _differences([to_dict(run) for run in runs])
     return [name for name in found if name not in ("out", "title")]
 
 
 def _differences(plain: Sequence[Any], path: str = "") -> list[str]:
-    """Paths at which descriptions differ; below components of several kinds, where those of one kind do."""
+    """Paths at which descriptions differ; below components of several kinds, those of one kind are compared."""
     if all(one == plain[0] for one in plain):
         return []
     if not all(isinstance(one, dict) for one in plain):
@@ -120,7 +123,7 @@ def _differences(plain: Sequence[Any], path: str = "") -> list[str]:
 
 
 def _at(plain: Any, path: Sequence[str]) -> str:
-    """The value at a path, of a component its name; a dash where there is none."""
+    """The value at a path, or the name of the component there; a dash if there is none."""
     for name in path:
         plain = plain.get(name) if isinstance(plain, dict) else None
     if isinstance(plain, dict):
@@ -131,7 +134,12 @@ def _at(plain: Any, path: Sequence[str]) -> str:
 
 
 def sweep_table(members: Sequence[Member], columns: int | None) -> list[str]:
-    """A header and one line a member, within ``columns``; price is in steps of back-propagation."""
+    """Return a header and one line per run.
+
+    Args:
+        members: the runs; `price` is in training steps of back-propagation.
+        columns: the width of the terminal; None for no limit.
+    """
     rows = [_row(member) for member in members]
     shown = list(rows[0])
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}

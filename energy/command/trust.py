@@ -1,8 +1,8 @@
-"""Where trust ends: what a configuration file may not contain, checked on the composed tree before it is used.
+"""Refusal of code in configuration files, checked on the composed tree before it is used.
 
 Composing builds nothing. Hydra's own node could name classes that Hydra would call when it runs a job
-(``_target_``, the ``()`` and ``class`` of logging configurations); we never hand that node to Hydra, and refuse a file
-that puts such a name there all the same. An interpolation with a resolver, ``${oc.env:TOKEN}`` above all, would copy
+(`_target_`, the `()` and `class` of logging configurations); we never hand that node to Hydra, and refuse a file
+that puts such a name there all the same. An interpolation with a resolver, `${oc.env:TOKEN}` above all, would copy
 something from outside into a record.
 """
 
@@ -21,7 +21,7 @@ def refuse_code(hydra: Mapping[str, Any], bare: Mapping[str, Any], ours: Mapping
     """Refuse a composed configuration that asks for code or for something from outside it.
 
     Args:
-        hydra: the node ``hydra`` of the composition, unresolved.
+        hydra: the node `hydra` of the composition, unresolved.
         bare: the same node composed from our own files alone.
         ours: the rest of the composition, unresolved.
 

@@ -1,4 +1,4 @@
-"""One function per verb; each imports what it needs when it is called."""
+"""The verbs: one function each, which imports its needs when it is called, so that help waits for no torch."""
 
 import json
 import sys
@@ -17,12 +17,14 @@ class Verb(NamedTuple):
     """A verb of the command line.
 
     Attributes:
-        usage, summary, example: how it is written, what it is for, and what follows it for instance.
-        action: what it does.
-        needs: what it cannot do without; empty for a verb that stands alone.
-        options: what it takes beside `--help` and `--plugin`, as :class:`Arguments` calls it.
+        usage: its words, for the usage line.
+        summary: its purpose.
+        example: the words of an example.
+        action: carries it out, and returns the exit status.
+        needs: the words that it requires; empty for a verb that stands alone.
+        options: the options that it takes in addition to `--help` and `--plugin`, as `Arguments` calls them.
         components: whether it needs every component to be imported.
-        pages: whether its help lists them, and is printed by the action.
+        pages: whether its help lists the components, and is printed by the action.
     """
 
     usage: str
@@ -36,7 +38,7 @@ class Verb(NamedTuple):
 
 
 def train_command(arguments: Arguments) -> int:
-    """Train what the overrides describe; one run after the other in a sweep."""
+    """Train the run that the overrides describe, or the runs of a sweep one after the other."""
     if arguments.help:
         return _configuration_page(arguments, "train", "run", catalog.entry("energy.train.run", "Run"))
     from energy.command.compose import plan
@@ -91,7 +93,7 @@ def compare_command(arguments: Arguments) -> int:
 
 
 def evaluate_command(arguments: Arguments) -> int:
-    """Score finished runs again, on the test split unless ``split=`` says otherwise."""
+    """Score finished runs again, on the test split unless `split=` names another."""
     paths, options = folders.sort("evaluate", arguments.rest, ("split", "device", "readout", "readout."))
     if not paths:
         raise ConfigurationError("evaluate: needs a folder")
@@ -117,7 +119,7 @@ def table_command(arguments: Arguments) -> int:
 
 
 def plot_command(arguments: Arguments) -> int:
-    """Draw figures from records, and of a finished run what it learnt."""
+    """Draw figures from records, and those of the features of a finished run."""
     paths, _ = folders.sort("plot", arguments.rest)
     from energy.command.figures import draw_folder
     from energy.errors import DataError
@@ -153,7 +155,7 @@ def data_command(arguments: Arguments) -> int:
 
 
 def explain_command(arguments: Arguments) -> int:
-    """Print everything about components: their documentation and their fields."""
+    """Print the documentation and the fields of components."""
     known = catalog.entries()
     for word in arguments.rest or sorted({entry.group for entry in known}):
         print(pages.explain(word, known), end="\n\n")
@@ -240,7 +242,7 @@ def _configuration_page(arguments: Arguments, verb: str, title: str, entry: Entr
 
 
 def _draw_compared(folder: Path) -> None:
-    """Draw a comparison; what goes wrong costs the figure and not the numbers, which `energy plot` can draw later."""
+    """Draw a comparison; an error costs only the figure, which `energy plot` can draw later from the numbers."""
     from energy.command.figures import draw_folder
 
     try:

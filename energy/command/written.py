@@ -1,6 +1,6 @@
-"""Entries of the components of the library, read from its files without importing any: help waits for no torch.
+"""Entries of the library's components, read from its files without importing any, so that help waits for no torch.
 
-They say what importing would register, and `tests/cli` compares the two.
+They equal the entries of the imported classes; `tests/cli` compares the two.
 """
 
 import ast
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from energy.command.default import Made, Member, default, value
+from energy.command.default import EnumMember, Made, default, evaluated
 from energy.command.entry import Entry
-from energy.command.source import Class, Library, named
+from energy.command.source import Class, Library, bindings
 
 BASE: Final = "energy.component.Component"
 
@@ -33,12 +33,12 @@ class Written:
                         self._named.setdefault(self._group(cls), []).append(cls)
 
     def entries(self) -> list[Entry]:
-        """Every named component, by group and name."""
+        """List every named component, by group and name."""
         found = [self._entry(cls) for classes in self._named.values() for cls in classes]
         return sorted(found, key=lambda one: (one.group, one.label))
 
     def entry(self, module: str, title: str) -> Entry:
-        """The class of that name in a module."""
+        """Return the entry of the class called `title` in a module."""
         return self._entry(next(cls for cls in self.library.classes(self.library.module(module)) if cls.title == title))
 
     def _entry(self, cls: Class) -> Entry:
@@ -61,7 +61,7 @@ class Written:
         )
 
     def _listed(self, fields: Mapping[str, tuple[Class, ast.AnnAssign]]) -> Iterator[tuple[str, Class]]:
-        """The fields that list components, and the class of one."""
+        """The fields that list components, each with the class of an item."""
         for name, (one, node) in fields.items():
             if isinstance(node.annotation, ast.Subscript) and ast.unparse(node.annotation.value) == "list":
                 kind = self.library.find(one.module, node.annotation.slice)
@@ -77,7 +77,7 @@ class Written:
 
     def _group(self, cls: Class) -> str:
         for one in self.library.ancestors(cls):
-            for name, node in named(one.node.body):
+            for name, node in bindings(one.node.body):
                 if name == "group" and isinstance(node, ast.Constant):
                     return str(node.value)
         return ""
@@ -107,10 +107,10 @@ class Written:
 
     def _default(self, owner: Class, node: ast.expr | None) -> str:
         made = default(self.library, owner.module, node)
-        return "" if made is None else f" = {self._show(value(self.library, made))}"
+        return "" if made is None else f" = {self._show(evaluated(self.library, made))}"
 
     def _show(self, given: Any) -> str:
-        if isinstance(given, Member):
+        if isinstance(given, EnumMember):
             return given.name.lower()
         if isinstance(given, Made):
             return f"{self._label(given.cls) or given.cls.title}{self._changed(given)}"
@@ -119,19 +119,19 @@ class Written:
         return repr(given) if given == "" else str(given)
 
     def _changed(self, given: Made) -> str:
-        """What a default that is a component sets differently from its class, in parentheses."""
+        """The fields, in parentheses, in which a default that is a component differs from the defaults of its class."""
         told = []
         for name, (one, node) in self._fields(given.cls).items():
             made = default(self.library, one.module, node.value)
             if made is None:
                 return ""
-            if name in given.fields and given.fields[name] != value(self.library, made):
+            if name in given.fields and given.fields[name] != evaluated(self.library, made):
                 told.append(f"{name}={self._show(given.fields[name])}")
         return f"({', '.join(told)})" if told else ""
 
 
 def _aside(node: ast.AnnAssign) -> bool:
-    """True for a constant of the class, and for what the constructor does not take."""
+    """True for a constant of the class, and for a field that the constructor does not take."""
     if re.match(r"(\w+\.)*ClassVar\b", ast.unparse(node.annotation)):
         return True
     given = node.value.keywords if isinstance(node.value, ast.Call) else []
@@ -139,7 +139,7 @@ def _aside(node: ast.AnnAssign) -> bool:
 
 
 def _members(cls: Class) -> list[str]:
-    """The names of an enumeration's members, less those that stand for a value named before."""
+    """The names of an enumeration's members, without aliases of earlier members."""
     found: dict[str, str] = {}
     for node in cls.node.body:
         match node:

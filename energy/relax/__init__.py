@@ -6,7 +6,7 @@ from energy.relax.layered import Layered
 from energy.relax.messages import Messages
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
-from energy.relax.single_phase import Nudge, SinglePhase
+from energy.relax.single_phase import PhaseNudge, SinglePhase
 from energy.relax.solver import Outcome, Solution, solve
 from energy.relax.sweep import Sweep
 from energy.relax.synchronous import Synchronous
@@ -19,10 +19,10 @@ __all__ = [
     "Flow",
     "Layered",
     "Messages",
-    "Nudge",
     "NudgeForm",
     "Nudging",
     "Outcome",
+    "PhaseNudge",
     "Problem",
     "Relaxation",
     "SinglePhase",

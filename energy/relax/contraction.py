@@ -43,7 +43,7 @@ class Contraction(nn.Module):
         super().__init__()
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        for k, tensor in enumerate(start(network)):
+        for k, tensor in enumerate(_start(network)):
             self.register_buffer(f"vector{k}", tensor)
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class Contraction(nn.Module):
                 weight.mul_(factor.to(weight.dtype))
 
 
-def start(network: Network) -> list[Tensor]:
+def _start(network: Network) -> list[Tensor]:
     """Draw a vector of one sample per layer, from a stream of its own.
 
     Its entries are positive, as those of the slowest mode mostly are for positive activity.
@@ -111,7 +111,7 @@ def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps:
         gamma: γ, the feedback gain.
         steps: of the iteration; each applies every coupling up and down to one sample.
     """
-    gain, vector = x.new_zeros(()), start(network)
+    gain, vector = x.new_zeros(()), _start(network)
     for _ in range(steps):
         gain, vector = trip(network, (x[:1], *(t[:1] for t in state)), vector, gamma)
     sizes = [float(tensor.double().square().sum()) for tensor in vector]

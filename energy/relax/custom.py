@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError
-from energy.relax.single_phase import Nudge
+from energy.relax.single_phase import PhaseNudge
 from energy.state import State
 from energy.tape import leaf, plain, taped
 
@@ -41,7 +41,7 @@ class EnergyProblem:
         theta: Mapping[str, Tensor],
         names: Sequence[str] = (),
         *,
-        nudge: Nudge | None = None,
+        nudge: PhaseNudge | None = None,
         count: Callable[[], None] = lambda: None,
     ) -> None:
         self.energy, self.theta = energy, theta

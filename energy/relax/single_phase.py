@@ -16,7 +16,7 @@ from energy.state import State
 
 
 @dataclass(frozen=True)
-class Nudge:
+class PhaseNudge:
     """A term β·C of the energy.
 
     Attributes:
@@ -65,7 +65,7 @@ class SinglePhase(Layered):
         ledger: Ledger,
         phase: str = "free",
         *,
-        nudge: Nudge | None = None,
+        nudge: PhaseNudge | None = None,
         clamp: Tensor | None = None,
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)
@@ -120,7 +120,7 @@ class SinglePhase(Layered):
         elif self.network.readout(self.depth) and not self.network.readout(edge.source):
             self._send_nudge(state, edge, self.nudge)
 
-    def _send_nudge(self, state: Tensors, edge: Edge, nudge: Nudge) -> None:
+    def _send_nudge(self, state: Tensors, edge: Edge, nudge: PhaseNudge) -> None:
         """Send the nudge alone down a read-out, as a term β γ^(d_L − 1) C of the energy would."""
         pull = self.errors(state, nudge.error(state[self.depth - 1])).get(edge.target)
         if pull is not None:

@@ -36,7 +36,7 @@ class FinalLayer(NamedTuple):
     linear: Mapping[int, Linearization | None]
 
 
-def stream(dyad: Dyad, state: State, *, share: bool) -> Iterator[FinalLayer]:
+def stream_final_layers(dyad: Dyad, state: State, *, share: bool) -> Iterator[FinalLayer]:
     """Run the downward half-sweep from `state`, the output layer first. `dyad` cannot be used after it.
 
     Args:

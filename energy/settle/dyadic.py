@@ -25,7 +25,7 @@ from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Solution, fixed, solve
 from energy.relax.sweep import Sweep
-from energy.relax.top_down import FinalLayer, final_layers, stream
+from energy.relax.top_down import FinalLayer, final_layers, stream_final_layers
 from energy.settle.settled import Settled, SettledDyad, freeing
 from energy.settle.settler import FEEDBACK, Needs, Settler, solve_layers, validate_batch
 from energy.state import State
@@ -117,7 +117,7 @@ class Dyadic(Settler):
             before = solve(dyad, state, dataclasses.replace(self.nudged, max_steps=steps - 1), output=dyad.depth - 1)
             solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps, output=None)
         dyad.ledger.sweeps[dyad.phase] += steps
-        return solution, stream(dyad, dyad.bottom_up(solution.state), share=once)
+        return solution, stream_final_layers(dyad, dyad.bottom_up(solution.state), share=once)
 
     def nudge(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger

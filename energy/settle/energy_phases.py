@@ -23,7 +23,7 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Identity, Potential
 from energy.relax.relaxation import Relaxation
-from energy.relax.single_phase import Nudge
+from energy.relax.single_phase import PhaseNudge
 from energy.relax.solver import Solution, solve
 from energy.relax.synchronous import Synchronous
 from energy.settle.settled import Prediction, Settled
@@ -83,7 +83,7 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
         solutions, minima = {"free": free}, []
         for name, sign, weight in self._phases():
             if sign:
-                nudge = Nudge(sign * self.beta, objective, target, frozen)
+                nudge = PhaseNudge(sign * self.beta, objective, target, frozen)
                 solutions[name] = self._solve(network, x, free.state, nudge, name, ledger)
             minima.append((solutions[name].state, weight))
         return SettledEnergies(x=x, output=output, ledger=ledger, solutions=solutions, minima=minima)
@@ -105,7 +105,7 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
         return Prediction(solution.state[-1], solution)
 
     def _solve(
-        self, network: EnergyNetwork, x: Tensor, state: State, nudge: Nudge | None, phase: str, ledger: Ledger
+        self, network: EnergyNetwork, x: Tensor, state: State, nudge: PhaseNudge | None, phase: str, ledger: Ledger
     ) -> Solution:
         count: Callable[[], None] = lambda: ledger.apply(phase, network.response_multiply_adds, len(x))  # noqa: E731
         problem = network.problem(x, nudge=nudge, count=count)

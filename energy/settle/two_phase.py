@@ -23,7 +23,7 @@ from energy.objectives import Objective
 from energy.potentials import Identity, Potential
 from energy.relax.contraction import attach_contraction
 from energy.relax.relaxation import Relaxation
-from energy.relax.single_phase import Nudge, SinglePhase
+from energy.relax.single_phase import PhaseNudge, SinglePhase
 from energy.relax.solver import Solution
 from energy.relax.sweep import Sweep
 from energy.settle.settled import Phase, Settled, SettledPhases
@@ -183,7 +183,7 @@ class TwoPhase(Phases, name="two_phase"):
         sign = self.sign(free.x)
 
         def at(beta: float, name: str) -> SinglePhase:
-            nudge = Nudge(beta, objective, target, frozen, sign)
+            nudge = PhaseNudge(beta, objective, target, frozen, sign)
             return SinglePhase(free.network, free.x, free.gamma, free.ledger, name, nudge=nudge)
 
         beta = -self.beta if self.kind is PhaseContrast.NEGATIVE else self.beta

@@ -74,7 +74,7 @@ class LayerMemory:
 
 
 @dataclass
-class Memory:
+class WorkingMemory:
     """The working memory of one batch."""
 
     layers: list[LayerMemory]  # the input first
@@ -87,7 +87,7 @@ class Memory:
     accumulated_error: dict[int, Tensor] = field(default_factory=dict)  # Σ_t of δ and the eligibility of a constant
 
     @classmethod
-    def start(cls, batch: Batch) -> Memory:
+    def start(cls, batch: Batch) -> WorkingMemory:
         """Return a memory with everything at rest."""
         network, sequence = batch.network, batch.sequence
         samples = sequence.shape[1]
@@ -132,7 +132,7 @@ class OnlineSimulation:
             ConfigurationError: for a coupling that is not affine, since its derivative at past activity is not kept.
         """
         _require_affine(batch.network)
-        memory, input_eligibility = Memory.start(batch), 1.0
+        memory, input_eligibility = WorkingMemory.start(batch), 1.0
         for t in range(self.steps):
             self._up(batch, memory, t)
             self._down(batch, memory, t)
@@ -143,7 +143,7 @@ class OnlineSimulation:
             _add(edge, memory, _hebbian(edge, batch, memory, memory.layers[0].trace, error), 1.0)
         return OnlineResult([p for products in memory.products for p in products], memory.logits, memory.error)
 
-    def _up(self, batch: Batch, memory: Memory, t: int) -> None:
+    def _up(self, batch: Batch, memory: WorkingMemory, t: int) -> None:
         """States, traces and eligibilities of step t."""
         if t == 0 or len(batch.sequence) > 1:
             self._remember(batch, memory, 0, to_channels_last(batch.sequence[t]), t)
@@ -154,7 +154,7 @@ class OnlineSimulation:
         assert top.step is not None
         memory.logits += top.spikes + TIE * self.neuron.membrane(top.step.after)
 
-    def _advance(self, batch: Batch, memory: Memory, layer: int, current: Tensor, t: int) -> None:
+    def _advance(self, batch: Batch, memory: WorkingMemory, layer: int, current: Tensor, t: int) -> None:
         """One step of a layer's units."""
         held = memory.layers[layer]
         if held.step is None:
@@ -172,14 +172,14 @@ class OnlineSimulation:
         self._remember(batch, memory, layer, self.neuron.trace(held.trace, held.spikes), t)
         batch.ledger.count_spikes(batch.network.layers[layer - 1].name, *synaptic(batch.network, layer, fired))
 
-    def _remember(self, batch: Batch, memory: Memory, layer: int, trace: Tensor, t: int) -> None:
+    def _remember(self, batch: Batch, memory: WorkingMemory, layer: int, trace: Tensor, t: int) -> None:
         """Store the new trace of a layer and the eligibility of its synapses."""
         held = memory.layers[layer]
         held.trace, held.echo = trace, held.eligibility
         if batch.network.out_of(layer) or held.recurrent is not None:
             held.eligibility = self.neuron.leak * held.eligibility + trace if self.eligible and t else trace
 
-    def _down(self, batch: Batch, memory: Memory, t: int) -> None:
+    def _down(self, batch: Batch, memory: WorkingMemory, t: int) -> None:
         """δ of step t, from the output down; of the step before if errors take time."""
         network, decay = batch.network, self.neuron.decay
         top = memory.layers[-1].trace
@@ -201,7 +201,7 @@ class OnlineSimulation:
         heard = sum(apical[1:], apical[0])
         return self.neuron.instantaneous_error(layer.step, heard, self.surrogate, self.beta)
 
-    def _learn(self, batch: Batch, memory: Memory, t: int, input_eligibility: float) -> None:
+    def _learn(self, batch: Batch, memory: WorkingMemory, t: int, input_eligibility: float) -> None:
         """The products of a step; `input_eligibility` is Σ λ^i so far, the eligibility of a constant input."""
         for edge in batch.network.edges:
             delta = memory.delta[edge.target - 1]
@@ -229,7 +229,7 @@ def _require_affine(network: Network) -> None:
             )
 
 
-def _drive(edge: Edge, batch: Batch, memory: Memory) -> Tensor:
+def _drive(edge: Edge, batch: Batch, memory: WorkingMemory) -> Tensor:
     """The drive of an edge; for a constant input, that of the first step."""
     if edge.index in memory.said:
         return memory.said[edge.index]
@@ -241,12 +241,12 @@ def _drive(edge: Edge, batch: Batch, memory: Memory) -> Tensor:
     return said
 
 
-def _hebbian(edge: Edge, batch: Batch, memory: Memory, pre: Tensor, delta: Tensor) -> Gradients:
+def _hebbian(edge: Edge, batch: Batch, memory: WorkingMemory, pre: Tensor, delta: Tensor) -> Gradients:
     batch.ledger.apply("products", edge.multiply_adds, len(delta))
     return memory.linear[edge.index].weight_gradient(pre, delta)
 
 
-def _add(edge: Edge, memory: Memory, products: Gradients, bias: float) -> None:
+def _add(edge: Edge, memory: WorkingMemory, products: Gradients, bias: float) -> None:
     """Accumulate products; that of a bias, whose presynaptic value is 1 at every step, with the eligibility of 1."""
     for (name, _), kept, product in zip(
         edge.coupling.named_parameters(), memory.products[edge.index], products, strict=True

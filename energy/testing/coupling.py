@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from energy.couplings import Affine, Coupling
 from energy.potentials import per_sample
 from energy.testing.claim import agree, brief, claim, follows, noise, promise, public_check, shuffled, tensor, title
-from energy.testing.feedback_weights import feedback_weights
+from energy.testing.feedback_weights import adjoint_by_feedback_weights
 
 BATCH = 3
 STEP = 1e-6
@@ -42,7 +42,7 @@ def check_coupling(coupling: Coupling, pre_shape: Sequence[int], *, device: str 
         _linear_maps(subject, at)
         _products(subject, at)
     _second_order(subject, pre)
-    feedback_weights(subject, pre, *_others(subject, pre))
+    adjoint_by_feedback_weights(subject, pre, *_others(subject, pre))
     _moved(subject, pre)
     _layouts(subject, pre)
     _frozen(subject, pre)

@@ -9,7 +9,7 @@ from energy.testing.claim import agree, noise, promise, tensor
 
 
 @promise("adjoint(post, weight=B) must pull post down by B in the weight's place")
-def feedback_weights(coupling: Coupling, pre: Tensor, post: Tensor, direction: Tensor) -> None:
+def adjoint_by_feedback_weights(coupling: Coupling, pre: Tensor, post: Tensor, direction: Tensor) -> None:
     """Check ⟨A′(m; B)ᵀ post, v⟩ = ⟨B, ∂W⟨post, A′(m) v⟩⟩ of an affine coupling, whose A′ is linear in W.
 
     Args:

@@ -7,7 +7,7 @@ import pytest
 
 from energy.command import pages
 from energy.command.entry import Entry
-from energy.command.registered import entry, registered
+from energy.command.registered import entry_of, registered
 from energy.command.written import Written
 from energy.component import Component
 from energy.train.registration import modules, register_builtins
@@ -41,7 +41,7 @@ def test_the_classes_that_are_always_there() -> None:
     from energy.train.run import Run
 
     for cls in (Run, Comparison):
-        assert WRITTEN.entry(cls.__module__, cls.__name__) == entry(cls)
+        assert WRITTEN.entry(cls.__module__, cls.__name__) == entry_of(cls)
 
 
 def test_pages_are_the_same_either_way() -> None:

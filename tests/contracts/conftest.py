@@ -14,6 +14,7 @@ import energy.rules
 import energy.settle
 import energy.spiking
 from energy.component import Component
+from energy.train.registration import register_builtins
 
 for _package in (energy.relax, energy.rules, energy.settle, energy.spiking, energy.models):
     for _module in pkgutil.iter_modules(_package.__path__, f"{_package.__name__}."):
@@ -22,6 +23,7 @@ for _package in (energy.relax, energy.rules, energy.settle, energy.spiking, ener
 
 @pytest.fixture
 def restored_table() -> Iterator[None]:
+    register_builtins()  # else what the test is first to import would be gone for good
     before = dict(Component.registry)
     yield
     Component.registry.clear()

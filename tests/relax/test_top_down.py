@@ -22,7 +22,7 @@ from energy.pooling import MaxPool
 from energy.potentials import HardSigmoid, Identity, Tanh
 from energy.relax import Dyad, FinalLayer, NudgeForm
 from energy.relax.dyad import HeldDyad
-from energy.relax.top_down import stream
+from energy.relax.top_down import stream_final_layers
 from energy.settle import DualPropagation, Dyadic, EquilibriumPropagation
 from energy.settle.settled import SettledDyad
 from energy.state import State
@@ -116,7 +116,7 @@ def test_it_yields_the_half_sweep_of_all_layers_from_the_output_down(name: str, 
     depth = len(network.layers)
     for share in (False, True):
         twin, start = pending(network, settler)
-        layers = list(stream(twin, start, share=share))
+        layers = list(stream_final_layers(twin, start, share=share))
         assert [one.layer for one in layers] == list(range(depth, 0, -1))
         for one in layers:
             assert torch.equal(one.mean, whole[one.layer - 1])
@@ -252,7 +252,7 @@ def test_a_pending_pass_costs_when_it_is_taken(name: str, how: str) -> None:
     wanted = dyad.ledger.multiply_adds - before
     twin, start = pending(network, settler)
     before = twin.ledger.multiply_adds
-    layers = stream(twin, start, share=True)
+    layers = stream_final_layers(twin, start, share=True)
     assert twin.ledger.multiply_adds == before
     list(layers)
     assert twin.ledger.multiply_adds - before == wanted > 0
