@@ -117,7 +117,7 @@ __all__ = [
 
 _NAMES: Final = {
     "energy.cautions": ("strict",),
-    "energy.component": ("Component", "ConfigurationError", "build"),
+    "energy.component": ("Component", "ConfigurationError", "from_dict"),
     "energy.network": ("Edge", "Layer", "Network"),
     "energy.state": ("State",),
     "energy.couplings": ("Block", "Convolution", "Coupling", "Dense", "Module", "Skip"),
