@@ -43,7 +43,11 @@ def test_both_ways_to_train_it_are_held_above_the_floor() -> None:
     inside = blocks(text)
     assert not any(block.skip for block in inside)
     commands = [block.text for block in inside if block.kind == "console"]
-    assert sum(block.count("--plugin pc.py model=predictive_coding settler=energy_two_phase") for block in commands) == 2
+    assert (
+        sum(block.count("--plugin pc.py model=predictive_coding settler=energy_two_phase") for block in commands) == 2
+    )
     assert sum(block.count("settler.relax=flow") for block in commands) == 1
-    checked = [block.text for block in inside if block.kind == "python" and "assert min(accuracy, *trained) > 80" in block.text]
+    checked = [
+        block.text for block in inside if block.kind == "python" and "assert min(accuracy, *trained) > 80" in block.text
+    ]
     assert len(checked) == 1
