@@ -1,4 +1,4 @@
-"""docs/extending.md: each example is short. That its blocks run, in order, as a reader would run them, is in tests/docs."""
+"""docs/extending.md: each example is short. That its blocks run, as a reader would run them, is in tests/docs."""
 
 import ast
 
