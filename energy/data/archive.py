@@ -1,8 +1,8 @@
-"""Pickled image batches, read without running code from the file. No other module of this project reads pickles.
+"""Pickled image batches, read without running code from the file; no other module of this project reads pickles.
 
-Of all names a pickle may ask for, five are known: ``numpy.ndarray``, ``numpy.dtype``, ``_reconstruct``, ``_frombuffer``
-and ``_codecs.encode``. They are answered by stand-ins that only write down what the file says about an array; not even
-NumPy is called before type, shape and number of bytes are seen to agree. Protocols 0 to 5, Python 2 included.
+Of all names a pickle may ask for, five are known: `numpy.ndarray`, `numpy.dtype`, `_reconstruct`, `_frombuffer` and
+`_codecs.encode`. They are answered by stand-ins that only note the description of an array in the file; not even NumPy
+is called before type, shape and number of bytes are seen to agree. Protocols 0 to 5, Python 2 included.
 """
 
 import io
@@ -21,7 +21,12 @@ TYPES = {"u1": np.uint8, "i4": np.int32, "i8": np.int64, "f4": np.float32, "f8":
 
 
 def pickled_examples(content: bytearray, label: str, shape: tuple[int, int, int]) -> Examples:
-    """The entries ``data`` (N, C*H*W), uint8, and ``label`` (N integers) of one pickled batch.
+    """Read the entries `data` and a list of labels from one pickled batch.
+
+    Args:
+        content: the file; its `data` are uint8 (N, C*H*W), its labels N integers.
+        label: name of the entry with the labels.
+        shape: (C, H, W) of an image.
 
     Raises:
         DataError: for a file that asks for any other name, is cut off, or does not hold these two entries.
@@ -70,7 +75,7 @@ def _entry(entries: dict[Any, Any], name: str) -> Any:
 
 
 class _Array:
-    """What a pickle says about an array."""
+    """The description of an array in a pickle."""
 
     state: tuple[Any, Any, Any, Any] | None = None
 
@@ -79,7 +84,7 @@ class _Array:
         self.state = shape, kind, fortran, data
 
     def array(self) -> np.ndarray:
-        """The array itself, if its bytes are those that its type and shape announce."""
+        """Return the array itself, if its bytes are those that its type and shape announce."""
         shape, kind, fortran, data = self.state or ((), None, False, b"")
         if not isinstance(kind, _Kind) or kind.code not in TYPES or kind.order not in {"|", "<", "="}:
             raise DataError("holds an array of objects or of an unknown type; only plain numbers are read")
@@ -93,7 +98,7 @@ class _Array:
 
 
 class _Kind:
-    """What a pickle says about the type of an array's elements."""
+    """The description of an array's element type in a pickle."""
 
     def __init__(self, code: object) -> None:
         self.code, self.order = str(code), "|"
@@ -103,7 +108,7 @@ class _Kind:
 
 
 class _Name:
-    """Stands for a name; has no attribute that could be set, so that one file leaves nothing behind for the next."""
+    """A stand-in for a name; no attribute of it can be set, so that one file leaves nothing behind for the next."""
 
     __slots__ = ()
 

@@ -1,10 +1,12 @@
 """Random crop, flip and cutout of a whole batch in one gather.
 
-The normalised image is extended by a border of zeros, and every output pixel looks up where it comes from; so what a
-crop or a cutout leaves empty is the mean colour. Every image draws five numbers, whichever of the three are switched
+The normalized image is extended by a border of zeros, and every output pixel looks up its source; so the places that a
+crop or a cutout leaves empty have the mean color. Every image draws five numbers, whichever of the three are switched
 on: switching one on does not move the others.
-References: He et al. 2016 (arXiv:1512.03385, section 4.2) for crop and flip, DeVries and Taylor 2017
-(arXiv:1708.04552) for cutout.
+
+Reference:
+    He et al. 2016 (arXiv:1512.03385), section 4.2, for crop and flip; DeVries and Taylor 2017 (arXiv:1708.04552) for
+    cutout.
 """
 
 from dataclasses import dataclass
@@ -15,20 +17,25 @@ from torch.nn.functional import pad as extend
 
 
 def draw_augmentations(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 5), uniform in [0, 1): where each image is shifted (down, right), whether mirrored, where cut."""
+    """Draw float32 numbers (count, 5), uniform in [0, 1): shifts down and right, mirror, top and left of the cutout."""
     return torch.rand(count, 5, generator=generator, dtype=torch.float32, device=generator.device)
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Shift by up to ``crop`` pixels each way, mirror half of the images, blank a square of side ``cutout``."""
+    """Random shifts by up to `crop` pixels each way, mirrored images, and a blank square of side `cutout`."""
 
     crop: int = 0
     flip: bool = False
     cutout: int = 0
 
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
-        """``x`` (B, C, H, W), normalised, with ``draws`` (B, 5) on the same device."""
+        """Augment a batch.
+
+        Args:
+            x: normalized images (B, C, H, W).
+            draws: numbers (B, 5) from `draw_augmentations`, on the same device.
+        """
         if not (self.crop or self.flip or self.cutout):
             return x
         border = max(self.crop, 1 if self.cutout else 0)
@@ -37,7 +44,7 @@ class Augment:
         return wide.flatten(2).gather(2, source.unsqueeze(1).expand(-1, x.shape[1], -1)).view_as(x)
 
     def _source(self, draws: Tensor, height: int, width: int, border: int) -> Tensor:
-        """(B, H, W): which pixel of the extended image stands at each place; 0, a corner of the border, is blank."""
+        """The pixel of the extended image that stands at each place, (B, H, W); 0, a corner of the border, is blank."""
         down, right, mirror, top, left = draws.unsqueeze(2).unbind(1)
         rows, columns = (torch.arange(size, device=draws.device) for size in (height, width))
         mirrored = torch.where((mirror < 0.5) & self.flip, columns.flip(0), columns)
@@ -51,6 +58,6 @@ class Augment:
         return (drawn * (2 * self.crop + 1)).long() - self.crop
 
     def _cut(self, drawn: Tensor, axis: Tensor) -> Tensor:
-        """Whether each place of an axis lies in the blanked stretch, whose centre is uniform on the axis."""
+        """True at the places of an axis that lie in the blank stretch, whose center is uniform on the axis."""
         start = (drawn * len(axis)).long() - self.cutout // 2
         return (axis >= start) & (axis < start + self.cutout)

@@ -1,8 +1,8 @@
-"""A set is converted once, into one file that needs no parsing and is mapped into memory.
+"""The cache: a set is converted once, into one file that needs no parsing and is mapped into memory.
 
-The file is named ``<set>-<key>-<digest>.safetensors``: the key says from which sources and by which rules it was made,
-the digest is the SHA-256 of its contents. It appears whole, by one rename, or not at all. A file whose contents do not
-have the digest in its name is removed and made again; where nothing can be written, the set is converted each time.
+The file is named `<set>-<key>-<digest>.safetensors`: the key is a hash of the sources and the rules of conversion, the
+digest is the SHA-256 of its contents. It appears whole, by one rename, or not at all. A file whose contents do not have
+the digest in its name is removed and made again; if nothing can be written, the set is converted each time.
 """
 
 import contextlib
@@ -23,18 +23,24 @@ FORMAT = 1
 
 
 def cache_root() -> Path:
-    """``$ENERGY_CACHE``, else ``~/.cache/energy``."""
+    """Return `$ENERGY_CACHE`, else `~/.cache/energy`."""
     return Path(os.environ.get("ENERGY_CACHE") or "~/.cache/energy").expanduser()
 
 
 def source_key(rules: object, paths: Iterable[Path]) -> str:
-    """Changes with the rules of conversion (anything JSON can say) and with the path, size and time of any source."""
+    """Hash the rules of conversion (anything that JSON can hold) with path, size and time of every source."""
     facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(json.dumps([FORMAT, rules, facts]).encode()).hexdigest()[:16]
 
 
 def cached(name: str, key: str, convert: Callable[[], Raw]) -> Raw:
-    """What ``convert`` returns, from the file it was kept in if that is there and whole."""
+    """Return the result of `convert`, from the cache if it is there and whole.
+
+    Args:
+        name: the set.
+        key: of its sources and rules, from `source_key`.
+        convert: reads the set from its sources.
+    """
     folder = cache_root()
     for path in folder.glob(f"{name}-{key}-*.safetensors"):
         with contextlib.suppress(OSError, SafetensorError):

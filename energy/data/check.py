@@ -1,4 +1,4 @@
-"""Labelled images as they come out of a file, and what must be true of them before anything else sees them."""
+"""Labeled images as a file gives them, and the conditions they must meet before anything else receives them."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from energy.errors import DataError
 
 
 class Examples(NamedTuple):
-    """``pixels`` (N, C, H, W), uint8 or floating, and ``labels`` (N,), int64."""
+    """Images `pixels` (N, C, H, W), uint8 or floating, and their `labels` (N,), int64."""
 
     pixels: Tensor
     labels: Tensor
@@ -23,10 +23,10 @@ class Raw(NamedTuple):
 
 
 def validate_raw(found: object, where: str) -> Raw:
-    """What a set's ``read`` returned, if it is what a set must return.
+    """Check the type of a set's `read` result, and return it.
 
     Raises:
-        DataError: naming ``where``, what was returned and what must be.
+        DataError: naming `where`, the type that was returned and the type that must be.
     """
     must = "must be Raw(train=Examples(pixels, labels), test=Examples(pixels, labels))"
     if not isinstance(found, Raw):
@@ -38,7 +38,7 @@ def validate_raw(found: object, where: str) -> Raw:
 
 
 def _named(found: object) -> str:
-    """The kind of a value, and of what is in it."""
+    """The type of a value, and the types of its first items."""
     inside = [type(one).__name__ for one in found[:3]] if isinstance(found, tuple | list) else []
     return f"a {type(found).__name__}" + (f" of {', '.join(inside)}" if inside else "")
 
@@ -46,10 +46,17 @@ def _named(found: object) -> str:
 def validate_examples(
     examples: Examples, where: str, shape: tuple[int, int, int], classes: int, first: int = 0
 ) -> None:
-    """Refuse examples that are empty, of another shape or type, not finite, or labelled outside [first, first+classes).
+    """Refuse examples that are empty, of another shape or type, not finite, or labeled outside [first, first+classes).
+
+    Args:
+        examples: pixels and labels.
+        where: the set and its split, or its files, for the message.
+        shape: (C, H, W) of an image.
+        classes: their number.
+        first: the smallest label.
 
     Raises:
-        DataError: naming ``where``, what was found and what must be.
+        DataError: naming `where`, the value found and the values that may be.
     """
     pixels, labels = examples
     for name, value in zip(Examples._fields, examples, strict=True):

@@ -1,7 +1,10 @@
-"""CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels, as binary records or as pickled batches.
+"""CIFAR-10 and CIFAR-100: 60,000 color images of 32 x 32 pixels, as binary records or as pickled batches.
 
-Source: Krizhevsky 2009 (https://www.cs.toronto.edu/~kriz/cifar.html), with the MD5s of the archives. CIFAR-100 is read
-with its 100 fine labels.
+The MD5s of the archives are the published ones. CIFAR-100 is read with its 100 fine labels.
+
+Reference:
+    Krizhevsky 2009, Learning multiple layers of features from tiny images
+    (https://www.cs.toronto.edu/~kriz/cifar.html).
 """
 
 import dataclasses
@@ -17,7 +20,7 @@ PICKLED_BATCH, PICKLED_SET = 40_000_000, 200_000_000
 
 
 def _layout(title: str, folder: str, parse: partial[Examples], *files: File) -> Layout:
-    """One file a part, the last one being the test set."""
+    """A layout of one file per part, the last one being the test set."""
     splits = ["train"] * (len(files) - 1) + ["test"]
     parts = tuple(Part(split, (file,)) for split, file in zip(splits, files, strict=True))
     return Layout(title, (folder,), parts, lambda contents: parse(contents[0]))

@@ -1,4 +1,4 @@
-"""What a data set is: its images and labels, and how they are split, normalised and augmented."""
+"""Data sets: images and labels, and the way they are split, normalized and augmented."""
 
 import abc
 import dataclasses
@@ -18,7 +18,7 @@ from energy.stream import stream
 
 
 class Splits(NamedTuple):
-    """``train`` and ``validation`` are disjoint parts of the published training set; ``test`` is the published one."""
+    """The splits of a set: `train` and `validation` are disjoint parts of the published training set."""
 
     train: Images
     validation: Images
@@ -26,17 +26,17 @@ class Splits(NamedTuple):
 
 
 class DataSet(Component):
-    """Labelled images. A set of one's own sets ``image`` and ``classes`` and defines ``read``.
+    """Labeled images.
 
-    Class attributes: ``image`` is (C, H, W), ``classes`` their number, ``names`` the classes in the order of their
-    labels, as many as are worth naming, and ``levels`` the pixel value that stands for 1: 255 where it is not
-    declared and pixels are uint8; floating ones need it.
+    A set of one's own sets `image` and `classes` and defines `read`. Class attributes: `image` is (C, H, W), `classes`
+    their number, `names` the classes in the order of their labels, as many as are worth naming, and `levels` the pixel
+    value that stands for 1: 255 unless declared if pixels are uint8; floating ones need it.
 
     Attributes:
         mean: of each channel, or one for all; x = (pixel / levels - mean) / std.
-        std: like ``mean``.
-        validation: the fraction of the training images, or of ``limit``, that the seed sets aside.
-        limit: how many training images to use; 0 for all that are not set aside. Larger ones contain smaller ones.
+        std: like `mean`.
+        validation: the fraction of the training images, or of `limit`, that the seed sets aside.
+        limit: number of training images to use; 0 for all that are not set aside. Larger ones contain smaller ones.
         pad: width of a border of zero pixels, added on every side.
         crop: largest shift of a training image each way, in pixels.
         flip: whether half of the training images are mirrored.
@@ -63,16 +63,22 @@ class DataSet(Component):
         self._declared()
         counts, side = {1, self.image[0]}, min(self.image[1:])
         require(
-            len(self.mean) in counts and all(abs(m) < 1e6 for m in self.mean), self, "mean", "finite, one a channel"
+            len(self.mean) in counts and all(abs(m) < 1e6 for m in self.mean), self, "mean", "finite, one per channel"
         )
-        require(len(self.std) in counts and all(0 < s < 1e6 for s in self.std), self, "std", "positive, one a channel")
+        require(
+            len(self.std) in counts and all(0 < s < 1e6 for s in self.std), self, "std", "positive, one per channel"
+        )
         require(0 <= self.validation < 1, self, "validation", "at least 0 and below 1")
         require(self.limit >= 0, self, "limit", "at least 0")
         for field in ("pad", "crop", "cutout"):
             require(0 <= getattr(self, field) <= side, self, field, f"between 0 and {side}")
 
     def _declared(self) -> None:
-        """Raise ConfigurationError where the class has not said what its images are."""
+        """Check the class attributes.
+
+        Raises:
+            ConfigurationError: when the images are not described.
+        """
         for name, example in (("image", "(channels, height, width)"), ("classes", "their number")):
             if not hasattr(self, name):
                 raise ConfigurationError(f"{type(self).__name__}.{name}: must be declared: {name} = {example}")
@@ -83,23 +89,23 @@ class DataSet(Component):
         numeric = self.levels is None or (isinstance(self.levels, int | float) and 0 < self.levels < 1e6)
         require(numeric, self, "levels", "the pixel value that stands for 1, above 0")
         named = isinstance(self.names, tuple) and all(isinstance(name, str) for name in self.names)
-        require(named and len(self.names) <= self.classes, self, "names", "a tuple of names, at most one a class")
+        require(named and len(self.names) <= self.classes, self, "names", "a tuple of names, at most one per class")
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images as they are given out, the border included."""
+        """(C, H, W) of the images of a batch, the border included."""
         channels, height, width = self.image
         return channels, height + 2 * self.pad, width + 2 * self.pad
 
     @abc.abstractmethod
     def read(self) -> Raw:
-        """All published examples: pixels (N, C, H, W), uint8 or floating and finite; labels (N,), int64, from 0."""
+        """Read all published examples: pixels (N, C, H, W), uint8 or floating and finite; int64 labels (N,), from 0."""
 
     def divided(self, count: int) -> tuple[int, int]:
-        """How many of ``count`` published training images are trained on, and how many are set aside.
+        """Return how many of `count` published training images are trained on, and how many are set aside.
 
         Raises:
-            DataError: when ``limit`` asks for more than there are.
+            DataError: when `limit` asks for more than there are.
         """
         aside = round(self.validation * (self.limit or count))
         used = self.limit or count - aside
@@ -111,10 +117,10 @@ class DataSet(Component):
         return used, aside
 
     def examples(self) -> Raw:
-        """What ``read`` returns, checked.
+        """Return the result of `read`, checked.
 
         Raises:
-            DataError: when it is something else than is asked of ``read``.
+            DataError: when it is something else than is asked of `read`.
         """
         label = self.name or type(self).__name__
         found = validate_raw(self.read(), label)
@@ -123,11 +129,16 @@ class DataSet(Component):
         return found
 
     def load(self, device: str | torch.device, seed: int, dtype: torch.dtype = torch.float32) -> Splits:
-        """The set on ``device``, its training part divided by ``seed``, giving out batches in ``dtype``.
+        """Load the set, with its training part divided.
+
+        Args:
+            device: of the images.
+            seed: decides the images that are set aside for validation.
+            dtype: of the batches.
 
         Raises:
             DataError: when the set is missing, damaged, not what was published, floating without a unit, or smaller
-                than ``limit`` asks for.
+                than `limit` asks for.
         """
         train, test = self.examples()
         if train.pixels.is_floating_point() != test.pixels.is_floating_point():
@@ -142,13 +153,13 @@ class DataSet(Component):
         )
 
     def _divide(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Which of the published training images are trained on and which are set aside, each in ascending order."""
+        """The rows of the training images that are trained on, and of those set aside, in ascending order."""
         used, aside = self.divided(count)
         order = torch.randperm(count, generator=stream(seed, "split"), device="cpu")
         return order[:used].sort().values, order[count - aside :].sort().values
 
     def _normal(self) -> tuple[Tensor, Tensor]:
-        """``mean`` and ``std``, (C, 1, 1) or (1, 1, 1)."""
+        """`mean` and `std`, (C, 1, 1) or (1, 1, 1)."""
         mean, std = (
             torch.tensor(value, dtype=torch.float64, device="cpu")[:, None, None] for value in (self.mean, self.std)
         )

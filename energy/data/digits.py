@@ -1,6 +1,7 @@
 """The 1,797 handwritten digits of 8 x 8 pixels that come inside scikit-learn.
 
-Source: Alpaydin and Kaynak 1998, UCI Machine Learning Repository (https://archive.ics.uci.edu/dataset/80).
+Reference:
+    Alpaydin and Kaynak 1998, UCI Machine Learning Repository (https://archive.ics.uci.edu/dataset/80).
 """
 
 import dataclasses
@@ -16,7 +17,10 @@ TEST = 360
 
 
 class Digits(DataSet, name="digits"):
-    """Digits with 17 grey levels. There is no published division: the same 360 are the test set for every seed."""
+    """Handwritten digits of 8 x 8 pixels with 17 gray levels, as scikit-learn has them.
+
+    There is no published division: the same 360 are the test set for every seed.
+    """
 
     image = (1, 8, 8)
     classes = 10
@@ -28,7 +32,7 @@ class Digits(DataSet, name="digits"):
     std: list[float] = dataclasses.field(default_factory=lambda: [0.3760])
 
     def read(self) -> Raw:
-        """1,437 training and 360 test examples.
+        """Return 1,437 training and 360 test examples.
 
         Raises:
             DataError: when scikit-learn is not installed.

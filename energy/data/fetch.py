@@ -1,4 +1,4 @@
-"""Downloading an official archive: it can be broken off and continued, and is verified before it is opened."""
+"""Download of official archives, which can be broken off and continued, and are verified before they are opened."""
 
 import hashlib
 import tarfile
@@ -17,7 +17,9 @@ from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import DataError
 
-CHUNK, LIMIT, TIMEOUT = 1 << 20, 1 << 33, 60
+CHUNK = 1 << 20  # bytes per read
+LIMIT = 1 << 33  # bytes of an archive
+TIMEOUT = 60  # seconds without an answer
 FAULTS = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 
 
@@ -33,9 +35,9 @@ def fetch(name: str, url_base: str | None = None) -> list[Path]:
 
     Raises:
         ConfigurationError: when there is no such set.
-        DataError: when there is nothing to download; when the connection fails (what has arrived is
-            kept, and the next call goes on from there); when the digest is not the published one, or the archive
-            would write outside its folder (it is then removed, and nothing is unpacked).
+        DataError: when there is nothing to download; when the connection fails (the bytes that have arrived are kept,
+            and the next call goes on from there); when the digest is not the published one, or the archive would write
+            outside its folder (it is then removed, and nothing is unpacked).
     """
     dataset = _named(name)
     root = data_root()
@@ -67,7 +69,7 @@ def _file_name(url: str) -> str:
 
 
 def _download(url: str, part: Path) -> Path:
-    """``url`` in the file ``part``, going on where an earlier attempt ended if the server can."""
+    """Download `url` into the file `part`, from the end of an earlier attempt if the server can."""
     if urlsplit(url).scheme not in {"http", "https"}:
         raise DataError(f"{url}: only http and https addresses are fetched")
     try:
@@ -88,7 +90,7 @@ def _download(url: str, part: Path) -> Path:
 
 
 def _receive(answer: HTTPResponse, part: Path, start: int) -> int:
-    """Write what arrives behind the first ``start`` bytes; returns how long the file should become."""
+    """Write the answer behind the first `start` bytes, and return the length that the file should have."""
     expected = start + int(answer.headers.get("Content-Length") or 0)
     with part.open("r+b" if start else "wb") as out:
         out.seek(start)

@@ -1,6 +1,7 @@
 """The idx format of MNIST: two zero bytes, a type byte, the number of axes, big-endian sizes, then the values.
 
-Source: http://yann.lecun.com/exdb/mnist/ ("File formats for the MNIST database").
+Reference:
+    "File formats for the MNIST database", http://yann.lecun.com/exdb/mnist/.
 """
 
 import math
@@ -13,7 +14,7 @@ from energy.errors import DataError
 
 
 def idx_examples(contents: list[bytearray]) -> Examples:
-    """The images and the labels of one split, from the contents of its two files.
+    """Read the images and the labels of one split from the contents of its two files.
 
     Raises:
         DataError: when a header is not idx, or announces more or fewer bytes than there are.

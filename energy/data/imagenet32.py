@@ -1,8 +1,10 @@
 """ImageNet32x32, and any set in its layout: ten training batches and one validation batch, npz or pickled.
 
-Source: Chrabaszcz, Loshchilov and Hutter 2017 (arXiv:1707.08819), https://image-net.org/download-images. Labels start
-at 1 and follow ``map_clsloc.txt`` of the ILSVRC development kit, which is not the alphabetical order of the synsets;
-its first five are given as ``names``. The validation images serve as the test set.
+Labels start at 1 and follow `map_clsloc.txt` of the ILSVRC development kit, which is not the alphabetical order of the
+synsets; its first five are given as `names`. The validation images serve as the test set.
+
+Reference:
+    Chrabaszcz, Loshchilov and Hutter 2017 (arXiv:1707.08819); https://image-net.org/download-images.
 """
 
 import dataclasses
@@ -41,7 +43,10 @@ def _folders(*unpacked: str) -> tuple[str, ...]:
 
 
 class ImageNet32(Published, name="imagenet32"):
-    """The 1,000 classes of ILSVRC 2012. No digest is published; the two of the archives are those that users report."""
+    """The 1,000 classes of ILSVRC 2012 at 32 x 32 pixels.
+
+    No digest is published; the two of the archives are those that users report.
+    """
 
     image = IMAGE
     classes = 1000

@@ -1,4 +1,4 @@
-"""One split of a set, held on the device, and the batches it gives out."""
+"""One split of a set, held on the device, and its batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from energy.stream import stream
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """``pixels`` (N, C, H, W), uint8, and ``labels`` (N,), int64, both on the device where batches are wanted.
+    """One split: `pixels` (N, C, H, W), uint8 or floating, and `labels` (N,), int64, both on the device of the batches.
 
-    A batch is ``pixels * scale - shift``, computed in ``dtype`` (in float32 below that); ``scale`` and ``shift`` are
-    (C, 1, 1). ``augment`` applies to training batches alone.
+    A batch is `pixels * scale - shift`, computed in `dtype` (in float32 below that); `scale` and `shift` are (C, 1, 1).
+    `augment` applies to training batches alone.
     """
 
     pixels: Tensor
@@ -37,7 +37,7 @@ class Images:
         return channels, height, width
 
     def steps(self, batch_size: int, *, train: bool) -> int:
-        """Batches an epoch: training drops the last one unless it is full, evaluation keeps it.
+        """Return the batches per epoch: training drops the last one unless it is full, evaluation keeps it.
 
         Raises:
             DataError: when there is not one full batch to train on.
@@ -49,10 +49,17 @@ class Images:
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, train: bool, start_step: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The pairs ``x`` (B, C, H, W) and ``y`` (B,) of one epoch, from ``start_step`` on.
+        """Return the batches of one epoch: pairs of images (B, C, H, W) and labels (B,).
 
         Training shuffles by (seed, epoch) and augments by (seed, epoch, step), so an epoch may begin anywhere and gives
         the same batches on any device. Evaluation goes through all images in their order, as they are.
+
+        Args:
+            batch_size: samples per batch.
+            seed: of the run.
+            epoch: from 0.
+            train: whether to shuffle, augment, and drop a last batch that is not full.
+            start_step: the first batch, from 0.
 
         Raises:
             DataError: at once, for a batch size that does not fit.
@@ -67,7 +74,7 @@ class Images:
         )
 
     def take(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """The chosen images, normalised and otherwise as they are, and their labels."""
+        """Return the chosen images, normalized and otherwise as they are, and their labels."""
         x = self.pixels[rows].to(self.scale.dtype, copy=True).mul_(self.scale).sub_(self.shift)
         return x.to(self.dtype), self.labels[rows]
 

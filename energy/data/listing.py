@@ -1,4 +1,4 @@
-"""Which sets there are, and which of them are at hand."""
+"""The list of data sets, with those that are at hand."""
 
 from energy.component import choices, from_dict
 from energy.data.dataset import DataSet
@@ -8,9 +8,10 @@ from energy.errors import DataError
 
 
 def describe_sets() -> list[dict[str, str]]:
-    """One row a set: ``name``, ``images`` (training + test), ``shape``, ``classes`` and ``state``, all as text.
+    """Return one row per set: `name`, `images` (training + test), `shape`, `classes` and `state`, all as text.
 
-    A set that cannot be described, such as a faulty one of a plug-in, has its error for a state."""
+    A set that cannot be described, such as a faulty one of a plug-in, has its error for a state.
+    """
     return [_row(name) for name in choices(DataSet)]
 
 

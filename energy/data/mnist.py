@@ -1,8 +1,10 @@
-"""MNIST and Fashion-MNIST: 70,000 grey images of 28 x 28 pixels in four idx files, zipped or not.
+"""MNIST and Fashion-MNIST: 70,000 gray images of 28 x 28 pixels in four idx files, zipped or not.
 
-Sources: LeCun et al. 1998 (http://yann.lecun.com/exdb/mnist/); Xiao et al. 2017 (arXiv:1708.07747). The MD5s are those
-of the unzipped contents, since Debian and the authors zip the same contents differently; those of the archives are the
-published ones.
+The MD5s of the files are those of the unzipped contents, since Debian and the authors zip the same contents
+differently; those of the archives are the published ones.
+
+References:
+    LeCun et al. 1998 (http://yann.lecun.com/exdb/mnist/); Xiao et al. 2017 (arXiv:1708.07747).
 """
 
 import dataclasses
@@ -27,7 +29,10 @@ def _downloads(base: str, folder: str, digests: tuple[str, ...]) -> tuple[Downlo
 
 
 class Mnist(Published, name="mnist"):
-    """Handwritten digits. The mirror is the one that PyTorch runs, since the authors' page no longer serves files."""
+    """Handwritten digits of 28 x 28 pixels.
+
+    The mirror is the one that PyTorch runs, since the authors' page no longer serves files.
+    """
 
     image = (1, 28, 28)
     classes = 10
@@ -58,7 +63,10 @@ class Mnist(Published, name="mnist"):
 
 
 class FashionMnist(Published, name="fashion_mnist"):
-    """Articles of clothing, in the format of MNIST. Debian's package ``dataset-fashion-mnist`` is found by itself."""
+    """Articles of clothing, in the format of MNIST.
+
+    Debian's package `dataset-fashion-mnist` is found by itself.
+    """
 
     image = (1, 28, 28)
     classes = 10

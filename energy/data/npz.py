@@ -19,10 +19,15 @@ FAULTS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOF
 
 
 def npz_examples(content: bytearray, shape: tuple[int, int, int], limit: int) -> Examples:
-    """The entries ``data`` (N, C*H*W), uint8, and ``labels`` (N integers) of one batch in the ImageNet32x32 layout.
+    """Read the entries `data` and `labels` of one batch in the ImageNet32x32 layout.
+
+    Args:
+        content: the file; its `data` are uint8 (N, C*H*W), its `labels` N integers.
+        shape: (C, H, W) of an image.
+        limit: the most bytes an entry may unpack to.
 
     Raises:
-        DataError: for an entry of objects, of another type or shape, larger than ``limit`` bytes, damaged or missing.
+        DataError: for an entry of objects, of another type or shape, larger than `limit` bytes, damaged or missing.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

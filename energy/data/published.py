@@ -1,4 +1,4 @@
-"""A data set that lies in published files: found, verified, parsed once, and then read from the cache."""
+"""Data sets in published files: found, verified, parsed once, and then read from the cache."""
 
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -13,7 +13,7 @@ from energy.errors import DataError
 
 
 class Download(NamedTuple):
-    """An official archive: its address, its digest (``md5:...`` or ``sha256:...``), and the folder it is put into."""
+    """An official archive: its address, its digest (`md5:...` or `sha256:...`), and the folder it is put into."""
 
     url: str
     digest: str
@@ -21,13 +21,13 @@ class Download(NamedTuple):
 
 
 class Published(DataSet):
-    """A set whose files the user puts under ``$ENERGY_DATA``, under the names that the official archives unpack to.
+    """A set whose files the user puts under `$ENERGY_DATA`, under the names that the official archives unpack to.
 
-    Class attributes: ``counts`` of training and test images, ``layouts`` in the order of preference, ``downloads``,
-    and ``advice`` where there is nothing to download.
+    Class attributes: `counts` of training and test images, `layouts` in the order of preference, `downloads`, and
+    `advice` if there is nothing to download.
 
     Attributes:
-        verify: ask for the published digests and counts; false admits a part or a changed copy of the set.
+        verify: whether to ask for the published digests and counts; false admits a part or a changed copy of the set.
     """
 
     counts: ClassVar[tuple[int, int]]  # pyright: ignore[reportIncompatibleVariableOverride] (never None here)
@@ -38,7 +38,7 @@ class Published(DataSet):
     verify: bool = True
 
     def read(self) -> Raw:
-        """The published examples, labels from 0.
+        """Read the published examples, labels from 0.
 
         Raises:
             DataError: when files are missing, hold something else than was published, or cannot be parsed.
@@ -49,10 +49,11 @@ class Published(DataSet):
         return cached(self.name, source_key(rules, paths), lambda: self._convert(layout, root))
 
     def locate(self, root: Path) -> tuple[Layout, list[Path]]:
-        """The first layout of which every file lies under ``root``, and where they lie.
+        """Return the first layout all files of which lie under `root`, and their paths.
 
         Raises:
-            DataError: when there is none; it says what to download, from where, and where to put it.
+            DataError: when there is none; its message names the files to download, their address, and the folder to put
+                them in.
         """
         for layout in self.layouts:
             paths = list(layout.locate(root).values())
@@ -66,7 +67,7 @@ class Published(DataSet):
         raise DataError(f"{self.name}: the data folder {root} {fault}; {self.cure(root)}")
 
     def cure(self, root: Path) -> str:
-        """What to do when the set is missing."""
+        """Return the advice for a missing set."""
         if not self.downloads:
             return self.advice
         first, *others = self.downloads
@@ -96,7 +97,7 @@ class Published(DataSet):
 
 
 def _join(parts: list[Examples]) -> Examples:
-    """One after the other; each part is let go as soon as it is copied, since a set may fill half of the memory."""
+    """Join the parts; each is dropped as soon as it is copied, since a set may fill half of the memory."""
     labels = torch.cat([part.labels for part in parts])
     pixels = torch.empty(len(labels), *parts[0].pixels.shape[1:], dtype=parts[0].pixels.dtype)
     at = 0

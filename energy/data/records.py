@@ -1,6 +1,7 @@
 """Fixed-size binary records: CIFAR (label bytes, then red, green, blue planes) and STL-10 (planes stored by column).
 
-Sources: https://www.cs.toronto.edu/~kriz/cifar.html ("Binary version") and https://cs.stanford.edu/~acoates/stl10/.
+References:
+    https://www.cs.toronto.edu/~kriz/cifar.html ("Binary version"); https://cs.stanford.edu/~acoates/stl10/.
 """
 
 import numpy as np
@@ -11,14 +12,14 @@ from energy.errors import DataError
 
 
 def cifar(content: bytearray, label_bytes: int) -> Examples:
-    """Records of ``label_bytes`` labels, of which the last is the finest, and 3 x 32 x 32 pixels."""
+    """Read records of `label_bytes` labels, the last of them the finest, and 3 x 32 x 32 pixels."""
     record = _rows(content, label_bytes + 3 * 32 * 32)
     pixels = record[:, label_bytes:].reshape(-1, 3, 32, 32)
     return Examples(torch.from_numpy(pixels), torch.from_numpy(record[:, label_bytes - 1].astype(np.int64)))
 
 
 def stl(contents: list[bytearray]) -> Examples:
-    """One split from the contents of its two files: 3 x 96 x 96 pixels column by column, and labels from 1."""
+    """Read one split from the contents of its two files: 3 x 96 x 96 pixels column by column, and labels from 1."""
     pixels, labels = contents
     image = _rows(pixels, 3 * 96 * 96).reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
     return Examples(

@@ -1,6 +1,7 @@
-"""STL-10: 13,000 labelled colour images of 96 x 96 pixels, as binary files. The unlabelled images are not read.
+"""STL-10: 13,000 labeled color images of 96 x 96 pixels, as binary files; the unlabeled images are not read.
 
-Source: Coates, Lee and Ng 2011 (https://cs.stanford.edu/~acoates/stl10/).
+Reference:
+    Coates, Lee and Ng 2011 (https://cs.stanford.edu/~acoates/stl10/).
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ PIXELS = 3 * 96 * 96
 
 
 class Stl10(Published, name="stl10"):
-    """Ten classes, 500 training and 800 test images of each."""
+    """Ten classes of animals and vehicles at 96 x 96 pixels, 500 training and 800 test images of each."""
 
     image = (3, 96, 96)
     classes = 10

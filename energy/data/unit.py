@@ -1,4 +1,4 @@
-"""The unit of pixels: the value that stands for 1 is declared, or that of bytes, and never guessed."""
+"""The unit of pixels: the value that stands for 1 is declared, or 255 for bytes, and never guessed."""
 
 from torch import Tensor
 
@@ -7,16 +7,25 @@ from energy.errors import DataError
 
 BYTES = 255  # what stands for 1 where pixels are uint8 and nothing is declared
 SAMPLE = 1000  # images that are looked at, evenly spaced
-FAR = 20.0  # a mean of normalised pixels beyond which they are in another unit than mean and std
-STILL = 0.01  # a standard deviation of normalised pixels below which they are
+FAR = 20.0  # a mean of normalized pixels beyond which they are in another unit than mean and std
+STILL = 0.01  # a standard deviation of normalized pixels below which they are
 
 
 def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name: str) -> None:
-    """Caution where the bytes of training images (N, C, H, W) stay far below the 255 that nobody declared, and where
-    x = (pixel/levels - mean)/std, with ``mean`` and ``std`` (C or 1, 1, 1), shows that the three are not in one unit.
+    """Look at training images for a unit that differs from that of their mean and standard deviation.
+
+    A caution is given if bytes stay far below the 255 that nobody declared, and if x = (pixel/levels - mean)/std lies
+    far from 0 or hardly varies.
+
+    Args:
+        pixels: training images (N, C, H, W).
+        declared: the `levels` of the class, if it has one.
+        mean: of pixel/levels, (C, 1, 1) or (1, 1, 1).
+        std: like `mean`.
+        name: the set, for the message.
 
     Raises:
-        DataError: when pixels are floating and the class declares none.
+        DataError: when pixels are floating and the class declares no unit.
     """
     some = _some(pixels)
     low, high = float(some.min()), float(some.max())
@@ -36,7 +45,7 @@ def look(pixels: Tensor, declared: float | None, mean: Tensor, std: Tensor, name
 
 
 def _compare(pixels: Tensor, levels: float, mean: Tensor, std: Tensor, name: str) -> None:
-    """Caution where normalised pixels are far from 0 or hardly vary."""
+    """Caution if normalized pixels are far from 0 or hardly vary."""
     x = (pixels.double() / levels - mean) / std
     if not x.float().isfinite().all():  # beyond what a network can be given: the first step says so
         return

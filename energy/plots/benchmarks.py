@@ -25,7 +25,7 @@ NAMES: Final = {
 
 
 def draw_benchmarks(records: Mapping[str, Mapping[str, Any]], path: Path) -> Path:
-    """Draw the records of benchmarks, by name, and return ``path``.
+    """Draw the records of benchmarks, by name, and return `path`.
 
     Raises:
         ValueError: when none of them has anything that is drawn.
@@ -48,7 +48,7 @@ def draw_benchmarks(records: Mapping[str, Mapping[str, Any]], path: Path) -> Pat
 
 
 class Bars:
-    """Ratios to a reference with their intervals, one bar a candidate."""
+    """Ratios to a reference with their intervals, one bar per candidate."""
 
     def __init__(self, title: str, rows: Sequence[Row]) -> None:
         self.title, self.rows = title, rows
@@ -73,10 +73,22 @@ class Bars:
 
 
 class Curves:
-    """Lines with markers over a logarithmic axis."""
+    """Lines with markers over a logarithmic axis.
+
+    Args:
+        title: of the panel.
+        label: of the horizontal axis.
+        lines: points (x, y) by name.
+        log: whether the vertical axis is logarithmic too.
+        level: height of a thin horizontal line; None for none.
+    """
 
     def __init__(self, title: str, label: str, lines: Lines, *, log: bool = False, level: float | None = None) -> None:
-        self.title, self.label, self.lines, self.log, self.level = title, label, lines, log, level
+        self.title = title
+        self.label = label
+        self.lines = lines
+        self.log = log
+        self.level = level
 
     def draw(self, axes: "Axes") -> None:
         tint, shape = colors(list(self.lines)), markers(list(self.lines))
@@ -118,7 +130,7 @@ def _angles(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Curves]:
 
 
 class Cosines(Curves):
-    """Lines of cosines; what is called two phases is drawn as points alone."""
+    """Lines of cosines; those named two phases are drawn as points alone."""
 
     def draw(self, axes: "Axes") -> None:
         loose = self.lines.get("two phases", ())
@@ -174,7 +186,7 @@ def _case(row: Row) -> str:
 
 
 def _once(labels: Sequence[str]) -> list[str]:
-    """A label that repeats the one before it is left blank."""
+    """The labels, each blank if it repeats the one before it."""
     return [label if index == 0 or label != labels[index - 1] else "" for index, label in enumerate(labels)]
 
 

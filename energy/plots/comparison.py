@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
-    """Draw the rows of a ``compare.json`` and return ``path``.
+    """Draw the rows of a `compare.json` and return `path`.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.
@@ -34,7 +34,7 @@ def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
 
 
 def _spread(axes: "Axes", stats: Sequence[Mapping[str, Any] | None], tint: Sequence[str]) -> None:
-    """Mean with a bar of one standard deviation, and every single value as a faint dot."""
+    """Mean with a bar of one standard deviation, and every single value as a faint mark."""
     for height, (found, color) in enumerate(zip(stats, tint, strict=True)):
         if found is None:
             axes.text(0.5, height, "no finished run", transform=axes.get_yaxis_transform(), ha="center", va="center")
@@ -46,7 +46,7 @@ def _spread(axes: "Axes", stats: Sequence[Mapping[str, Any] | None], tint: Seque
 
 
 def _cosines(axes: "Axes", rows: Sequence[Mapping[str, Any]], tint: Sequence[str]) -> None:
-    """Worst layer and whole gradient on the trained weights; the worst layer at initialisation hollow."""
+    """Worst layer and whole gradient on the trained weights; the worst layer at initialization hollow."""
     shown = (
         ("cosine_worst_initial", "worst layer, initial weights", "s", "white", -0.2),
         ("cosine_worst_trained", "worst layer, trained", "s", "", 0.0),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Lines = Sequence[Mapping[str, Any]]
 ACROSS: Final = 4  # panels side by side
 PANEL: Final = 3.67  # inches
-LETTERS: Final = 17  # of the legend, an inch
+LETTERS: Final = 17  # of the legend, per inch
 MARK: Final = 8  # letters that a mark of the legend takes
 NAMED: Final = 30  # labels in the legend
 STYLES: Final = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "dash-dotted"}  # of layers
@@ -22,8 +22,13 @@ BOTH: Final = "epoch (dashed: training, solid: validation)"
 
 
 class Curve(NamedTuple):
-    """Numbers over the epochs of one run; dashed for what training saw, solid for the rest. `run` is what the legend
-    has for it, where that is not the label.
+    """Numbers over the epochs of one run; dashed for training, solid for the rest.
+
+    Attributes:
+        label: the name of the curve.
+        style: of its line, as matplotlib writes it.
+        points: (epoch from 1, number).
+        run: its name in the legend; empty for the label.
     """
 
     label: str
@@ -33,8 +38,13 @@ class Curve(NamedTuple):
 
 
 def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
-    """Draw objective, accuracy and gradient cosine over the epochs of each run folder, by label; for layers that learnt
-    without feedback their norms and winners, and the read-out's accuracy. Return ``path``.
+    """Draw objective, accuracy and gradient cosine over the epochs of each run, and return `path`.
+
+    Layers that learned without feedback add their norms and winners, and a fitted read-out its accuracy.
+
+    Args:
+        runs: run folders by label.
+        path: the figure, whose suffix decides the kind of file.
 
     Raises:
         ValueError: when a folder has no record yet.
@@ -75,7 +85,7 @@ def _named(names: Sequence[str]) -> list[str]:
 
 
 def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list[tuple[str, str, list[Curve]]]:
-    """Title, caption and curves of every panel that has something to show; of the first three where none has."""
+    """Title, caption and curves of every panel with something to show; of the first three if none has."""
     objective = [*_of(records, "train_objective", "--"), *_of(records, "validation_objective", "-")]
     accuracy = [*_of(records, "train_accuracy", "--"), *_of(records, "validation_accuracy", "-")]
     readout = [*_of(readouts, "train_accuracy", "--"), *_of(readouts, "validation_accuracy", "-")]
@@ -108,7 +118,7 @@ def _learned(lines: Lines) -> list[str]:
 
 
 def _layers(records: Mapping[str, Lines]) -> str:
-    """Which line stands for which layer, where colours stand for runs."""
+    """The line styles of the layers, in words, if colors stand for runs."""
     names = list(dict.fromkeys(layer for lines in records.values() for layer in _learned(lines)))
     if len(records) == 1 or not names:
         return ""
@@ -117,8 +127,9 @@ def _layers(records: Mapping[str, Lines]) -> str:
 
 
 def _by_layer(records: Mapping[str, Lines], number: Callable[[Mapping[str, Any]], float]) -> Iterator[Curve]:
-    """A curve for each layer of each run: called after the layer where there is one run, and after the run otherwise,
-    with a line of its own for each layer.
+    """A curve for each layer of each run, with a line style of its own for each layer.
+
+    It is named after the layer if there is one run, and after run and layer otherwise.
     """
     for label, lines in records.items():
         for index, layer in enumerate(_learned(lines)):

@@ -1,4 +1,4 @@
-"""What a run learnt, drawn from its `pictures.npz`: filters, receptive fields, populations, features."""
+"""Pictures of a run from its `pictures.npz`: filters, receptive fields, populations, features."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ OTHERS: Final = "#BBBBBB"
 
 
 def draw_pictures(arrays: Arrays, facts: Mapping[str, Any], folder: Path) -> Iterator[Path]:
-    """Draw what a record of pictures holds into `folder`, and give the path of each picture when it is there.
+    """Draw the arrays of a `pictures.npz` into `folder`, and yield the path of each picture once it is written.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.
@@ -36,7 +36,7 @@ def draw_pictures(arrays: Arrays, facts: Mapping[str, Any], folder: Path) -> Ite
 
 
 def draw_filters(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
-    """A grid of first-layer filters, zero being grey where there are colours and white where there is one channel."""
+    """Draw a grid of first-layer filters; zero is gray in color pictures and white in those of one channel."""
     shown = arrays["filters"]
     with canvas(1, 4.8 if shown.shape[1] == 3 else 5.4, 5.1) as (figure, (axes,)):
         _grid(figure, axes, shown)
@@ -47,7 +47,7 @@ def draw_filters(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
 
 
 def draw_receptive(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
-    """For each hidden layer a grid of inputs that drive its neurons most."""
+    """Draw, for each hidden layer, a grid of the inputs that drive its neurons most."""
     layers = [name for name in facts["layers"] if f"receptive/{name}" in arrays]
     columns = min(4, len(layers))
     rows = -(-len(layers) // columns)
@@ -64,7 +64,7 @@ def draw_receptive(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path
 
 
 def draw_units(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
-    """A row a layer: norms, rates where a local rule gives them, wins, activities, weights."""
+    """Draw one row per layer: norms, rates if a local rule gives them, wins, activities, weights."""
     kinds = [kind for kind in _KINDS if any(f"{kind}/{name}" in arrays for name in facts["layers"])]
     layers = facts["layers"]
     with canvas(len(kinds), 2.7 * len(kinds), 2.0 * len(layers) + 0.7, rows=len(layers)) as (figure, axes):
@@ -87,7 +87,7 @@ def draw_units(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
 
 
 def draw_features(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
-    """What the output layer sees, a point an image, coloured by class: principal axes, and t-SNE."""
+    """Draw the features below the output layer, one point per image, colored by class: principal axes, and t-SNE."""
     maps = [name for name in ("principal", "neighbourhoods") if name in arrays]
     with canvas(len(maps), 4.4 * len(maps) + 1.2, 4.4) as (figure, axes):
         for panel, name in zip(axes, maps, strict=True):
@@ -100,7 +100,7 @@ def draw_features(arrays: Arrays, facts: Mapping[str, Any], path: Path) -> Path:
         axes[0].set_ylabel(f"{share[1]:.1f} % of the variance")
         for panel in axes[1:]:
             panel.set_title("t-SNE of the first 50 principal axes")
-            panel.set_xlabel("neighbours are near; far distances mean nothing", fontsize=8)
+            panel.set_xlabel("neighbors are near; far distances mean nothing", fontsize=8)
         figure.suptitle(
             f"{facts['title']}: features of {facts['images']} {facts['split']} images, by class", fontsize=10
         )
@@ -113,7 +113,7 @@ def _size(shown: np.ndarray) -> str:
 
 
 def _grid(figure: "Figure", axes: "Axes", shown: np.ndarray, bar: bool = True) -> None:
-    """Pictures in [−1, 1], (n, C, h, w), tile by tile; a colour bar where there is one channel."""
+    """Pictures in [−1, 1], (n, C, h, w), tile by tile; a color bar if there is one channel."""
     times = -(-SIDE // max(shown.shape[2:]))
     grid = tiled(shown.repeat(times, 2).repeat(times, 3))
     if grid.shape[2] == 3:
@@ -130,7 +130,7 @@ def _grid(figure: "Figure", axes: "Axes", shown: np.ndarray, bar: bool = True) -
 
 
 def _scatter(axes: "Axes", points: np.ndarray, labels: np.ndarray, names: list[str], *, label: bool) -> None:
-    """The first ten classes in colours and marks of their own, others in grey."""
+    """The first ten classes in colors and marks of their own, others in gray."""
     classes = np.unique(labels)
     for index, one in enumerate(classes[: len(TINTS)]):
         chosen = points[labels == one]

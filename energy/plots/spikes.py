@@ -1,4 +1,4 @@
-"""What a spiking network did with one sample: rasters and membranes, from a run's snapshot."""
+"""Rasters and membranes of a spiking network for one sample, from a run's snapshot."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_spikes(snapshot: Mapping[str, Any], path: Path) -> Path:
-    """Draw a ``snapshot.json``, a column a layer: spikes above, membranes with the threshold below; return ``path``.
+    """Draw a `snapshot.json` and return `path`: one column per layer, spikes above, membranes with the threshold below.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.
@@ -26,13 +26,13 @@ def draw_spikes(snapshot: Mapping[str, Any], path: Path) -> Path:
 
 
 def _raster(axes: "Axes", layer: Mapping[str, Any], steps: int) -> None:
-    """One row a unit, one mark a spike."""
+    """One row per unit, one mark per spike."""
     if layer["spikes"]:
         times, units = zip(*layer["spikes"], strict=True)
         axes.plot(times, units, "|", color=PALETTE[0], markersize=5)
     axes.set_xlim(-0.5, steps - 0.5)
     axes.set_ylim(-1, layer["shown"])
-    axes.set_title(f"{layer['layer']}: {layer['rate']:.3f} spikes a step")
+    axes.set_title(f"{layer['layer']}: {layer['rate']:.3f} spikes per step")
     axes.set_ylabel(f"unit, {layer['shown']} of {layer['units']}")
 
 

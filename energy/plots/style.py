@@ -1,4 +1,4 @@
-"""One look for every figure: colours that survive colour blindness, few lines, no window ever opened."""
+"""One style for every figure: colors that survive color blindness, few lines, no window ever opened."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#A6761D")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
-APART: Final = 16  # runs that are told apart by colour and marker
+APART: Final = 16  # runs that are told apart by color and marker
 SETTINGS: Final[dict[str, Any]] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -34,14 +34,21 @@ SETTINGS: Final[dict[str, Any]] = {
 
 
 class PlotsMissing(MissingDependencyError, RuntimeError):
-    """matplotlib is not installed; the message says how to get it."""
+    """The error of a figure without matplotlib; its message names the extra that installs it."""
 
 
 @contextmanager
 def canvas(
     columns: int, width: float, height: float, *, rows: int = 1, sharey: bool = False
 ) -> "Iterator[tuple[Figure, list[Axes]]]":
-    """A figure and its axes, row by row, made without pyplot, so that no display and no lasting setting is touched.
+    """Make a figure and its axes, row by row, without pyplot, so that no display and no lasting setting is touched.
+
+    Args:
+        columns: panels side by side.
+        width: of the figure, in inches.
+        height: of the figure, in inches.
+        rows: panels one above the other.
+        sharey: whether panels share the vertical axis.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.
@@ -57,15 +64,17 @@ def canvas(
 
 
 def save(figure: "Figure", path: Path) -> Path:
-    """Write the figure as the kind of file its suffix says, whole or not at all."""
+    """Write the figure, whole or not at all, as the kind of file that its suffix names, and return `path`."""
     with replacing(path) as file:
         figure.savefig(file, dpi=SETTINGS["savefig.dpi"], format=path.suffix.lstrip(".") or "png")
     return path
 
 
 def _matplotlib() -> Any:
-    """matplotlib, whatever backend the environment asks for: the figures here are drawn by Agg and shown by none, and
-    a backend that is not there, which ends its import, is no reason to be without them.
+    """Import matplotlib, whichever backend the environment asks for.
+
+    The figures here are drawn by Agg and shown by none, and a backend that is not there, which ends its import, is no
+    reason to be without them.
 
     Raises:
         PlotsMissing: when matplotlib is not installed.
@@ -85,25 +94,26 @@ def _matplotlib() -> Any:
 
 
 class Look(NamedTuple):
-    """How the curves of one run are drawn."""
+    """Color and marker of the curves of one run."""
 
     color: Any
     marker: str
 
 
 def colors(labels: Sequence[str]) -> dict[str, str]:
-    """One colour per label, in order, from the Okabe-Ito palette."""
+    """Assign one color to each label, in order, from the Okabe-Ito palette."""
     return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}
 
 
 def markers(labels: Sequence[str]) -> dict[str, str]:
-    """One marker per label, so that colour never carries a meaning alone."""
+    """Assign one marker to each label, so that color never carries a meaning alone."""
     return {label: MARKERS[index % len(MARKERS)] for index, label in enumerate(labels)}
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """A colour and a marker for each label, no two alike, so that colour never carries a meaning alone; of more than
-    `APART` labels, which nobody tells apart, colours from dark to light in their order.
+    """Assign a color and a marker to each label, no two alike, so that color never carries a meaning alone.
+
+    More than `APART` labels, which nobody tells apart, get colors from dark to light in their order.
     """
     count = len(PALETTE)
     if len(labels) > APART:
@@ -114,7 +124,7 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
 
 
 def apart(labels: Sequence[str], width: int) -> list[str]:
-    """The labels in at most `width` letters each, less what all of them say between commas, no two alike."""
+    """Shorten labels to at most `width` letters, no two alike, without the parts between commas that all share."""
     parts = [label.split(",") for label in labels]
     shared = set(parts[0]).intersection(*parts) if len(parts) > 1 else set()
     said = [

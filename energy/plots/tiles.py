@@ -6,14 +6,14 @@ import numpy as np
 
 
 def tiled(pictures: np.ndarray, gap: float = math.nan) -> np.ndarray:
-    """Pictures row by row in a grid as square as can be, one pixel of `gap` between and around them.
+    """Arrange pictures row by row in a grid as square as can be, one pixel of `gap` between and around them.
 
     Args:
         pictures: (n, C, h, w).
         gap: value of the pixels between.
 
     Returns:
-        (H, W, c), where c is 3 for three channels and otherwise 1, their mean.
+        (H, W, c), with c 3 for three channels and otherwise 1, their mean.
     """
     if pictures.shape[1] != 3:
         pictures = pictures.mean(1, keepdims=True)

@@ -90,6 +90,7 @@ class Layered(Problem, abc.ABC):
 
     def top_down(self, state: State) -> State:
         """The downward half-sweep."""
+        self.messages.sent_by = None  # it would keep the state that is being replaced
         for k in reversed(range(1, self.depth + 1)):
             self.receive_from_above(state, k)
             state = state.replace(self.update(k))

@@ -93,12 +93,12 @@ class Dyadic(Settler):
         with network.normalizing():
             dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
             solution, final = self._ended(dyad, state, once)
-        solutions = {**solutions, "nudged": dataclasses.replace(solution, state=State(()))}  # which `final` holds
+        solutions["nudged"] = dataclasses.replace(solution, state=State(()), output=None)  # which `final` holds
         return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
 
     def _ended(self, dyad: Dyad, state: State, once: bool) -> tuple[Solution, Iterator[FinalLayer]]:
         """How the nudged phase ended, and its layers; the last half of a fixed number of sweeps has yet to be taken."""
-        if not isinstance(self.nudged, Sweep) or self.nudged.tolerance:
+        if type(self.nudged).step is not Sweep.step or self.nudged.tolerance:
             solution = solve_layers(dyad, state, self.nudged)
             mean, delta = solution.state.tensors[: dyad.depth], solution.state.tensors[dyad.depth :]
             return solution, freeing(final_layers(dyad.network, dyad.messages.linear, State(mean), delta)[::-1])
@@ -107,7 +107,7 @@ class Dyadic(Settler):
             solution = fixed(dyad, state, steps)
         else:
             before = solve(dyad, state, dataclasses.replace(self.nudged, max_steps=steps - 1), output=dyad.depth - 1)
-            solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps)
+            solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps, output=None)
         dyad.ledger.sweeps[dyad.phase] += steps
         return solution, stream(dyad, dyad.bottom_up(solution.state), share=once)
 

@@ -58,10 +58,6 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
     def needs(self) -> Needs:
         return {"objective": "squared_error", "optimizer": "sgd"}
 
-    @property
-    def alignment(self) -> float:
-        return 0.5
-
     def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         if self.kind is not PhaseContrast.POSITIVE:
             objective.validate_nudge(-self.beta, 0.0, output)

@@ -12,7 +12,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.relax.top_down import final_layers
-from energy.settle.settled import SettledDyad
+from energy.settle.settled import Settled, SettledDyad, freeing
 from energy.settle.settler import Settler, validate_batch
 
 
@@ -50,6 +50,14 @@ class Feedforward(Settler, name="feedforward"):
         delta = network.output.potential.tangent(settled.drives[-1], error)
         settled.final = (top._replace(delta=delta), *below)
         return settled
+
+    def settle_once(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> Settled:
+        """Without the drives, which the output layer needs no more and a local rule takes from `settle_free`."""
+        settled = self.settle(network, x, target, objective, ledger)
+        final = freeing([*settled.layers()][::-1])
+        return SettledDyad(x=settled.x, output=settled.output, ledger=settled.ledger, final=final, gamma=self.gamma)
 
 
 @torch.no_grad()

@@ -91,8 +91,9 @@ class Phases(Settler):
             if problem is not free:
                 problem.messages = free.messages.copy()
                 solutions[name] = solve_layers(problem, state, self.nudged)
-            error = objective.gradient(solutions[name].state[-1], target)
-            phases.append(stored(solutions[name].state, weight, problem, error, sign))
+            settled, linear = solutions[name].state, problem.messages.linear
+            errors = self.errors(problem, settled, target, objective)
+            phases.append(Phase(state=settled, weight=weight, linear=linear, errors=errors, sign=sign))
         return SettledPhases(
             x=free.x,
             output=state[-1],
@@ -107,6 +108,11 @@ class Phases(Settler):
     ) -> list[tuple[str, float, SinglePhase]]:
         """(name, weight of ∂E/∂θ, problem) of every phase."""
         raise NotImplementedError
+
+    def errors(self, problem: SinglePhase, state: State, target: Tensor, objective: Objective) -> dict[int, Tensor]:
+        """∂C/∂a of the layers outside the dynamics, none if the output is inside them."""
+        outside = problem.network.readout(problem.depth)
+        return problem.errors(state, objective.gradient(state[-1], target)) if outside else {}
 
     def sign(self, x: Tensor) -> Tensor | None:
         """+1 or −1 on the device, by which the nudge and its weight are multiplied; None for neither."""
@@ -173,12 +179,6 @@ class TwoPhase(Phases, name="two_phase"):
         if self.kind is not PhaseContrast.RANDOM_SIGN:
             return None
         return ((batch_fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
-
-
-def stored(state: State, weight: float, problem: SinglePhase, error: Tensor, sign: Tensor | None) -> Phase:
-    """A phase that has settled; `error` is ∇C at its output."""
-    errors = problem.errors(state, error) if problem.network.readout(problem.depth) else {}
-    return Phase(state=state, weight=weight, linear=problem.messages.linear, errors=errors, sign=sign)
 
 
 class Clamping(Phases):

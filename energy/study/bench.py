@@ -1,8 +1,8 @@
-"""What one step costs: time measured side by side, multiply-adds counted, memory at its peak.
+"""The cost of one step: time measured side by side, multiply-adds counted, memory at its peak.
 
 Every settler works on the same batch, on weights that were trained with it. Steps are taken in turn, one of each, so
-that whatever else the machine does falls on all alike; a round whose order starts one place further follows. Learning
-rates are zero, so that the optimiser does its work and the weights stay.
+that any other load of the machine falls on all alike; each round begins one place further. Learning rates are zero, so
+that the optimizer does its work and the weights stay.
 """
 
 import statistics
@@ -30,13 +30,13 @@ REFERENCE = "\0backprop"
 
 @dataclass(frozen=True)
 class Price:
-    """Of one training step; None where it was not measured.
+    """The cost of one training step; None if it was not measured.
 
     Attributes:
         seconds: median over the rounds.
         ratio: the same over that of back-propagation on the same network.
         backprop_steps: multiply-adds in units of one back-propagation step.
-        peak_bytes: memory it works in.
+        peak_bytes: memory that the step works in.
     """
 
     seconds: float | None = None
@@ -48,12 +48,20 @@ class Price:
 class Bench:
     """The finished runs of a comparison, one for each label, and a back-propagation to compare them with.
 
+    Args:
+        comparison: gives the device and the kernels.
+        candidates: finished runs by label.
+        rounds: number of rounds, in each of which every candidate takes a step.
+        seconds: time after which no round begins; three are taken in any case.
+
     Attributes:
-        reference: the label of back-propagation among them, or of one added where there is none.
+        reference: the label of back-propagation among them, or of one that is added.
     """
 
     def __init__(self, comparison: Setting, candidates: Mapping[str, Run], rounds: int, seconds: float) -> None:
-        self.rounds, self.seconds, self.fused = rounds, seconds, comparison.fused
+        self.rounds = rounds
+        self.seconds = seconds
+        self.fused = comparison.fused
         self.device = comparison.place()
         self.workers: dict[str, Worker] = {}
         first = next(iter(candidates.values()))
@@ -67,7 +75,7 @@ class Bench:
             self.workers[REFERENCE] = Worker(first, Backprop(), Contrast(), batch)
 
     def prices(self) -> dict[str, Price]:
-        """Time, multiply-adds and memory of every candidate."""
+        """Measure time, multiply-adds and memory of every candidate."""
         with settings(False, self.fused):
             for worker in self.workers.values():
                 worker.step()
@@ -108,7 +116,9 @@ class Worker:
     """One network with one settler and rule, able to take the same training step again and again."""
 
     def __init__(self, run: Run, settler: Settler, rule: Rule, batch: tuple[Tensor, Tensor]) -> None:
-        self.run, self.settler, self.rule = run, settler, rule
+        self.run = run
+        self.settler = settler
+        self.rule = rule
         self.network: Network = load_run(run.folder)[1]
         self.optimizer = run.optimizer.create(self.network)
         for group in self.optimizer.param_groups:
@@ -124,10 +134,10 @@ class Worker:
         self.optimizer.step()
 
     def peak_bytes(self, device: torch.device) -> int:
-        """Memory that a step works in, its gradients included."""
+        """Measure the bytes that a step works in, its gradients included."""
         self.network.zero_grad()
         return peak_bytes(self.step, device)
 
     def backprop_steps(self) -> float:
-        """Multiply-adds of the last step, in back-propagation steps over the same batch."""
+        """Return the multiply-adds of the last step, in back-propagation steps over the same batch."""
         return self.ledger.backprop_steps(self.network, len(self.x))

@@ -5,6 +5,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from energy.component import Component, ConfigurationError, annotations, require, to_dict
+from energy.errors import FieldError
 from energy.io.atomic import write_text
 from energy.io.provenance import provenance
 from energy.io.record import write_json
@@ -25,16 +26,16 @@ from energy.train.terminal import say
 class Comparison(Setting):
     """One network trained with several settlers at several seeds.
 
-    An entry of ``settlers`` is a name with optional fields, and an optional label before a colon:
-    ``backprop``; ``equilibrium_propagation beta=0.05``; ``centred: two_phase kind=centered relax.max_steps=30``.
-    Parts of the run and their fields go the same way: ``contrastive_hebbian optimizer=adam optimizer.lr=0.02``.
-    Values are written as on the command line.
+    An entry of `settlers` is a name with optional fields, and an optional label before a colon: `backprop`;
+    `equilibrium_propagation beta=0.05`; `central: two_phase kind=centered relax.max_steps=30`. Parts of the run and
+    their fields go the same way: `contrastive_hebbian optimizer=adam optimizer.lr=0.02`. Values are written as on the
+    command line.
 
     Attributes:
-        settlers: what is compared.
+        settlers: the settlers to compare.
         seeds: one training of each settler for each.
-        timing_rounds: how often each settler takes a step when times are measured, in turn with the others.
-        timing_seconds: when to stop measuring times early; three rounds are taken in any case.
+        timing_rounds: number of steps that each settler takes when times are measured, in turn with the others.
+        timing_seconds: time after which measuring stops early; three rounds are taken in any case.
     """
 
     group: ClassVar[str] = "comparison"
@@ -59,26 +60,27 @@ class Comparison(Setting):
 
 
 def entrants(comparison: Comparison) -> list[Entrant]:
-    """The parsed entries of ``comparison.settlers``.
+    """Parse the entries of `comparison.settlers`.
 
     Raises:
         ConfigurationError: naming the entry, for an unknown settler or field, a bad value or a label used twice.
     """
     register_builtins()
     parts = {name: kind for name, kind in annotations(Setting).items() if issubclass(kind, Component)}
-    parsed = [
-        parse_entrant(text, {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting))
-        for text in comparison.settlers
-    ]
+    choice, known = {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting)
+    try:
+        parsed = [parse_entrant(text, choice, known) for text in comparison.settlers]
+    except ConfigurationError as error:
+        raise FieldError("comparison", str(error)) from None
     labels = [entrant.label for entrant in parsed]
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
-        raise ConfigurationError(f"comparison.settlers: two entries are called {twice[0]!r}; put 'label:' before one")
+        raise FieldError("comparison", f"settlers: two entries are called {twice[0]!r}; put 'label:' before one")
     return parsed
 
 
 def entrant_runs(comparison: Comparison, entrant: Entrant) -> Iterator[Run]:
-    """The trainings of one entrant, one for each seed, each in a folder of its own."""
+    """Yield the trainings of one entrant, one for each seed, each in a folder of its own."""
     shared = {name: getattr(comparison, name) for name in annotations(Setting) if name not in ("title", "out")}
     shared |= entrant.changes
     for seed in comparison.seeds:
@@ -87,17 +89,17 @@ def entrant_runs(comparison: Comparison, entrant: Entrant) -> Iterator[Run]:
 
 
 def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = None) -> str:
-    """Train, measure, and write ``compare.json`` and ``compare.md`` into the folder.
+    """Train, measure, and write `compare.json` and `compare.md` into the folder.
 
-    Finished trainings are kept, broken ones continued; what is measured on them is measured again. A training that
-    ends in non-finite numbers leaves a line that says so.
+    Finished trainings are kept, broken ones continued; measurements on them are repeated. A training that ends in
+    non-finite numbers is listed under the table.
 
     Args:
-        comparison: what is compared, on what.
-        settlers: by label, in place of ``comparison.settlers``.
+        comparison: the settlers, the network and the data.
+        settlers: by label, in place of `comparison.settlers`.
 
     Returns:
-        the table as Markdown, with what it stands on.
+        the table as Markdown, with its conditions of measurement.
     """
     entered = entrants(comparison) if settlers is None else [Entrant(*pair, {}) for pair in settlers.items()]
     found = {entrant.label: _line(comparison, entrant) for entrant in entered}
@@ -121,7 +123,7 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
 
 
 def announced(comparison: Comparison) -> str:
-    """What is about to be done, in one line."""
+    """Describe a comparison before it starts, in one line."""
     labels = [entrant.label for entrant in entrants(comparison)]
     count = len(labels) * len(comparison.seeds)
     told = "one training" if count == 1 else f"{count} trainings"
@@ -129,14 +131,14 @@ def announced(comparison: Comparison) -> str:
 
 
 def comparison_title(comparison: Comparison) -> str:
-    """What was compared on what, in one line."""
+    """Name model, data, epochs and seeds of a comparison, in one line."""
     seeds = "one seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
     epochs = "one epoch" if comparison.train.epochs == 1 else f"{comparison.train.epochs} epochs"
     return f"{comparison.model.name} on {comparison.data.name}, {epochs}, {seeds}"
 
 
 def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
-    """Results, angles and failures of one entrant over the seeds, and one of its finished runs."""
+    """Train one entrant at all seeds: results, angles and failures, and one of its finished runs."""
     line: dict[str, Any] = {"settler": to_dict(entrant.settler), "finished": None}
     line |= {name: [] for name in ("results", "failures", "initial", "trained")}
     for run in entrant_runs(comparison, entrant):

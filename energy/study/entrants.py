@@ -1,4 +1,4 @@
-"""Entries of a comparison: ``label: settler field=value …``, its values written as on the command line."""
+"""Entries of a comparison: `label: settler field=value …`, with values as on the command line."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ class Entrant:
 
 
 def parse_entrant(text: str, parts: Mapping[str, tuple[type[Component], Component]], known: Collection[str]) -> Entrant:
-    """The entrant that an entry stands for.
+    """Parse an entry of a comparison.
 
     Args:
         text: the entry.
-        parts: the parts of the run that may differ, by name: what may stand there, and what does.
+        parts: the parts of the run that may differ, by name, each with its class and its present value.
         known: all fields of the run, which are never those of a settler.
 
     Raises:
-        ConfigurationError: naming the entry, for what cannot be read and for an unknown name or a bad value.
+        ConfigurationError: naming the entry, for one that cannot be read and for an unknown name or a bad value.
     """
     label, colon, rest = text.partition(":") if ":" in text.partition("=")[0] else ("", "", text)
     words = split(rest)
     if not words or any("=" not in word for word in words[1:]):
-        raise ConfigurationError(f"comparison.settlers: {text!r} must read 'label: name field=value ...'")
+        raise ConfigurationError(f"settlers: {text!r} must read 'label: name field=value ...'")
     label = label.strip() if colon else words[0]
-    where = f"comparison.settlers[{label}]"
+    where = f"settlers[{label}]"
     settler: dict[str, Any] = {"name": words[0]}
     changes: dict[str, Any] = {}
     for word in words[1:]:
@@ -56,12 +56,18 @@ def parse_entrant(text: str, parts: Mapping[str, tuple[type[Component], Componen
 
 
 def split(text: str) -> list[str]:
-    """The words of an entry; spaces inside brackets and quotes part none.
+    """Split an entry into its words; spaces inside brackets and quotes do not part them.
 
     Raises:
         ConfigurationError: for a bracket or a quote that is not closed.
+
+    Example:
+        >>> split("two_phase relax.sizes=[1, 2]")
+        ['two_phase', 'relax.sizes=[1, 2]']
     """
-    words, word, waiting = list[str](), "", list[str]()
+    words: list[str] = []
+    waiting: list[str] = []  # the brackets and the quote that are still to be closed
+    word = ""
     for letter in text:
         quoted = bool(waiting) and waiting[-1] in "\"'"
         if letter.isspace() and not waiting:
@@ -75,12 +81,16 @@ def split(text: str) -> list[str]:
         elif not quoted and letter in OPENING:
             waiting.append(OPENING[letter])
     if waiting:
-        raise ConfigurationError(f"comparison.settlers: {text.strip()!r}: {waiting[-1]} is missing")
+        raise ConfigurationError(f"settlers: {text.strip()!r}: {waiting[-1]} is missing")
     return [one for one in (*words, word) if one]
 
 
 def value(word: str, where: str) -> Any:
-    """What stands after the ``=`` of a word: a number, a truth value, text, or a list of such."""
+    """Parse the value after the `=` of a word: a number, a truth value, text, or a list of such.
+
+    Raises:
+        ConfigurationError: naming the word, when it cannot be read or stands for several values.
+    """
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:
@@ -101,7 +111,7 @@ def _unquoted(found: Any) -> Any:
 
 
 def _put(tree: dict[str, Any], names: list[str], given: Any) -> None:
-    """``a.b=c`` as ``{"a": {"b": c}}``; with ``a=name``, before or after it, as a field of that component."""
+    """Put `a.b=c` into the tree as `{"a": {"b": c}}`; beside `a=name` it is a field of that component."""
     for name in names[:-1]:
         inner = tree.get(name, {})
         tree[name] = inner if isinstance(inner, dict) else {"name": inner}

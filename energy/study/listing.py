@@ -1,4 +1,4 @@
-"""``energy runs``: the run folders below a folder, how their configurations differ, and how far they came."""
+"""The table of `energy runs`: the run folders below a folder, their differences, and their progress."""
 
 import csv as comma
 import io
@@ -47,7 +47,7 @@ BROKEN: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, Recur
 
 @dataclass
 class Row:
-    """One run folder: what it is called, how far it came, its numbers, and its configuration by dotted path."""
+    """One run folder: its name, its state, its numbers, and its configuration by dotted path."""
 
     folder: str
     state: str
@@ -57,14 +57,14 @@ class Row:
 
 
 def listing(folder: Path, *, sort: str = "", csv: bool = False, width: int = 0) -> str:
-    """The runs below `folder` as a table that fits `width`, or as CSV with every field.
+    """List the runs below `folder` as a table that fits `width`, or as CSV with every field.
 
     Args:
-        folder: where to look, six levels down.
-        sort: accuracy, validation, cosine (the greatest first), price, seconds, state, folder, title, or a field of
-            the configuration by its path or the end of it.
+        folder: the top folder, searched six levels down.
+        sort: accuracy, validation, cosine (the greatest first), price, seconds, state, folder, title, or a field of the
+            configuration by its path or the end of it.
         csv: whether to give everything as comma-separated values.
-        width: of a line; that of the terminal unless given.
+        width: columns of a line; 0 for those of the terminal.
 
     Raises:
         ConfigurationError: when there is no such folder, or nothing of the name to sort by.
@@ -79,7 +79,7 @@ def listing(folder: Path, *, sort: str = "", csv: bool = False, width: int = 0) 
 
 
 def _folders(top: Path) -> Iterator[Path]:
-    """Run folders, in the order of their names; what is in them is not looked into."""
+    """Yield run folders in the order of their names; the folders inside them are not searched."""
     for looked, (place, inner, files) in enumerate(os.walk(top), start=1):
         here = Path(place)
         inner.sort()
@@ -91,7 +91,7 @@ def _folders(top: Path) -> Iterator[Path]:
 
 
 def _row(folder: Path, top: Path) -> Row:
-    """What can be read of one folder; what cannot be is said in place of its state."""
+    """Read one folder; a fault stands in place of its state."""
     row = Row(str(folder.relative_to(top)) if folder != top else folder.resolve().name, "")
     try:
         run = _read(folder / CONFIGURATION)["run"]
@@ -125,7 +125,7 @@ def _row(folder: Path, top: Path) -> Row:
 
 
 def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers that a finished run ended with."""
+    """The final numbers of a finished run."""
     return {
         "accuracy": result["test_accuracy"],
         "validation": validated(result),
@@ -135,7 +135,7 @@ def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _state(folder: Path, done: int, epochs: int) -> str:
-    """How far a run without a result came. A greedy run has more epochs than it names, one stage after the other."""
+    """The progress of a run without a result; a greedy run has more epochs than it names, one stage after the other."""
     at = f"at epoch {done} of {epochs}" if done <= epochs else f"at epoch {done}"
     if _locked(folder / ".lock"):
         return f"running {at}"
@@ -143,7 +143,7 @@ def _state(folder: Path, done: int, epochs: int) -> str:
 
 
 def _locked(path: Path) -> bool:
-    """Whether a process holds the lock of a run folder, told from the kernel's list, so that no lock is touched."""
+    """True if a process holds the lock of a run folder, by the kernel's list, so that no lock is touched."""
     try:
         number = f":{path.stat().st_ino}"
         return any(word.endswith(number) for line in _lines("/proc/locks") for word in line.split())
@@ -178,7 +178,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _varied(rows: Sequence[Row]) -> list[str]:
-    """The fields that two runs which have them set differently; those that most often tell runs apart come first."""
+    """The fields in which runs that have them differ; those that most often tell runs apart come first."""
     found: dict[str, set[str]] = {}
     for row in rows:
         for path, value in row.values.items():
@@ -188,7 +188,7 @@ def _varied(rows: Sequence[Row]) -> list[str]:
 
 
 def _called(paths: Sequence[str]) -> list[str]:
-    """Each path by its shortest end that is no end of another; the name of a component by what it is the name of."""
+    """The shortest end of each path that is no end of another; `name` of a component is left off."""
     whole = [path.removesuffix(".name") for path in paths]
     ends = []
     for path in whole:

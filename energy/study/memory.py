@@ -1,4 +1,4 @@
-"""How much memory one step works in, above what lies there before it."""
+"""The memory that one step works in, above the memory held before it."""
 
 import os
 import sys
@@ -11,15 +11,17 @@ import torch
 
 SAID: Final = {
     "cpu": "bytes that torch's CPU allocator held at the peak of one step beyond those before it, from the profiler's "
-    "allocation events; weights, optimiser state, images and what libraries allocate by themselves are not in it",
-    "cuda": "torch.cuda.max_memory_allocated during one step less what was allocated before it; weights, optimiser "
+    "allocation events; weights, optimizer state, images and what libraries allocate by themselves are not in it",
+    "cuda": "torch.cuda.max_memory_allocated during one step less what was allocated before it; weights, optimizer "
     "state and images are not in it",
 }
 
 
 def peak_bytes(step: Callable[[], object], device: torch.device) -> int:
-    """The peak of what ``step()`` allocates, in bytes. What it frees must be its own: the profiler does not see the
-    release of older blocks, gradients of the step before among them.
+    """Measure the peak of the bytes that `step()` allocates.
+
+    The memory it frees must be its own: the profiler does not see the release of older blocks, gradients of the step
+    before among them.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -45,7 +47,7 @@ def _cpu_peak(step: Callable[[], object]) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that the profiler's own library writes to the error stream when it starts and stops."""
+    """Suppress the lines that the profiler's own library writes to the error stream when it starts and stops."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,7 +1,7 @@
-"""What a finished run learnt, measured for pictures: filters, receptive fields, populations, features.
+"""Measurements of a finished run for pictures: filters, receptive fields, populations, features.
 
 Everything comes from the final weights and from at most a thousand images that were not trained on: those of the
-validation split, or of the test split where there is none. Nothing is chosen by it.
+validation split, or of the test split if there is none. Nothing is chosen by it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ from energy.train.evaluate import load_run
 from energy.train.run import Run
 from energy.train.settings import settings
 
-NEURONS: Final = 16  # receptive fields a layer
+NEURONS: Final = 16  # receptive fields per layer
 
 
 def measure_run(folder: Path, seed: int = 0) -> Path:
-    """Measure the finished run in `folder` and write its `pictures.npz`; the path of that.
+    """Measure the finished run in `folder` and write its `pictures.npz`.
 
     Args:
+        folder: the run folder.
         seed: of the noise that receptive fields start from, and of t-SNE.
+
+    Returns:
+        the path of `pictures.npz`.
 
     Raises:
         FileNotFoundError: when the run left no final weights.
@@ -62,7 +66,7 @@ def _names(run: Run, network: Network) -> dict[str, Any]:
 
 
 def _aside(run: Run) -> tuple[Images, str]:
-    """The first images that were not trained on, and of which split they are."""
+    """The first images that were not trained on, and the name of their split."""
     splits = run.data.load(run.place(), run.seed, run.precision.activity)
     split = "validation" if len(splits.validation) else "test"
     images: Images = getattr(splits, split)
@@ -93,7 +97,7 @@ def _populations(found: Survey) -> dict[str, np.ndarray]:
 
 
 def _features(found: Survey, seed: int) -> dict[str, np.ndarray]:
-    """The plane coordinates of what the output layer sees."""
+    """The features below the output layer, in the plane."""
     if not found.features:
         return {}
     values = torch.cat(found.features)
@@ -105,5 +109,5 @@ def _features(found: Survey, seed: int) -> dict[str, np.ndarray]:
 
 
 def _on_host(tensor: Tensor) -> np.ndarray:
-    """On the host, in single precision where it is a floating-point number."""
+    """An array on the host, in single precision if its numbers are floating."""
     return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()

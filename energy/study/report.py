@@ -1,4 +1,4 @@
-"""The answer of a comparison: rows of numbers and a table of text."""
+"""The result of a comparison: rows of numbers and a table of text."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,12 +34,12 @@ UNITS: Final = {
     "seconds": "median seconds of one step on trained weights, taken in turn with the others",
     "time_ratio": "the same over back-propagation on the same network and batch",
     "peak_bytes": "bytes; see memory",
-    "outcomes": "solves of training (one a batch and phase) by how they ended",
+    "outcomes": "solves of training (one per batch and phase) by how they ended",
 }
 
 
 def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str, Any]:
-    """The numbers of one settler: ``found`` has its results, angles and failures over the seeds."""
+    """Collect the numbers of one settler; `found` has its results, angles and failures over the seeds."""
     results, costs = found["results"], asdict(price)
     sweeps = [result["sweeps"] for result in results if result["sweeps"]["mean"] is not None]
     return {
@@ -65,7 +65,7 @@ def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str,
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
-    """The table and what it stands on."""
+    """Format the table and its conditions of measurement as Markdown."""
     notes = [
         f"Device {report['device_name']} ({report['device']}, {report['threads']} threads), torch {report['torch']}, "
         f"commit {report['commit'] or 'unknown'}; seeds {', '.join(map(str, report['seeds']))}; ± is one s.d.",
@@ -81,7 +81,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
 
 
 def report_text(folder: Path) -> str:
-    """The table of a ``compare.json`` for the terminal, in as many blocks as its width asks for; where the rest is."""
+    """Format the table of a `compare.json` for the terminal, in as many blocks as its width asks for."""
     report = read_json(folder / "compare.json")
     table = blocks(HEAD, [_cells(row) for row in report["rows"]], terminal_width())
     notes = [f"{row['label']}: {failure}" for row in report["rows"] for failure in row["failures"]]

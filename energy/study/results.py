@@ -1,4 +1,4 @@
-"""``results.csv``: one line per finished run, gathered from run folders and kept beside the paper's expectations."""
+"""The file `results.csv`: one line per finished run, kept beside the paper's expectations."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ COLUMNS: Final[tuple[str, ...]] = (
 
 
 def result_row(result: Mapping[str, Any]) -> dict[str, str]:
-    """The line of ``results.csv`` that stands for one ``result.json``."""
+    """Return the line of `results.csv` for one `result.json`."""
     values = {
         **{name: result[name] for name in ("seed", "epochs", "threads", "torch", "commit")},
         "cell": result["title"],
@@ -54,16 +54,16 @@ def result_row(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def validated(result: Mapping[str, Any]) -> float | None:
-    """Validation accuracy, in percent, of what a run ends with: of its read-out, where one was fitted."""
+    """Return the final validation accuracy in percent: that of the read-out, if one was fitted."""
     of_read_out = result.get("readout_validation_accuracy")
     return result["validation_accuracy"] if of_read_out is None else of_read_out
 
 
 def read_results(path: Path) -> list[dict[str, str]]:
-    """The lines of a ``results.csv``, empty when there is none yet.
+    """Read the lines of a `results.csv`; there are none if there is no file yet.
 
     Raises:
-        ValueError: naming the file, when its columns are not :data:`COLUMNS`.
+        ValueError: naming the file, when its columns are not `COLUMNS`.
     """
     if not path.exists():
         return []
@@ -76,7 +76,11 @@ def read_results(path: Path) -> list[dict[str, str]]:
 
 
 def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
-    """Merge the finished runs under ``folders`` into ``path``; a line of the same cell and seed is replaced."""
+    """Merge the finished runs under `folders` into `path`; a line of the same cell and seed is replaced.
+
+    Raises:
+        ValueError: naming the folder, when no finished run is in it.
+    """
     lines = {_identity(line): line for line in read_results(path)}
     for folder in folders:
         found = sorted(folder.rglob(RESULT))

@@ -1,7 +1,7 @@
-"""``table.md`` of a paper: what was published beside what was measured, from ``expected.json`` and ``results.csv``.
+"""The file `table.md` of a paper: published beside measured numbers, from `expected.json` and `results.csv`.
 
-``expected.json`` is ``{"paper": ..., "cells": {cell: {"claim": ..., "value": number or null, "tolerance": number or
-null, "published": where, "reason": why a value is null}}}``; values and tolerances are test accuracies in percent.
+`expected.json` is `{"paper": ..., "cells": {cell: {"claim": ..., "value": number or null, "tolerance": number or null,
+"published": where, "reason": why a value is null}}}`; values and tolerances are test accuracies in percent.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ HEAD: Final = (
 
 
 def reproduction_table(folder: Path, runs: Iterable[Path] = ()) -> str:
-    """Write ``folder/table.md`` and return its text, after adding the finished ``runs`` to ``folder/results.csv``.
+    """Write `folder/table.md` and return its text, after adding the finished `runs` to `folder/results.csv`.
 
     Raises:
         ValueError: naming the file, when an input is missing or malformed.
@@ -51,7 +51,7 @@ def reproduction_table(folder: Path, runs: Iterable[Path] = ()) -> str:
 
 
 def verdict(expected: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
-    """Whether the measured mean lies within the published tolerance; says so when there is nothing to compare with."""
+    """Compare the measured mean with the published tolerance: within, outside, or nothing to compare."""
     if expected.get("value") is None or expected.get("tolerance") is None:
         return "nothing to compare"
     gap = measured["mean"] - expected["value"]
@@ -96,7 +96,7 @@ def _all(lines: list[dict[str, str]], column: str) -> str:
 
 
 def _notes(cells: Mapping[str, Mapping[str, Any]]) -> str:
-    """One line a cell: what is claimed, where it was published, why there is no number where there is none."""
+    """One line per cell: its claim, the place of publication, and the reason if there is no number."""
     notes = []
     for cell, expected in cells.items():
         parts = [expected.get("claim", "")]

@@ -6,17 +6,19 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.feedback import Tied
 from energy.objectives import CrossEntropy, Objective, SquaredError
 from energy.rules.contrast import Contrast
+from energy.settle.energy_phases import EnergyTwoPhase
 from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.settle.spiking_settler import SpikingSettler
 from energy.testing.claim import agree, claim, promise, title
-from energy.testing.small import batch, contracting
+from energy.testing.small import batch, coding, contracting
 from energy.testing.truth import by_layer, cosine_or_zero, exact
 
 SMALL: Final = 1e-3  # the nudge at which a contrast is compared with its limit
@@ -28,6 +30,8 @@ OTHER: Final = 0.5  # a gain beside the settler's own
 @promise("settle must work at every gain and objective that the settler admits")
 def check_descent(settler: Settler, device: str) -> list[str]:
     """Hold a settler to its `alignment`; what could not be compared is returned."""
+    if isinstance(settler, EnergyTwoPhase):
+        return _energies(settler, device)
     if not settler.rates:
         return _spiking(settler, device)
     for one in _gains(settler):
@@ -35,6 +39,23 @@ def check_descent(settler: Settler, device: str) -> list[str]:
         for objective in (SquaredError(), CrossEntropy()) if one.alignment == 1 else (SquaredError(),):
             if _admits(one, objective):
                 _compare(sharp(one), objective, device)
+    return []
+
+
+def _energies(settler: EnergyTwoPhase, device: str) -> list[str]:
+    """Compare the contrast of minima with back-propagation through the feedforward pass, which the minimum is."""
+    network, (x, target) = coding(device), batch(device)
+    for objective in (SquaredError(), CrossEntropy()):
+        if not _admits(settler, objective):
+            continue
+        output = x
+        for weight in network.parameters():
+            output = torch.tanh(output @ weight.T)
+        wanted = torch.autograd.grad(objective.value(output, target).sum(), list(network.parameters()))
+        found = Contrast().gradients(network, sharp(settler).settle(network, x, target, objective))
+        names = [name for name, _ in network.named_parameters()]
+        mine, theirs = (dict(zip(names, map(torch.flatten, some), strict=True)) for some in (found, wanted))
+        _equal(settler, f"at its minimum with {objective.name}", mine, theirs, CLOSE)
     return []
 
 

@@ -17,7 +17,7 @@ from energy.settle.settled import Settled
 from energy.settle.settler import Settler
 from energy.testing.claim import agree, brief, claim, promise, public_check, shuffled, tensor
 from energy.testing.descent import check_descent
-from energy.testing.small import batch, contracting
+from energy.testing.small import batch, subject
 
 
 @public_check(Settler, "derive it from energy.settle.settler.Settler")
@@ -31,7 +31,7 @@ def check_settler(settler: Settler, *, rule: Rule | None = None, device: str = "
     passed is the one that counts; wrong shapes raise ValueError; float32 works. The contrast is compared with the
     gradient that autograd finds through the equilibrium, for two objectives and at a second gain if the settler takes
     it: as its `alignment` promises."""
-    rule, network, (x, target) = rule or Contrast(), contracting(device), batch(device)
+    rule, network, (x, target) = rule or Contrast(), subject(settler, device), batch(device)
     settler.attach_feedback(network)
     before = [p.detach().clone() for p in network.parameters()]
     _settles(settler, rule, network, x, target)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from energy.couplings import Dense
+from energy.energy_network import EnergyNetwork
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import SquaredError, one_hot
-from energy.potentials import Identity, Tanh
+from energy.potentials import Identity, Tanh, per_sample
 from energy.relax.dyad import Dyad, Nudging
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
+from energy.settle.energy_phases import EnergyTwoPhase
+from energy.settle.settler import Settler
+from energy.state import State
 from energy.testing.claim import noise
 
 BATCH = 5
@@ -36,6 +41,26 @@ def contracting(device: str = "cpu") -> Network:
             if parameter.ndim == 2:
                 parameter.mul_(0.35 / torch.linalg.matrix_norm(parameter, 2))
     return network
+
+
+def coding(device: str = "cpu") -> EnergyNetwork:
+    """E = ½ Σ‖s_k − tanh(A_k s_{k−1})‖² on 5 – 6 – 4, every A_k of spectral norm 0.35: predictive coding, whose minimum
+    is the feedforward pass.
+    """
+    theta = {"A1": noise("A1", 6, 5, device=device), "A2": noise("A2", 4, 6, device=device)}
+    theta = {name: 0.35 * weight / torch.linalg.matrix_norm(weight, 2) for name, weight in theta.items()}
+    return EnergyNetwork((5,), [6, 4], theta, _coding)
+
+
+def _coding(x: Tensor, state: State, theta: Mapping[str, Tensor]) -> Tensor:
+    below = (x, *state.tensors[:-1])
+    errors = [s - torch.tanh(b @ weight.T) for s, b, weight in zip(state, below, theta.values(), strict=True)]
+    return torch.stack([per_sample(error.square()) for error in errors]).sum(0) / 2
+
+
+def subject(settler: Settler, device: str = "cpu") -> Network:
+    """The small network that a settler is checked on."""
+    return coding(device) if isinstance(settler, EnergyTwoPhase) else contracting(device)
 
 
 def batch(device: str = "cpu") -> tuple[Tensor, Tensor]:

@@ -1,1 +1,1 @@
-"""Training: the run, its page (`fit`), its records, its checkpoints, and the evaluation of what it left behind."""
+"""Training: the run, its loop (`fit`), its records, its checkpoints, and the evaluation of finished runs."""

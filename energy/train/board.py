@@ -1,4 +1,4 @@
-"""TensorBoard: what a run writes down, and its weights, to look at while it trains.
+"""TensorBoard: the numbers and the weights of a run, shown while it trains.
 
 Nothing here is part of a run's record, and nothing is read back. `tensorboard` is imported when a board is opened.
 """
@@ -23,7 +23,7 @@ BOARD: Final = "tensorboard"
 
 
 def require_board() -> Any:
-    """The class that writes event files.
+    """Import the class that writes event files.
 
     Raises:
         ConfigurationError: when tensorboard is not installed.
@@ -38,9 +38,16 @@ def require_board() -> Any:
 
 
 class Board:
-    """The event file of one run, in ``<run>/tensorboard``; epochs are its steps.
+    """The event file of one run, in `<run>/tensorboard`, with epochs as steps.
 
-    Epochs from ``epoch`` on that an earlier part of the run had written are taken back.
+    Args:
+        run: the run that is shown.
+        folder: its run folder.
+        epoch: the first epoch that is going to be written; what an earlier part of the run wrote from there on is
+            hidden.
+
+    Raises:
+        ConfigurationError: when tensorboard is not installed.
     """
 
     def __init__(self, run: Run, folder: Path, epoch: int = 0) -> None:
@@ -48,8 +55,9 @@ class Board:
         self.writer = require_board()(str(folder / BOARD), purge_step=epoch or None)
 
     def epoch(self, network: Network, line: Mapping[str, Any]) -> None:
-        """Every number of an epoch's line; histograms of the weights of each layer, and of their norms by neuron; the
-        filters, where the run probes.
+        """Write the numbers of an epoch's line, and histograms of weights and of their norms by neuron.
+
+        The filters of the first layer are added in epochs that probe.
         """
         epoch, every = line["epoch"], self.run.train.probe_every
         for name, number in numbers(line):
@@ -66,12 +74,12 @@ class Board:
         self.writer.flush()
 
     def readout(self, line: Mapping[str, Any]) -> None:
-        """The numbers of one epoch of the read-out."""
+        """Write the numbers of one epoch of the read-out."""
         for name, number in numbers({"readout": {key: value for key, value in line.items() if key != "epoch"}}):
             self.writer.add_scalar(name, number, line["epoch"])
 
     def end(self, result: Mapping[str, Any]) -> None:
-        """The configuration beside what it led to."""
+        """Write the configuration beside the results that it led to."""
         from torch.utils.tensorboard.summary import hparams
 
         names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
@@ -83,7 +91,7 @@ class Board:
             self.writer.add_scalar(name, value, result["epochs"])
 
     def close(self) -> None:
-        """Write out what is still in memory; no more can be added."""
+        """Write out everything still in memory; no more can be added."""
         self.writer.close()
 
     def _filters(self, network: Network, epoch: int) -> None:
@@ -97,7 +105,7 @@ class Board:
 
 
 def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The numbers in a line of a record, named by the path to them; what is no finite number is left out."""
+    """Yield the finite numbers in a line of a record, each named by the path to it; the epoch is left out."""
     for name, value in flatten(line, "/"):
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and name != "epoch":
             yield name, value

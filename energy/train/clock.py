@@ -1,4 +1,7 @@
-"""Seconds by purpose. On a GPU the device's own events are read at the end of an epoch, so that no step waits."""
+"""Seconds by purpose.
+
+On a GPU the device's own events are read at the end of an epoch, so that no step waits.
+"""
 
 import time
 from collections import defaultdict
@@ -9,7 +12,7 @@ import torch
 
 
 class Clock:
-    """Adds up the time spent under each name since the last :meth:`read`."""
+    """The time spent under each name since the clock was made."""
 
     def __init__(self, device: torch.device) -> None:
         self.on_device = device.type == "cuda"
@@ -18,7 +21,7 @@ class Clock:
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
-        """Count what runs inside under ``name``."""
+        """Count the time of the code inside under `name`."""
         if not self.on_device:
             start = time.perf_counter()
             try:
@@ -35,7 +38,7 @@ class Clock:
             self._events.append((name, first, last))
 
     def read(self) -> dict[str, float]:
-        """Seconds by name so far; waits for the device."""
+        """Return the seconds by name so far; waits for the device."""
         if self._events:
             torch.cuda.synchronize()
         for name, first, last in self._events:

@@ -1,4 +1,4 @@
-"""Scoring: settle the free phase as training did, compare with the labels, change nothing."""
+"""Scores: the free phase is settled as in training and compared with the labels, and nothing changes."""
 
 import dataclasses
 import time
@@ -33,9 +33,13 @@ SPLITS = ("train", "validation", "test")
 
 @torch.no_grad()
 def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """Objective per sample, accuracy in percent, and what settling was and cost, over all of ``images``.
+    """Score a network on all of `images`.
 
-    The free phase of ``run.settler`` is used, with its own gamma and relaxation and without any nudge.
+    The free phase of `run.settler` is used, with its own gamma and relaxation and without any nudge.
+
+    Returns:
+        objective per sample, accuracy in percent, outcomes and steps of settling by phase, multiply-adds, spike counts
+        if a unit spikes, and seconds.
     """
     metrics = EpochMetrics(next(network.parameters()).device)
     start = time.perf_counter()
@@ -60,7 +64,16 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
 
 
 def predict(run: Run, network: Network, x: Tensor, ledger: Ledger) -> Prediction:
-    """The free output; of a layer that was fitted to features, its scores of them in the precision of its weights."""
+    """Predict the output of the free phase.
+
+    An output layer that was fitted to features scores them in the precision of its weights.
+
+    Args:
+        run: its settler finds the free state, and its read-out tells whether the output layer was fitted to features.
+        network: the network.
+        x: inputs (B, C, H, W).
+        ledger: counts the multiply-adds.
+    """
     if not run.readout.fitted:
         return run.settler.predict(network, x, ledger)
     values, dense = batch_features(network, run.settler, x, ledger), dense_output(network)
@@ -70,11 +83,16 @@ def predict(run: Run, network: Network, x: Tensor, ledger: Ledger) -> Prediction
 
 
 def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
-    """The run and the network of a finished run folder, rebuilt from its final weights by name, never by import path.
+    """Load the run and the network of a finished run folder.
+
+    Components are rebuilt by their registered names, never by an import path from the file.
 
     Args:
         folder: the run folder.
-        device: where to put the network; empty for what the run said.
+        device: of the network; empty for the run's own.
+
+    Returns:
+        the run, the network with its final weights, and the facts stored beside them.
 
     Raises:
         FileNotFoundError: when the run left no final weights.
@@ -96,7 +114,19 @@ def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, An
 def decoder(
     run: Run, network: Network, splits: Splits, readout: Readout, ledger: Ledger, report: Report
 ) -> Callable[[Tensor], Tensor]:
-    """A decoder fitted to the features of the training split, scored on the validation split where there is one."""
+    """Fit a decoder to the features of the training split, scored on the validation split if it is not empty.
+
+    Args:
+        run: its settler computes the features.
+        network: the network.
+        splits: the data.
+        readout: the way to fit.
+        ledger: counts the multiply-adds of the features.
+        report: called with one line per epoch of the fit.
+
+    Returns:
+        a function from features (B, F) to scores (B, classes).
+    """
     train = features(network, run.settler, splits.train, run.train.evaluate_batch, ledger)
     validation = None
     if len(splits.validation):
@@ -112,11 +142,16 @@ def evaluate(
     Args:
         folder: the run folder.
         split: train, validation or test.
-        device: where to do it; empty for what the run said.
+        device: of the network; empty for the run's own.
         readout: fitted to the features of the training split, in place of the output layer of the run.
+
+    Returns:
+        the split, the step and choice of the weights, and what `score` returns; with a `readout` its accuracy and its
+        fit.
 
     Raises:
         ValueError: when there is no such split, or it is empty.
+        FileNotFoundError: when the run left no final weights.
     """
     if split not in SPLITS:
         raise UsageError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
@@ -129,7 +164,8 @@ def evaluate(
     head = {"split": split, "step": facts["step"], "weights": facts["weights"]}
     if readout is None:
         return {**head, **score(run, network, images)}
-    start, ledger, lines = time.perf_counter(), Ledger(), list[dict[str, Any]]()
+    start = time.perf_counter()
+    ledger, lines = Ledger(), list[dict[str, Any]]()
     decode = decoder(run, network, splits, readout, ledger, lines.append)
     held = features(network, run.settler, images, run.train.evaluate_batch, ledger)
     found = {"accuracy": accuracy(decode, held), "examples": len(held), "readout": to_dict(readout), "fit": lines}

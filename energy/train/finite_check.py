@@ -1,8 +1,8 @@
-"""The watch over non-finite numbers: every step on the device, read by the host only at the scheduled checks.
+"""The check for non-finite numbers: made on the device at every step, read by the host at the scheduled checks only.
 
-A step whose objective or gradient is not finite, and every step after it, leaves weights and optimiser as they were:
-the fused optimisers of torch take a flag on the device (``found_inf``, made for mixed precision) that turns their
-update off. So the run can stop long after the accident and still hold the weights that caused it.
+A step whose objective or gradient is not finite, and every step after it, leaves weights and optimizer as they were:
+the fused optimizers of torch take a flag on the device (`found_inf`, made for mixed precision) that turns their update
+off. So the run can stop long after the accident and still hold the weights that caused it.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from energy.parameters import layer_of
 
 
 class NonFinite(EnergyError, RuntimeError):
-    """Training stopped before an update that would have been infinite or NaN."""
+    """The end of a training before an update that would have been infinite or NaN."""
 
 
 @dataclass(frozen=True)
 class NonFiniteReport:
-    """What was not finite, and first when.
+    """The first non-finite numbers of a run: their step and their layers.
 
     Attributes:
         step: number of the step, counted from the start of the run, whose update was not made.
@@ -48,10 +48,10 @@ class NonFiniteReport:
 
 
 class FiniteCheck:
-    """Watches one network and turns its optimiser off at the first non-finite number.
+    """A check of one network that turns its optimizer off at the first non-finite number.
 
     Attributes:
-        immediate: true where the optimiser has no such flag: then the host must look before each step.
+        immediate: true if the optimizer has no `found_inf`; then the host must look before each step.
     """
 
     def __init__(self, network: Network, optimizer: torch.optim.Optimizer) -> None:
@@ -70,7 +70,12 @@ class FiniteCheck:
 
     @torch.no_grad()
     def update(self, objective: Tensor | None, step: int) -> None:
-        """Look at the objective of the batch, (B,), where there is one, and at every gradient. Nothing is read back."""
+        """Check the objective of the batch and every gradient; nothing is read back.
+
+        Args:
+            objective: of each sample (B,); None if the output layer does not learn.
+            step: number of the step, from 0.
+        """
         gradients = [self._nothing if parameter.grad is None else parameter.grad for parameter in self.parameters]
         objectives = self._nothing if objective is None else objective
         sound = foreach.all_finite([objectives, *gradients])
@@ -81,12 +86,19 @@ class FiniteCheck:
 
     @property
     def tripped(self) -> bool:
-        """Whether the watch has seen an accident; reads the device."""
+        """True after a non-finite number; reads the device."""
         return bool(self._found)
 
     @torch.no_grad()
     def report(self, step: int) -> NonFiniteReport | None:
-        """What the watch has seen so far, with a look at the weights; reads the device. ``step`` is the next one."""
+        """Report the first non-finite numbers, of the weights as they are too; reads the device.
+
+        Args:
+            step: number of the next step, which is named if only the weights are not finite.
+
+        Returns:
+            None if everything was finite.
+        """
         weights = foreach.all_finite(self.parameters).tolist()
         sound = self._sound.tolist()
         if all(weights) and all(sound):

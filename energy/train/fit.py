@@ -1,10 +1,9 @@
-"""The training page: settle, learn, step; a line per epoch; the test set once, at the end.
+"""The training loop: settle, learn, step; a line per epoch; the test set once, at the end.
 
-Nothing inside a step waits for the device. The host looks at the non-finite watch every ``train.check_every`` steps
-and reads everything else once per epoch.
+Nothing inside a step waits for the device. The host reads the check for non-finite numbers every `train.check_every`
+steps and everything else once per epoch.
 """
 
-import contextlib
 import functools
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from energy.analysis.gradient_alignment import NOTHING_MEASURED, feedback_alignment
+from energy.analysis.gradient_alignment import feedback_alignment
 from energy.cautions import strict, told
 from energy.component import to_dict
 from energy.errors import OutOfMemory
@@ -28,8 +27,9 @@ from energy.train.board import Board, require_board
 from energy.train.evaluate import decoder, score
 from energy.train.folder import acquire, finished_result
 from energy.train.interrupt import Interrupt, Stopped
-from energy.train.measure import gradient_alignment_of_run, unit_diagnostics_of_run
-from energy.train.memory import lacks_memory, memory_line
+from energy.train.measure import measure_epoch
+from energy.train.memory import lacks_memory
+from energy.train.out_of_memory import out_of_memory
 from energy.train.progress import closing, opening, readout_line, report_epoch
 from energy.train.result import run_summary
 from energy.train.run import Run
@@ -39,13 +39,16 @@ from energy.train.terminal import Bar, bar, one_line_warnings, say
 
 
 def fit(run: Run) -> dict[str, Any]:
-    """Train ``run`` in its folder, from where it was left, and return what ``result.json`` then holds.
+    """Train `run` in its folder, from the newest checkpoint if there is one.
 
-    A run that is finished there is not trained again: its result is returned.
+    A run that is finished there is not trained again.
+
+    Returns:
+        the contents of `result.json`.
 
     Raises:
-        Stopped: after a signal or the time limit, with the state saved (a ``SystemExit`` of 128 + the signal, or of 0).
-        NonFinite: when a number stopped being one, before the update that would have spread it.
+        Stopped: after a signal or the time limit, with the state saved (a `SystemExit` of 128 + the signal, or of 0).
+        NonFinite: when a number was not finite, before the update that would have spread it.
         OutOfMemory: when there was not enough memory, with the state saved as far as it was whole.
         ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
             is asked for and not installed.
@@ -72,13 +75,13 @@ def fit(run: Run) -> dict[str, Any]:
 
 
 def kept_as_it_is(run: Run, result: dict[str, Any]) -> dict[str, Any]:
-    """The result of a run that was finished before."""
+    """Return the result of a run that was finished before."""
     say(run.train.progress, f"{run.title}: finished already, {run.folder / RESULT} is kept as it is")
     return result
 
 
 def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
-    """Set up, take the folder, continue what is in it, and train to the end."""
+    """Set up, take the folder, continue from its newest checkpoint, and train to the end."""
     session = None
     try:
         with interrupt.leaving("left before the first step, with nothing to save"):
@@ -97,21 +100,9 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
         raise out_of_memory(session, error) from None
 
 
-def out_of_memory(session: Session | None, error: BaseException) -> OutOfMemory:
-    """What to raise when memory ran out. The state between two steps is saved, that within one is not whole."""
-    if session is None:
-        return OutOfMemory(memory_line(error, "before the first step", "reduce the model, or data.limit"))
-    found = checkpoint.steps(session.folder / CHECKPOINTS)
-    with contextlib.suppress(MemoryError, RuntimeError, OSError):
-        found += [] if session.doing == "in a step" else [session.save()]
-    where = f"{session.doing}, after step {session.step}"
-    left = f"the same command continues from {found[-1]}" if found else "no checkpoint had been written"
-    return OutOfMemory(f"{memory_line(error, where, f'reduce {session.cure}')}; {left}")
-
-
 @contextmanager
 def shown_on_board(session: Session) -> Iterator[None]:
-    """Open the board, where the run asks for one, and write it out however training ends."""
+    """Open the board, if the run asks for one, and write it out however training ends."""
     if not session.run.train.tensorboard:
         yield
         return
@@ -123,7 +114,7 @@ def shown_on_board(session: Session) -> Iterator[None]:
 
 
 def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
-    """The epochs that are still to be done, then the end."""
+    """Run the epochs that are still to be done, then conclude."""
     run = session.run
     total = session.epochs * session.steps_per_epoch
     with bar(run.train.progress, run.title, total, session.step) as shown:
@@ -139,7 +130,7 @@ def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
 
 
 def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
-    """The steps of one epoch that are still to be done."""
+    """Run the steps of one epoch that are still to be done."""
     train, start = session.run.train, time.perf_counter()
     session.at("in a step", "train.batch_size", "model")
     for x, labels in session.splits.train.batches(
@@ -162,7 +153,7 @@ def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
 
 
 def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
-    """One batch: the settler finds states, the rule turns them into gradients, the optimiser steps."""
+    """Train on one batch: the settler finds states, the rule turns them into gradients, the optimizer steps."""
     run, network = session.run, session.network
     session.set_rate()
     target = one_hot(labels, network.output.shape[0], x.dtype)
@@ -175,7 +166,9 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     session.optimizer.step()
     predicted = run.objective.predict(settled.output) if session.scored else None
     session.metrics.add(objective, predicted, labels, settled.solutions)
-    session.step, session.batch, session.advanced = session.step + 1, session.batch + 1, True
+    session.step += 1
+    session.batch += 1
+    session.advanced = True
 
 
 def finish_epoch(session: Session) -> None:
@@ -212,20 +205,11 @@ def finish_epoch(session: Session) -> None:
         session.save()
 
 
-def measure_epoch(session: Session) -> dict[str, Any]:
-    """The gradient's angle, and what became of neurons that learn by a local rule, in an epoch that probes."""
-    run, images = session.run, session.splits.train
-    session.at("in the probe", "train.probe_batch")
-    asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
-    if not asked:
-        return NOTHING_MEASURED
-    units = unit_diagnostics_of_run(run, session.network, images)
-    return {**gradient_alignment_of_run(run, session.network, images), **({"unit_diagnostics": units} if units else {})}
-
-
 def validate(session: Session) -> dict[str, Any] | None:
-    """Objective and accuracy on the validation split, of the output layer or, where that does not learn, of a fresh
-    read-out when one is due; None without either.
+    """Score the validation split: by the output layer or, if that does not learn, by a fresh read-out when one is due.
+
+    Returns:
+        objective and accuracy; None without validation images and without a score.
     """
     run, images = session.run, session.splits.validation
     if not len(images):
@@ -240,8 +224,9 @@ def validate(session: Session) -> dict[str, Any] | None:
 
 
 def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
-    """Fit the read-out and put it into the output layer; what that was, for the result."""
-    run, network, start = session.run, session.network, time.perf_counter()
+    """Fit the read-out, put it into the output layer, and return its part of the result."""
+    run, network = session.run, session.network
+    start = time.perf_counter()
     ledger, lines = Ledger(), list[dict[str, Any]]()
     (session.folder / READOUT).unlink(missing_ok=True)
 
@@ -269,15 +254,20 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
 
 
 def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
-    """Save and leave, if a signal asks for it, or the time limit once this process has got the run further."""
+    """Save and leave after a signal, or after the time limit once this process has got the run further.
+
+    Raises:
+        Stopped: once the state is saved.
+    """
     if interrupt.asked and (interrupt.number or session.advanced):
         path = session.save()
         raise interrupt.stopped(f"left after step {session.step}; the same command continues from {path}")
 
 
 def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
-    """Store the chosen weights, fit a read-out to them where the run asks for one, score the test split once, write
-    ``result.json``, and let the checkpoints go.
+    """Store the chosen weights, fit a read-out if asked for, score the test split once, and write `result.json`.
+
+    The checkpoints are removed at the end.
     """
     run, folder = session.run, session.folder
     weights, which = session.final_weights()

@@ -1,4 +1,4 @@
-"""The run folder: whose it is, whether it is finished, and what the numbers in it are measured in."""
+"""The run folder: its owner, its result if there is one, and the units of the numbers in it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,21 +25,24 @@ UNITS: Final = {
     "diverged_layer": "name of the first layer that a solve of this epoch gave up as diverged",
     "multiply_adds": "multiply-adds of couplings: settling and weight products",
     "backprop_steps": "the same in units of back-propagation steps over the same samples (3U - U1 each)",
-    "spikes": "spikes a sample, the input's too where it is encoded as spikes; only of networks that spike",
-    "synaptic_operations": "the same, each times its fan-out: additions that event-driven hardware makes a sample",
-    "spikes_by_layer": "spikes a sample by the layer that fires them",
+    "spikes": "spikes per sample, the input's too where it is encoded as spikes; only of networks that spike",
+    "synaptic_operations": "the same, each times its fan-out: additions per sample on event-driven hardware",
+    "spikes_by_layer": "spikes per sample by the layer that fires them",
     "seconds.learn": "settling and rule, training batches",
-    "seconds.step": "in training steps: settling, rule, watch and optimiser; without the batches' preparation",
+    "seconds.step": "in training steps: settling, rule, watch and optimizer; without the batches' preparation",
     "seconds.total": "wall clock of epochs: training, validation and probe",
     "cosine_binds": "what, put right by itself, raises the worst cosine most; null from 0.9 on",
     "reference": "how the solves of the exact gradient ended, by phase",
-    "cosine_*": "cosine of the gradient with the exact one on the probe batch; 0 where nothing is learnt, "
+    "cosine_*": "cosine of the gradient with the exact one on the probe batch; 0 where nothing is learned, "
     "null where the exact one is zero",
 }
 
 
 def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
-    """The result of ``run``, if it is finished in ``folder`` already. Only reads.
+    """Read the result of `run`, if it is finished in `folder` already.
+
+    Returns:
+        None if it is not finished.
 
     Raises:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
@@ -57,7 +60,14 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
-    """Make ``folder`` the folder of ``run``; the result, if the run is finished there already."""
+    """Make `folder` the folder of `run`, by writing its configuration.
+
+    Returns:
+        the result, if the run is finished there already.
+
+    Raises:
+        ConfigurationError: when the folder holds another run.
+    """
     result = finished_result(run, folder)
     if result is None and not (folder / CONFIGURATION).exists():
         plain = identity(run)
@@ -67,7 +77,11 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
-    """The run that ``plain`` describes, with the code of one's own that the run in ``folder`` was trained with.
+    """Rebuild the run that `plain` describes, and check that its plug-ins are those it was trained with.
+
+    Args:
+        plain: the run as `to_dict` writes it.
+        folder: the run folder, whose configuration has the digests of the plug-ins.
 
     Raises:
         ConfigurationError: naming the file, module or class that is missing or was another.

@@ -1,7 +1,7 @@
-"""Leaving in good order: a signal or a time limit lets the step finish, then the run saves and goes.
+"""Orderly exits: after a signal or the time limit the step is finished, then the run saves and leaves.
 
 SIGTERM, SIGINT, SIGHUP (the terminal was closed), SIGUSR1, SIGUSR2 and SIGXCPU (a scheduler announces the end) all mean
-the same. One that the process was told to ignore, as `nohup` does with SIGHUP, stays ignored. SIGQUIT is left alone: it
+the same. One that the process ignores, as `nohup` makes it do with SIGHUP, stays ignored. SIGQUIT is left alone: it
 ends the process at once.
 """
 
@@ -19,8 +19,10 @@ CAUGHT: Final = (*URGENT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.
 
 
 class Stopped(SystemExit):
-    """A run that left early with its state saved. As an exit it carries 128 + the number of the signal (143 after
-    SIGTERM, 130 after SIGINT, 129 after SIGHUP), or 0 when it was out of time.
+    """A run that left early with its state saved.
+
+    As an exit it carries 128 + the number of the signal (143 after SIGTERM, 130 after SIGINT, 129 after SIGHUP), or 0
+    when it was out of time.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -32,12 +34,13 @@ class Stopped(SystemExit):
 
 
 class Interrupt:
-    """While entered, notes the first signal or the end of the time limit; a second SIGTERM or SIGINT leaves at once.
+    """A context that notes the first signal or the end of the time limit; a second SIGTERM or SIGINT leaves at once.
+
+    Handlers are installed in the main thread only, where Python delivers signals; on leaving, the earlier ones come
+    back.
 
     Args:
         time_limit: seconds from entering; 0 for none.
-
-    Handlers are installed in the main thread only, where Python delivers signals, and the earlier ones come back.
     """
 
     def __init__(self, time_limit: float = 0.0) -> None:
@@ -67,7 +70,14 @@ class Interrupt:
 
     @contextmanager
     def leaving(self, where: str) -> Iterator[None]:
-        """Obey a signal at once, by raising `Stopped`, while there is nothing to save; ``where`` says so."""
+        """Leave at once on a signal, while there is nothing to save.
+
+        Args:
+            where: the place in the run, for the message.
+
+        Raises:
+            Stopped: when a signal came before or comes inside.
+        """
         self._empty = where
         try:
             if self.number:
@@ -78,16 +88,16 @@ class Interrupt:
 
     @property
     def asked(self) -> bool:
-        """Whether the run should save and leave."""
+        """True once the run should save and leave."""
         return bool(self.number) or self.out_of_time
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the time limit has passed."""
+        """True once the time limit has passed."""
         return self.time_limit > 0 and time.monotonic() - self._start >= self.time_limit
 
     def stopped(self, where: str) -> Stopped:
-        """The exit to raise, once the state is saved; ``where`` names the step and the folder."""
+        """Return the exit to raise once the state is saved; `where` names the step and the folder."""
         if self.number:
             return Stopped(128 + self.number, f"{signal.Signals(self.number).name}: {where}")
         return Stopped(0, f"out of time: {where}")

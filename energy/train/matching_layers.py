@@ -15,12 +15,15 @@ from energy.train.evaluate import load_run
 
 
 def load_matching_layers(network: Network, folder: str | Path, layer_map: Sequence[str] = ()) -> list[str]:
-    """Copy weights, and what normalisation has seen, from the run in `folder`; the names of the layers that got some.
+    """Copy weights and running statistics of matching layers from a finished run into `network`.
 
     Args:
-        network: where to.
-        folder: a finished run folder.
-        renamed: ``there=here`` for each layer to take; empty for every layer whose name is in both networks.
+        network: the network that receives them.
+        folder: the run folder of the other.
+        layer_map: `there=here` for each layer to take; empty for every layer whose name is in both networks.
+
+    Returns:
+        the names of the layers that received weights.
 
     Raises:
         FileNotFoundError: when the run left no final weights.

@@ -1,4 +1,4 @@
-"""What a run measures of its network while it trains, on the first images of a split."""
+"""Measurements of a network while it trains, on the first images of a split."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from energy.data.images import Images
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.train.run import Run
+from energy.train.session import Session
 
 
 def gradient_alignment_of_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
-    """:func:`probe` of a run's settler and rule on the first ``train.probe_batch`` of ``images``, not augmented.
+    """Measure `gradient_alignment` of a run's settler and rule on the first `train.probe_batch` images, not augmented.
 
     A rule that does not descend the objective, such as a local one, has no angle.
     """
@@ -23,6 +24,17 @@ def gradient_alignment_of_run(run: Run, network: Network, images: Images) -> dic
 
 
 def unit_diagnostics_of_run(run: Run, network: Network, images: Images) -> dict[str, dict[str, Any]]:
-    """:func:`unit_diagnostics` on the first ``train.probe_batch`` images of a run, not augmented."""
+    """Measure `unit_diagnostics` on the first `train.probe_batch` images of a run, not augmented."""
     x, labels = images.take(slice(0, run.train.probe_batch))
     return unit_diagnostics(network, run.rule, run.settler, x, labels)
+
+
+def measure_epoch(session: Session) -> dict[str, Any]:
+    """Measure, in an epoch that probes, the gradient's angle and the neurons that learn by a local rule."""
+    run, images = session.run, session.splits.train
+    session.at("in the probe", "train.probe_batch")
+    asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
+    if not asked:
+        return NOTHING_MEASURED
+    units = unit_diagnostics_of_run(run, session.network, images)
+    return {**gradient_alignment_of_run(run, session.network, images), **({"unit_diagnostics": units} if units else {})}

@@ -1,4 +1,4 @@
-"""Running out of memory, in one line: where it happened, how much was wanted, what to make smaller."""
+"""Out of memory, in one line: the place, the amount that was wanted, and the fields to make smaller."""
 
 import re
 from typing import Final
@@ -8,14 +8,14 @@ WANTED: Final = re.compile(r"allocate ([\d.,]+ ?[A-Za-z]+)")
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on the CPU (`MemoryError`, torch's allocator) or on a GPU."""
+    """True for an error of exhausted memory, on the CPU (`MemoryError`, torch's allocator) or on a GPU."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS)
 
 
 def memory_line(error: BaseException, where: str, cure: str) -> str:
-    """``out of memory <where>, <how much> wanted: <cure>``."""
+    """Write `out of memory <where>, <amount> wanted at once: <cure>`."""
     found = WANTED.search(str(error))
     wanted = f", {_amount(found[1])} wanted at once" if found else ""
     return f"out of memory{' ' * bool(where)}{where}{wanted}: {cure}"

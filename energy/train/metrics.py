@@ -1,4 +1,4 @@
-"""What an epoch adds up to. Everything stays on the device until the epoch is read, and can be saved half-way."""
+"""The sums of an epoch, which stay on the device until the epoch is read and can be saved half-way."""
 
 import math
 from collections import Counter, defaultdict
@@ -18,14 +18,14 @@ ACTIVITY = ("spikes", "synaptic_operations", "spikes_by_layer")
 
 
 class EpochMetrics:
-    """Objective, accuracy and settling of the batches seen since it was made.
+    """Objective, accuracy and settling of the batches added so far.
 
     Attributes:
-        examples: how many samples were seen.
-        scored: how many of them had an objective.
-        batches: in how many batches.
-        ledger: what settling spent.
-        diverged: the first layer that a solve named as diverged.
+        examples: number of samples.
+        scored: number of those that had an objective.
+        batches: number of batches.
+        ledger: multiply-adds of settling.
+        diverged: the first layer that a solve named as diverged; empty if none did.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -42,8 +42,13 @@ class EpochMetrics:
     def add(
         self, objective: Tensor | None, predicted: Tensor | None, labels: Tensor, solutions: Mapping[str, Solution]
     ) -> None:
-        """Count one batch: objective of each sample (B,), predicted and true classes (B,), and its solves by phase. No
-        objective and no prediction where the output layer does not learn.
+        """Count one batch.
+
+        Args:
+            objective: of each sample (B,); None if the output layer does not learn.
+            predicted: classes (B,); None if the output layer does not learn.
+            labels: true classes (B,).
+            solutions: the solves of the batch by phase.
         """
         if objective is not None:
             self.objective += objective.sum(dtype=torch.float64)
@@ -60,31 +65,32 @@ class EpochMetrics:
             self.samples["steps/all"].append(torch.stack([one.steps for one in solutions.values()]).sum(0))
 
     def quality(self) -> tuple[float | None, float | None]:
-        """Objective per sample, None when it is not finite, and accuracy in percent; reads the device."""
+        """Return objective per sample, None when it is not finite, and accuracy in percent; reads the device."""
         if not self.scored:
             return None, None
         return finite_or_none(self.objective.item() / self.scored), 100.0 * self.correct.item() / self.scored
 
     def settling(self) -> dict[str, dict[str, Any]]:
-        """By phase: solves by outcome, steps and residuals over all samples; reads the device."""
+        """Return, by phase, solves by outcome and steps and residuals over all samples; reads the device."""
         return {phase: self._phase(phase) for phase in self.outcomes}
 
     def histogram(self) -> Counter[int]:
-        """How many samples took how many steps in all phases together; reads the device."""
+        """Count samples by the steps they took in all phases together; reads the device."""
         if "steps/all" not in self.samples:
             return Counter()
         steps, counts = torch.cat(self.samples["steps/all"]).unique(return_counts=True)
         return Counter(dict(zip(steps.tolist(), counts.tolist(), strict=True)))
 
     def cost(self, network: Network) -> dict[str, Any]:
-        """Multiply-adds, in all and in back-propagation steps over the same samples."""
+        """Return the multiply-adds, as a number and in back-propagation steps over the same samples."""
         total = self.ledger.multiply_adds
         unit = backprop_multiply_adds(network) * self.examples
         return {"multiply_adds": total, "backprop_steps": total / unit if unit else None}
 
     def spike_counts(self) -> dict[str, Any]:
-        """Spikes and synaptic operations a sample, and spikes by layer; nothing where no unit spikes. Reads the
-        device.
+        """Return spikes and synaptic operations per sample, and spikes by layer; reads the device.
+
+        The result is empty if no unit spikes.
         """
         counts = self.ledger.read()
         if not counts["spikes"] or not self.examples:
@@ -107,20 +113,22 @@ class EpochMetrics:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The part of this tally that a checkpoint keeps as tensors."""
+        """Return the sums that a checkpoint keeps as tensors."""
         joined = {name: torch.cat(parts) for name, parts in self.samples.items() if parts}
         return {"objective": self.objective, "correct": self.correct, **joined}
 
     def facts(self) -> dict[str, Any]:
-        """The part of this tally that a checkpoint keeps as facts."""
+        """Return the sums that a checkpoint keeps as facts."""
         ledger = {name: dict(counts) for name, counts in self.ledger.read().items()}
         outcomes = {phase: dict(counts) for phase, counts in self.outcomes.items()}
         counts = {"examples": self.examples, "scored": self.scored, "batches": self.batches, "diverged": self.diverged}
         return {**counts, "ledger": ledger, "outcomes": outcomes}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Continue from what :meth:`tensors` and :meth:`facts` gave."""
-        self.examples, self.batches, self.diverged = facts["examples"], facts["batches"], facts["diverged"]
+        """Continue from the results of `tensors` and `facts`."""
+        self.examples = facts["examples"]
+        self.batches = facts["batches"]
+        self.diverged = facts["diverged"]
         self.scored = facts.get("scored", self.examples)  # older checkpoints have no such entry
         self.ledger = Ledger(**{ledger_name(name): Counter(counts) for name, counts in facts["ledger"].items()})
         self.outcomes.update({phase: Counter(counts) for phase, counts in facts["outcomes"].items()})
@@ -132,16 +140,31 @@ class EpochMetrics:
 
 
 def percentile(values: Tensor, percent: int) -> int:
-    """The smallest value that at least ``percent`` of the values do not exceed (nearest rank); integers only."""
+    """Return the smallest value that at least `percent` of the values do not exceed (nearest rank).
+
+    Args:
+        values: integers (n,), n at least 1.
+        percent: from 0 to 100.
+
+    Example:
+        >>> percentile(torch.tensor([1, 2, 3, 100]), 75)
+        3
+    """
     return int(values.sort().values[_rank(len(values), percent)])
 
 
 def summarize_histogram(histogram: Mapping[int, int]) -> dict[str, float | None]:
-    """Mean, 95th percentile (nearest rank) and maximum of a count by value; None where nothing was counted."""
+    """Return mean, 95th percentile (nearest rank) and maximum of a count by value; None if nothing was counted.
+
+    Example:
+        >>> summarize_histogram({2: 3, 4: 1})
+        {'mean': 2.5, 'p95': 4, 'max': 4}
+    """
     total = sum(histogram.values())
     if not total:
         return {"mean": None, "p95": None, "max": None}
-    rank, passed, p95 = _rank(total, 95), 0, 0
+    rank = _rank(total, 95)
+    passed = p95 = 0
     for value in sorted(histogram):
         passed += histogram[value]
         if passed > rank:
@@ -155,5 +178,5 @@ def _rank(count: int, percent: int) -> int:
 
 
 def finite_or_none(value: float) -> float | None:
-    """``value``, or None where JSON has no word for it."""
+    """Return `value`, or None if it is not finite, which JSON cannot write."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Optimisers: which `torch.optim` algorithm turns ``.grad`` into a step, fused where there is a kernel for it."""
+"""Optimizers: the `torch.optim` algorithms that turn `.grad` into a step, fused if there is a kernel for it."""
 
 import math
 from abc import abstractmethod
@@ -16,12 +16,14 @@ FUSED = frozenset({"cpu", "cuda"})
 
 
 class Optimizer(Component):
-    """Common fields. Weight decay acts on every parameter, biases too, as in the papers.
+    """The common fields of optimizers.
+
+    Weight decay acts on every parameter, biases too, as in the papers.
 
     Attributes:
-        lr: peak learning rate; the schedule says what is left of it at each step.
+        lr: peak learning rate, which the schedule scales at each step.
         weight_decay: strength of the pull to zero.
-        layer_lr: peak learning rate of each layer, from the bottom up, in place of ``lr``; empty for one rate.
+        layer_lr: peak learning rate of each layer, from the bottom up, in place of `lr`; empty for one rate.
     """
 
     group: ClassVar[str] = "optimizer"
@@ -35,11 +37,13 @@ class Optimizer(Component):
         require(all(0 <= lr < math.inf for lr in self.layer_lr), self, "layer_lr", "learning rates of at least 0")
 
     def create(self, network: Network) -> torch.optim.Optimizer:
-        """The optimiser of the network's parameters, and of wires that take their steps, each in the group of its
-        weight; a group remembers its own peak rate under ``peak``.
+        """Create the optimizer of the network's parameters.
+
+        Feedback weights that take the steps of their weights stand in the same group as these. A group keeps its own
+        peak rate under `peak`.
 
         Raises:
-            ConfigurationError: when ``layer_lr`` has not one entry per layer.
+            ConfigurationError: when `layer_lr` does not have one entry per layer.
         """
         mirrored = [(id(weight), tensor) for weight, tensor in mirrored_parameters(network)]
         groups = []
@@ -51,7 +55,7 @@ class Optimizer(Component):
 
     @abstractmethod
     def algorithm(self, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
-        """The `torch.optim` object for these parameter groups, each of which holds its ``lr``."""
+        """Create the `torch.optim` object for these parameter groups, each of which holds its `lr`."""
 
     def _rates(self, network: Network) -> list[tuple[list[torch.nn.Parameter], float]]:
         if not self.layer_lr:
@@ -69,10 +73,12 @@ class Optimizer(Component):
 
 
 class SGD(Optimizer, name="sgd"):
-    """``v <- momentum v + g + weight_decay w``; ``w <- w - lr v``, or ``- lr (g + momentum v)`` with Nesterov's step.
+    """Stochastic gradient descent with momentum: `v <- momentum v + g + weight_decay w`, then `w <- w - lr v`.
+
+    Nesterov's step is `w <- w - lr (g + weight_decay w + momentum v)`.
 
     Attributes:
-        momentum: what is kept of the last step, from 0 to below 1.
+        momentum: share of the last step that is kept, from 0 to below 1.
         nesterov: whether the step looks ahead; needs momentum above 0.
     """
 
@@ -99,12 +105,15 @@ class SGD(Optimizer, name="sgd"):
 
 
 class Adaptive(Optimizer):
-    """Fields of Adam (Kingma & Ba, 2015) and AdamW (Loshchilov & Hutter, 2019).
+    """The fields of Adam and AdamW.
 
     Attributes:
         beta1: decay of the mean gradient.
         beta2: decay of the mean squared gradient.
         eps: added to the root of the latter.
+
+    Reference:
+        Kingma and Ba 2015 (arXiv:1412.6980), algorithm 1; Loshchilov and Hutter 2019 (arXiv:1711.05101), algorithm 2.
     """
 
     lr: float = 0.001
@@ -119,7 +128,7 @@ class Adaptive(Optimizer):
         require(0 < self.eps < math.inf, self, "eps", "above 0")
 
     def settings(self, fused: bool) -> dict[str, Any]:
-        """The keyword arguments that both algorithms share."""
+        """Return the keyword arguments that both algorithms share."""
         betas = (self.beta1, self.beta2)
         return {"lr": self.lr, "betas": betas, "eps": self.eps, "weight_decay": self.weight_decay, "fused": fused}
 

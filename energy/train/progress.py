@@ -1,7 +1,7 @@
-"""What a run says while it trains: what it is, one aligned line per epoch, and how it ended.
+"""The messages of a run while it trains: its opening, one aligned line per epoch, and its end.
 
-On a terminal a header stands over the columns, and those that do not fit are left out in the order of `DROPPED`. Off
-it every line begins with the title, and of an epoch with ``<title>: epoch 3/10``, however long it becomes.
+On a terminal a header stands over the columns, and those that do not fit are left out in the order of `DROPPED`. Off it
+every line begins with the title, and that of an epoch with `<title>: epoch 3/10`, however long it becomes.
 """
 
 import math
@@ -30,10 +30,10 @@ GAP: Final = "  "
 
 
 class EpochTable:
-    """The lines of the epochs of one run, in columns: those that its epochs have so far.
+    """The lines of the epochs of one run, in the columns that its epochs have so far.
 
     Attributes:
-        title: what lines begin with off a terminal.
+        title: the beginning of lines off a terminal.
     """
 
     def __init__(self, title: str) -> None:
@@ -42,8 +42,11 @@ class EpochTable:
         self._headed: list[str] = []
 
     def lines(self, cells: Mapping[str, str], columns: int | None) -> list[str]:
-        """The line of an epoch whose ``cells`` are by column, under a header where the last one no longer fits;
-        ``columns`` is the width of the terminal, None off it.
+        """Format the line of an epoch, under a new header if the last one no longer fits.
+
+        Args:
+            cells: the texts by column.
+            columns: the width of the terminal; None off it.
         """
         self._widen(cells)
         named = columns is None
@@ -53,8 +56,9 @@ class EpochTable:
         return [*lines, self._line(cells, shown, named)]
 
     def _widen(self, cells: Mapping[str, str]) -> None:
-        """Make room for ``cells``: a column once shown stays, in the order of `COLUMNS`, those of layers before the
-        rate.
+        """Make room for `cells`.
+
+        A column once shown stays, in the order of `COLUMNS`, those of layers before the rate.
         """
         for name, text in cells.items():
             wanted = max(len(name), len(text), LEAST.get(name, 0), self._widths.get(name, 0))
@@ -71,7 +75,7 @@ class EpochTable:
 
 
 def fitting_columns(widths: Mapping[str, int], columns: int) -> list[str]:
-    """The columns that fit, dropped in the order of `DROPPED`; of several with one kind of name the last goes first."""
+    """Choose the columns that fit, dropped in the order of `DROPPED`; of several of one kind the last goes first."""
     shown = list(widths)
     for kind in DROPPED:
         for name in [name for name in reversed(shown) if name == kind or name.endswith(f" {kind}")]:
@@ -81,12 +85,12 @@ def fitting_columns(widths: Mapping[str, int], columns: int) -> list[str]:
 
 
 def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | None, left: float) -> dict[str, str]:
-    """The cells of a finished epoch by column, of what its line of the record has.
+    """Format the cells of a finished epoch by column.
 
     Args:
-        line: the line of the record.
-        epochs: how many there will be.
-        best: ``epoch`` and ``accuracy`` of the best validation so far, marked with * where it is this epoch's.
+        line: its line of the record.
+        epochs: their number in the whole run.
+        best: `epoch` and `accuracy` of the best validation so far, marked with * if it is this epoch's.
         left: seconds that the other epochs are going to take.
     """
     cells = {"epoch": f"{line['epoch'] + 1}/{epochs}"}
@@ -107,7 +111,16 @@ def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | 
 def report_epoch(
     show: bool, table: EpochTable, line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | None, left: float
 ) -> None:
-    """Say the line of a finished epoch, and which layer diverged in it."""
+    """Print the line of a finished epoch, and the layer that diverged in it.
+
+    Args:
+        show: false to print nothing.
+        table: the lines so far.
+        line: the epoch's line of the record.
+        epochs: their number in the whole run.
+        best: `epoch` and `accuracy` of the best validation so far.
+        left: seconds that the other epochs are going to take.
+    """
     if not show:
         return
     say(show, "\n".join(table.lines(epoch_cells(line, epochs, best, left), width(sys.stderr))))
@@ -116,14 +129,14 @@ def report_epoch(
 
 
 def opening(run: Run, parameters: int, device: object) -> str:
-    """Settler, rule, model, data, parameters, device and folder of a run."""
+    """Name settler, rule, model, data, parameters, device and folder of a run."""
     rule = "" if run.rule.name == "contrast" else f" with {run.rule.name}"
     what = f"{run.title}: {run.settler.name}{rule}, {run.model.name} on {run.data.name}, {parameters:,} parameters"
     return f"{what}, {device}, {run.folder}"
 
 
 def readout_line(title: str, line: Mapping[str, Any]) -> str:
-    """The line of a fitted read-out: of the epoch whose weights are kept."""
+    """Format the line of a fitted read-out: of the epoch whose weights are kept."""
     parts = [f"{title}: read-out, epoch {line['epoch'] + 1}, accuracy {line['train_accuracy']:.2f} %"]
     if "validation_accuracy" in line:
         parts.append(f"validation {line['validation_accuracy']:.2f} %")
@@ -131,23 +144,28 @@ def readout_line(title: str, line: Mapping[str, Any]) -> str:
 
 
 def tested(result: Mapping[str, Any]) -> str:
-    """The test accuracy of a result, with what is wrong about it."""
+    """Format the test accuracy of a result, with a note if its objective is not finite."""
     trouble = "" if result.get("test_objective") is not None else ", with an objective that is not finite"
     return f"test accuracy {result['test_accuracy']:.2f} %{trouble}"
 
 
 def closing(run: Run, result: Mapping[str, Any]) -> str:
-    """The last line of a run."""
+    """Format the last line of a run."""
     return f"{run.title}: {tested(result)}, {run.folder / RESULT}"
 
 
 def answer(run: Run, result: Mapping[str, Any]) -> str:
-    """What a run says on standard output: the test accuracy and its folder."""
+    """Format the line of a run on standard output: the test accuracy and its folder."""
     return wrapped_lines(f"{tested(result)}    {run.folder}", width(sys.stdout))
 
 
 def duration(seconds: float) -> str:
-    """``0:07``, ``12:03``, ``1:02:03``."""
+    """Format seconds as `0:07`, `12:03` or `1:02:03`.
+
+    Example:
+        >>> duration(723)
+        '12:03'
+    """
     whole = round(seconds) if math.isfinite(seconds) else 0
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

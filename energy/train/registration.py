@@ -1,5 +1,4 @@
-"""Which components there are: ours, and those of installed plug-ins. Importing puts them into the table of
-`from_dict`."""
+"""Registration of components, ours and those of plug-ins: importing puts them into the table of `from_dict`."""
 
 import importlib
 import importlib.util
@@ -36,14 +35,14 @@ def register_builtins() -> None:
 
 
 def modules() -> dict[str, Path]:
-    """The modules of ours that may declare components, by dotted name, and their files; nothing is imported."""
+    """Return our modules that may declare components, by dotted name, and their files; nothing is imported."""
     return dict(
         sorted((name, file) for name, file in _below(package_folder("."), "energy") if not name.startswith(ASIDE))
     )
 
 
 def entry_points() -> list[tuple[str, "EntryPoint"]]:
-    """The entry points of installed plug-ins, each after the name and version of its distribution; none is imported."""
+    """Return the entry points of installed plug-ins, each after its distribution and version; none is imported."""
     from importlib import metadata
 
     found = {
@@ -57,12 +56,12 @@ def entry_points() -> list[tuple[str, "EntryPoint"]]:
 
 
 def package_folder(name: str) -> Path:
-    """The folder `name` of the package `energy`."""
+    """Return the folder `name` of the package `energy`."""
     return Path(energy.__file__).parent / name
 
 
 def _below(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
-    """The modules of a package and of those in it, links to folders followed."""
+    """Yield the modules of a package and of those in it; links to folders are followed."""
     yield package, folder / "__init__.py"
     for entry in os.scandir(folder):
         if entry.is_dir() and (folder / entry.name / "__init__.py").is_file():
@@ -72,7 +71,7 @@ def _below(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
 
 
 def _load(distribution: str, entry: "EntryPoint") -> None:
-    """Import what an entry point names, and remember the code that ran."""
+    """Import the module of an entry point, and remember the code that ran."""
     files: dict[str, Path] = {}
     try:
         spec = importlib.util.find_spec(entry.module)

@@ -1,7 +1,7 @@
-"""Everything about a run that can be found wrong before its data are read or its weights drawn.
+"""A rehearsal of a run: every fault that can be found before its data are read or its weights drawn.
 
 The network is built on torch's meta device, where tensors have shapes and no numbers, so that a size that would fill
-the memory costs nothing. What depends on numbers, the data or the device shows when the run starts.
+the memory costs nothing. Faults that depend on numbers, the data or the device show when the run starts.
 """
 
 import torch
@@ -12,12 +12,14 @@ from energy.io.record import RESULT
 from energy.network import Network
 from energy.train.matching_layers import load_matching_layers
 from energy.train.run import Run
-from energy.train.session import require_learning, stages
+from energy.train.stages import require_learning, stages
 
 
 def rehearse(run: Run) -> None:
-    """Build the network of `run` without numbers, and put everything to it that the run will: an image, what learns,
-    the read-out, the groups of the optimiser, the weights it starts from; and compare the batch with the data.
+    """Build the network of `run` without numbers, and check everything that the run needs.
+
+    Checked are an image, the layers that learn, the read-out, the groups of the optimizer, the weights it starts from,
+    and the batch against the number of training images.
 
     Raises:
         ConfigurationError: for the first thing that does not fit.
@@ -34,7 +36,7 @@ def rehearse(run: Run) -> None:
 
 
 def _drafted(run: Run) -> Network:
-    """The network without numbers; with them where a model of one's own cannot do without."""
+    """Build the network without numbers; with them if a model of the user's own cannot do without."""
     try:
         with torch.device("meta"):
             network = run.draft()

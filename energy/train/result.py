@@ -1,4 +1,4 @@
-"""What ``result.json`` says of a finished run."""
+"""The contents of `result.json`."""
 
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ NO_SECONDS: Final = {"learn": 0.0, "step": 0.0, "total": 0.0}  # of a run in whi
 
 
 def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
-    """Everything a table needs to know about a finished run."""
+    """Summarize a finished run: everything that a table needs."""
     run, totals = session.run, session.totals
     plain = identity(run)
     last = next(reversed(read_lines(session.folder / RECORD)), {})
@@ -47,14 +47,14 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
 
 
 def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
-    """Validation accuracy of the weights the run ends with."""
+    """Return the validation accuracy of the weights the run ends with."""
     if session.best_weights and session.best is not None:
         return session.best["accuracy"]
     return last.get("validation_accuracy")
 
 
 def evaluation(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
-    """How the scored outputs were obtained."""
+    """Describe the settling that gave the scored outputs."""
     run = session.run
     plain = to_dict(run.settler)
     return {

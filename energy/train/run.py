@@ -1,4 +1,4 @@
-"""What one training is: the components it is made of, where it runs, and where it writes."""
+"""The description of one training: its components, its device, and its folder."""
 
 import enum
 import hashlib
@@ -30,7 +30,7 @@ from energy.train.schedule import Cosine, Schedule
 
 
 class Precision(enum.Enum):
-    """Number format of activities. Weights are float64 under FLOAT64 and float32 otherwise."""
+    """Number format of activities; weights are float64 under FLOAT64 and float32 otherwise."""
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
@@ -43,47 +43,47 @@ class Precision(enum.Enum):
 
     @property
     def weight(self) -> torch.dtype:
-        """The format of parameters and of what the optimiser keeps."""
+        """The format of parameters and of the optimizer's state."""
         return torch.float64 if self is Precision.FLOAT64 else torch.float32
 
 
 class Weights(enum.Enum):
-    """Which weights a run ends with."""
+    """The weights a run ends with."""
 
     BEST = "those of the epoch with the highest validation accuracy"
     LAST = "those of the last epoch"
 
 
 class Order(enum.Enum):
-    """Which layers learn when, under a local rule."""
+    """The order in which layers learn under a local rule."""
 
     JOINT = "all of them in every epoch"
     GREEDY = "one after the other from the bottom up, each for all epochs"
 
 
 class Training(Component):
-    """How long, how much at a time, and how often the run looks up from its work.
+    """The length of a training, its batches, and its pauses for validation, checkpoints and measurements.
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: samples per step; what does not fill a batch is left out of the epoch.
+        batch_size: samples per step; the rest that does not fill a batch is left out of the epoch.
         evaluate_batch: samples per batch when scoring.
-        weights: which weights are kept and tested.
-        check_every: steps between two reads of the non-finite watch.
+        weights: the weights that are kept and tested.
+        check_every: steps between two reads of the check for non-finite numbers.
         checkpoint_every: steps between two checkpoints; 0 for one at the end of each epoch.
-        keep: how many checkpoints stay on the disk while training.
+        keep: number of checkpoints that stay on the disk while training.
         probe_every: epochs between two measurements of the gradient's angle; 0 for none.
         probe_batch: samples in that measurement.
         time_limit: seconds after which the run saves and leaves; 0 for none.
         deterministic: on a GPU, only kernels that repeat bit for bit.
         progress: whether to show a bar on a terminal, and a line per epoch.
-        tensorboard: whether to write events for TensorBoard, into ``tensorboard/`` of the run folder.
-        order: whether the layers learn together or one after the other; only a local rule can do the latter.
-        freeze: names of layers, or patterns such as ``conv*``, that do not learn: no update, no drift of what they
-            normalise by.
+        tensorboard: whether to write events for TensorBoard, into `tensorboard/` of the run folder.
         strict: whether a caution, of what would go wrong in silence, ends the run.
+        order: whether the layers learn together or one after the other; only a local rule can do the latter.
+        freeze: names of layers, or patterns such as `conv*`, that do not learn: no update, no drift of running
+            statistics.
         start: a finished run folder whose weights this one starts from, in the layers that have the same name.
-        renamed: ``there=here`` for layers that are called otherwise here; with it, only these are taken over.
+        layer_map: `there=here` for layers that are called otherwise here; with it, only these are taken over.
     """
 
     group: ClassVar[str] = "train"
@@ -117,14 +117,14 @@ class Training(Component):
 
 
 class Setting(Component):
-    """What several runs of one comparison have in common: everything but the settler and the seed.
+    """The common part of the runs of one comparison: everything but the settler and the seed.
 
     Attributes:
-        device: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
+        device: `auto` (the first GPU, or else the CPU), `cpu`, `cuda`, `cuda:1` ...
         precision: number format of activities and weights.
-        fused: whether elementwise work on large tensors runs as compiled kernels, where there is a compiler for them.
-        title: what tables and figures call it.
-        out: the folder to write in; empty for ``runs/<title>-<hash of the configuration>``.
+        fused: whether elementwise work on large tensors runs as compiled kernels, if there is a compiler for them.
+        title: the name in tables and figures.
+        out: the folder to write in; empty for `runs/<title>-<hash of the configuration>`.
     """
 
     model: Model
@@ -150,15 +150,15 @@ class Setting(Component):
 
     @property
     def folder(self) -> Path:
-        """Where this writes, and nowhere else."""
+        """The only folder that this writes in."""
         return expanded(self.out) if self.out else Path("runs") / f"{self.title}-{hash_of_description(identity(self))}"
 
     def parts(self) -> list[Component]:
-        """The components that its numbers come from, each with those in it."""
+        """Return the components that its numbers come from, each with those in it."""
         return [self]
 
     def place(self) -> torch.device:
-        """The device, which is touched here for the first time.
+        """Return the device, which is touched here for the first time.
 
         Raises:
             ConfigurationError: when a GPU is asked for that is not there.
@@ -175,7 +175,7 @@ class Run(Setting):
 
     Attributes:
         settler: the inference phase.
-        seed: the number from which, with purpose, epoch and step, every random draw follows.
+        seed: every random draw is a function of it, a purpose, the epoch and the step.
     """
 
     group: ClassVar[str] = "run"
@@ -191,11 +191,11 @@ class Run(Setting):
             raise ConfigurationError(f"train.order=greedy: rule={self.rule.name} needs all layers at once")
 
     def draft(self) -> Network:
-        """The network at its initial weights, with the wires of its settler, on torch's default device.
+        """Build the network at its initial weights, with its settler's feedback weights, on torch's default device.
 
         Raises:
-            ConfigurationError: when the model does not fit the images, the objective the output, or the wires the
-                couplings.
+            ConfigurationError: when the model does not fit the images, the objective the output, or the feedback
+                weights the couplings.
         """
         network = fitting_network(self.model, self.data.shape, self.data.classes, self.seed)
         self.objective.validate_output(network.output.potential)
@@ -204,11 +204,13 @@ class Run(Setting):
         return network
 
     def network(self) -> Network:
-        """The network at its initial weights, with the wires of its settler, on the device, laid out as the convolution
-        kernels like it.
+        """Build the network at its initial weights, with the feedback weights of its settler, on the device of the run.
+
+        Convolution kernels are laid out channels last.
 
         Raises:
-            ConfigurationError: when the objective does not fit its output, or the settler's wires its couplings.
+            ConfigurationError: when the model does not fit the images, the objective the output, or the feedback
+                weights the couplings.
         """
         with torch.device("cpu"):  # whatever torch's default is
             network = self.draft()
@@ -217,10 +219,16 @@ class Run(Setting):
 
 
 def fitting_network(model: Model, shape: tuple[int, ...], classes: int, seed: int) -> Network:
-    """The network that `model` builds for images of `shape`, whatever goes wrong on the way being told in one line.
+    """Build the network of `model` for images of `shape`, with any failure reported in one line.
+
+    Args:
+        model: the model.
+        shape: (C, H, W) of an image.
+        classes: number of outputs.
+        seed: of the initial weights.
 
     Raises:
-        ConfigurationError: when it cannot be built, or reads or says something of another shape.
+        ConfigurationError: when it cannot be built, or its input or output has another shape.
     """
     asked = f"model={model.name}: does not fit images of {'×'.join(map(str, shape))} in {classes} classes"
     try:
@@ -230,15 +238,17 @@ def fitting_network(model: Model, shape: tuple[int, ...], classes: int, seed: in
     except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError, AssertionError) as error:
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigurationError(f"{asked}: {told}") from error
-    said = network.output.shape if network.layers else ()
-    if network.input_shape != tuple(shape) or said != (classes,):
-        raise ConfigurationError(f"{asked}: it reads {network.input_shape} and says {said}")
+    output = network.output.shape if network.layers else ()
+    if network.input_shape != tuple(shape) or output != (classes,):
+        raise ConfigurationError(f"{asked}: it reads {network.input_shape} and returns {output}")
     return network
 
 
 def identity(run: Setting) -> dict[str, Any]:
-    """The description of a run less what does not change its numbers, with the digests of code of one's own that it
-    stands on: two runs with one identity are the same run.
+    """Describe a run by everything that its numbers depend on.
+
+    Fields that leave the numbers as they are do not count; digests of the user's own code do. Two runs with one
+    identity are the same run.
     """
     plain = to_dict(run)
     own = plugins(run.parts())
@@ -252,7 +262,7 @@ def identity(run: Setting) -> dict[str, Any]:
 
 
 def hash_of_description(plain: dict[str, Any]) -> str:
-    """Ten hexadecimal digits of a description."""
+    """Return ten hexadecimal digits of a description."""
     text = json.dumps(plain, sort_keys=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 

@@ -8,10 +8,10 @@ from energy.component import Component, require
 
 
 class Schedule(Component):
-    """A linear warm-up from ``start`` to the peak, then :meth:`decay`.
+    """A linear warm-up from `start` to the peak, then a decay.
 
-    Let p be the peak and e the progress in epochs, ``epoch + step / steps per epoch``. During the first ``warmup``
-    epochs ``rate = start + (p - start) e / warmup``; afterwards ``rate = decay(p, e - warmup, epochs - warmup)``.
+    Let p be the peak and e the progress in epochs, `epoch + step / steps per epoch`. During the first `warmup` epochs
+    `rate = start + (p - start) e / warmup`; afterwards `rate = decay(p, e - warmup, epochs - warmup)`.
 
     Attributes:
         warmup: length of the warm-up in epochs; 0 for none.
@@ -27,25 +27,25 @@ class Schedule(Component):
         require(0 <= self.start < math.inf, self, "start", "a learning rate of at least 0")
 
     def rate(self, peak: float, progress: float, epochs: int) -> float:
-        """The learning rate at ``progress`` (in epochs) of a run of ``epochs`` epochs."""
+        """Return the learning rate at `progress` (in epochs) of a run of `epochs` epochs."""
         if progress < self.warmup:
             return self.start + (peak - self.start) * progress / self.warmup
         return self.decay(peak, progress - self.warmup, epochs - self.warmup)
 
     @abstractmethod
     def decay(self, peak: float, progress: float, length: float) -> float:
-        """The rate ``progress`` epochs after the warm-up, of ``length`` epochs in all."""
+        """Return the rate `progress` epochs after the warm-up, of `length` epochs in all."""
 
 
 class Constant(Schedule, name="constant"):
-    """``rate = p``."""
+    """A constant rate: `rate = p`."""
 
     def decay(self, peak: float, progress: float, length: float) -> float:
         return peak
 
 
 class Floored(Schedule):
-    """A decay that reaches ``floor`` at the end and stays there.
+    """A decay that reaches `floor` at the end and stays there.
 
     Attributes:
         floor: absolute learning rate at the end.
@@ -67,28 +67,32 @@ class Floored(Schedule):
 
     @abstractmethod
     def left(self, share: float) -> float:
-        """What remains of the distance to the floor, from 1 to 0, after ``share`` of the decay."""
+        """Return the remaining share of the distance to the floor, from 1 to 0, after `share` of the decay."""
 
 
 class Cosine(Floored, name="cosine"):
-    """``rate = floor + (p - floor) (1 + cos(pi t)) / 2`` with t the share of the decay (Loshchilov & Hutter, 2017)."""
+    """Cosine decay: `rate = floor + (p - floor) (1 + cos(pi t)) / 2` with t the share of the decay.
+
+    Reference:
+        Loshchilov and Hutter 2017 (arXiv:1608.03983), equation 5.
+    """
 
     def left(self, share: float) -> float:
         return 0.5 * (1.0 + math.cos(math.pi * share))
 
 
 class LinearDecay(Floored, name="linear"):
-    """``rate = floor + (p - floor) (1 - t)`` with t the share of the decay."""
+    """Linear decay: `rate = floor + (p - floor) (1 - t)` with t the share of the decay."""
 
     def left(self, share: float) -> float:
         return 1.0 - share
 
 
 class Exponential(Schedule, name="exponential"):
-    """``rate = p factor^e``, with e the progress after the warm-up.
+    """Exponential decay: `rate = p factor^e`, with e the progress after the warm-up in epochs.
 
     Attributes:
-        factor: what one epoch leaves of the rate.
+        factor: share of the rate that is left after one epoch.
         staircase: whether the rate stands still within an epoch (e rounded down).
     """
 

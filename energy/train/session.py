@@ -1,27 +1,24 @@
-"""Everything that changes while a run trains, and how it goes into a checkpoint and comes back.
+"""The state of a training run, which a checkpoint stores and restores.
 
 No generator state is among it: every random draw is a function of (seed, purpose, epoch, step).
 """
 
-import fnmatch
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import Tensor
 
-from energy.component import ConfigurationError, to_dict
+from energy.component import to_dict
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import NonFiniteError
 from energy.feedback import resample
 from energy.health import guarded
-from energy.hints import meant
 from energy.io import checkpoint
 from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, FAILED, RECORD, append_line, truncate_record
 from energy.network import Network
-from energy.readout.decoder import dense_output
 from energy.settle.settled import Settled
 from energy.train.board import Board
 from energy.train.clock import Clock
@@ -29,22 +26,27 @@ from energy.train.finite_check import FiniteCheck, NonFinite
 from energy.train.matching_layers import load_matching_layers
 from energy.train.metrics import EpochMetrics
 from energy.train.progress import EpochTable
-from energy.train.run import Order, Run, Weights
+from energy.train.run import Run, Weights
+from energy.train.stages import require_learning, stages
 from energy.train.terminal import say
 
 
 class Session:
     """One training under way.
 
+    Args:
+        run: the run.
+        folder: its run folder; nothing is written to it yet.
+
     Attributes:
-        epoch, batch: where it stands: epochs finished, and steps done of the next one.
+        epoch, batch: epochs finished, and steps done of the next one.
         step: steps done since the start of the run.
-        best: ``{"epoch", "accuracy"}`` of the best validation so far, with its weights in ``best_weights``.
+        best: `{"epoch", "accuracy"}` of the best validation so far, with its weights in `best_weights`.
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
-        board: where the run is shown while it trains; None unless it asks for that.
-        breaks: one entry for each time the run was continued: at which step, on which machine.
-        advanced: whether this process has come further: by a step, or by the end of an epoch.
-        doing, cure: what it is at, and which fields would make that smaller, should memory run out.
+        board: the event file that shows the run while it trains; None unless the run asks for one.
+        breaks: one entry for each time the run was continued, with the step and the machine.
+        advanced: whether this process has come further, by a step or by the end of an epoch.
+        doing, cure: the present activity, and the fields that would make it smaller, should memory run out.
     """
 
     def __init__(self, run: Run, folder: Path) -> None:
@@ -58,7 +60,7 @@ class Session:
             load_matching_layers(self.network, run.train.start, run.train.layer_map)
         self.optimizer = run.optimizer.create(self.network)
         if isinstance(run.data, Published):
-            run.data.locate(data_root())  # of a missing set nothing is said but that
+            run.data.locate(data_root())  # a missing set is reported before anything is printed about reading it
             say(run.train.progress, f"{run.title}: reading {run.data.name} …")
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
@@ -76,7 +78,7 @@ class Session:
 
     @property
     def unclosed(self) -> bool:
-        """Whether every step of the epoch is done and its line is still to be written."""
+        """True once every step of the epoch is done and its line is still to be written."""
         return self.batch == self.steps_per_epoch
 
     @property
@@ -91,30 +93,30 @@ class Session:
         return self.run.train.epochs * len(self.stages)
 
     def scores(self, learned: set[str]) -> bool:
-        """Whether steps in which these layers learn have an objective of the output."""
+        """True if steps in which these layers learn have an objective of the output."""
         return self.run.rule.scores_output(self.network, learned)
 
     def at(self, doing: str, *fields: str) -> None:
-        """Note what comes next, and the ``fields`` of the run on whose size it depends."""
+        """Note the next activity, and the `fields` of the run on whose size it depends."""
         sizes = [(name, getattr(self.run.train, name.removeprefix("train."), None)) for name in fields]
         self.doing, self.cure = doing, " or ".join(name if size is None else f"{name}={size}" for name, size in sizes)
 
     def enter(self) -> None:
-        """Let the layers learn whose turn it is."""
+        """Let the layers of the present stage learn, and no others."""
         learned = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
         for edge in self.network.edges:
             edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learned)
         self.scored = self.scores(learned)
 
     def set_rate(self) -> None:
-        """Give every parameter group its learning rate for this step. Each stage has the whole schedule."""
+        """Set the learning rate of every parameter group for this step; each stage has the whole schedule."""
         progress = self.epoch % self.run.train.epochs + self.batch / self.steps_per_epoch
         for group, rate in zip(self.optimizer.param_groups, self._rates(progress), strict=True):
             group["lr"] = rate
 
     @property
     def last_rate(self) -> float:
-        """The greatest learning rate of the step before, by its place: who continues here has set none."""
+        """The greatest learning rate of the step before, by its place in the schedule: a continued run has set none."""
         return max(self._rates(self.epoch % self.run.train.epochs + (self.batch - 1) / self.steps_per_epoch))
 
     def _rates(self, progress: float) -> list[float]:
@@ -122,8 +124,14 @@ class Session:
         return [self.run.schedule.rate(peak, progress, self.run.train.epochs) for peak in peaks]
 
     def learn(self, x: Tensor, target: Tensor) -> Settled:
-        """Settle one batch and write its gradient; what the settler finds not finite stops the run like anything else
-        that is not.
+        """Settle one batch and write its gradient.
+
+        Args:
+            x: inputs (B, C, H, W).
+            target: one-hot classes (B, classes).
+
+        Raises:
+            NonFinite: when the settler finds a number that is not finite.
         """
         run, ledger = self.run, self.metrics.ledger
         resample(self.network, self.step)
@@ -135,7 +143,7 @@ class Session:
             self.fail(f"step {self.step}: {error}")
 
     def check_finite(self) -> None:
-        """Stop if anything was not finite since the last check, saving the state that caused it.
+        """Stop if anything was not finite since the last check, and save the state that caused it.
 
         Raises:
             NonFinite: naming step, layers, settler and folder.
@@ -145,7 +153,11 @@ class Session:
             self.fail(str(report))
 
     def fail(self, what: str) -> NoReturn:
-        """Save the present state under ``failed/`` and raise ``NonFinite`` with ``what`` in it."""
+        """Save the present state under `failed/` and end the training.
+
+        Raises:
+            NonFinite: with `what` in its message.
+        """
         saved = checkpoint.write(self.folder / FAILED, self.step, self._tensors(), self._facts())
         settler = to_dict(self.run.settler)
         nudge = ", ".join(f"{name}={settler[name]}" for name in ("name", "beta", "gamma") if name in settler)
@@ -160,7 +172,10 @@ class Session:
         return path
 
     def resume(self) -> bool:
-        """Continue from the newest checkpoint of the run folder, if there is one.
+        """Continue from the newest checkpoint of the run folder.
+
+        Returns:
+            true if there was one.
 
         Raises:
             DamagedCheckpointError: when the newest is not what was written. Removing it, to fall back to the one
@@ -186,11 +201,13 @@ class Session:
                 self.best_weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         append_line(self.folder / RECORD, line)
         self._add_up()
-        self.epoch, self.batch, self.advanced = self.epoch + 1, 0, True
+        self.epoch += 1
+        self.batch = 0
+        self.advanced = True
         self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
 
     def final_weights(self) -> tuple[dict[str, Tensor], str]:
-        """The weights the run ends with, and which they are."""
+        """Return the weights the run ends with, and a description of the choice."""
         if self.best is not None and self.best_weights:
             return self.best_weights, f"best validation, epoch {self.best['epoch']}"
         return self.network.state_dict(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
@@ -229,7 +246,7 @@ class Session:
         }
 
     def _scalars(self) -> dict[str, dict[str, Any]]:
-        """What the optimiser remembers of each parameter that is not a tensor."""
+        """The optimizer's state of each parameter, without its tensors."""
         state = self.optimizer.state_dict()["state"]
         return {str(i): {k: x for k, x in slots.items() if not isinstance(x, Tensor)} for i, slots in state.items()}
 
@@ -238,7 +255,9 @@ class Session:
         self.best_weights, self.best = _under(tensors, "best/"), facts["best"]
         self.metrics.restore(_under(tensors, "tally/"), facts["tally"])
         self.clock.seconds.update(facts["seconds"])
-        self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
+        self.epoch = facts["epoch"]
+        self.batch = facts["batch"]
+        self.step = facts["step"]
         self.totals = {**facts["totals"], "sweeps": Counter(dict(facts["totals"]["sweeps"]))}
         self.breaks = facts["breaks"]
         state: dict[int, dict[str, Any]] = {int(index): slots for index, slots in facts["optimizer"].items()}
@@ -248,42 +267,9 @@ class Session:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
-def require_learning(run: Run, network: Network, learned: list[set[str]]) -> None:
-    """Raise ConfigurationError where nothing that learns, and no read-out, reaches the output layer."""
-    if run.readout.fitted:
-        dense_output(network)
-    elif not run.rule.scores_output(network, set().union(*learned)) and not run.train.start:
-        raise ConfigurationError(
-            f"readout=joint: rule={run.rule.name} leaves the output layer as it is; say readout=linear"
-        )
-
-
 def parameters(network: Network) -> int:
-    """How many numbers are learnt."""
+    """Return the number of learned numbers."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def stages(run: Run, network: Network) -> list[set[str]]:
-    """Which layers learn in each part of a run, by name; no part where all are frozen and a read-out is fitted to them.
-
-    Raises:
-        ConfigurationError: for a pattern in ``train.freeze`` that no layer answers to, and when nothing learns.
-    """
-    names = [layer.name for layer in network.layers]
-    for pattern in run.train.freeze:
-        if not fnmatch.filter(names, pattern):
-            known = ", ".join(names)
-            raise ConfigurationError(
-                f"train.freeze: no layer is called {pattern!r}{meant(pattern, names)}; there are {known}"
-            )
-    awake = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in run.train.freeze)]
-    learnable = run.rule.learns(network)
-    awake = [name for name in awake if name in learnable]
-    if not awake and run.readout.fitted:
-        return []
-    if not awake:
-        raise ConfigurationError(f"train.freeze={run.train.freeze}: leaves no layer that rule={run.rule.name} trains")
-    return [{name} for name in awake] if run.train.order is Order.GREEDY else [set(awake)]
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

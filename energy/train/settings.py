@@ -13,8 +13,14 @@ from energy.kernels import fused
 def settings(
     deterministic: bool, fused_kernels: bool = True, compiling: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Full float32 products (another precision settles elsewhere), repeatable kernels where asked for, fused ones where
-    they pay; `compiling` is called before one is compiled.
+    """Set torch as a run needs it, and restore it on leaving.
+
+    float32 products run in full precision, since another one settles elsewhere.
+
+    Args:
+        deterministic: only kernels that repeat bit for bit.
+        fused_kernels: compiled kernels for elementwise work on large tensors.
+        compiling: called before a kernel is compiled.
     """
     before = (
         torch.get_float32_matmul_precision(),

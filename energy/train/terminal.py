@@ -1,8 +1,6 @@
-"""The one way from a run to the error stream: whole lines above the bar, none torn, none wrapped by the terminal.
+"""The only way from a run to the error stream: whole lines above the bar, none torn, none wrapped by the terminal.
 
-    say(True, "run: continuing from step 12, epoch 2")      # clear the bar, print, draw the bar again
-
-A stream that went away (a closed terminal, a pipe without a reader) never stops a run: what it is told is lost.
+A stream that went away (a closed terminal, a pipe without a reader) never stops a run: its lines are lost.
 """
 
 import contextlib
@@ -21,13 +19,13 @@ USUAL: Final = 80  # columns of a terminal that does not say how many it has
 
 
 class Bar(Protocol):
-    """All that is asked of a progress bar."""
+    """The part of a progress bar that is used."""
 
     def update(self, n: float | None = 1, /) -> object:
-        """Move by ``n`` steps."""
+        """Move by `n` steps."""
 
     def clear(self) -> object:
-        """Take the bar off the screen, until it is drawn again."""
+        """Take the bar off the screen until it is drawn again."""
 
     def refresh(self) -> object:
         """Draw the bar."""
@@ -37,7 +35,7 @@ class Silent:
     """A bar that shows nothing."""
 
     def update(self, n: float | None = 1, /) -> object:
-        """Nothing."""
+        """Do nothing."""
 
     clear = refresh = update
 
@@ -47,7 +45,14 @@ _shown: ContextVar[Bar | None] = ContextVar("shown", default=None)
 
 @contextmanager
 def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
-    """A bar over ``total`` steps of which ``done`` are done, silent when unwanted, off a terminal or without tqdm."""
+    """Show a bar over the steps of a run; it is silent when unwanted, off a terminal or without tqdm.
+
+    Args:
+        show: false for a silent bar.
+        title: the text before it.
+        total: number of steps.
+        done: number of those that are done already.
+    """
     drawn = _drawn(title, total, done) if show and width(sys.stderr) is not None else None
     if drawn is None:
         yield Silent()
@@ -62,7 +67,7 @@ def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
 
 
 def width(stream: TextIO) -> int | None:
-    """The columns that a line may have on a terminal, one less than there are; None where ``stream`` is none."""
+    """Return the columns that a line may have on a terminal, one less than there are; None off a terminal."""
     try:
         if not stream.isatty():
             return None
@@ -72,7 +77,11 @@ def width(stream: TextIO) -> int | None:
 
 
 def say(show: bool, text: str) -> None:
-    """Lines on the error stream, where records and tables do not go; too long ones go on below, indented."""
+    """Print lines on the error stream, apart from records and tables; too long ones are wrapped and indented.
+
+    Example:
+        >>> say(False, "run: continuing from step 12, epoch 2")
+    """
     if not show:
         return
     shown = _shown.get() or Silent()
@@ -85,7 +94,7 @@ def say(show: bool, text: str) -> None:
 
 
 def wrapped_lines(text: str, columns: int | None) -> str:
-    """``text`` in lines of at most ``columns``, all but the first indented; as it is for None."""
+    """Wrap `text` into lines of at most `columns`, all but the first indented; None leaves it as it is."""
     if columns is None or len(text) <= columns:
         return text
     return "\n".join(
@@ -95,8 +104,9 @@ def wrapped_lines(text: str, columns: int | None) -> str:
 
 @contextmanager
 def one_line_warnings(title: str) -> Iterator[None]:
-    """Show a warning as ``title: warning: text``, without the place in the source; whoever records warnings, or raises
-    them, does so as before.
+    """Show warnings as `title: warning: text`, without the place in the source.
+
+    Code that records warnings, or raises them, does so as before.
     """
     before = warnings.formatwarning
 
@@ -114,7 +124,7 @@ def one_line_warnings(title: str) -> Iterator[None]:
 
 
 def _drawn(title: str, total: int, done: int) -> Any:
-    """A bar of tqdm that leaves the last column free, follows the width, and outlives its stream; None without tqdm."""
+    """Create a bar that leaves the last column free, follows the width, and outlives its stream; None without tqdm."""
     try:
         from tqdm import tqdm
     except ImportError:

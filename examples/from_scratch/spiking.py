@@ -40,14 +40,12 @@ def back(u: Tensor, c: Tensor, beta: float) -> Tensor:
     return torch.stack(deltas[:-1])
 
 
-def credit(
-    weights: list[Tensor], feedback_weight: list[Tensor], below: Tensor, wanted: Tensor, beta: float
-) -> list[Tensor]:
+def credit(weights: list[Tensor], back_w: list[Tensor], below: Tensor, wanted: Tensor, beta: float) -> list[Tensor]:
     """B_1ᵀ δ_1, the apical current of a layer below, then ∂C/∂W_1 … ∂C/∂W_L, summed over the batch."""
     u, x = layer(weights[0], below)
-    c, *above = credit(weights[1:], feedback_weight[1:], x, wanted, beta) if len(weights) > 1 else [wanted - x]
+    c, *above = credit(weights[1:], back_w[1:], x, wanted, beta) if len(weights) > 1 else [wanted - x]
     delta = back(u, c, beta)
-    return [delta @ feedback_weight[0], -delta.flatten(0, 1).T @ below.flatten(0, 1), *above]
+    return [delta @ back_w[0], -delta.flatten(0, 1).T @ below.flatten(0, 1), *above]
 
 
 def main(epochs: int = 10) -> float:
@@ -57,15 +55,10 @@ def main(epochs: int = 10) -> float:
     x, y = x.float().expand(STEPS, -1, -1) / 16, torch.eye(10)[labels]
     wanted = torch.stack([(1 - DECAY**t) * y for t in range(STEPS)])
     weights = [torch.randn(o, i) * (2 / i) ** 0.5 for i, o in ((64, 200), (200, 10))]
-    feedback_weight, optimizer = (
-        [w.sign() * torch.randn_like(w).abs() * w.std() for w in weights],
-        torch.optim.Adam(weights),
-    )
+    back_w, optimizer = [w.sign() * torch.randn_like(w).abs() * w.std() for w in weights], torch.optim.Adam(weights)
     for _ in range(epochs):
         for part in torch.randperm(1437).split(50):
-            for w, g in zip(
-                weights, credit(weights, feedback_weight, x[:, part], wanted[:, part], 0.1)[1:], strict=True
-            ):
+            for w, g in zip(weights, credit(weights, back_w, x[:, part], wanted[:, part], 0.1)[1:], strict=True):
                 w.grad = g / len(part)
             optimizer.step()
     trace = layer(weights[1], layer(weights[0], x[:, 1437:])[1])[1]

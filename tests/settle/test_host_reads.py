@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from energy.component import choices, from_dict
 from energy.couplings import Convolution, Dense
+from energy.energy_network import EnergyNetwork
 from energy.feedback import Feedback, resample
 from energy.network import Network
 from energy.objectives import CrossEntropy, Nudge, Objective, SquaredError
@@ -20,11 +22,13 @@ from energy.relax.flow import Flow, Method
 from energy.relax.relaxation import Relaxation
 from energy.rules import Contrast, Hebb, KrotovHopfield, Oja, Rule, Sanger, SoftHebb, Variant
 from energy.settle.dyadic import DualPropagation
+from energy.settle.energy_phases import EnergyTwoPhase
 from energy.settle.feedforward import Feedforward
 from energy.settle.settler import Settler
 from energy.settle.spiking import Spiking, TemporalCredit
 from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase
 from energy.spiking.encoders import Encoder
+from energy.state import State
 
 FIXED = {"max_steps": 2, "tolerance": 0.0}
 
@@ -85,10 +89,19 @@ def test_relaxations_of_fixed_length(settler: str, kind: str) -> None:
     "name", [name for name, one in choices(Settler).items() if one.__module__.startswith("energy.")]
 )
 def test_settlers(name: str) -> None:
-    fields: dict[str, Any] = {"name": name, "relax": fixed("sweep")}
+    energies = issubclass(choices(Settler)[name], EnergyTwoPhase)
+    relax = fixed("synchronous" if energies else "sweep")
+    fields: dict[str, Any] = {"name": name, "relax": relax}
     if hasattr(choices(Settler)[name], "nudged") or "nudged" in choices(Settler)[name].__dataclass_fields__:
-        fields["nudged"] = fixed("sweep")
-    step(from_dict(Settler, fields))
+        fields["nudged"] = relax
+    step(from_dict(Settler, fields), net=_energy_of_images() if energies else None)
+
+
+def _energy_of_images() -> Network:
+    def energy(x: torch.Tensor, state: State, theta: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return (state[0] - x.flatten(1) @ theta["W"].T).square().sum(1) / 2
+
+    return EnergyNetwork((2, 8, 8), [5], {"W": torch.zeros(5, 128)}, energy)
 
 
 @pytest.mark.parametrize("method", Method)

@@ -49,7 +49,7 @@ def test_entries_are_settlers_with_fields(tmp_path: Path) -> None:
             tmp_path,
             settlers=[
                 "backprop",
-                "centred: two_phase kind=centered beta=0.05 relax.max_steps=30",
+                "centered: two_phase kind=centered beta=0.05 relax.max_steps=30",
                 "ep: equilibrium_propagation relax=zebra relax.tolerance=1e-4 optimizer.lr=0.5",
             ],
         )

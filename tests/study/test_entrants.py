@@ -73,13 +73,13 @@ def test_a_list_inside_an_entry() -> None:
 def test_a_component_and_its_fields_in_any_order() -> None:
     for text in ("backprop optimizer=adam optimizer.lr=0.5", "backprop optimizer.lr=0.5 optimizer=adam"):
         optimizer = _parsed(text).changes["optimizer"]
-        assert (optimizer.label, optimizer.lr) == ("adam", 0.5)
+        assert (optimizer.name, optimizer.lr) == ("adam", 0.5)
     settler = _parsed("a-b: equilibrium_propagation relax.tolerance=1e-4 relax=zebra beta=-0.1 form=saddle")
-    assert settler.label == "a-b" and (settler.settler.relax.label, settler.settler.relax.tolerance) == ("zebra", 1e-4)
+    assert settler.label == "a-b" and (settler.settler.relax.name, settler.settler.relax.tolerance) == ("zebra", 1e-4)
     assert settler.settler.beta == -0.1 and settler.settler.form.name == "SADDLE"
 
 
 def test_parts_with_alternatives_of_their_own() -> None:
     changes = _parsed("l: feedforward rule=softhebb readout=linear model.hidden=tanh train.order=greedy").changes
-    assert changes["rule"].label == "softhebb" and changes["model"].hidden.label == "tanh"
+    assert changes["rule"].name == "softhebb" and changes["model"].hidden.name == "tanh"
     assert changes["train"].order.name == "GREEDY"

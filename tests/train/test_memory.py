@@ -82,7 +82,11 @@ def test_in_a_step_nothing_half_done_is_saved(
 
 
 @pytest.mark.parametrize(
-    ("place", "field"), [("validate", "train.evaluate_batch=500"), ("gradient_alignment_of_run", "train.probe_batch=8")]
+    ("place", "field"),
+    [
+        ("energy.train.fit.validate", "train.evaluate_batch=500"),
+        ("energy.train.measure.gradient_alignment_of_run", "train.probe_batch=8"),
+    ],
 )
 def test_between_steps_the_state_is_saved(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch, final_tensors: Callable[[Run], bytes], place: str, field: str
@@ -90,7 +94,7 @@ def test_between_steps_the_state_is_saved(
     one, other = make_run("unbroken"), make_run("broken")
     fit(one)
     with monkeypatch.context() as patch:
-        patch.setattr(page, place, exhausted)
+        patch.setattr(place, exhausted)
         with pytest.raises(OutOfMemory, match=f"after step 7, .*reduce {field}; .*step-000007-open$"):
             fit(other)
     fit(other)

@@ -134,7 +134,7 @@ def test_a_network_of_other_sides_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         return network
 
     monkeypatch.setattr(Odd, "build", narrow)
-    with pytest.raises(ConfigurationError, match=r"it reads \(1, 8, 8\) and says \(9,\)"):
+    with pytest.raises(ConfigurationError, match=r"it reads \(1, 8, 8\) and returns \(9,\)"):
         rehearse(Run(model=Odd(), data=_run().data))
 
 
