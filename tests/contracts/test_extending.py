@@ -13,8 +13,9 @@ def _lines(text: str) -> int:
     tree = ast.parse(text)
     left_out = set[int]()
     for node in ast.walk(tree):
-        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
             left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return sum(bool(line.strip()) for number, line in enumerate(text.splitlines(), 1) if number not in left_out)
 
