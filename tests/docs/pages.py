@@ -10,6 +10,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 SHELLS: Final = ("console", "bash", "sh")
 MARK: Final = re.compile(r"<!--\s*not run:\s*(.*?)\s*-->")
+FILE: Final = re.compile(r"<!--\s*file:\s*(\S+)\s*-->")
 FENCE: Final = re.compile(r"^(`{3,})\s*(\w*)\s*$")
 LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -18,13 +19,15 @@ LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 class Block:
     """A fenced block: ``kind`` is its language, ``shown`` the text of the ```text block right after it, if any.
 
-    ``skip`` is the reason of a ``<!-- not run: reason -->`` above it; empty for a block that runs.
+    ``skip`` is the reason of a ``<!-- not run: reason -->`` above it; empty for a block that runs. ``file`` is the name
+    in a ``<!-- file: name -->`` above it, under which the page asks its reader to save it.
     """
 
     kind: str
     text: str
     line: int
     skip: str = ""
+    file: str = ""
     shown: str | None = None
 
 
@@ -40,20 +43,26 @@ class Command:
 def blocks(text: str) -> list[Block]:
     """The fenced blocks of a page in their order, with marks and printed text attached."""
     found: list[Block] = []
-    skip, previous, lines = "", None, iter(enumerate(text.splitlines(), start=1))
+    skip, file, previous = "", "", None
+    lines = iter(enumerate(text.splitlines(), start=1))
     for number, line in lines:
         fence = FENCE.match(line)
         if fence:
             inside = list(_inside(lines, fence[1]))
-            block = Block(fence[2], "\n".join(inside), number, skip)
+            block = Block(fence[2], "\n".join(inside), number, skip, file)
             if block.kind == "text" and previous is not None:
                 previous.shown = block.text
             found.append(block)
-            skip, previous = "", block if block.kind == "python" else None
+            skip, file, previous = "", "", block if block.kind == "python" else None
         elif line.strip():
-            mark = MARK.search(line)
-            skip, previous = mark[1] if mark else "", previous if line.startswith("prints") else None
+            skip, file = _marked(MARK, line), _marked(FILE, line)
+            previous = previous if line.startswith("prints") else None
     return found
+
+
+def _marked(mark: re.Pattern[str], line: str) -> str:
+    found = mark.search(line)
+    return found[1] if found else ""
 
 
 def _inside(lines: Iterator[tuple[int, str]], fence: str) -> Iterator[str]:

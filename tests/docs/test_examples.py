@@ -3,7 +3,7 @@
 The blocks of a page run in their order, in one namespace and one empty folder, as a reader would run them. A ```text
 block right after a Python block is what it prints; lines below a command are what the command prints, and a shown line
 ``energy: ...`` says that it must fail. What a page marks as not run is still composed, with ``--dry-run``, where it is
-a training or a comparison.
+a training or a comparison. A block marked with the name of a file is saved under it, as the page asks its reader to do.
 """
 
 import contextlib
@@ -32,7 +32,9 @@ def _name(page: Path) -> str:
 def test_the_page_does_what_it_says(page: Path, place: Path) -> None:
     with _module(f"page_{page.stem}") as module:
         for block in blocks(page.read_text(encoding="utf-8")):
-            if block.kind == "python" and not block.skip:
+            if block.file:
+                (place / block.file).write_text(block.text + "\n", encoding="utf-8")
+            elif block.kind == "python" and not block.skip:
                 _run_python(block, module, page)
             elif block.kind in SHELLS:
                 for command in commands(block):
