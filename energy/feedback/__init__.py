@@ -16,11 +16,18 @@ R ~ N(0, σ²) with σ the root mean square of W when the feedback weights are a
 """
 
 from energy.feedback.direct import DirectFeedback
-from energy.feedback.feedback import Feedback, Tied
+from energy.feedback.feedback import (
+    Feedback,
+    FeedbackSlot,
+    FeedbackWeights,
+    Tied,
+    feedback_weights,
+    mirrored_parameters,
+    resample,
+)
 from energy.feedback.random import KolenPollack, Random
 from energy.feedback.sign import Sign, SignBatch, SignUnit
 from energy.feedback.transport import TIED, TiedWeights, Transport
-from energy.feedback.weights import FeedbackSlot, FeedbackWeights, feedback_weights, mirrored_parameters, resample
 
 __all__ = [
     "TIED",

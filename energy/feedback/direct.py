@@ -8,8 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from energy.couplings import Linearization
-from energy.feedback.feedback import Feedback
-from energy.feedback.weights import FeedbackSlot
+from energy.feedback.feedback import Feedback, FeedbackSlot
 from energy.network import Edge, Network
 
 

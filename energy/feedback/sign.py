@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from energy.component import require
-from energy.feedback.feedback import Feedback
-from energy.feedback.weights import FeedbackSlot
+from energy.feedback.feedback import Feedback, FeedbackSlot
 from energy.stream import stream
 
 

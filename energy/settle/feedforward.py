@@ -58,9 +58,8 @@ class Feedforward(Settler, name="feedforward"):
     def settle_once(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
-        """Without the drives, which the output layer needs no more and a local rule takes from `settle_free`."""
         settled = self.settle(network, x, target, objective, ledger)
-        final = freeing([*settled.layers()][::-1])
+        final = freeing([*settled.layers()][::-1])  # without the drives, which local rules take from `settle_free`
         return SettledDyad(x=settled.x, output=settled.output, ledger=settled.ledger, final=final, gamma=self.gamma)
 
 

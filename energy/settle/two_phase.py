@@ -98,7 +98,7 @@ class Phases(Settler):
                 problem.messages = free.messages.copy()
                 solutions[name] = solve_layers(problem, state, self.nudged)
             settled, linear = solutions[name].state, problem.messages.linear
-            errors = self.errors(problem, settled, target, objective)
+            errors = self._errors(problem, settled, target, objective)
             phases.append(Phase(state=settled, weight=weight, linear=linear, errors=errors, sign=sign))
         factors = self.factors(network, free.gamma)
         return SettledPhases(
@@ -118,7 +118,7 @@ class Phases(Settler):
         """
         raise NotImplementedError
 
-    def errors(self, problem: SinglePhase, state: State, target: Tensor, objective: Objective) -> dict[int, Tensor]:
+    def _errors(self, problem: SinglePhase, state: State, target: Tensor, objective: Objective) -> dict[int, Tensor]:
         """∂C/∂a of the layers outside the dynamics, none if the output is inside them."""
         outside = problem.network.readout(problem.depth)
         return problem.errors(state, objective.gradient(state[-1], target)) if outside else {}
