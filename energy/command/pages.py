@@ -20,8 +20,10 @@ def catalog(entries: Iterable[Entry]) -> str:
 def section(title: str, entries: Iterable[Entry]) -> str:
     """Format one group of the catalog."""
     lines = [f"{title}="]
-    for entry in entries:
-        lines += _wrap(f"  {entry.label:<20} {entry.summary}".rstrip(), 4)
+    members = list(entries)
+    width = max([20, *(len(entry.label) for entry in members)])
+    for entry in members:
+        lines += _wrap(f"  {entry.label:<{width}} {entry.summary}".rstrip(), 4)
         lines += _wrap(f"      {'; '.join(entry.fields)}".rstrip(), 6)
     return "\n".join(lines)
 
