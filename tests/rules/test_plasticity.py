@@ -312,7 +312,7 @@ def test_rectified_neurons_compete_decay_and_speak_with_what_is_left() -> None:
     y = factor(rule, v)
     close(one.update(rule)[0].flatten(1), change(x, weight, y, v)[0])
     assert float((change(x, weight, y, u) - change(x, weight, y, v)).abs().max()) > 0.1
-    with pytest.raises(ConfigurationError, match=r"softhebb.p=3.0: must be 2 where units compete with rectified"):
+    with pytest.raises(ConfigurationError, match=r"softhebb.p=3.0: must be 2 if units compete with rectified"):
         one.update(SoftHebb(p=3.0))
 
 

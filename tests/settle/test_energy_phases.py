@@ -22,7 +22,7 @@ from energy.settle.two_phase import PhaseContrast
 from energy.state import State
 
 FAR = 20_000
-TIGHT = Synchronous(damping=0.75, max_steps=FAR, tolerance=1e-13)
+TIGHT = Synchronous(damping=0.6, max_steps=FAR, tolerance=1e-12)
 
 
 def predictive_coding(x: Tensor, state: State, theta: Mapping[str, Tensor]) -> Tensor:
