@@ -51,7 +51,9 @@ def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
         found = potential.pair(drive, h, 0.3, 0.25, 0.75)
     wanted = Potential.pair(potential, drive.double(), h.double(), 0.3, 0.25, 0.75)
     for one, other in zip(found, wanted, strict=True):
-        assert one.dtype == dtype and one.stride() == drive.stride()
+        assert one.dtype == dtype
+        if isinstance(potential, Gated):  # a softmax of torch's lays its result in memory as it likes
+            assert one.stride() == drive.stride()
         torch.testing.assert_close(one.double(), other, rtol=ROUNDING[dtype], atol=ROUNDING[dtype])
 
 
