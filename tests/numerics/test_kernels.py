@@ -54,7 +54,8 @@ def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
         assert one.dtype == dtype
         if isinstance(potential, Gated):  # a softmax of torch's lays its result in memory as it likes
             assert one.stride() == drive.stride()
-        torch.testing.assert_close(one.double(), other, rtol=ROUNDING[dtype], atol=ROUNDING[dtype])
+        room = ROUNDING[dtype] if isinstance(potential, Gated) else ROUNDING[dtype] / 0.3  # a difference over β
+        torch.testing.assert_close(one.double(), other, rtol=room, atol=room)
 
 
 def test_every_nudge_has_a_kernel_of_its_own() -> None:
