@@ -41,7 +41,8 @@ def settings(
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = before[1:3]
-        torch.use_deterministic_algorithms(before[3])
+        if deterministic:  # else it was not touched, and asking imports torch's compiler, perhaps half imported by now
+            torch.use_deterministic_algorithms(before[3])
         if before[4] is None:
             os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
         else:
