@@ -59,8 +59,16 @@ class Feedforward(Settler, name="feedforward"):
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
     ) -> Settled:
         settled = self.settle(network, x, target, objective, ledger)
-        final = freeing([*settled.layers()][::-1])  # without the drives, which local rules take from `settle_free`
-        return SettledDyad(x=settled.x, output=settled.output, ledger=settled.ledger, final=final, gamma=self.gamma)
+        if type(self).settle is not Feedforward.settle:  # a subclass settles otherwise
+            return settled
+        return SettledDyad(  # without the drives, which local rules take from `settle_free`
+            x=settled.x,
+            output=settled.output,
+            ledger=settled.ledger,
+            solutions=settled.solutions,
+            final=freeing([*settled.layers()][::-1]),
+            gamma=self.gamma,
+        )
 
 
 @torch.no_grad()

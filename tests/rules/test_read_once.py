@@ -20,6 +20,7 @@ from energy.settle import (
     Spiking,
     SurrogateBackprop,
 )
+from energy.settle.feedforward import SettledFree
 from energy.settle.settled import SettledDyad, SettledTape
 from energy.settle.two_phase import TwoPhase
 from energy.testing.small import batch, contracting
@@ -155,6 +156,28 @@ def test_a_settler_that_overrides_settle_alone_is_learned_from(kind: type[DualPr
     for one, two in zip(network.parameters(), other.parameters(), strict=True):
         assert one.grad is not None and two.grad is not None and two.grad.any()
         assert torch.equal(one.grad, 2 * two.grad)
+
+
+class Silenced(Feedforward, name=""):
+    """Settles as its base, and returns a result whose output layer learns nothing."""
+
+    def settle(
+        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
+    ) -> SettledFree:
+        settled = super().settle(network, x, target, objective, ledger)
+        settled.final = tuple(one._replace(delta=None) for one in settled.layers())
+        return settled
+
+
+def test_the_floor_keeps_how_it_was_solved_and_what_a_subclass_returns() -> None:
+    once = Feedforward(gamma=0.5).settle_once(contracting(), X, TARGET, SquaredError())
+    whole = Feedforward(gamma=0.5).settle(contracting(), X, TARGET, SquaredError())
+    assert once.solutions["free"].outcome is whole.solutions["free"].outcome
+    assert torch.equal(once.solutions["free"].steps, whole.solutions["free"].steps)
+    network = contracting()
+    settled = Contrast().learn(network, Silenced(), X, TARGET, SquaredError())
+    assert isinstance(settled, SettledFree) and len(settled.drives) == len(network.layers)
+    assert not any(bool(parameter.grad.any()) for parameter in network.parameters() if parameter.grad is not None)
 
 
 @pytest.mark.parametrize("settler", DYADS, ids=label)
