@@ -43,11 +43,3 @@ class Backprop(Settler, name="backprop"):
                 ledger.apply("nudged", edge.multiply_adds, len(x))
         require_finite(network, x, State([output.detach()]))
         return SettledTape(x=x, output=output.detach(), ledger=ledger, negative_loss=negative_loss)
-
-    def settle_once(
-        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
-    ) -> Settled:
-        settled = self.settle(network, x, target, objective, ledger)
-        if isinstance(settled, SettledTape):
-            settled.once = True
-        return settled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.relax.top_down import final_layers
-from energy.settle.settled import Settled, SettledDyad, freeing
+from energy.settle.settled import SettledDyad, freeing
 from energy.settle.settler import Settler, validate_batch
 
 
@@ -21,12 +21,18 @@ class SettledFree(SettledDyad):
     """The result of a free phase alone, from which local rules learn: a dyad without a difference below the output.
 
     Attributes:
-        drives: the drive of every layer, from the bottom up.
+        drives: the drive of every layer, from the bottom up; none once the result is one to be read once, since the
+            contrast of the output layer needs none, and a local rule takes them from `settle_free`.
         target: (B, …).
     """
 
     drives: list[Tensor]
     target: Tensor
+
+    def read_once(self) -> Self:
+        self.final = freeing([*self.layers()][::-1])
+        self.drives = []
+        return self
 
 
 class Feedforward(Settler, name="feedforward"):
@@ -54,21 +60,6 @@ class Feedforward(Settler, name="feedforward"):
         delta = network.output.potential.tangent(settled.drives[-1], error)
         settled.final = (top._replace(delta=delta), *below)
         return settled
-
-    def settle_once(
-        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
-    ) -> Settled:
-        settled = self.settle(network, x, target, objective, ledger)
-        if type(self).settle is not Feedforward.settle:  # a subclass settles otherwise
-            return settled
-        return SettledDyad(  # without the drives, which local rules take from `settle_free`
-            x=settled.x,
-            output=settled.output,
-            ledger=settled.ledger,
-            solutions=settled.solutions,
-            final=freeing([*settled.layers()][::-1]),
-            gamma=self.gamma,
-        )
 
 
 @torch.no_grad()

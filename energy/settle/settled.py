@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from torch import Tensor
 
@@ -32,6 +33,10 @@ class Settled:
     output: Tensor
     ledger: Ledger
     solutions: dict[str, Solution] = field(default_factory=dict)
+
+    def read_once(self) -> Self:
+        """Return this result, of which a rule may free what it has read."""
+        return self
 
 
 @dataclass(kw_only=True)
@@ -136,6 +141,10 @@ class SettledTape(Settled):
     negative_loss: Tensor | None
     passes: int = 1
     once: bool = False
+
+    def read_once(self) -> Self:
+        self.once = True
+        return self
 
     def take(self) -> tuple[Tensor, bool]:
         """Return the end of the tape, and true if the tape must be kept.

@@ -80,7 +80,7 @@ class Settler(Component):
         Args:
             network, x, target, objective, ledger: as for `settle`.
         """
-        return self.settle(network, x, target, objective, ledger)
+        return self.settle(network, x, target, objective, ledger).read_once()
 
     def needs(self) -> Needs:
         """Return values of a run that suit this method better than the defaults do, by name.

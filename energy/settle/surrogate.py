@@ -77,14 +77,6 @@ class SurrogateBackprop(SpikingSettler, name="surrogate_backprop"):
             x=x, output=logits, ledger=ledger, negative_loss=negative_loss, passes=self.steps, error=error
         )
 
-    def settle_once(
-        self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
-    ) -> Settled:
-        settled = self.settle(network, x, target, objective, ledger)
-        if isinstance(settled, SettledTape):
-            settled.once = True
-        return settled
-
     def unrolled(self, network: Network, sequence: Tensor, ledger: Ledger) -> tuple[Tensor, SpikeTrain, Tensor]:
         """Simulate with a tape.
 
