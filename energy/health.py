@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import Tensor
 
-from energy import foreach
+from energy import foreach, reading
 from energy.cautions import caution
 from energy.errors import NonFiniteError
 from energy.feedback.direct import leading
@@ -34,6 +34,7 @@ from energy.relax.solver import Outcome
 from energy.settle.settled import Settled
 from energy.settle.settler import Settler
 from energy.state import State
+from energy.tracing import tracing
 
 OFTEN: Final = 64
 LOOP_GAIN: Final = 2.0
@@ -59,6 +60,11 @@ def guarded() -> Iterator[None]:
         yield
     finally:
         _guarded.reset(token)
+
+
+def guarding() -> bool:
+    """Return True if the caller checks gradients itself."""
+    return _guarded.get()
 
 
 def health(network: Network) -> Health:
@@ -104,18 +110,19 @@ class Health:
             NonFiniteError: naming the parameters whose gradients are not.
         """
         there = [gradient for gradient in gradients if gradient is not None]
-        if _guarded.get() or not there:
+        if _guarded.get() or not there or tracing() is not None:
             return
-        sound = foreach.all_finite(there)
-        if there[0].device.type == "cpu":
-            if not bool(sound.all()):
-                names = [
-                    name for (name, _), g in zip(network.named_parameters(), gradients, strict=True) if g is not None
-                ]
-                bad = [name for name, good in zip(names, sound.tolist(), strict=True) if not good]
-                raise NonFiniteError(f"gradient of {_some(bad)}: not finite; nothing was written to .grad")
-        else:
+        self.judge(network, gradients, foreach.all_finite(there))
+
+    def judge(self, network: Network, gradients: Sequence[Tensor | None], sound: Tensor) -> None:
+        """Check that gradients are finite, by a tensor `sound` that is true for each one that is; as `check`."""
+        if not reading.is_free(sound.device):
             self.unsound = ~sound.all() if self.unsound is None else self.unsound | ~sound.all()
+        elif not bool(sound.all()):
+            pairs = zip(network.named_parameters(), gradients, strict=True)
+            names = [name for (name, _), gradient in pairs if gradient is not None]
+            bad = [name for name, good in zip(names, sound.tolist(), strict=False) if not good]
+            raise NonFiniteError(f"gradient of {_some(bad)}: not finite; nothing was written to .grad")
 
     def fresh(self, network: Network, x: Tensor) -> None:
         """Check that an optimizer has used the gradients, before those of another batch `x` replace them."""
@@ -135,6 +142,8 @@ class Health:
 
     def solved(self, network: Network, settler: Settler, settled: Settled) -> None:
         """Check that no solve has diverged, before a gradient is made of settled states."""
+        if tracing() is not None:
+            return
         due = self.due(settled.x)
         for phase, solution in settled.solutions.items():
             unread = due and solution.lost is not None and bool(solution.lost.any())

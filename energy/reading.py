@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energy.tracing import tracing
+
 
 def is_free(device: torch.device) -> bool:
-    """Return True if the host reads a tensor of `device` without waiting."""
-    return device.type == "cpu"
+    """Return True if the host reads a tensor of `device` without waiting; never while a step is traced."""
+    return device.type == "cpu" and tracing() is None
 
 
 class Reading:

@@ -227,4 +227,5 @@ def mirrored_parameters(network: Network) -> list[tuple[nn.Parameter, Tensor]]:
     found = feedback_weights(network)
     if found is None or not found.feedback.mirrors_updates:
         return []
-    return [(network.get_parameter(slot.name), found.get_buffer(f"edge{i}")) for i, slot in found.slots.items()]
+    weights = dict(network.named_parameters())
+    return [(weights[slot.name], found.get_buffer(f"edge{i}")) for i, slot in found.slots.items()]

@@ -21,6 +21,9 @@ from energy.relax.block import BLOWN_UP, Look, Point, block
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.state import State
+from energy.tracing import tracing
+
+Run = Callable[[Problem, Relaxation, Point, int], Look | None]  # as `block`
 
 
 class Outcome(enum.Enum):
@@ -110,7 +113,7 @@ class Tally:
 
 
 @torch.no_grad()
-def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1) -> Solution:
+def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1, run: Run = block) -> Solution:
     """Step until all samples have converged, one has diverged, or the budget is spent.
 
     The device is read once per block of `check_every` steps, not at all at tolerance 0. Where a read would wait, the
@@ -122,14 +125,17 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
         state: the start.
         relax: the relaxation, with its budget and tolerance.
         output: the position of the output layer's activity in a state.
+        run: carries out a block of steps.
 
     Returns:
         The last state, and the outcome.
     """
+    if relax.tolerance and run is block and (trace := tracing()) is not None:
+        return trace.loop(problem, state, relax, output)
     point, tally = Point(state), Tally(problem, relax)
     if relax.tolerance:
-        return _looking(problem, relax, point, tally, output)
-    block(problem, relax, point, relax.max_steps)
+        return _looking(problem, relax, point, tally, output, run)
+    run(problem, relax, point, relax.max_steps)
     solution = tally.solution(point.state, point.state[output], relax.max_steps)
     if relax.max_steps == 1:
         return solution
@@ -138,22 +144,24 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
     return solution.read() if reading.is_free(problem.device) else solution
 
 
-def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, output: int) -> Solution:
+def _looking(
+    problem: Problem, relax: Relaxation, point: Point, tally: Tally, output: int, run: Run
+) -> Solution:
     """Solve to a tolerance, with a look at the end of each block."""
     looks = [*range(relax.check_every, relax.max_steps, relax.check_every), relax.max_steps]
-    seen = block(problem, relax, point, looks[0])
+    seen = run(problem, relax, point, looks[0])
     outcome, layer, taken = Outcome.BUDGET, "", looks[0]
     for taken, following in zip(looks, [*looks[1:], 0], strict=True):
         assert seen is not None  # there is a tolerance
         tally.note(seen.residual, taken, point.state[output])
         verdict = Reading(torch.cat((tally.converged.all()[None], seen.blown)))
-        ahead = _run_ahead(problem, relax, point, following - taken) if following else None
+        ahead = _run_ahead(problem, relax, point, following - taken, run) if following else None
         outcome, layer = _ended(problem, *verdict.result())
         if outcome is not Outcome.BUDGET or not following:
             if ahead is not None:
                 ahead.take_back()
             break
-        point, seen = (ahead.point, ahead.seen) if ahead else (point, block(problem, relax, point, following - taken))
+        point, seen = (ahead.point, ahead.seen) if ahead else (point, run(problem, relax, point, following - taken))
     solution = tally.solution(point.state, point.state[output], taken)
     return dataclasses.replace(solution, outcome=outcome, layer=layer)
 
@@ -166,14 +174,14 @@ class _Ahead(NamedTuple):
     take_back: Callable[[], None]
 
 
-def _run_ahead(problem: Problem, relax: Relaxation, point: Point, steps: int) -> _Ahead | None:
+def _run_ahead(problem: Problem, relax: Relaxation, point: Point, steps: int, run: Run) -> _Ahead | None:
     """Run the next block while a look is on its way to the host; None where that gains nothing or cannot be undone."""
     mark = None if reading.is_free(problem.device) else getattr(problem, "mark", None)
     take_back = None if mark is None else mark()
     if take_back is None:
         return None
     onward = dataclasses.replace(point)
-    return _Ahead(onward, block(problem, relax, onward, steps), take_back)
+    return _Ahead(onward, run(problem, relax, onward, steps), take_back)
 
 
 def fixed(problem: Problem, state: State, steps: int) -> Solution:
