@@ -114,8 +114,12 @@ class Kernel:
         def called(tensors: list[Tensor]) -> list[Tensor]:
             if tracing() is not None:  # torch does not trace calls of what it has compiled
                 return shapes(tensors)
-            with fused():
-                return _listed(self(tensors, *constants))
+            form = tuple((tensor.shape, tensor.dtype, tensor.stride()) for tensor in tensors)
+            if form not in compiled:
+                compiled[form] = _for_one_form(shapes, tensors)
+            return compiled[form](tensors)
+
+        compiled: dict[Any, Callable[[list[Tensor]], list[Tensor]]] = {}
 
         module = self.plain.__module__
         return Opaque(f"{module}.{self.plain.__name__}{constants}", called, shapes)
@@ -131,6 +135,17 @@ class Kernel:
             *(tensor[..., :8].clone() for tensor in tensors)
         )
         return torch.compile(traced, dynamic=True, fullgraph=True)
+
+
+def _for_one_form(function: Callable[[list[Tensor]], list[Tensor]], tensors: list[Tensor]) -> Callable[..., Any]:
+    """A function of tensors, compiled for tensors like these alone."""
+    import torch._inductor
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's warnings about its own internals
+        graph = make_fx(function)([tensor.clone() for tensor in tensors])
+        return torch._inductor.compile(graph, [tensors])
 
 
 def _listed(found: Any) -> list[Tensor]:

@@ -22,32 +22,33 @@ def executable(graph: fx.GraphModule, *, device: torch.device, compiled: bool) -
         device: of its tensors; on a CUDA device a compiled graph is captured in a CUDA graph as well.
         compiled: whether torch compiles it, at its first call.
     """
-    if compiled:
-        return Compiled(graph, mode="reduce-overhead" if device.type == "cuda" else None)
-    return torch.no_grad()(graph.forward)
+    return Compiled(graph, cuda_graph=device.type == "cuda") if compiled else torch.no_grad()(graph.forward)
 
 
 class Compiled:
-    """A graph that torch compiles when it is first called outside of a recording.
+    """A graph that torch's Inductor compiles when it is first called outside of a recording.
 
     Args:
-        graph: of tensor operations.
-        mode: as for `torch.compile`.
+        graph: of tensor operations, for arguments of one form.
+        cuda_graph: capture what is compiled in a CUDA graph.
     """
 
-    def __init__(self, graph: fx.GraphModule, mode: str | None = None) -> None:
-        self.graph, self.mode = graph, mode
+    def __init__(self, graph: fx.GraphModule, *, cuda_graph: bool = False) -> None:
+        self.graph, self.options = graph, {"triton.cudagraphs": cuda_graph}
         self._call: Graph | None = None
 
+    @torch.no_grad()
     def __call__(self, *arguments: Any) -> Any:
         """Return graph(*arguments)."""
-        with torch.no_grad():
-            if tracing() is not None:  # a part of another recording: torch records no calls of what it has compiled
-                return self.graph(*arguments)
-            return self._compiled(*arguments) if self._call is None else self._call(*arguments)
+        if tracing() is not None:  # a part of another recording: torch records no calls of what it has compiled
+            return self.graph(*arguments)
+        if self._call is None:
+            self._call = self._compiled(arguments)
+        return self._call(*arguments)
 
-    def _compiled(self, *arguments: Any) -> Any:
-        self._call = torch.compile(self.graph, dynamic=False, fullgraph=True, mode=self.mode)
+    def _compiled(self, arguments: tuple[Any, ...]) -> Graph:
+        import torch._inductor
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's warnings about its own internals
-            return self._call(*arguments)
+            return torch._inductor.compile(self.graph, list(arguments), options=self.options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -56,10 +57,23 @@ def record(network: Network, function: Function, tensors: Sequence[Tensor], inpu
         swapped = {f"network.{name}": tensor for name, tensor in zip(names, held, strict=True)}
         return torch.func.functional_call(holder, swapped, (function, own), tie_weights=False)
 
-    with traced_by(trace):
+    with traced_by(trace), _one_fake_mode():
         graph = make_fx(run)([_copy(t) for t in tensors], [_copy(t) for t in inputs])
     _require_closed(graph)
     return graph
+
+
+@contextmanager
+def _one_fake_mode() -> Iterator[None]:
+    """Let torch describe all tensors of a recording in one fake mode, in place of making one per operation."""
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    if TracingContext.try_get() is not None:  # a recording within another
+        yield
+        return
+    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
+        yield
 
 
 class _Holder(nn.Module):
