@@ -15,6 +15,7 @@ from energy.couplings.linearization import Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
+from energy.tracing import cast
 
 
 class ConvolutionLinearization(AffineLinearization):
@@ -149,8 +150,8 @@ class Convolution(Affine):
 
     def convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None) -> Tensor:
         """Return weight ∗ pre + bias, without pooling."""
-        cast = None if bias is None else bias.to(pre.dtype)
-        return F.conv2d(pre, weight, cast, self.stride, self.padding, self.dilation, self.groups)
+        own = None if bias is None else bias.to(pre.dtype)
+        return F.conv2d(pre, weight, own, self.stride, self.padding, self.dilation, self.groups)
 
     def backward(self, post: Tensor, pre: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients of ⟨post, weight ∗ pre + bias⟩ by (pre, weight, bias).
@@ -173,7 +174,7 @@ class Convolution(Affine):
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
         with torch.no_grad():
-            weight = self.weight.to(pre.dtype)
+            weight = cast(self.weight, pre.dtype)
             full = self.convolve(pre, weight, self.bias)
             drive, switches = (full, None) if self.pool is None else self.pool.open(full)
             return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches)

@@ -190,5 +190,8 @@ class Loop:
 class _Inner:
     """The trace of a block, in which nothing else is solved."""
 
+    def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        return weight.to(dtype)
+
     def loop(self, problem: Any, state: Any, relax: Any, output: int) -> NoReturn:
         raise Untraceable("a solve inside a step of another")
