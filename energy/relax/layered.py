@@ -8,7 +8,7 @@ above, since the other side has not changed: so a symmetric sweep costs 2(U − 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import torch
@@ -42,6 +42,20 @@ class Layered(Problem, abc.ABC):
         self.ledger, self.phase = ledger, phase
         self.depth = len(network.layers)
         self.messages = Messages.none(network)
+
+    def mark(self) -> Callable[[], None] | None:
+        """Return a function that takes back all messages and counts from now on; None if a coupling keeps more, such as
+        the statistics of the batch that it saw last.
+        """
+        if any(edge.coupling.batchwise and edge.coupling.training for edge in self.network.edges):
+            return None
+        messages, uncount = self.messages.copy(), self.ledger.mark()
+
+        def take_back() -> None:
+            self.messages = messages
+            uncount()
+
+        return take_back
 
     @property
     def batch(self) -> int:
