@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from energy import reading
-from energy.reading import Reading
-from energy.relax.block import BLOWN_UP, Look, Point, block
+from energy.reading import DeviceRead
+from energy.relax.block import BLOWN_UP, BlockEnd, Point, block
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.state import State
@@ -79,7 +79,7 @@ class Solution:
 
 
 class Tally:
-    """What is known of each sample of a batch, on the device; a `Solution` takes it over.
+    """The record of each sample of a batch, on the device; a `Solution` takes it over.
 
     Args:
         problem: gives the batch and its device.
@@ -142,11 +142,12 @@ def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, ou
     """Solve to a tolerance, with a look at the end of each block."""
     looks = [*range(relax.check_every, relax.max_steps, relax.check_every), relax.max_steps]
     seen = block(problem, relax, point, looks[0])
-    outcome, layer, taken = Outcome.BUDGET, "", looks[0]
+    outcome, layer = Outcome.BUDGET, ""
+    taken = looks[0]
     for taken, following in zip(looks, [*looks[1:], 0], strict=True):
         assert seen is not None  # there is a tolerance
         tally.note(seen.residual, taken, point.state[output])
-        verdict = Reading(torch.cat((tally.converged.all()[None], seen.blown)))
+        verdict = DeviceRead(torch.cat((tally.converged.all()[None], seen.blown)))
         ahead = _run_ahead(problem, relax, point, following - taken) if following else None
         outcome, layer = _ended(problem, *verdict.result())
         if outcome is not Outcome.BUDGET or not following:
@@ -162,7 +163,7 @@ class _Ahead(NamedTuple):
     """A block that was run before it was known to be wanted."""
 
     point: Point
-    seen: Look | None
+    seen: BlockEnd | None
     take_back: Callable[[], None]
 
 
