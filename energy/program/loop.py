@@ -15,7 +15,7 @@ from energy.network import Network
 from energy.program.compiler import Graph
 from energy.program.flat import Skeleton, flatten
 from energy.program.record import Untraceable, record, tensors_of
-from energy.relax.block import Look, Point, block
+from energy.relax.block import BlockEnd, Point, block
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Outcome, Solution, solve
 from energy.state import State
@@ -147,7 +147,7 @@ class Loop:
         vars(problem).update(vars(ended))
         return Solution(state, Outcome.BUDGET, steps, residual, converged, output=output)
 
-    def _advance(self, problem: Any, relax: Relaxation, point: Point, steps: int) -> Look:
+    def _advance(self, problem: Any, relax: Relaxation, point: Point, steps: int) -> BlockEnd:
         """Carry out a block as `energy.relax.block` does."""
         carry = point.state
         assert isinstance(carry, Carry)
@@ -156,7 +156,7 @@ class Loop:
         flat = [new if k is None else carry.flat[k] for k, new in zip(found.same, after, strict=True)]
         point.state = Carry([flat[k] for k in found.state], found.end, flat)
         self.counts.update(found.counts)
-        return Look(residual, blown)
+        return BlockEnd(residual, blown)
 
     def _recorded(self, carry: Carry, steps: int) -> Block:
         for known in self.blocks:
