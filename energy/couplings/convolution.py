@@ -193,7 +193,7 @@ class Convolution(Affine):
         if not winograd.pays(self, pre):
             return self.linearize(pre)
         tiles = winograd.tiles(pre)
-        drive = winograd.convolve(tiles, self.weight, pre)
+        drive = winograd.convolve(tiles, self, pre)
         drive = drive if self.bias is None else drive + self.bias.to(pre.dtype).view(-1, 1, 1)
         # the weight stays as it is: who asks for an adjoint or a tangent casts it
         return drive, ConvolutionLinearization(self, self.weight, tuple(pre.shape), tuple(drive.shape), tiles=tiles)
@@ -244,4 +244,4 @@ class TiledFilters:
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
         """Return ∂w⟨post, w ∗ seen⟩, of the tiles if `seen` is the input that they belong to."""
-        return winograd.product(self.tiles, post) if seen is self.seen else self.coupling.product(seen, post)
+        return winograd.product(self.tiles, self.coupling, post) if seen is self.seen else self.coupling.product(seen, post)

@@ -16,9 +16,11 @@ Reference:
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
 ROUNDS: Final = 3  # of a measurement, after one that does not count
+_workspaces: WeakKeyDictionary[Convolution, Workspace] = WeakKeyDictionary()
 _faster: dict[tuple[object, ...], bool] = {}  # by shapes, precisions and threads
 
 
@@ -68,7 +71,7 @@ def _measured(coupling: Convolution, seen: Tensor) -> bool:
         coupling.product(seen, coupling.filter(seen, coupling.weight))
 
     def tiled() -> None:
-        product(found := tiles(seen), convolve(found, coupling.weight, seen))
+        product(found := tiles(seen), coupling, convolve(found, coupling, seen))
 
     rounds = [(_seconds(direct), _seconds(tiled)) for _ in range(1 + ROUNDS)][1:]
     least = [min(taken) for taken in zip(*rounds, strict=True)]
@@ -90,33 +93,60 @@ def tiles(seen: Tensor) -> Tensor:
     return _TILES((seen.unfold(2, 4, 2).unfold(3, 4, 2).permute(4, 5, 0, 2, 3, 1),)).flatten(1, 3)
 
 
-def convolve(tiles: Tensor, weight: Tensor, seen: Tensor) -> Tensor:
+class Workspace(NamedTuple):
+    """The memory of a convolution for what is transformed, kept from batch to batch.
+
+    Allocated anew, as much memory goes back to the system and comes again, page by page, in every step.
+
+    Attributes:
+        filters: (16, K, C).
+        places: (16, tiles, K).
+    """
+
+    filters: Tensor
+    places: Tensor
+
+
+def workspace(coupling: Convolution, tiles: Tensor) -> Workspace:
+    """Return the memory of a convolution for as many tiles; its content is arbitrary."""
+    size, fan_in = coupling.weight.shape[:2]
+    held = _workspaces.get(coupling)
+    if held is None or held.places.shape[1] != tiles.shape[1] or held.places.dtype != tiles.dtype:
+        held = Workspace(tiles.new_empty(16, size, fan_in), tiles.new_empty(16, tiles.shape[1], size))
+        _workspaces[coupling] = held
+    return held
+
+
+def convolve(tiles: Tensor, coupling: Convolution, seen: Tensor) -> Tensor:
     """Return weight ∗ seen, (B, K, H − 2, W − 2), channels last in memory.
 
     Args:
         tiles: those of `seen`.
-        weight: (K, C, 3, 3), of any precision.
-        seen: the padded input; its shape and dtype are read.
+        coupling: its weight is (K, C, 3, 3), of any precision.
+        seen: the padded input; its shape is read.
     """
-    transformed = _KERNELS((weight.permute(2, 3, 0, 1), seen.new_empty(0))).flatten(0, 1)
-    sums = torch.bmm(tiles, transformed.mT)
+    filters, places = workspace(coupling, tiles)
+    _KERNELS((coupling.weight.detach().permute(2, 3, 0, 1), *filters.unbind(0)))
+    torch.bmm(tiles, filters.mT, out=places)
     count, rows, columns = len(seen), seen.shape[2] // 2 - 1, seen.shape[3] // 2 - 1
-    placed = _OUTPUTS((sums.view(4, 4, count, rows, columns, len(weight)),))
-    return placed.view(count, 2 * rows, 2 * columns, len(weight)).permute(0, 3, 1, 2)
+    placed = _OUTPUTS((places.view(4, 4, count, rows, columns, -1),))
+    return placed.view(count, 2 * rows, 2 * columns, -1).permute(0, 3, 1, 2)
 
 
-def product(tiles: Tensor, post: Tensor) -> Tensor:
+def product(tiles: Tensor, coupling: Convolution, post: Tensor) -> Tensor:
     """Return ∂w⟨post, w ∗ x⟩, (K, C, 3, 3), channels last in memory.
 
     Args:
         tiles: those of x.
+        coupling: the shape of its weight is read.
         post: (B, K, H − 2, W − 2), in the dtype of the tiles.
     """
+    filters, places = workspace(coupling, tiles)
     count, size, height, width = post.shape
-    last = post.permute(0, 2, 3, 1).reshape(count, height // 2, 2, width // 2, 2, size)
-    spread = _SPREAD((last.permute(2, 4, 0, 1, 3, 5),)).flatten(1, 3)
-    sums = torch.bmm(spread.mT, tiles)
-    return _GATHERED((sums.unflatten(0, (4, 4)),)).permute(2, 3, 0, 1)
+    last = post.permute(0, 2, 3, 1).reshape(count, height // 2, 2, width // 2, 2, size).permute(2, 4, 0, 1, 3, 5)
+    _SPREAD((last, *places.view(16, count, height // 2, width // 2, size).unbind(0)))
+    torch.bmm(places.mT, tiles, out=filters)
+    return _GATHERED((filters.unflatten(0, (4, 4)),)).permute(2, 3, 0, 1)
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -157,10 +187,10 @@ def _tiles(windows: Tensor) -> Tensor:
     return torch.stack([one.to(windows.dtype) for row in found for one in row])
 
 
-def _kernels(weight: Tensor, like: Tensor) -> Tensor:
-    """(3, 3, K, C) → (4, 4, K, C), in the dtype of `like`."""
-    found = _both(_g, weight)
-    return torch.stack([one.to(like.dtype) for row in found for one in row]).unflatten(0, (4, 4))
+def _kernels(weight: Tensor, *filters: Tensor) -> None:
+    """(3, 3, K, C) → 16 × (K, C), in the dtype of these."""
+    for filter, one in zip(filters, itertools.chain(*_both(_g, weight)), strict=True):
+        filter.copy_(one)
 
 
 def _outputs(sums: Tensor) -> Tensor:
@@ -169,10 +199,10 @@ def _outputs(sums: Tensor) -> Tensor:
     return torch.stack([torch.stack([one.to(sums.dtype) for one in row], 3) for row in found], 2)
 
 
-def _spread(post: Tensor) -> Tensor:
-    """(2, 2, B, rows, columns, K) → (16, B, rows, columns, K)."""
-    found = _both(_a, _wide(post))
-    return torch.stack([one.to(post.dtype) for row in found for one in row])
+def _spread(post: Tensor, *places: Tensor) -> None:
+    """(2, 2, B, rows, columns, K) → 16 × (B, rows, columns, K)."""
+    for place, one in zip(places, itertools.chain(*_both(_a, _wide(post))), strict=True):
+        place.copy_(one)
 
 
 def _gathered(sums: Tensor) -> Tensor:

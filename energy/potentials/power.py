@@ -74,7 +74,8 @@ class RePU(Potential, name="repu"):
 
 
 def _response(drive: Tensor, power: float) -> tuple[Tensor]:
-    return (drive.clamp_min(0).pow_(power),)
+    above = drive.clamp_min(0)
+    return (torch.exp(power * torch.log(above.to(torch.promote_types(drive.dtype, torch.float32)))).to(drive.dtype),)
 
 
 _RESPONSE = Kernel(_response, elementwise=True)
