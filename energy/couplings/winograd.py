@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from energy.couplings.convolution import Convolution
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
-ROUNDS: Final = 3  # of a measurement, after one that does not count
+ROUNDS: Final = 7  # of a measurement, after one that does not count; most of them decide
 _workspaces: WeakKeyDictionary[Convolution, Workspace] = WeakKeyDictionary()
 _faster: dict[tuple[object, ...], bool] = {}  # by shapes, precisions and threads
 
@@ -74,8 +74,7 @@ def _measured(coupling: Convolution, seen: Tensor) -> bool:
         product(found := tiles(seen), coupling, convolve(found, coupling, seen))
 
     rounds = [(_seconds(direct), _seconds(tiled)) for _ in range(1 + ROUNDS)][1:]
-    least = [min(taken) for taken in zip(*rounds, strict=True)]
-    return least[1] < least[0]
+    return sum(by_tiles < by_patches for by_patches, by_tiles in rounds) > ROUNDS / 2
 
 
 def _seconds(form: Callable[[], None]) -> float:
@@ -110,10 +109,10 @@ class Workspace(NamedTuple):
 def workspace(coupling: Convolution, tiles: Tensor) -> Workspace:
     """Return the memory of a convolution for as many tiles; its content is arbitrary."""
     size, fan_in = coupling.weight.shape[:2]
+    filters, places = (16, size, fan_in), (16, tiles.shape[1], size)
     held = _workspaces.get(coupling)
-    if held is None or held.places.shape[1] != tiles.shape[1] or held.places.dtype != tiles.dtype:
-        held = Workspace(tiles.new_empty(16, size, fan_in), tiles.new_empty(16, tiles.shape[1], size))
-        _workspaces[coupling] = held
+    if held is None or held.filters.dtype != tiles.dtype or (held.filters.shape, held.places.shape) != (filters, places):
+        held = _workspaces[coupling] = Workspace(tiles.new_empty(filters), tiles.new_empty(places))
     return held
 
 

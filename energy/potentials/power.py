@@ -46,7 +46,10 @@ class RePU(Potential, name="repu"):
     def response(self, drive: Tensor) -> Tensor:
         if self.power != 1 and drive.requires_grad:  # keeps autograd from 0·∞ at and below 0
             return torch.where(drive > 0, drive, 1).pow(self.power) * (drive > 0)
-        return drive.clamp_min(0) if self.power == 1 else _RESPONSE((drive,), self.power)[0]
+        if self.power != 1 and _RESPONSE.ready(drive):
+            return _RESPONSE((drive,), self.power)[0]
+        above = drive.clamp_min(0)
+        return above if self.power == 1 else above.pow_(self.power)
 
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
         return self._slope(drive) * direction
@@ -74,8 +77,9 @@ class RePU(Potential, name="repu"):
 
 
 def _response(drive: Tensor, power: float) -> tuple[Tensor]:
-    above = drive.clamp_min(0)
-    return (torch.exp(power * torch.log(above.to(torch.promote_types(drive.dtype, torch.float32)))).to(drive.dtype),)
+    """max(a, 0)^p as exp(p ln a): torch's compiled power takes three times as long."""
+    wide = drive.clamp_min(0).to(torch.promote_types(drive.dtype, torch.float32))
+    return (torch.exp(power * torch.log(wide)).to(drive.dtype),)
 
 
 _RESPONSE = Kernel(_response, elementwise=True)
