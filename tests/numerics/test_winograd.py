@@ -11,18 +11,20 @@ from torch.nn import functional as F
 
 from energy.couplings import Block, Convolution, winograd
 from energy.couplings.convolution import ConvolutionLinearization, TiledFilters
-from energy.kernels import fused
+from energy.kernels import Kernel, fused
 from energy.pooling import MaxPool
+from tests.numerics.uncompiled import uncompiled
 
 # a transformed tile of bfloat16 is rounded three more times on its way, each time at up to twice the size
 ROUNDING = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 2**-6}
+KERNELS = [one for one in vars(winograd).values() if isinstance(one, Kernel)]
 
 
 @pytest.fixture
 def tiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tiles wherever they fit, whatever is faster here; as plain functions, which need no compiler."""
     monkeypatch.setattr(winograd, "pays", winograd._fits)
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    uncompiled(monkeypatch, KERNELS)
     with fused(smallest=1):
         yield
 
@@ -98,7 +100,7 @@ def test_memory_serves_the_next_batch_and_fits_any() -> None:
 
 
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
-def test_compiled_is_plain(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_is_plain(dtype: torch.dtype) -> None:
     coupling, seen = convolution(8, 16, bias=False).to(torch.promote_types(dtype, torch.float32)), image(2, 8, 8, 6)
     seen, post = seen.to(dtype), image(2, 16, 6, 4, seed=2).to(dtype)
 
@@ -138,7 +140,7 @@ def test_what_tiles_are_for() -> None:
 @pytest.mark.parametrize("quick", [True, False])
 def test_the_faster_form_is_kept_for_a_shape(quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the majority of rounds, and measured once."""
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    uncompiled(monkeypatch, KERNELS)
     monkeypatch.setattr(winograd, "_faster", {})
     taken: list[str] = []
 
