@@ -244,4 +244,6 @@ class TiledFilters:
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
         """Return ∂w⟨post, w ∗ seen⟩, of the tiles if `seen` is the input that they belong to."""
-        return winograd.product(self.tiles, self.coupling, post) if seen is self.seen else self.coupling.product(seen, post)
+        if seen is not self.seen:
+            return self.coupling.product(seen, post)
+        return winograd.product(self.tiles, self.coupling, post)

@@ -11,7 +11,7 @@ The passes around the products cost memory traffic, which a processor with faste
 measures both forms.
 
 Reference:
-    Winograd, Arithmetic Complexity of Computations (SIAM 1980); Lavin & Gray, CVPR 2016 (arXiv:1509.09308), section 4.1.
+    Winograd, Arithmetic Complexity of Computations (SIAM 1980); Lavin & Gray, CVPR 2016 (arXiv:1509.09308), section 4.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ class Workspace(NamedTuple):
 def workspace(coupling: Convolution, tiles: Tensor) -> Workspace:
     """Return the memory of a convolution for as many tiles; its content is arbitrary."""
     size, fan_in = coupling.weight.shape[:2]
-    filters, places = (16, size, fan_in), (16, tiles.shape[1], size)
+    shapes = (16, size, fan_in), (16, tiles.shape[1], size)
     held = _workspaces.get(coupling)
-    if held is None or held.filters.dtype != tiles.dtype or (held.filters.shape, held.places.shape) != (filters, places):
-        held = _workspaces[coupling] = Workspace(tiles.new_empty(filters), tiles.new_empty(places))
+    if held is None or held.filters.dtype != tiles.dtype or tuple(one.shape for one in held) != shapes:
+        held = _workspaces[coupling] = Workspace(*(tiles.new_empty(shape) for shape in shapes))
     return held
 
 

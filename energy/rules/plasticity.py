@@ -29,7 +29,16 @@ from energy.network import Network
 from energy.rules.joined import groups
 from energy.rules.local import Local
 from energy.rules.memory import shaped
-from energy.rules.step import along, constants, dual, hebbian_update, learning_rates, over_places, scaled_by_peak, scaled_step
+from energy.rules.step import (
+    along,
+    constants,
+    dual,
+    hebbian_update,
+    learning_rates,
+    over_places,
+    scaled_by_peak,
+    scaled_step,
+)
 from energy.rules.unit_rule import Update
 from energy.settle.settler import Settled
 

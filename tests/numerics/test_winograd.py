@@ -58,9 +58,7 @@ def gap(found: Tensor, wanted: Tensor) -> float:
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (3, 3, 4, 10), (1, 3, 6, 4)], ids=str)
 @pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
 @pytest.mark.usefixtures("tiled")
-def test_drive_and_product_are_those_of_the_convolution(
-    dtype: torch.dtype, shape: tuple[int, ...], bias: bool
-) -> None:
+def test_drive_and_product_are_those_of_the_convolution(dtype: torch.dtype, shape: tuple[int, ...], bias: bool) -> None:
     coupling, seen = convolution(bias=bias).to(torch.promote_types(dtype, torch.float32)), image(*shape).to(dtype)
     drive, linear = coupling.linearize_to_learn(seen)
     inputs, post = coupling.unit_inputs(seen, drive, linear), image(*drive.shape, seed=2).to(dtype)
@@ -99,7 +97,10 @@ def test_memory_serves_the_next_batch_and_fits_any() -> None:
     assert coupling.linearize_to_learn(batches[0])[0].shape[1] == 4
 
 
-@pytest.mark.parametrize("dtype", ROUNDING, ids=str)
+SLOWLY = [torch.float64, *(pytest.param(low, marks=pytest.mark.slow) for low in (torch.float32, torch.bfloat16))]
+
+
+@pytest.mark.parametrize("dtype", SLOWLY, ids=str)
 def test_compiled_is_plain(dtype: torch.dtype) -> None:
     coupling, seen = convolution(8, 16, bias=False).to(torch.promote_types(dtype, torch.float32)), image(2, 8, 8, 6)
     seen, post = seen.to(dtype), image(2, 16, 6, 4, seed=2).to(dtype)
@@ -121,8 +122,8 @@ def test_what_tiles_are_for() -> None:
     assert not winograd._fits(convolution(), seen)
     with fused(smallest=1):
         assert winograd._fits(convolution(), seen)
-        for given in ({"stride": 2}, {"padding": 1}, {"dilation": 2}, {"pool": MaxPool(2)}):
-            assert not winograd._fits(convolution(**given), seen)
+        others = [convolution(stride=2), convolution(padding=1), convolution(dilation=2), convolution(pool=MaxPool(2))]
+        assert not any(winograd._fits(coupling, seen) for coupling in others)
         assert not winograd._fits(convolution(4, 6, groups=2), image(2, 4, 8, 8))
         assert not winograd._fits(Convolution(3, 5, 5).double(), seen)
         assert not winograd._fits(convolution(), image(2, 3, 7, 8))
