@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from energy.arguments import named, whole_number
 from energy.component import ConfigurationError
+from energy.couplings import winograd
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.linearization import Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
@@ -27,12 +28,21 @@ class ConvolutionLinearization(AffineLinearization):
         pre: the shape below, with the batch axis.
         full: the shape before pooling, with the batch axis.
         switches: those of the pooling, None without one.
+        tiles: what forward map and weight product both read, if the forward map was made of it.
     """
 
-    def __init__(self, coupling: Convolution, weight: Tensor, pre: Shape, full: Shape, switches: Tensor | None) -> None:
+    def __init__(
+        self,
+        coupling: Convolution,
+        weight: Tensor,
+        pre: Shape,
+        full: Shape,
+        switches: Tensor | None = None,
+        tiles: Tensor | None = None,
+    ) -> None:
         self.coupling, self.weight = coupling, weight
         self.bias, self.switches = coupling.bias, switches
-        self.pre, self.full = pre, full
+        self.pre, self.full, self.tiles = pre, full, tiles
         self._prepared: tuple[Tensor, Tensor] | None = None  # the last `post` that was prepared, and it un-pooled
 
     def prepare(self, post: Tensor) -> None:
@@ -179,6 +189,16 @@ class Convolution(Affine):
             drive, switches = (full, None) if self.pool is None else self.pool.open(full)
             return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches)
 
+    @torch.no_grad()
+    def linearize_to_learn(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
+        if not winograd.pays(self, pre):
+            return self.linearize(pre)
+        tiles = winograd.tiles(pre)
+        drive = winograd.convolve(tiles, self, pre)
+        drive = drive if self.bias is None else drive + self.bias.to(pre.dtype).view(-1, 1, 1)
+        # the weight stays as it is: who asks for an adjoint or a tangent casts it
+        return drive, ConvolutionLinearization(self, self.weight, tuple(pre.shape), tuple(drive.shape), tiles=tiles)
+
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
         return self.convolve(seen, weight.to(seen.dtype), None)
 
@@ -202,4 +222,29 @@ class Convolution(Affine):
     def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         if self.pool is not None:
             raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
-        return UnitInputs(self, pre, drive)
+        tiles = linear.tiles if isinstance(linear, ConvolutionLinearization) else None
+        return UnitInputs(self if tiles is None else TiledFilters(self, pre, tiles), pre, drive)
+
+
+class TiledFilters:
+    """The filters of a convolution at one input, whose tiles are at hand.
+
+    Args:
+        coupling: the convolution.
+        seen: the input, (B, fan-in, height, width).
+        tiles: `winograd.tiles` of it.
+    """
+
+    def __init__(self, coupling: Convolution, seen: Tensor, tiles: Tensor) -> None:
+        self.coupling, self.seen, self.tiles = coupling, seen, tiles
+        self.weight, self.bias, self.groups = coupling.weight, coupling.bias, coupling.groups
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        """Return weight ∗ seen, without bias."""
+        return self.coupling.filter(seen, weight)
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        """Return ∂w⟨post, w ∗ seen⟩, of the tiles if `seen` is the input that they belong to."""
+        if seen is not self.seen:
+            return self.coupling.product(seen, post)
+        return winograd.product(self.tiles, self.coupling, post)
