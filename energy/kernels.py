@@ -41,6 +41,12 @@ def fused(on: bool = True, *, smallest: int = SMALL, compiling: Callable[[], Non
         _smallest.reset(token)
 
 
+def active(tensor: Tensor) -> bool:
+    """Return True inside `fused`, for a tensor that is not small."""
+    smallest = _smallest.get()
+    return smallest is not None and tensor.numel() >= smallest
+
+
 class Kernel:
     """A plain function of tensors and its compiled forms, one per set of constants.
 
