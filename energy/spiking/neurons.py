@@ -123,21 +123,14 @@ class LIF(Leaky, name="lif"):
 
 
 def _errors(membrane: Tensor, apical: Tensor, neuron: LIF, surrogate: Surrogate, beta: float) -> tuple[Tensor]:
-    steps, scale = len(membrane), 1 - neuron.decay
-    ahead = [apical[-1]]  # p, from the last step on
-    for t in reversed(range(steps - 1)):
-        ahead.append(torch.add(apical[t], ahead[-1], alpha=neuron.decay))
-    heard, v = torch.stack(ahead[::-1]) * scale, membrane - neuron.threshold
-    if neuron.detach_reset or neuron.reset is Reset.NONE:
-        own = surrogate.secant(v, heard, beta)  # of all steps at once
-        found = [own[-1]]
-        for t in reversed(range(steps - 1)):
-            found.append(own[t] + _through(neuron, membrane[t], found[-1]))
-        return (torch.stack(found[::-1]),)
-    found = [surrogate.secant(v[-1], heard[-1], beta)]
-    for t in reversed(range(steps - 1)):
-        own = surrogate.secant(v[t], heard[t] + _bent(neuron, membrane[t]) * found[-1], beta)
-        found.append(own + _through(neuron, membrane[t], found[-1]))
+    scale, counted = 1 - neuron.decay, not (neuron.detach_reset or neuron.reset is Reset.NONE)
+    pulled, found = apical[-1], []  # p and δ, from the last step on
+    for t in reversed(range(len(membrane))):
+        pulled = torch.add(apical[t], pulled, alpha=neuron.decay) if found else pulled
+        heard = pulled * scale
+        heard = heard + _bent(neuron, membrane[t]) * found[-1] if counted and found else heard
+        own = surrogate.secant(membrane[t] - neuron.threshold, heard, beta)
+        found.append(own + _through(neuron, membrane[t], found[-1]) if found else own)
     return (torch.stack(found[::-1]),)
 
 
