@@ -41,10 +41,9 @@ def fused(on: bool = True, *, smallest: int = SMALL, compiling: Callable[[], Non
         _smallest.reset(token)
 
 
-def active(tensor: Tensor) -> bool:
-    """Return True inside `fused`, for a tensor that is not small."""
-    smallest = _smallest.get()
-    return smallest is not None and tensor.numel() >= smallest
+def active() -> bool:
+    """Return True inside `fused`."""
+    return _smallest.get() is not None
 
 
 class Kernel:
@@ -68,7 +67,7 @@ class Kernel:
         smallest = _smallest.get()
         if smallest is None or self._broken:
             return False
-        return tensor.numel() >= (smallest // 4 if self.scan else smallest)  # a scan saves passes in every row
+        return tensor.numel() >= (smallest // 128 if self.scan else smallest)  # a scan saves many calls in every row
 
     def __call__(self, tensors: Sequence[Tensor], *constants: Any) -> Any:
         """Return plain(*tensors, *constants)."""

@@ -173,7 +173,7 @@ class Convolution(Affine):
         return full if self.pool is None else self.pool(full)
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization | PooledFilters]:
-        if pools_filters(self, pre):
+        if pools_filters(self):
             pooled = PooledFilters(self, tuple(pre.shape), pre.dtype)
             return pooled.drive(pre), pooled
         with torch.no_grad():

@@ -80,12 +80,12 @@ class PooledFilters(AffineLinearization):
         return torch.ops.aten.convolution_backward(post, pre, taps.to(post.dtype), sizes, *given)
 
 
-def pools_filters(coupling: Convolution, pre: Tensor) -> bool:
-    """Return True if `coupling` at `pre` is to pool its filters: inside `energy.kernels.fused`, where that is less work.
+def pools_filters(coupling: Convolution) -> bool:
+    """Return True if `coupling` is to pool its filters: inside `energy.kernels.fused`, where that is less work.
 
     A mean that counts padding of its own, and strides before it, are left as they are.
     """
     pool, kernel = coupling.pool, coupling.weight.shape[-1]
     if type(pool) is not AveragePool or pool.padding or coupling.stride != 1 or coupling.dilation != 1:
         return False
-    return kernel + pool.size - 1 < kernel * pool.stride and active(pre)
+    return kernel + pool.size - 1 < kernel * pool.stride and active()

@@ -189,7 +189,7 @@ class Neuron(Component):
             current, steps, lateral: as for `run`.
         """
         start = self.initial(current.shape[1:], current)
-        given = (current, *(tensor.unsqueeze(0) for tensor in start))
+        given = (current.expand(steps, -1), *(tensor.unsqueeze(0) for tensor in start))
         found = _compilable(type(self))(given, self, steps) if lateral is None else _run(*given, self, steps, lateral)
         *states, traces, counts = found
         heard = None if self.closed else current if lateral is None else current + _heard(lateral, traces)
@@ -282,7 +282,7 @@ def _run(current: Tensor, *given: Any) -> tuple[Tensor, ...]:
     trace = spikes = torch.zeros_like(current[0])
     rows, counts = [], spikes.to(torch.promote_types(spikes.dtype, torch.float32))
     for t in range(steps):
-        now = current[t if len(current) > 1 else 0]
+        now = current[t]
         now = now + laterals[0].drive(trace) if laterals and t else now
         state = neuron.step(state, spikes, now)
         spikes = neuron.spikes(state).to(now.dtype)
