@@ -103,7 +103,7 @@ class Kernel:
         traced = make_fx(lambda *given: self.plain(*given, *constants))(
             *(tensor[..., :8].clone() for tensor in tensors)
         )
-        return torch.compile(traced, dynamic=True, fullgraph=True)
+        return torch.compile(traced.forward, dynamic=True, fullgraph=True)  # a module would be called through hooks
 
 
 def _key(constant: Any) -> Any:

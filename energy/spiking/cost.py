@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from energy.couplings import Convolution, Coupling, Dense, Shape, Skip
 from energy.couplings.recurrent import Recurrent
 from energy.network import Network
+from energy.spiking.time_major import TimeMajor
 
 Number = int | float | Tensor
 
@@ -34,7 +35,7 @@ def synaptic(network: Network, layer: int, fired: Tensor) -> tuple[Tensor, Numbe
     """
     fans = [fan_out(edge.coupling, network.shape(layer), fired.device) for edge in network.out_of(layer)]
     fans += [len(edge.coupling.weight) for edge in network.into(layer) if isinstance(edge.coupling, Recurrent)]
-    units = fired.sum(0).long()
+    units = TimeMajor(fired, len(fired)).total()[0].long()
     count = units.sum()
     if not any(isinstance(fan, Tensor) for fan in fans):
         return count, count * sum(fans)
