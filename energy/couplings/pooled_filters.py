@@ -2,8 +2,8 @@
 
     P(W ∗ m)[y] = Σ_i W̄[i] m[t y + i],    W̄[i] = s⁻² Σ_{a ∈ [0, s)²} W[i − a],    ∂W[j] = s⁻² Σ_a ∂W̄[j + a]
 
-for a mean P over s × s places at a distance of t, and W of k × k taps, which becomes W̄ of k + s − 1. A pooled place costs
-(k + s − 1)² products in place of (k t)²: 16 in place of 36 for 3 × 3 filters and a mean over 2 × 2.
+for a mean P over s × s places at a distance of t, and W of k × k taps, which becomes W̄ of (k + s − 1)². A pooled place
+costs (k + s − 1)² products in place of (k t)²: 16 in place of 36 for 3 × 3 filters and a mean over 2 × 2.
 """
 
 from __future__ import annotations

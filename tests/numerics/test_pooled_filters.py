@@ -11,7 +11,8 @@ from energy.pooling import AveragePool, MaxPool, Pool
 from energy.stream import stream
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}
-GEOMETRIES = [  # kernel, padding, groups, size and stride of the mean, sides of the image
+Geometry = tuple[int, int, int, int, int, tuple[int, int]]
+GEOMETRIES: list[Geometry] = [  # kernel, padding, groups, size and stride of the mean, sides of the image
     (3, 1, 1, 2, 2, (8, 8)),
     (3, 1, 2, 2, 2, (7, 9)),
     (5, 2, 1, 2, 2, (6, 5)),
@@ -41,7 +42,7 @@ def maps(linear: Linearization, pre: Tensor, post: Tensor, feedback: Tensor) -> 
 
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-def test_every_map_is_that_of_the_two(geometry: tuple[int, int, int, int, int, tuple[int, int]], dtype: torch.dtype) -> None:
+def test_every_map_is_that_of_the_two(geometry: Geometry, dtype: torch.dtype) -> None:
     kernel, padding, groups, size, stride, sides = geometry
     coupling = filters(kernel, padding, groups, AveragePool(size, stride))
     pre, feedback = draw(3, 4, *sides, key="pre"), draw(*coupling.weight.shape, key="feedback")
