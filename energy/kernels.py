@@ -73,7 +73,8 @@ class Kernel:
         """Return plain(*tensors, *constants)."""
         if not self.ready(tensors[0]) or (self.elementwise and not _alike(tensors)):
             return self.plain(*tensors, *constants)
-        key = (tensors[0].dtype, *(len(t) for t in tensors if self.scan), *map(_key, constants))
+        rows = ((len(t), t.stride(0) == 0) for t in tensors if self.scan)  # of a repeated row, another kernel
+        key = (tensors[0].dtype, *rows, *map(_key, constants))
         given = [_flat(tensor) for tensor in tensors] if self.elementwise else tensors
         try:
             with torch.no_grad():
