@@ -13,6 +13,7 @@ from energy.component import ConfigurationError
 from energy.couplings import winograd
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.linearization import Gradients, Linearization, Shape
+from energy.couplings.pooled_filters import PooledFilters, pools_filters
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
@@ -182,7 +183,10 @@ class Convolution(Affine):
         full = self.convolve(pre, self.weight.to(pre.dtype), self.bias)
         return full if self.pool is None else self.pool(full)
 
-    def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
+    def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization | PooledFilters]:
+        if pools_filters(self):
+            pooled = PooledFilters(self, tuple(pre.shape), pre.dtype)
+            return pooled.drive(pre), pooled
         with torch.no_grad():
             weight = cast(self.weight, pre.dtype)
             full = self.convolve(pre, weight, self.bias)
