@@ -41,6 +41,11 @@ def fused(on: bool = True, *, smallest: int = SMALL, compiling: Callable[[], Non
         _smallest.reset(token)
 
 
+def active() -> bool:
+    """Return True inside `fused`."""
+    return _smallest.get() is not None
+
+
 class Kernel:
     """A plain function of tensors and its compiled forms, one per set of constants.
 
