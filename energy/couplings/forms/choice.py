@@ -151,7 +151,7 @@ def _measurable(given: Sequence[Any]) -> bool:
     """True unless torch is tracing, or these are no tensors of numbers."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return False
     return all(type(one) in (Tensor, nn.Parameter) for one in given if isinstance(one, Tensor))
 

@@ -29,6 +29,4 @@ def _work(left: Tensor, right: Tensor, bias: Tensor | None) -> int:
     return left.numel() * right.shape[1]
 
 
-MATMUL: Final = Choice(
-    "matmul", {"library": Form(library), "oneDNN": Form(onednn, _admits_onednn)}, _work
-)
+MATMUL: Final = Choice("matmul", {"library": Form(library), "oneDNN": Form(onednn, _admits_onednn)}, _work)

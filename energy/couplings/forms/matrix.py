@@ -1,6 +1,6 @@
 """Convolutions of tiny images as dense layers: one matrix with a block of the weight for each two places.
 
-The matrix, (places above · channels, places below · fan-in), holds W[t] where tap t of one place reads the other, and
+The matrix, (channels · places above, places below · fan-in), holds W[t] where tap t of one place reads the other, and
 zeros elsewhere. Where an image has no more places than the kernel has taps, that is no more arithmetic than the
 convolution takes with its padding.
 """
@@ -19,12 +19,11 @@ from energy.couplings.forms.layout import channels_last, flat, image
 from energy.couplings.forms.matmul import MATMUL
 from energy.couplings.forms.memo import Memo
 
-
 LARGEST: Final = 4  # times the weight that the matrix may take
 
 
 def matrix(weight: Tensor, geometry: Geometry, below: tuple[int, ...]) -> Tensor:
-    """Return the matrix of a convolution of images of height and width `below`, (channels · places, places · fan-in)."""
+    """Return the matrix of a convolution of images of sides `below`, (channels · places, places · fan-in)."""
     taps = geometry.kernel**2
     blocks = weight.permute(0, 2, 3, 1).reshape(len(weight), taps, -1)
     index = _taps(geometry, below)
@@ -38,7 +37,13 @@ def _taps(geometry: Geometry, below: tuple[int, ...]) -> list[int]:
     """The tap with which each place above reads each place below, row by row; k² for none."""
     kernel, taps = geometry.kernel, geometry.kernel**2
     rows, columns = (_along(geometry, side) for side in below)
-    return [taps if r is None or c is None else kernel * r + c for row in rows for column in columns for r in row for c in column]
+    return [
+        taps if r is None or c is None else kernel * r + c
+        for row in rows
+        for column in columns
+        for r in row
+        for c in column
+    ]
 
 
 def _along(geometry: Geometry, side: int) -> list[list[int | None]]:

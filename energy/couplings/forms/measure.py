@@ -8,7 +8,8 @@ from typing import Final
 
 import torch
 
-ROUNDS: Final = 5
+ROUNDS: Final = (4, 40)  # at least and at most
+SECONDS: Final = 0.1  # after which no further round begins
 MARGIN: Final = 0.05  # the share by which another must be faster than the first
 NEAR: Final = 1.5  # what takes longer than this times the fastest after one round is out
 
@@ -24,9 +25,13 @@ def fastest(runs: Mapping[str, Callable[[], object]]) -> str:
         seconds = {name: _timed(run) for name, run in runs.items() if _able(run)}
         if first not in seconds:
             return first
-        near = {name for name, one in seconds.items() if one <= NEAR * min(seconds.values())}
-        for _ in range(ROUNDS):
-            for name in sorted(near):
+        near = [name for name, one in seconds.items() if one <= NEAR * min(seconds.values())]
+        least, most = ROUNDS
+        start = time.perf_counter()
+        for done in range(most if len(near) > 1 else 0):
+            if done >= least and time.perf_counter() - start > SECONDS:
+                break
+            for name in near:
                 seconds[name] = min(seconds[name], _timed(runs[name]))
     best = min(seconds, key=lambda name: seconds[name])
     return best if seconds[best] < (1 - MARGIN) * seconds[first] else first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,6 @@ from energy.io.atomic import write_text
 from energy.io.plain import json_object
 from energy.io.provenance import device_name
 
-import json
-
 
 @functools.cache
 def environment() -> str:
@@ -26,7 +25,7 @@ def environment() -> str:
 
 
 def cache_file() -> Path | None:
-    """Return the file that processes share: `energy/kernels.json` in XDG_CACHE_HOME or `~/.cache`; None without a home."""
+    """Return the file that processes share: `energy/kernels.json` in XDG_CACHE_HOME or `~/.cache`; None if homeless."""
     root = os.environ.get("XDG_CACHE_HOME", "")
     try:
         folder = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
