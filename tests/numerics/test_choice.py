@@ -204,11 +204,9 @@ def test_a_measurement_leaves_no_trace() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert coupling.weight.grad is None
     plain, exact = coupling.linearize(x)
-    for one, other in zip(
-        (drive, *found), (plain, exact.adjoint(plain), *exact.weight_gradient(x, plain)), strict=True
-    ):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-    del drive, linear, found, plain, exact, one, other
+    wanted = exact.adjoint(plain), *exact.weight_gradient(x, plain)
+    torch.testing.assert_close((drive, *found), (plain, *wanted), rtol=1e-4, atol=1e-4)
+    del drive, linear, found, plain, exact, wanted
     assert _tensors() == held
 
 
@@ -240,13 +238,13 @@ def _maps(coupling: Any, pre: Tensor) -> list[Tensor]:
 def _by_torch(coupling: Any, pre: Tensor) -> list[Tensor]:
     """The same by the operators that torch's own layers and their backward call."""
     weight, bias = (p.detach().to(pre.dtype) for p in (coupling.weight, coupling.bias))
-    if isinstance(coupling, Dense):
+    if isinstance(coupling, Dense) and coupling.bias is not None:
         drive = nn.functional.linear(pre, weight, bias)
         gradients = [drive.T @ pre, drive.sum(0, dtype=coupling.bias.dtype)]
         return [drive, drive @ weight, gradients[0].to(coupling.weight.dtype), gradients[1]]
     full = nn.functional.conv2d(pre, weight, bias, padding=1)
     drive, switches = nn.functional.max_pool2d(full, 2, return_indices=True)
-    up = nn.functional.max_unpool2d(drive, switches, 2)
+    up = nn.functional.max_unpool2d(drive, switches, (2, 2))
     rest = (up, pre, weight, [16], [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
     below = torch.ops.aten.convolution_backward(*rest, [True, False, False])[0]
     _, product, summed = torch.ops.aten.convolution_backward(*rest, [False, True, True])

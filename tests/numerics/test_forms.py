@@ -54,7 +54,7 @@ def wanted(map: Choice, arguments: tuple[Any, ...]) -> Any:
     if map is FORWARD:
         return conv(*wide[:3])
     if map is ADJOINT:
-        pre = torch.zeros(wide[2], dtype=torch.float64, requires_grad=True)
+        pre = torch.zeros(arguments[2], dtype=torch.float64, requires_grad=True)
         return torch.autograd.grad(conv(pre, wide[1]), pre, wide[0])[0]
     weight, bias = wide[2].requires_grad_(), torch.zeros(6, dtype=torch.float64, requires_grad=True)
     found = torch.autograd.grad(conv(wide[0], weight, bias), (weight, bias), wide[1])
