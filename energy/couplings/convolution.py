@@ -153,7 +153,14 @@ class Convolution(Affine):
         return Geometry(self.weight.shape[-1], self.stride, self.padding, self.dilation, self.groups)
 
     def convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None, memo: Memo | None = None) -> Tensor:
-        """Return weight ∗ pre + bias, without pooling."""
+        """Return weight ∗ pre + bias, without pooling.
+
+        Args:
+            pre: (B, fan-in, height, width).
+            weight: of the shape of the coupling's own, in the dtype of `pre`.
+            bias: the coupling's own, or None.
+            memo: takes what other maps at this state can use again.
+        """
         return FORWARD(pre, weight, None if bias is None else bias.to(pre.dtype), self.geometry, memo=memo)
 
     def forward(self, pre: Tensor) -> Tensor:

@@ -15,21 +15,10 @@ import torch
 from energy.analysis.gradient_alignment import feedback_alignment
 from energy.cautions import strict, told
 from energy.component import to_dict
-from energy.couplings import forms
 from energy.errors import OutOfMemory
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import (
-    CHECKPOINTS,
-    FINAL,
-    KERNELS,
-    READOUT,
-    RESULT,
-    SNAPSHOT,
-    append_line,
-    exclusive_lock,
-    write_json,
-)
+from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, append_line, exclusive_lock, write_json
 from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.readout.decoder import Decoder, install
@@ -294,7 +283,6 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
     if snapshot is not None:
         write_json(folder / SNAPSHOT, snapshot)
-    forms.record(folder / KERNELS)
     write_json(folder / RESULT, result)
     if session.board:
         session.board.end(result)

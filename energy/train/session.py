@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import to_dict
-from energy.couplings import forms
+from energy.couplings.forms import recall_forms, record_forms
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import NonFiniteError
@@ -168,7 +168,7 @@ class Session:
     def save(self) -> Path:
         """Write a checkpoint of the present state and drop the oldest ones."""
         folder = self.folder / CHECKPOINTS
-        forms.record(self.folder / KERNELS)
+        record_forms(self.folder / KERNELS)
         path = checkpoint.write(folder, self.step, self._tensors(), self._facts(), self.unclosed)
         checkpoint.prune(folder, self.run.train.keep)
         return path
@@ -185,7 +185,7 @@ class Session:
         """
         found = checkpoint.steps(self.folder / CHECKPOINTS)
         if found:
-            forms.recall(self.folder / KERNELS)
+            recall_forms(self.folder / KERNELS)
             self._restore(*checkpoint.read(found[-1], self.device))
             if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
                 found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN))

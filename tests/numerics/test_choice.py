@@ -23,11 +23,11 @@ from energy.pooling import MaxPool
 @pytest.fixture(autouse=True)
 def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A process that has chosen nothing, and a cache of its own."""
-    forms.forget()
+    forms.forget_forms()
     monkeypatch.setattr(store, "cache_file", lambda: tmp_path / "energy" / "kernels.json")
     monkeypatch.setattr(choice, "LEAST", 1)
     yield tmp_path / "energy" / "kernels.json"
-    forms.forget()
+    forms.forget_forms()
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_choice_is_made_once_for_each_kind_of_call(measured: list[list[str]]) 
         assert double.form(x) == "sum"
         assert double.form(torch.ones(2, 2)) == "library"  # the only one that admits it: nothing to measure
     assert len(measured) == 4
-    assert forms.choices() == {
+    assert forms.chosen_forms() == {
         f"twice {tensor}, {torch.get_num_threads()} threads": "sum"
         for tensor in ("float32(4,)", "float32(5,)", "float64(4,)", "float32(4,) by (2,)")
     }
@@ -79,7 +79,7 @@ def test_nothing_is_chosen_elsewhere(measured: list[list[str]], monkeypatch: pyt
         assert double.form(x.to("meta")) == "library"
         monkeypatch.setattr(choice, "LEAST", 5)
         assert double.form(x) == "library"
-    assert not measured and not forms.choices()
+    assert not measured and not forms.chosen_forms()
     with torch.no_grad(), fused():
         assert double.form(torch.ones(5, requires_grad=True)) == "sum"
 
@@ -92,7 +92,7 @@ def test_tracing_takes_what_is_known_and_measures_nothing(measured: list[list[st
         return " ".join(str(node.target) for node in nodes if node.op == "call_function")
 
     with fused():
-        assert "mul" in traced() and not measured and not forms.choices()
+        assert "mul" in traced() and not measured and not forms.chosen_forms()
         double(x)
         assert "add" in traced() and len(measured) == 1
 
@@ -101,11 +101,11 @@ def test_a_process_takes_over_what_another_measured(measured: list[list[str]], a
     double, x = twice(), torch.ones(4)
     with fused():
         double(x)
-        known = forms.choices()
+        known = forms.chosen_forms()
         assert json.loads(anew.read_text()) == {store.environment(): known}
-        forms.forget()
+        forms.forget_forms()
         assert double.form(x) == "sum" and len(measured) == 1
-        assert forms.choices() == known
+        assert forms.chosen_forms() == known
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": 1}', None, "environment"])
@@ -119,15 +119,15 @@ def test_a_damaged_file_is_measured_again(text: str | None, measured: list[list[
     with fused():
         assert twice().form(torch.ones(4)) == "sum"
     assert len(measured) == 1
-    assert store.read(anew) == forms.choices()
+    assert store.read_choices(anew) == forms.chosen_forms()
 
 
 def test_a_form_that_is_gone_is_measured_again(measured: list[list[str]]) -> None:
     name = f"twice float32(4,), {torch.get_num_threads()} threads"
-    forms.load({name: "by hand"})
+    forms.load_forms({name: "by hand"})
     with fused():
         assert twice().form(torch.ones(4)) == "sum"
-    assert len(measured) == 1 and forms.choices() == {name: "sum"}
+    assert len(measured) == 1 and forms.chosen_forms() == {name: "sum"}
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(
@@ -145,11 +145,11 @@ def test_a_folder_that_cannot_be_written_is_no_error(
 def test_other_machines_keep_theirs(tmp_path: Path) -> None:
     path = tmp_path / "kernels.json"
     path.write_text(json.dumps({"another": {"a": "library"}}))
-    store.write(path, {"b": "patches"})
-    store.write(path, {"c": "taps"})
+    store.write_choices(path, {"b": "patches"})
+    store.write_choices(path, {"c": "taps"})
     whole = json.loads(path.read_text())
     assert whole == {"another": {"a": "library"}, store.environment(): {"b": "patches", "c": "taps"}}
-    assert store.read(path) == {"b": "patches", "c": "taps"}
+    assert store.read_choices(path) == {"b": "patches", "c": "taps"}
 
 
 def test_the_cache_is_where_caches_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_what_is_loaded_counts(measured: list[list[str]]) -> None:
     double, x = twice(), torch.ones(4)
     with fused():
         double(x)
-        forms.load(dict.fromkeys(forms.choices(), "library"))
+        forms.load_forms(dict.fromkeys(forms.chosen_forms(), "library"))
         assert double.form(x) == "library"
     assert len(measured) == 1
 
@@ -248,4 +248,4 @@ def _by_torch(coupling: Any, pre: Tensor) -> list[Tensor]:
     rest = (up, pre, weight, [16], [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
     below = torch.ops.aten.convolution_backward(*rest, [True, False, False])[0]
     _, product, summed = torch.ops.aten.convolution_backward(*rest, [False, True, True])
-    return [drive, below, product.to(coupling.weight.dtype), summed.to(coupling.bias.dtype)]
+    return [drive, below, product.to(coupling.weight.dtype), summed.to(coupling.weight.dtype)]

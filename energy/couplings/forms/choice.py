@@ -2,7 +2,7 @@
 
     with fused():
         rule.learn(network, settler, x, target, objective)  # measures what it meets for the first time
-    choices()  # {"matmul float32(128, 784) …": "oneDNN", …}
+    chosen_forms()  # {"matmul float32(128, 784) …": "oneDNN", …}
 
 A choice is made per map, shapes, layouts, dtype, threads, torch and processor, inside `energy.kernels.fused` alone, on
 CPUs alone (cuDNN chooses by itself), and above `LEAST` multiply-adds. It is kept in the process and on the disk. While
@@ -31,32 +31,32 @@ _named: dict[str, str] = {}  # what this process has chosen or loaded, by what a
 _known: dict[tuple[Any, ...], str] = {}  # the same by what is quick to look up
 
 
-def choices() -> dict[str, str]:
+def chosen_forms() -> dict[str, str]:
     """Return the form of every map that this process has chosen or loaded, by map, tensors and geometry."""
     return dict(_named)
 
 
-def load(chosen: Mapping[str, str]) -> None:
-    """Take these choices over, as `choices` returned them, in place of any that this process has made."""
+def load_forms(chosen: Mapping[str, str]) -> None:
+    """Take these choices over, as `chosen_forms` returned them, in place of any that this process has made."""
     _named.update(chosen)
     _known.clear()
 
 
-def forget() -> None:
+def forget_forms() -> None:
     """Forget the choices of this process; those on the disk remain."""
     _named.clear()
     _known.clear()
 
 
-def record(path: Path) -> None:
+def record_forms(path: Path) -> None:
     """Write the choices of this process to `path`, if it has made any."""
     if _named:
-        store.write(path, _named)
+        store.write_choices(path, _named)
 
 
-def recall(path: Path) -> None:
+def recall_forms(path: Path) -> None:
     """Take over the choices recorded in `path`, if there is such a file and it was written on this kind of machine."""
-    load(store.read(path))
+    load_forms(store.read_choices(path))
 
 
 @contextmanager
@@ -92,7 +92,7 @@ class Choice:
     """A map in several forms.
 
     Args:
-        name: what it is called in `choices`.
+        name: what it is called in `chosen_forms`.
         forms: by name.
         work: multiply-adds of a call, called as work(*given).
         fixed: the form that runs where none is chosen.
@@ -124,12 +124,12 @@ class Choice:
         admitted = [name for name in admitted if name == self.fixed or self.forms[name].admits(*given)]
         if len(admitted) > 1:
             name = f"{self.name} {', '.join(map(_readable, given))}, {torch.get_num_threads()} threads"
-            form = _named.get(name) or store.cached().get(name)
+            form = _named.get(name) or store.shared_choices().get(name)
             if form not in admitted:
                 if not _measurable(given):
                     return self.fixed
                 form = fastest({form: self._trial(form, given) for form in admitted})
-                store.cache(name, form)
+                store.share_choice(name, form)
             _named[name] = form
         else:
             form = self.fixed

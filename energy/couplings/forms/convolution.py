@@ -7,9 +7,12 @@ from typing import Final
 
 from torch import Tensor
 
-from energy.couplings.forms import library, matrix, patches, taps
 from energy.couplings.forms.choice import Choice, Form
 from energy.couplings.forms.geometry import Geometry
+from energy.couplings.forms.library import Builtin
+from energy.couplings.forms.matrix import Matrix
+from energy.couplings.forms.patches import Patches
+from energy.couplings.forms.taps import Taps
 
 
 def _work(images: int, places: int, weight: Tensor) -> int:
@@ -28,19 +31,23 @@ def _weight_gradient(pre: Tensor, post: Tensor, weight: Tensor, biased: bool, ge
     return _work(len(post), prod(post.shape[2:]), weight)
 
 
+def _patched(pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry) -> bool:
+    return Patches.admits_forward(pre, weight, None, geometry)
+
+
 _GRADIENTS: Final = {
-    "library": Form(library.weight_gradient),
-    "patches": Form(patches.weight_gradient, patches.admits_weight_gradient),
-    "taps": Form(taps.weight_gradient, taps.admits_weight_gradient),
+    "library": Form(Builtin.weight_gradient),
+    "patches": Form(Patches.weight_gradient, _patched),
+    "taps": Form(Taps.weight_gradient, Taps.admits_weight_gradient),
 }
 
 # (pre, weight, bias, geometry) → weight ∗ pre + bias, (B, channels, H, W)
 FORWARD: Final = Choice(
     "convolution",
     {
-        "library": Form(library.forward),
-        "patches": Form(patches.forward, patches.admits_forward),
-        "matrix": Form(matrix.forward, matrix.admits_forward),
+        "library": Form(Builtin.forward),
+        "patches": Form(Patches.forward, Patches.admits_forward),
+        "matrix": Form(Matrix.forward, Matrix.admits_forward),
     },
     _forward,
 )
@@ -49,9 +56,9 @@ FORWARD: Final = Choice(
 ADJOINT: Final = Choice(
     "convolution adjoint",
     {
-        "library": Form(library.adjoint),
-        "patches": Form(patches.adjoint, patches.admits_adjoint),
-        "matrix": Form(matrix.adjoint, matrix.admits_adjoint),
+        "library": Form(Builtin.adjoint),
+        "patches": Form(Patches.adjoint, Patches.admits_adjoint),
+        "matrix": Form(Matrix.adjoint, Matrix.admits_adjoint),
     },
     _adjoint,
 )

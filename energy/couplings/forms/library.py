@@ -12,24 +12,28 @@ from energy.couplings.forms.memo import Memo
 WeightGradient = tuple[Tensor, Tensor | None]
 
 
-def forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, memo: Memo) -> Tensor:
-    _, stride, padding, dilation, groups = geometry
-    return F.conv2d(pre, weight, bias, stride, padding, dilation, groups)
+class Builtin:
+    """The maps of a convolution by torch's operators."""
 
+    @staticmethod
+    def forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, memo: Memo) -> Tensor:
+        _, stride, padding, dilation, groups = geometry
+        return F.conv2d(pre, weight, bias, stride, padding, dilation, groups)
 
-def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
-    last = post.is_contiguous(memory_format=torch.channels_last)
-    layout = torch.channels_last if last else torch.contiguous_format
-    # the kernel reads only the shape and the layout of the layer below
-    shaped = torch.empty(pre, dtype=post.dtype, device=post.device, memory_format=layout)
-    return _backward(post, shaped, weight, geometry, [True, False, False])[0]
+    @staticmethod
+    def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
+        last = post.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        # the kernel reads only the shape and the layout of the layer below
+        shaped = torch.empty(pre, dtype=post.dtype, device=post.device, memory_format=layout)
+        return _backward(post, shaped, weight, geometry, [True, False, False])[0]
 
-
-def weight_gradient(
-    pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
-) -> WeightGradient:
-    _, product, bias = _backward(post, pre, weight, geometry, [False, True, biased])
-    return product, bias if biased else None
+    @staticmethod
+    def weight_gradient(
+        pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
+    ) -> WeightGradient:
+        _, product, bias = _backward(post, pre, weight, geometry, [False, True, biased])
+        return product, bias if biased else None
 
 
 def _backward(post: Tensor, pre: Tensor, weight: Tensor, geometry: Geometry, mask: list[bool]) -> list[Tensor]:

@@ -12,11 +12,11 @@ from energy.couplings.forms.choice import Choice, Form
 from energy.couplings.forms.memo import Memo
 
 
-def library(left: Tensor, right: Tensor, bias: Tensor | None, memo: Memo) -> Tensor:
+def _library(left: Tensor, right: Tensor, bias: Tensor | None, memo: Memo) -> Tensor:
     return left @ right if bias is None else F.linear(left, right.T, bias)
 
 
-def onednn(left: Tensor, right: Tensor, bias: Tensor | None, memo: Memo) -> Tensor:
+def _onednn(left: Tensor, right: Tensor, bias: Tensor | None, memo: Memo) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(left, right.T, bias, "none", [], "")
 
 
@@ -29,4 +29,4 @@ def _work(left: Tensor, right: Tensor, bias: Tensor | None) -> int:
     return left.numel() * right.shape[1]
 
 
-MATMUL: Final = Choice("matmul", {"library": Form(library), "oneDNN": Form(onednn, _admits_onednn)}, _work)
+MATMUL: Final = Choice("matmul", {"library": Form(_library), "oneDNN": Form(_onednn, _admits_onednn)}, _work)

@@ -56,29 +56,33 @@ def _along(geometry: Geometry, side: int) -> list[list[int | None]]:
     return found
 
 
-def forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, memo: Memo) -> Tensor:
-    sides = [geometry.places(side) for side in pre.shape[2:]]
-    spread = None if bias is None else bias.repeat_interleave(prod(sides))
-    drive = MATMUL(flat(pre), _held(memo, weight, geometry, tuple(pre.shape)).T, spread)
-    drive = drive.view(len(pre), len(weight), *sides)
-    return drive.contiguous(memory_format=torch.channels_last) if channels_last(pre, weight) else drive
+class Matrix:
+    """The maps of a convolution of tiny images by the matrix of all of it."""
 
+    @staticmethod
+    def forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, memo: Memo) -> Tensor:
+        sides = [geometry.places(side) for side in pre.shape[2:]]
+        spread = None if bias is None else bias.repeat_interleave(prod(sides))
+        drive = MATMUL(flat(pre), _held(memo, weight, geometry, tuple(pre.shape)).T, spread)
+        drive = drive.view(len(pre), len(weight), *sides)
+        return drive.contiguous(memory_format=torch.channels_last) if channels_last(pre, weight) else drive
 
-def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
-    found = MATMUL(post.flatten(1), _held(memo, weight, geometry, pre), None)
-    return image(found, pre, channels_last(post, weight))
+    @staticmethod
+    def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
+        found = MATMUL(post.flatten(1), _held(memo, weight, geometry, pre), None)
+        return image(found, pre, channels_last(post, weight))
+
+    @staticmethod
+    def admits_forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> bool:
+        return _fit(tuple(pre.shape), geometry)
+
+    @staticmethod
+    def admits_adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry) -> bool:
+        return _fit(pre, geometry)
 
 
 def _held(memo: Memo, weight: Tensor, geometry: Geometry, pre: tuple[int, ...]) -> Tensor:
     return memo.once("matrix", weight, lambda: matrix(weight, geometry, pre[2:]), LARGEST * weight.numel())
-
-
-def admits_forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> bool:
-    return _fit(tuple(pre.shape), geometry)
-
-
-def admits_adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry) -> bool:
-    return _fit(pre, geometry)
 
 
 def _fit(pre: tuple[int, ...], geometry: Geometry) -> bool:

@@ -20,7 +20,14 @@ class Memo:
         self._held: dict[str, tuple[Tensor, Tensor]] = {}
 
     def once(self, name: str, source: Tensor, make: Callable[[], Tensor], most: int) -> Tensor:
-        """Return make(), or what it returned before for this very `source`; kept if it has at most `most` elements."""
+        """Return make(), or what it returned before for this very `source`.
+
+        Args:
+            name: of what is made.
+            source: the tensor that it is made of.
+            make: makes it.
+            most: elements up to which it is kept.
+        """
         held = self._held.get(name)
         if held is not None and held[0] is source:
             return held[1]

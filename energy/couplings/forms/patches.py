@@ -31,44 +31,44 @@ def patches(below: Tensor, geometry: Geometry) -> Tensor:
     return windows.reshape(-1, kernel * kernel * below.shape[1])
 
 
+class Patches:
+    """The maps of a convolution by one matrix product over patches."""
+
+    @staticmethod
+    def forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, memo: Memo) -> Tensor:
+        seen = _seen(pre, weight, geometry, memo)
+        shape = (len(pre), len(weight), *(geometry.places(side) for side in pre.shape[2:]))
+        return image(MATMUL(seen, flat(weight).T, bias), shape, channels_last(pre, weight))
+
+    @staticmethod
+    def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
+        # the convolution of `post` with the filters turned around and transposed
+        turned = geometry._replace(padding=geometry.reach - 1 - geometry.padding)
+        filters = weight.flip(2, 3).permute(1, 2, 3, 0).reshape(pre[1], -1)
+        return image(MATMUL(patches(post, turned), filters.T, None), pre, channels_last(post, weight))
+
+    @staticmethod
+    def weight_gradient(
+        pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
+    ) -> tuple[Tensor, Tensor | None]:
+        kernel, seen = geometry.kernel, _seen(pre, weight, geometry, memo)
+        product = MATMUL(rows(post).T, seen, None).view(len(weight), kernel, kernel, pre.shape[1])
+        return product.permute(0, 3, 1, 2), post.sum((0, 2, 3)) if biased else None
+
+    @staticmethod
+    def admits_forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> bool:
+        return geometry.groups == 1 and _fit(pre.shape[2:], len(pre) * pre.shape[1], geometry, pre.dtype)
+
+    @staticmethod
+    def admits_adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry) -> bool:
+        turned = geometry._replace(padding=geometry.reach - 1 - geometry.padding)
+        single = geometry.groups == geometry.stride == 1
+        return single and _fit(post.shape[2:], len(post) * post.shape[1], turned, post.dtype)
+
+
 def _seen(pre: Tensor, weight: Tensor, geometry: Geometry, memo: Memo) -> Tensor:
     """The patches of `pre`, which forward map and weight gradient share where they are small beside the weights."""
     return memo.once("patches", pre, lambda: patches(pre, geometry), 2 * weight.numel())
-
-
-def forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, memo: Memo) -> Tensor:
-    seen = _seen(pre, weight, geometry, memo)
-    shape = (len(pre), len(weight), *(geometry.places(side) for side in pre.shape[2:]))
-    return image(MATMUL(seen, flat(weight).T, bias), shape, channels_last(pre, weight))
-
-
-def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
-    """The convolution of `post` with the filters turned around and transposed."""
-    turned = geometry._replace(padding=geometry.reach - 1 - geometry.padding)
-    filters = weight.flip(2, 3).permute(1, 2, 3, 0).reshape(pre[1], -1)
-    return image(MATMUL(patches(post, turned), filters.T, None), pre, channels_last(post, weight))
-
-
-def weight_gradient(
-    pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
-) -> tuple[Tensor, Tensor | None]:
-    kernel, seen = geometry.kernel, _seen(pre, weight, geometry, memo)
-    product = MATMUL(rows(post).T, seen, None).view(len(weight), kernel, kernel, pre.shape[1])
-    return product.permute(0, 3, 1, 2), post.sum((0, 2, 3)) if biased else None
-
-
-def admits_forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> bool:
-    return geometry.groups == 1 and _fit(pre.shape[2:], len(pre) * pre.shape[1], geometry, pre.dtype)
-
-
-def admits_adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry) -> bool:
-    turned = geometry._replace(padding=geometry.reach - 1 - geometry.padding)
-    single = geometry.groups == geometry.stride == 1
-    return single and _fit(post.shape[2:], len(post) * post.shape[1], turned, post.dtype)
-
-
-def admits_weight_gradient(pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry) -> bool:
-    return admits_forward(pre, weight, None, geometry)
 
 
 def _fit(sides: torch.Size, channels: int, geometry: Geometry, dtype: torch.dtype) -> bool:

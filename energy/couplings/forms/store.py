@@ -34,33 +34,33 @@ def cache_file() -> Path | None:
     return folder / "energy" / "kernels.json"
 
 
-def read(path: Path) -> dict[str, str]:
+def read_choices(path: Path) -> dict[str, str]:
     """Read the choices for this environment; none from a file that is missing, damaged or of another kind."""
     found = _whole(path).get(environment())
     return {str(name): str(form) for name, form in found.items()} if isinstance(found, Mapping) else {}
 
 
-def write(path: Path, choices: Mapping[str, str]) -> None:
+def write_choices(path: Path, choices: Mapping[str, str]) -> None:
     """Write these choices beside the others in `path`; without effect where that cannot be written."""
     whole = _whole(path)
-    whole[environment()] = {**read(path), **choices}
+    whole[environment()] = {**read_choices(path), **choices}
     try:
         write_text(path, json.dumps(whole, indent=1, sort_keys=True) + "\n")
     except OSError:
         return
 
 
-def cached() -> dict[str, str]:
+def shared_choices() -> dict[str, str]:
     """Read the choices that processes share."""
     path = cache_file()
-    return {} if path is None else read(path)
+    return {} if path is None else read_choices(path)
 
 
-def cache(name: str, form: str) -> None:
+def share_choice(name: str, form: str) -> None:
     """Share a choice with other processes."""
     path = cache_file()
     if path is not None:
-        write(path, {name: form})
+        write_choices(path, {name: form})
 
 
 def _whole(path: Path) -> dict[str, Any]:

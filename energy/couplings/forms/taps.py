@@ -16,16 +16,20 @@ from energy.couplings.forms.layout import rows
 from energy.couplings.forms.memo import Memo
 
 
-def weight_gradient(
-    pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
-) -> tuple[Tensor, Tensor | None]:
-    kernel, (height, width) = geometry.kernel, pre.shape[2:]
-    found = post.new_empty(len(weight), kernel, kernel, pre.shape[1])
-    for row, column in product(range(kernel), repeat=2):
-        above, below = zip(geometry.overlap(row, height), geometry.overlap(column, width), strict=True)
-        torch.mm(rows(post[:, :, *above]).T, rows(pre[:, :, *below]), out=found[:, row, column])
-    return found.permute(0, 3, 1, 2), post.sum((0, 2, 3)) if biased else None
+class Taps:
+    """The weight gradient of a convolution, tap by tap."""
 
+    @staticmethod
+    def weight_gradient(
+        pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
+    ) -> tuple[Tensor, Tensor | None]:
+        kernel, (height, width) = geometry.kernel, pre.shape[2:]
+        found = post.new_empty(len(weight), kernel, kernel, pre.shape[1])
+        for row, column in product(range(kernel), repeat=2):
+            above, below = zip(geometry.overlap(row, height), geometry.overlap(column, width), strict=True)
+            torch.mm(rows(post[:, :, *above]).T, rows(pre[:, :, *below]), out=found[:, row, column])
+        return found.permute(0, 3, 1, 2), post.sum((0, 2, 3)) if biased else None
 
-def admits_weight_gradient(pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry) -> bool:
-    return geometry.groups == 1
+    @staticmethod
+    def admits_weight_gradient(pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry) -> bool:
+        return geometry.groups == 1
