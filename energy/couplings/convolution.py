@@ -32,12 +32,18 @@ class ConvolutionLinearization(AffineLinearization):
     """
 
     def __init__(
-        self, coupling: Convolution, weight: Tensor, pre: Shape, full: Shape, switches: Tensor | None, memo: Memo
+        self,
+        coupling: Convolution,
+        weight: Tensor,
+        pre: Shape,
+        full: Shape,
+        switches: Tensor | None,
+        memo: Memo | None = None,
     ) -> None:
         self.coupling, self.weight = coupling, weight
         self.bias, self.switches = coupling.bias, switches
         self.pre, self.full = pre, full
-        self.memo = memo
+        self.memo = Memo() if memo is None else memo
         self._prepared: tuple[Tensor, Tensor] | None = None  # the last `post` that was prepared, and it un-pooled
 
     def prepare(self, post: Tensor) -> None:

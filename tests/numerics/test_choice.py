@@ -97,6 +97,26 @@ def test_tracing_takes_what_is_known_and_measures_nothing(measured: list[list[st
         assert "add" in traced() and len(measured) == 1
 
 
+def test_maps_inside_of_one_on_trial_are_not_measured(
+    measured: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are once the outer one has been chosen and runs."""
+    inner, x = twice(), torch.ones(4)
+    both = {"library": Form(lambda x, memo: 4 * x), "inner": Form(lambda x, memo: inner(inner(x)))}
+    outer, tried = Choice("four times", both, lambda x: x.numel()), list[str]()
+
+    def trying(runs: dict[str, Callable[[], object]]) -> str:
+        for name, run in runs.items():
+            tried.append(name)
+            run()
+        return list(runs)[-1]
+
+    monkeypatch.setattr(choice, "fastest", trying)
+    with fused():
+        assert outer.form(x) == "inner" and tried == ["library", "inner"]
+        assert torch.equal(outer(x), 4 * x) and tried == ["library", "inner"] * 1 + ["library", "sum"]
+
+
 def test_a_process_takes_over_what_another_measured(measured: list[list[str]], anew: Path) -> None:
     double, x = twice(), torch.ones(4)
     with fused():

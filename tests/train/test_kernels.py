@@ -54,7 +54,8 @@ def test_a_continued_run_repeats_the_choices_of_its_beginning(
     assert {"taps", "matrix"} <= set(won)
     recorded, chosen = store.read_choices(one.folder / KERNELS), forms.chosen_forms()
     assert recorded.items() <= chosen.items()
-    assert all("(360" in name or "1440" in name or "5760" in name for name in chosen.keys() - recorded)  # of the test
+    missing = [name for name in chosen.keys() - recorded.keys() if name.startswith("convolution")]
+    assert all("float32(360, " in name for name in missing)  # the batch of the test, met after the last checkpoint
 
     forms.forget_forms()
     with monkeypatch.context() as patch:

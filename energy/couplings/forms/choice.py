@@ -11,6 +11,7 @@ torch traces, under autograd and with deterministic algorithms nothing is measur
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,7 @@ from energy.kernels import active
 
 LEAST: Final = 1 << 24  # multiply-adds below which no form could win back the time that choosing takes
 _preferred: ContextVar[str | None] = ContextVar("preferred", default=None)
+_on_trial: ContextVar[bool] = ContextVar("on_trial", default=False)
 _named: dict[str, str] = {}  # what this process has chosen or loaded, by what a reader can make sense of
 _known: dict[tuple[Any, ...], str] = {}  # the same by what is quick to look up
 
@@ -128,7 +130,7 @@ class Choice:
             if form not in admitted:
                 if not _measurable(given):
                     return self.fixed
-                form = fastest({form: self._trial(form, given) for form in admitted})
+                form = self._fastest(admitted, given)
                 store.share_choice(name, form)
             _named[name] = form
         else:
@@ -136,8 +138,17 @@ class Choice:
         _known[key] = form
         return form
 
-    def _trial(self, form: str, given: Sequence[Any]) -> Callable[[], object]:
-        return lambda: self.forms[form].run(*given, Memo())
+    def _alone(self, form: str, given: Sequence[Any]) -> Any:
+        """The map by this form, with nothing shared."""
+        return self.forms[form].run(*given, Memo())
+
+    def _fastest(self, admitted: Sequence[str], given: Sequence[Any]) -> str:
+        """The form that a measurement finds. Maps inside of one on trial are not measured: few of them will be used."""
+        token = _on_trial.set(True)
+        try:
+            return fastest({form: functools.partial(self._alone, form, given) for form in admitted})
+        finally:
+            _on_trial.reset(token)
 
 
 def _bound(given: Sequence[Any]) -> bool:
@@ -148,8 +159,8 @@ def _bound(given: Sequence[Any]) -> bool:
 
 
 def _measurable(given: Sequence[Any]) -> bool:
-    """True unless torch is tracing, or these are no tensors of numbers."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+    """True unless a form is on trial, torch is tracing, or these are no tensors of numbers."""
+    if _on_trial.get() or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return False

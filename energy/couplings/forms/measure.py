@@ -12,7 +12,7 @@ import torch
 ROUNDS: Final = (6, 40)  # at least and at most
 SECONDS: Final = 0.1  # after which no further round begins
 MARGIN: Final = 0.05  # the share by which another must be faster than the first
-FAR: Final = 2.0  # what takes longer than this times the first in one round is out
+FAR: Final = 1.5  # what takes longer than this times the first in one round is out
 
 Run = Callable[[], object]
 
