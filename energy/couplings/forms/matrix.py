@@ -1,8 +1,9 @@
 """Convolutions of tiny images as dense layers: one matrix with a block of the weight for each two places.
 
 The matrix, (channels · places above, places below · fan-in), holds W[t] where tap t of one place reads the other, and
-zeros elsewhere. Where an image has no more places than the kernel has taps, that is no more arithmetic than the
-convolution takes with its padding.
+zeros elsewhere. Where an image has no more places than the kernel has taps, it takes no more arithmetic than the
+convolution with its padding does. It is made anew for every map, which takes little time beside the product; keeping
+it would take more memory than the activities.
 """
 
 from __future__ import annotations
@@ -63,13 +64,13 @@ class Matrix:
     def forward(pre: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, memo: Memo) -> Tensor:
         sides = [geometry.places(side) for side in pre.shape[2:]]
         spread = None if bias is None else bias.repeat_interleave(prod(sides))
-        drive = MATMUL(flat(pre), _held(memo, weight, geometry, tuple(pre.shape)).T, spread)
+        drive = MATMUL(flat(pre), matrix(weight, geometry, tuple(pre.shape[2:])).T, spread)
         drive = drive.view(len(pre), len(weight), *sides)
         return drive.contiguous(memory_format=torch.channels_last) if channels_last(pre, weight) else drive
 
     @staticmethod
     def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
-        found = MATMUL(post.flatten(1), _held(memo, weight, geometry, pre), None)
+        found = MATMUL(post.flatten(1), matrix(weight, geometry, pre[2:]), None)
         return image(found, pre, channels_last(post, weight))
 
     @staticmethod
@@ -79,10 +80,6 @@ class Matrix:
     @staticmethod
     def admits_adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry) -> bool:
         return _fit(pre, geometry)
-
-
-def _held(memo: Memo, weight: Tensor, geometry: Geometry, pre: tuple[int, ...]) -> Tensor:
-    return memo.once("matrix", weight, lambda: matrix(weight, geometry, pre[2:]), LARGEST * weight.numel())
 
 
 def _fit(pre: tuple[int, ...], geometry: Geometry) -> bool:
