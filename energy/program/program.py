@@ -115,7 +115,14 @@ class Program(Rule):
         return None
 
     def _first(
-        self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, key: Key
+        self,
+        network: Network,
+        settler: Settler,
+        x: Tensor,
+        target: Tensor,
+        objective: Objective,
+        ledger: Ledger,
+        key: Key,
     ) -> Settled:
         """The first step of its kind: by a new program or, if there can be none, plainly."""
         try:
@@ -124,7 +131,9 @@ class Program(Rule):
         except NonFiniteError:  # of the numbers, whatever carries out the step
             raise
         except Exception as error:
-            plain = self.rule.batch(network, settler, x, target, objective, ledger)  # a fault of the caller is raised here
+            plain = self.rule.batch(
+                network, settler, x, target, objective, ledger
+            )  # a fault of the caller is raised here
             self._remember(_Known(network, settler, objective, guarding(), key, None))
             warnings.warn(f"program: this step stays plain: {error!r:.300}", stacklevel=2)
             return plain

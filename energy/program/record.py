@@ -32,7 +32,9 @@ def tensors_of(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
-def record(network: Network, function: Function, tensors: Sequence[Tensor], inputs: Sequence[Tensor], trace: Trace | None) -> fx.GraphModule:
+def record(
+    network: Network, function: Function, tensors: Sequence[Tensor], inputs: Sequence[Tensor], trace: Trace | None
+) -> fx.GraphModule:
     """Return function(inputs) as a graph of (tensors, inputs), the first being those of `network`.
 
     The function is carried out once, on copies, since it may write to them.

@@ -118,9 +118,7 @@ class Replay:
         found = self.run(tensors, self.given(x, target))
         self._count(found["spikes"], ledger)
         solutions = {name: self._solution(name, given) for name, given in found["solutions"].items()}
-        settled = SettledProgram(
-            x=x, output=found["output"], ledger=ledger, solutions=solutions, error=found["error"]
-        )
+        settled = SettledProgram(x=x, output=found["output"], ledger=ledger, solutions=solutions, error=found["error"])
         return settled, found
 
     def _count(self, spikes: dict[str, dict[str, Any]], ledger: Ledger) -> None:

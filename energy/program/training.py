@@ -13,7 +13,6 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.program.key import Key, key_of
-from energy.program.record import tensors_of
 from energy.program.replay import Replay, SettledProgram
 from energy.program.update import Update
 from energy.rules.rule import Rule
@@ -94,7 +93,10 @@ class TrainingReplay(Replay):
         self._recorded = {}
         gradients = result["gradients"][: len(parameters)]
         loss = self._loss(x, result, target)
-        given_ones = [loss if loss is not None else x.new_zeros(1), *(x.new_zeros(1) if g is None else g for g in gradients)]
+        given_ones = [
+            loss if loss is not None else x.new_zeros(1),
+            *(x.new_zeros(1) if g is None else g for g in gradients),
+        ]
         sound = foreach.all_finite(given_ones)
         tensors = [[next(states) for _ in some] for some in self.update.tensors()]
         self.update.write(parameters, gradients, tensors, sound.all() & (found == 0))

@@ -72,7 +72,11 @@ class Update:
 
     @torch.no_grad()
     def write(
-        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], tensors: Sequence[Sequence[Tensor]], sound: Tensor
+        self,
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        tensors: Sequence[Sequence[Tensor]],
+        sound: Tensor,
     ) -> None:
         """Write the new parameters and states in place.
 
@@ -87,7 +91,9 @@ class Update:
                 continue
             kind = _sgd if isinstance(self.optimizer, torch.optim.SGD) else _adam
             decoupled = isinstance(self.optimizer, torch.optim.AdamW)
-            for held, new in zip((parameter, *state), kind(parameter, gradient, rate, state, group, decoupled), strict=True):
+            for held, new in zip(
+                (parameter, *state), kind(parameter, gradient, rate, state, group, decoupled), strict=True
+            ):
                 held.copy_(torch.where(sound, new, held))
 
 

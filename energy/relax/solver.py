@@ -144,9 +144,7 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
     return solution.read() if reading.is_free(problem.device) else solution
 
 
-def _looking(
-    problem: Problem, relax: Relaxation, point: Point, tally: Tally, output: int, run: Run
-) -> Solution:
+def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, output: int, run: Run) -> Solution:
     """Solve to a tolerance, with a look at the end of each block."""
     looks = [*range(relax.check_every, relax.max_steps, relax.check_every), relax.max_steps]
     seen = run(problem, relax, point, looks[0])
