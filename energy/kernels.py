@@ -19,6 +19,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from energy.tracing import Opaque, tracing
+
 SMALL: Final = 1 << 18  # elements below which a call of a compiled kernel costs more than the passes it saves
 _smallest: ContextVar[int | None] = ContextVar("smallest", default=None)
 _compiling: ContextVar[Callable[[], None] | None] = ContextVar("compiling", default=None)
@@ -54,26 +56,34 @@ class Kernel:
         elementwise: every output element depends on the input elements at its own place alone, and each output has the
             shape of the inputs. Tensors of any rank then pass as vectors, in memory order.
         scan: the tensors are (rows, columns), columns are independent, and the function loops over the rows.
+        whole: a traced program calls the kernel rather than takes it apart, as it does with every scan.
     """
 
-    def __init__(self, plain: Callable[..., Any], *, elementwise: bool = False, scan: bool = False) -> None:
+    def __init__(
+        self, plain: Callable[..., Any], *, elementwise: bool = False, scan: bool = False, whole: bool = False
+    ) -> None:
         self.plain = plain
         self.elementwise, self.scan = elementwise, scan
+        self.whole = whole or scan
+        self._opaque: dict[Any, Opaque] = {}
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._broken = False
 
     def ready(self, tensor: Tensor) -> bool:
         """Return True if a call with `tensor` as the first one would run compiled."""
-        smallest = _smallest.get()
+        smallest = _smallest.get() if tracing() is None else SMALL
         if smallest is None or self._broken:
             return False
-        return tensor.numel() >= (smallest // 4 if self.scan else smallest)  # a scan saves passes in every row
+        return tensor.numel() >= (smallest // 128 if self.scan else smallest)  # a scan saves many calls in every row
 
     def __call__(self, tensors: Sequence[Tensor], *constants: Any) -> Any:
         """Return plain(*tensors, *constants)."""
+        if tracing() is not None:
+            return self._traced(tensors, constants)
         if not self.ready(tensors[0]) or (self.elementwise and not _alike(tensors)):
             return self.plain(*tensors, *constants)
-        key = (tensors[0].dtype, *(len(t) for t in tensors if self.scan), *map(_key, constants))
+        rows = ((len(t), t.stride(0) == 0) for t in tensors if self.scan)  # of a repeated row, another kernel
+        key = (tensors[0].dtype, *rows, *map(_key, constants))
         given = [_flat(tensor) for tensor in tensors] if self.elementwise else tensors
         try:
             with torch.no_grad():
@@ -93,6 +103,33 @@ class Kernel:
             return found
         return tuple(_shaped(one, tensors[0]) for one in found) if self.elementwise else found
 
+    def _traced(self, tensors: Sequence[Tensor], constants: tuple[Any, ...]) -> Any:
+        """The plain function, for a compiler to look into; or the kernel as one call."""
+        if not (self.whole and self.ready(tensors[0])):
+            return self.plain(*tensors, *constants)
+        key = tuple(map(_key, constants))
+        if key not in self._opaque:
+            self._opaque[key] = self._as_one_call(constants)
+        found = self._opaque[key](tensors)
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def _as_one_call(self, constants: tuple[Any, ...]) -> Opaque:
+        def shapes(tensors: list[Tensor]) -> list[Tensor]:
+            return _listed(self.plain(*tensors, *constants))
+
+        def called(tensors: list[Tensor]) -> list[Tensor]:
+            if tracing() is not None:  # torch does not trace calls of what it has compiled
+                return shapes(tensors)
+            form = tuple((tensor.shape, tensor.dtype, tensor.stride()) for tensor in tensors)
+            if form not in compiled:
+                compiled[form] = _for_one_form(shapes, tensors)
+            return compiled[form](tensors)
+
+        compiled: dict[Any, Callable[[list[Tensor]], list[Tensor]]] = {}
+
+        module = self.plain.__module__
+        return Opaque(f"{module}.{self.plain.__name__}{constants}", called, shapes)
+
     def _compile(self, tensors: Sequence[Tensor], constants: tuple[Any, ...]) -> Callable[..., Any]:
         if not (self.elementwise or self.scan):
             return torch.compile(self.plain, dynamic=True, fullgraph=True)
@@ -103,7 +140,22 @@ class Kernel:
         traced = make_fx(lambda *given: self.plain(*given, *constants))(
             *(tensor[..., :8].clone() for tensor in tensors)
         )
-        return torch.compile(traced, dynamic=True, fullgraph=True)
+        return torch.compile(traced.forward, dynamic=True, fullgraph=True)  # a module would be called through hooks
+
+
+def _for_one_form(function: Callable[[list[Tensor]], list[Tensor]], tensors: list[Tensor]) -> Callable[..., Any]:
+    """A function of tensors, compiled for tensors like these alone."""
+    import torch._inductor
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's warnings about its own internals
+        graph = make_fx(function)([tensor.clone() for tensor in tensors])
+        return torch._inductor.compile(graph, [tensors])
+
+
+def _listed(found: Any) -> list[Tensor]:
+    return [found] if isinstance(found, Tensor) else list(found)
 
 
 def _key(constant: Any) -> Any:

@@ -10,7 +10,7 @@ Networks of spiking units are also counted in spikes and in synaptic operations,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,6 +58,11 @@ class Ledger:
         """Count the spikes of a layer, and the synaptic operations that they cost."""
         self.spikes[layer] = self.spikes[layer] + spikes
         self.synaptic[layer] = self.synaptic[layer] + operations
+
+    def mark(self) -> Callable[[], None]:
+        """Return a function that takes back whatever is counted from now on."""
+        held = {name: counts.copy() for name, counts in vars(self).items()}
+        return lambda: vars(self).update(held)
 
     def read(self) -> dict[str, Counter[str]]:
         """Return all counts as numbers; reads the device if spikes were counted on it."""

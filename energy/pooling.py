@@ -113,7 +113,8 @@ def _open(full: Tensor) -> tuple[Tensor, Tensor]:
     """The maximum of each window, and its place in the window, 0 … 3; the first of equals."""
     first, second, third, fourth = _windows(full)
     top, low = torch.maximum(first, second), torch.maximum(third, fourth)
-    place = torch.where(low > top, torch.where(fourth > third, 3, 2), torch.where(second > first, 1, 0))
+    below = (low > top).float()  # comparisons as numbers are vectorized, a choice between integers is not
+    place = 2 * below + torch.where(below > 0, (fourth > third).float(), (second > first).float())
     return torch.maximum(top, low).permute(0, 3, 1, 2), place.to(torch.uint8).permute(0, 3, 1, 2)
 
 
@@ -134,9 +135,9 @@ def _tangent(full: Tensor, switches: Tensor) -> Tensor:
     return torch.where(place > 1, low, top).permute(0, 3, 1, 2)
 
 
-_OPEN = Kernel(_open)
-_ADJOINT = Kernel(_adjoint)
-_TANGENT = Kernel(_tangent)
+_OPEN = Kernel(_open, whole=True)
+_ADJOINT = Kernel(_adjoint, whole=True)
+_TANGENT = Kernel(_tangent, whole=True)
 
 
 class AveragePool(Pool):

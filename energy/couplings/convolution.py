@@ -17,6 +17,7 @@ from energy.couplings.linearization import Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
+from energy.tracing import cast
 
 
 class ConvolutionLinearization(AffineLinearization):
@@ -175,7 +176,7 @@ class Convolution(Affine):
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
         with torch.no_grad():
-            weight, memo = self.weight.to(pre.dtype), Memo()
+            weight, memo = cast(self.weight, pre.dtype), Memo()
             full = self.convolve(pre, weight, self.bias, memo)
             drive, switches = (full, None) if self.pool is None else self.pool.open(full)
             return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches, memo)

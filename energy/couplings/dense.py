@@ -13,6 +13,7 @@ from energy.couplings.forms.matmul import MATMUL
 from energy.couplings.linearization import Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError
+from energy.tracing import cast
 
 
 class DenseLinearization(AffineLinearization):
@@ -82,7 +83,7 @@ class Dense(Affine):
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, DenseLinearization]:
         with torch.no_grad():
-            weight = self.weight.to(pre.dtype)
+            weight = cast(self.weight, pre.dtype)
             return self._apply_weight(pre, weight), DenseLinearization(self, weight, tuple(pre.shape))
 
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:

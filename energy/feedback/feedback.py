@@ -152,10 +152,8 @@ class FeedbackSlot:
             step: of the optimizer, 0 before the first.
             like: a tensor whose dtype and device the result has. A GPU draws another sample than the CPU.
         """
-        device = like.device if like.is_cuda else torch.device("cpu")
-        generator = stream(seed, f"feedback/{self.name}", step=step, device=device)
-        drawn = torch.randn(self.shape, generator=generator, device=device, dtype=like.dtype) * self.scale
-        return drawn.to(like.device)
+        generator = stream(seed, f"feedback/{self.name}", step=step, device=like.device)
+        return torch.randn(self.shape, generator=generator, device=like.device, dtype=like.dtype) * self.scale
 
 
 class FeedbackWeights(nn.Module):
@@ -227,4 +225,5 @@ def mirrored_parameters(network: Network) -> list[tuple[nn.Parameter, Tensor]]:
     found = feedback_weights(network)
     if found is None or not found.feedback.mirrors_updates:
         return []
-    return [(network.get_parameter(slot.name), found.get_buffer(f"edge{i}")) for i, slot in found.slots.items()]
+    weights = dict(network.named_parameters())
+    return [(weights[slot.name], found.get_buffer(f"edge{i}")) for i, slot in found.slots.items()]

@@ -1,0 +1,107 @@
+"""A function of a network, recorded as a graph of tensor operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import Tensor, fx, nn
+
+from energy.errors import EnergyError
+from energy.network import Network
+from energy.tracing import Trace, traced_by
+
+COPIES: Final = ("lift_fresh", "lift_fresh_copy", "detach")  # of a number that the function made itself
+
+Function = Callable[[list[Tensor]], Any]
+
+
+class Untraceable(EnergyError, RuntimeError):
+    """A step that no recording would repeat."""
+
+
+def names_of(network: nn.Module) -> list[str]:
+    """Return the names of all parameters and buffers."""
+    return [name for some in (network.named_parameters(), network.named_buffers()) for name, _ in some]
+
+
+def tensors_of(network: nn.Module) -> list[Tensor]:
+    """Return all parameters and buffers, in the order of `names_of`."""
+    return [*network.parameters(), *network.buffers()]
+
+
+def record(network: Network, function: Function, tensors: Sequence[Tensor], inputs: Sequence[Tensor], trace: Trace | None) -> fx.GraphModule:
+    """Return function(inputs) as a graph of (tensors, inputs), the first being those of `network`.
+
+    The function is carried out once, on copies, since it may write to them.
+
+    Args:
+        network: the function may read and write its tensors; those that need a gradient do in the graph.
+        function: gives nested lists and dictionaries of tensors.
+        tensors: stand in for `tensors_of(network)`.
+        inputs: of the function.
+        trace: receives what is not an operation on tensors.
+
+    Raises:
+        Untraceable: for a graph that reads tensors which are not given, or random numbers.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    names, learned = names_of(network), [tensor.requires_grad for tensor in tensors_of(network)]
+    holder = _Holder(network)
+
+    def run(given: list[Tensor], own: list[Tensor]) -> Any:
+        held = [t.detach().requires_grad_() if needs else t for t, needs in zip(given, learned, strict=True)]
+        swapped = {f"network.{name}": tensor for name, tensor in zip(names, held, strict=True)}
+        return torch.func.functional_call(holder, swapped, (function, own), tie_weights=False)
+
+    with traced_by(trace), _one_fake_mode():
+        graph = make_fx(run)([_copy(t) for t in tensors], [_copy(t) for t in inputs])
+    _require_closed(graph)
+    return graph
+
+
+@contextmanager
+def _one_fake_mode() -> Iterator[None]:
+    """Let torch describe all tensors of a recording in one fake mode, in place of making one per operation."""
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    if TracingContext.try_get() is not None:  # a recording within another
+        yield
+        return
+    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
+        yield
+
+
+class _Holder(nn.Module):
+    """A module whose call is any function, carried out while the network's tensors are swapped."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, function: Function, inputs: list[Tensor]) -> Any:
+        return function(inputs)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
+
+
+def _require_closed(graph: fx.GraphModule) -> None:
+    """Check that a graph depends on its arguments alone."""
+    for node in graph.graph.nodes:
+        if node.op == "get_attr" and isinstance(getattr(graph, str(node.target), None), Tensor):
+            if any(_name(user) not in COPIES for user in node.users):
+                users = ", ".join(sorted({_name(user) for user in node.users}))
+                raise Untraceable(f"{users} reads a tensor that is neither the network's nor an argument")
+        tags = getattr(node.target, "tags", ())
+        if torch.Tag.nondeterministic_seeded in tags:
+            raise Untraceable(f"{_name(node)} draws random numbers")
+
+
+def _name(node: fx.Node) -> str:
+    return getattr(node.target, "_opname", str(node.target))
