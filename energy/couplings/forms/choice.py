@@ -25,6 +25,7 @@ from energy.couplings.forms import store
 from energy.couplings.forms.measure import fastest
 from energy.couplings.forms.memo import Memo
 from energy.kernels import active
+from energy.tracing import Opaque, tracing
 
 LEAST: Final = 1 << 24  # multiply-adds below which no form could win back the time that choosing takes
 _preferred: ContextVar[str | None] = ContextVar("preferred", default=None)
@@ -98,17 +99,31 @@ class Choice:
         forms: by name.
         work: multiply-adds of a call, called as work(*given).
         fixed: the form that runs where none is chosen.
+        pairs: the result is a tensor and another, or None in its place; otherwise one tensor.
+        whole: a recorded program calls the fixed form too rather than takes it apart.
     """
 
     def __init__(
-        self, name: str, forms: Mapping[str, Form], work: Callable[..., int], *, fixed: str = "library"
+        self,
+        name: str,
+        forms: Mapping[str, Form],
+        work: Callable[..., int],
+        *,
+        fixed: str = "library",
+        pairs: bool = False,
+        whole: bool = False,
     ) -> None:
         self.name, self.forms = name, dict(forms)
         self.work, self.fixed = work, fixed
+        self.pairs, self.whole = pairs, whole
+        self._calls: dict[str, Opaque] = {}
 
     def __call__(self, *given: Any, memo: Memo | None = None) -> Any:
         """Return the map of `given`, by the form chosen for it."""
-        return self.forms[self.form(*given)].run(*given, Memo() if memo is None else memo)
+        form = self.form(*given)
+        if tracing() is not None and (form != self.fixed or self.whole):
+            return self._recorded(form, given)
+        return self.forms[form].run(*given, Memo() if memo is None else memo)
 
     def form(self, *given: Any) -> str:
         """Return the name of the form that a call with `given` would run, after a measurement if need be."""
@@ -120,6 +135,28 @@ class Choice:
         key = (self.name, torch.get_num_threads(), *map(_quick, given))
         form = _known.get(key)
         return self._decide(key, given) if form is None else form
+
+    def _recorded(self, form: str, given: Sequence[Any]) -> Any:
+        """The map as one call of the program that is being recorded."""
+        constants = [None if isinstance(one, Tensor) else one for one in given]
+        name = f"energy.couplings.{self.name}.{form}{constants}{[isinstance(one, Tensor) for one in given]}"
+        if name not in self._calls:
+            places = [k for k, one in enumerate(given) if isinstance(one, Tensor)]
+            self._calls[name] = self._as_one_call(name, form, constants, places)
+        found = self._calls[name]([one for one in given if isinstance(one, Tensor)])
+        if self.pairs:
+            return found[0], found[1] if len(found) > 1 else None
+        return found[0]
+
+    def _as_one_call(self, name: str, form: str, constants: list[Any], places: list[int]) -> Opaque:
+        def call(tensors: list[Tensor]) -> list[Tensor]:
+            given = list(constants)
+            for place, tensor in zip(places, tensors, strict=True):
+                given[place] = tensor
+            found = self._alone(form, given)
+            return [one for one in (found if isinstance(found, tuple) else (found,)) if one is not None]
+
+        return Opaque(name, call, call)
 
     def _decide(self, key: tuple[Any, ...], given: Sequence[Any]) -> str:
         admitted = [self.fixed, *(name for name in self.forms if name != self.fixed)]

@@ -61,10 +61,11 @@ ADJOINT: Final = Choice(
         "matrix": Form(Matrix.adjoint, Matrix.admits_adjoint),
     },
     _adjoint,
+    whole=True,  # torch's compiler would write numbers into the tensor that only lends its shape
 )
 
 # (pre, post, weight, biased, geometry) → the gradients of ⟨post, weight ∗ pre + bias⟩ by weight and bias
-WEIGHT_GRADIENT: Final = Choice("convolution weight gradient", _GRADIENTS, _weight_gradient)
+WEIGHT_GRADIENT: Final = Choice("convolution weight gradient", _GRADIENTS, _weight_gradient, pairs=True)
 
 # the same, for rules without a bias: on a CPU the library is the slower one as a rule
-PRODUCT: Final = Choice("convolution product", _GRADIENTS, _weight_gradient, fixed="patches")
+PRODUCT: Final = Choice("convolution product", _GRADIENTS, _weight_gradient, fixed="patches", pairs=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from energy.couplings.forms.geometry import Geometry
 from energy.couplings.forms.memo import Memo
-from energy.tracing import Opaque, tracing
 
 WeightGradient = tuple[Tensor, Tensor | None]
 
@@ -25,9 +22,11 @@ class Builtin:
 
     @staticmethod
     def adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry, memo: Memo) -> Tensor:
-        if tracing() is not None:
-            return _whole(pre, geometry)([post, weight])[0]
-        return _adjoint(post, weight, pre, geometry)
+        last = post.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        # the kernel reads only the shape and the layout of the layer below
+        shaped = torch.empty(pre, dtype=post.dtype, device=post.device, memory_format=layout)
+        return _backward(post, shaped, weight, geometry, [True, False, False])[0]
 
     @staticmethod
     def weight_gradient(
@@ -35,25 +34,6 @@ class Builtin:
     ) -> WeightGradient:
         _, product, bias = _backward(post, pre, weight, geometry, [False, True, biased])
         return product, bias if biased else None
-
-
-def _adjoint(post: Tensor, weight: Tensor, pre: tuple[int, ...], geometry: Geometry) -> Tensor:
-    last = post.is_contiguous(memory_format=torch.channels_last)
-    layout = torch.channels_last if last else torch.contiguous_format
-    # the kernel reads only the shape and the layout of the layer below
-    shaped = torch.empty(pre, dtype=post.dtype, device=post.device, memory_format=layout)
-    return _backward(post, shaped, weight, geometry, [True, False, False])[0]
-
-
-@functools.cache
-def _whole(pre: tuple[int, ...], geometry: Geometry) -> Opaque:
-    """The adjoint as one call of a program, whose compiler would fill the empty tensor with numbers."""
-
-    def adjoint(tensors: list[Tensor]) -> list[Tensor]:
-        post, weight = tensors
-        return [_adjoint(post, weight, pre, geometry)]
-
-    return Opaque(f"energy.convolution.adjoint{tuple(pre)}{tuple(geometry)}", adjoint, adjoint)
 
 
 def _backward(post: Tensor, pre: Tensor, weight: Tensor, geometry: Geometry, mask: list[bool]) -> list[Tensor]:
