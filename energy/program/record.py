@@ -96,10 +96,10 @@ def _copy(tensor: Tensor) -> Tensor:
 def _require_closed(graph: fx.GraphModule) -> None:
     """Check that a graph depends on its arguments alone."""
     for node in graph.graph.nodes:
-        if node.op == "get_attr" and isinstance(getattr(graph, str(node.target), None), Tensor):
-            if any(_name(user) not in COPIES for user in node.users):
-                users = ", ".join(sorted({_name(user) for user in node.users}))
-                raise Untraceable(f"{users} reads a tensor that is neither the network's nor an argument")
+        constant = node.op == "get_attr" and isinstance(getattr(graph, str(node.target), None), Tensor)
+        if constant and any(_name(user) not in COPIES for user in node.users):
+            users = ", ".join(sorted({_name(user) for user in node.users}))
+            raise Untraceable(f"{users} reads a tensor that is neither the network's nor an argument")
         tags = getattr(node.target, "tags", ())
         if torch.Tag.nondeterministic_seeded in tags:
             raise Untraceable(f"{_name(node)} draws random numbers")
