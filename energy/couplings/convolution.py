@@ -189,7 +189,7 @@ class Convolution(Affine):
             return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches, memo)
 
     @torch.no_grad()
-    def linearize_to_learn(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
+    def linearize_to_learn(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization | PooledFilters]:
         if not winograd.pays(self, pre):
             return self.linearize(pre)
         tiles = winograd.tiles(pre)
