@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -11,9 +14,9 @@ from torch import Tensor, fx, nn
 
 from energy.errors import EnergyError
 from energy.network import Network
-from energy.tracing import Trace, traced_by
+from energy.tracing import Trace, traced_by, tracing
 
-COPIES: Final = ("lift_fresh", "lift_fresh_copy", "detach")  # of a number that the function made itself
+COPIES: Final = ("lift_fresh", "lift_fresh_copy")  # of a number that the function made itself
 
 Function = Callable[[list[Tensor]], Any]
 
@@ -32,10 +35,13 @@ def tensors_of(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
-def record(network: Network, function: Function, tensors: Sequence[Tensor], inputs: Sequence[Tensor], trace: Trace | None) -> fx.GraphModule:
+def record(
+    network: Network, function: Function, tensors: Sequence[Tensor], inputs: Sequence[Tensor], trace: Trace | None
+) -> fx.GraphModule:
     """Return function(inputs) as a graph of (tensors, inputs), the first being those of `network`.
 
-    The function is carried out once, on copies, since it may write to them.
+    The function is carried out once, on copies, since it may write to them; `meta["written"]` of the graph lists the
+    places of those that it does write to.
 
     Args:
         network: the function may read and write its tensors; those that need a gradient do in the graph.
@@ -45,7 +51,8 @@ def record(network: Network, function: Function, tensors: Sequence[Tensor], inpu
         trace: receives what is not an operation on tensors.
 
     Raises:
-        Untraceable: for a graph that reads tensors which are not given, or random numbers.
+        Untraceable: for a graph that reads tensors which are not given, or random numbers, and for a function that
+            drew from a global generator of the host. Numbers from a generator of its own would go unnoticed.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -57,10 +64,37 @@ def record(network: Network, function: Function, tensors: Sequence[Tensor], inpu
         swapped = {f"network.{name}": tensor for name, tensor in zip(names, held, strict=True)}
         return torch.func.functional_call(holder, swapped, (function, own), tie_weights=False)
 
-    with traced_by(trace), _one_fake_mode():
-        graph = make_fx(run)([_copy(t) for t in tensors], [_copy(t) for t in inputs])
+    copies = [_copy(t) for t in tensors]
+    with _no_chance(inputs[0].device), traced_by(trace), _one_fake_mode():
+        graph = make_fx(run)(copies, [_copy(t) for t in inputs])
     _require_closed(graph)
+    graph.meta["written"] = [k for k, t in enumerate(copies) if t._version]
     return graph
+
+
+@contextmanager
+def _no_chance(device: torch.device) -> Iterator[None]:
+    """Leave all global generators as they are, and refuse numbers drawn on the host: every replay would repeat them."""
+    if tracing() is not None:  # a recording within another
+        yield
+        return
+    before = _host_generators()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        after = _host_generators()
+        for state, restore in before:
+            restore(state)
+    if pickle.dumps([state for state, _ in before]) != pickle.dumps([state for state, _ in after]):
+        raise Untraceable("the step draws random numbers on the host")
+
+
+def _host_generators() -> list[tuple[Any, Callable[[Any], Any]]]:
+    """The states of the host's global generators, each with the function that restores it."""
+    numpy = sys.modules.get("numpy")
+    found: list[tuple[Any, Callable[[Any], Any]]] = [(random.getstate(), random.setstate)]
+    return found if numpy is None else [*found, (numpy.random.get_state(legacy=True), numpy.random.set_state)]
 
 
 @contextmanager

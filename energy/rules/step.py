@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from energy.kernels import Kernel
+from energy.tracing import tracing
 
 TINY: Final = 1e-30  # floor of the largest change; a layer without input does not move
 
@@ -30,7 +31,9 @@ def dual(weight: Tensor, p: float) -> Tensor:
 
 def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
     """Return numbers as a tensor on the device of `like`, in its dtype or float32, whichever is wider."""
-    return _constants(values, like.device, torch.promote_types(like.dtype, torch.float32))
+    # a recording takes constants that are made in it, and refuses tensors from outside
+    make = _constants if tracing() is None else _constants.__wrapped__
+    return make(values, like.device, torch.promote_types(like.dtype, torch.float32))
 
 
 @functools.lru_cache(maxsize=64)
