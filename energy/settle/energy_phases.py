@@ -109,6 +109,7 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
     ) -> Solution:
         count = partial(ledger.apply, phase, network.response_multiply_adds, len(x))
         problem = network.problem(x, nudge=nudge, count=count)
+        problem.phase = phase
         solution = solve(problem, state, self.relax if nudge is None else self.nudged)
         ledger.sweeps[phase] += solution.taken
         return solution

@@ -131,3 +131,12 @@ def same(one: Tensor, other: Tensor | None, name: str) -> None:
     assert isinstance(other, Tensor), f"{name}: the program has none"
     assert (one.shape, one.dtype, one.requires_grad) == (other.shape, other.dtype, other.requires_grad), name
     assert torch.equal(one.nan_to_num(nan=math.pi), other.nan_to_num(nan=math.pi)), f"{name} differs"
+
+
+def plainly(network: Network, settler: Settler, rule: Rule, x: Tensor, target: Tensor) -> Exception | None:
+    """The error that a plain step raises on a copy of a network; None if it raises none."""
+    try:
+        rule.learn(copy.deepcopy(network), settler, x, target, nets.FROZEN)
+    except ValueError as error:
+        return error
+    return None
