@@ -121,7 +121,7 @@ def test_relaxations(kind: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("network", ["mlp", "pooled", "blocks"])
+@pytest.mark.parametrize("network", ["mlp", "blocks"])
 @pytest.mark.parametrize("name", registered("rule"))
 def test_every_rule(name: str, network: str, dtype: torch.dtype) -> None:
     found = blocks() if network == "blocks" else NETWORKS[network]()
