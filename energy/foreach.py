@@ -32,9 +32,13 @@ def multiply_(some: Sequence[Tensor], scale: float) -> None:
         _fused._foreach_mul_(some, scale)
 
 
-def add_(some: Sequence[Tensor], others: Sequence[Tensor], scale: float) -> None:
-    """Add scale·b to a, pair by pair, in place."""
-    if some:
+def add_(some: Sequence[Tensor], others: Sequence[Tensor], scale: float | Tensor) -> None:
+    """Add scale·b to a, pair by pair, in place; a scale () on the device is not read."""
+    if not some:
+        return
+    if isinstance(scale, Tensor):
+        _fused._foreach_add_(some, _fused._foreach_mul(others, scale))
+    else:
         _fused._foreach_add_(some, others, alpha=scale)
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from energy.couplings import Coupling, Shape
 from energy.potentials import Potential
+
+Gain = float | Tensor  # a factor of messages; a tensor () where the host would wait for its value
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,14 @@ class Edge:
     def gain(self, gamma: float) -> float:
         """Return γ^span, the weight of the message down the edge; 0 for a read-out and for edges from the input."""
         return gamma**self.span if self.feedback and self.source else 0.0
+
+    def gain_on_device(self, gamma: Gain) -> Gain | None:
+        """Return `gain` of a γ whose value the host may not know; None where nothing is sent down."""
+        if isinstance(gamma, Tensor):
+            return gamma**self.span if self.feedback and self.source else None
+        return self.gain(gamma) or None
+
+
+def scaled(tensor: Tensor, gain: Gain) -> Tensor:
+    """Return gain times a message: the message itself where the gain is known to be 1."""
+    return tensor if not isinstance(gain, Tensor) and gain == 1 else tensor * gain

@@ -1,9 +1,10 @@
 """The health of a network that learns: the checks of `Rule.learn` from batch to batch, each reported once.
 
 Checks are made at calls 1, 2, 4, … 64 and at every 64th after that; on a GPU, which would have to be waited for, at
-every 64th alone. Between them only the finiteness of every gradient is computed. A caution names the layer, the number
-and the cure, and changes nothing.
+every 64th alone. Between them a GPU computes whether gradients are finite and fixed solves within bounds, and the next
+look reads it. A caution names the layer, the number and the cure, and changes nothing.
 
+    finite       an input, a weight, an activity or a gradient that is not: an error
     diverged     a solve whose activity left every bound
     loop gain    above 2 at γ > 0, and half as large again as at first: activity feeds itself (`relax.contraction`)
     bounds       three quarters of a hidden layer at a bound for every sample: no gradient passes
@@ -29,10 +30,11 @@ from energy.cautions import caution
 from energy.errors import NonFiniteError
 from energy.feedback.direct import leading
 from energy.network import Layer, Network
+from energy.reading import Flags
 from energy.relax.contraction import contraction, loop_gain
 from energy.relax.solver import Outcome
 from energy.settle.settled import Settled
-from energy.settle.settler import Settler
+from energy.settle.settler import Settler, refuse_nonfinite
 from energy.state import State
 from energy.tracing import tracing
 
@@ -42,7 +44,7 @@ GROWN: Final = 1.5  # times the loop gain of the first look
 STUCK: Final = 0.75
 SAMPLES: Final = 8  # below which a unit at its bound for all of them says little
 HUNDREDFOLD: Final = 100.0
-WRITTEN: Final = 2  # the first calls, whose gradients an optimizer must have used before the next
+WRITTEN: Final = 2  # the first calls, whose gradients an optimizer must have used before the next; of a GPU any look's
 CURE: Final = (
     "bounded units (hard_sigmoid), smaller weights (model.gain), a smaller learning rate or gamma, or an output "
     "outside the dynamics (feedback=False)"
@@ -75,6 +77,7 @@ def health(network: Network) -> Health:
 class WrittenGradient(NamedTuple):
     """The traces by which the use of a gradient is noticed."""
 
+    call: int  # that wrote it
     gradient: int  # its id
     version: int  # of its parameter, which torch's fused optimizers leave as it is
     begins: Tensor  # the first numbers of its parameter
@@ -89,12 +92,12 @@ class Health:
         self.said: set[str] = set()
         self.first = self.gain = 0.0
         self.zero: set[str] = set()
-        self.unsound: Tensor | None = None
+        self.unsound, self.lost = Flags(), Flags()  # gradients that were not finite, by parameter; solves, by layer
         self.written: WrittenGradient | None = None
 
     def due(self, x: Tensor) -> bool:
         """Return True if this call is one with checks."""
-        early = self.calls < OFTEN and self.calls & (self.calls - 1) == 0 and x.device.type == "cpu"
+        early = self.calls < OFTEN and self.calls & (self.calls - 1) == 0 and reading.is_free(x.device)
         return early or self.calls % OFTEN == 0
 
     def say(self, kind: str, text: str) -> None:
@@ -104,30 +107,43 @@ class Health:
             caution(text)
 
     def check(self, network: Network, gradients: Sequence[Tensor | None]) -> None:
-        """Check that gradients are finite: at once on the CPU, at the next look elsewhere.
+        """Check that gradients are finite: at once where reads are free, at the next look elsewhere.
 
         Raises:
             NonFiniteError: naming the parameters whose gradients are not.
         """
         there = [gradient for gradient in gradients if gradient is not None]
-        if _guarded.get() or not there or tracing() is not None:
-            return
-        self.judge(network, gradients, foreach.all_finite(there))
+        if not _guarded.get() and there and tracing() is None:
+            self.judge(network, gradients, foreach.all_finite(there))
 
     def judge(self, network: Network, gradients: Sequence[Tensor | None], sound: Tensor) -> None:
-        """Check that gradients are finite, by a tensor `sound` that is true for each one that is; as `check`."""
+        """Check gradients by a tensor `sound` that is true for each one that is finite; raises as `check` does."""
+        pairs = zip(network.named_parameters(), gradients, strict=False)
+        names = tuple(name for (name, _), gradient in pairs if gradient is not None)
+        unsound = ~sound
         if not reading.is_free(sound.device):
-            self.unsound = ~sound.all() if self.unsound is None else self.unsound | ~sound.all()
-        elif not bool(sound.all()):
-            pairs = zip(network.named_parameters(), gradients, strict=True)
-            names = [name for (name, _), gradient in pairs if gradient is not None]
-            bad = [name for name, good in zip(names, sound.tolist(), strict=False) if not good]
-            raise NonFiniteError(f"gradient of {_some(bad)}: not finite; nothing was written to .grad")
+            self.unsound.add(names, unsound)
+        elif bool(unsound.any()):
+            bad = _bad(names, unsound.tolist())
+            raise NonFiniteError(f"gradient of {bad}: not finite; nothing was written to .grad")
+
+    def _require_finite(self, network: Network, settled: Settled) -> None:
+        """Read what was computed since the last look.
+
+        Raises:
+            NonFiniteError: naming the input, weight or layer of this batch, or the parameters whose gradients were not
+                finite since the last look.
+        """
+        refuse_nonfinite(network, settled.x, State([settled.output]))
+        for names, found in self.unsound.read().items():
+            if any(found):
+                was = "was not finite since the last look, and may have reached the weights"
+                raise NonFiniteError(f"gradient of {_bad(names, found)}: {was}")
 
     def fresh(self, network: Network, x: Tensor) -> None:
         """Check that an optimizer has used the gradients, before those of another batch `x` replace them."""
         written = self.written
-        if written is None or self.calls > WRITTEN + 1 or written.batch() is x:
+        if written is None or self.calls > written.call + 1 or written.batch() is x:
             return
         last = _last(network)
         if last is None or last.grad is None:
@@ -141,15 +157,24 @@ class Health:
             )
 
     def solved(self, network: Network, settler: Settler, settled: Settled) -> None:
-        """Check that no solve has diverged, before a gradient is made of settled states."""
+        """Check that no solve has diverged, before a gradient is made of settled states; of those that the device alone
+        knows about, all since the last look.
+        """
         if tracing() is not None:
             return
-        due = self.due(settled.x)
         for phase, solution in settled.solutions.items():
-            unread = due and solution.lost is not None and bool(solution.lost.any())
-            if solution.outcome is Outcome.DIVERGED or unread:
-                at = f" at layer {solution.layer}" if solution.layer else ""
-                self.say("diverged", f"settler={settler.name}: the {phase} solve diverged{at}; {_cure(network)}")
+            if solution.lost is not None:
+                self.lost.add((phase, *solution.names), solution.lost)
+            if solution.outcome is Outcome.DIVERGED:
+                self._diverged(network, settler, phase, solution.layer)
+        if self.due(settled.x):
+            for (phase, *names), found in self.lost.read().items():
+                if any(found):
+                    self._diverged(network, settler, phase, names[found.index(True)])
+
+    def _diverged(self, network: Network, settler: Settler, phase: str, layer: str) -> None:
+        at = f" at layer {layer}" if layer else ""
+        self.say("diverged", f"settler={settler.name}: the {phase} solve diverged{at}; {_cure(network)}")
 
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """Check a network after a batch.
@@ -162,14 +187,15 @@ class Health:
             descended: the loss of each sample, (B,); None if the rule descends none.
 
         Raises:
-            NonFiniteError: for a gradient on a GPU that was not finite since the last look.
+            NonFiniteError: where reads wait, for what was not finite since the last look.
         """
-        if self.calls <= WRITTEN and x.device.type == "cpu" and (last := _last(network)) is not None:
-            self.written = WrittenGradient(id(last.grad), last._version, _begins(last), ref(x))
+        free = reading.is_free(x.device)
+        if (self.calls <= WRITTEN if free else self.due(x)) and (last := _last(network)) is not None:
+            self.written = WrittenGradient(self.calls, id(last.grad), last._version, _begins(last), ref(x))
         if not self.due(x):
             return
-        if self.unsound is not None and bool(self.unsound):
-            raise NonFiniteError("a gradient was not finite since the last look, and may have reached the weights")
+        if not free:
+            self._require_finite(network, settled)
         if settler.gamma and "free" in settled.solutions:
             self._settled(network, settler, settled.x, settled.solutions["free"].state)
         if descended is not None:
@@ -249,6 +275,10 @@ def _last(network: Network) -> Tensor | None:
 
 def _begins(parameter: Tensor) -> Tensor:
     return parameter.detach().flatten()[:1024].clone()
+
+
+def _bad(names: Sequence[str], found: Sequence[bool]) -> str:
+    return _some([name for name, bad in zip(names, found, strict=True) if bad])
 
 
 def _some(names: list[str]) -> str:

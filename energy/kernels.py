@@ -43,6 +43,11 @@ def fused(on: bool = True, *, smallest: int = SMALL, compiling: Callable[[], Non
         _smallest.reset(token)
 
 
+def active() -> bool:
+    """Return True inside `fused`."""
+    return _smallest.get() is not None
+
+
 class Kernel:
     """A plain function of tensors and its compiled forms, one per set of constants.
 
@@ -69,7 +74,7 @@ class Kernel:
         smallest = _smallest.get() if tracing() is None else SMALL
         if smallest is None or self._broken:
             return False
-        return tensor.numel() >= (smallest // 4 if self.scan else smallest)  # a scan saves passes in every row
+        return tensor.numel() >= (smallest // 128 if self.scan else smallest)  # a scan saves many calls in every row
 
     def __call__(self, tensors: Sequence[Tensor], *constants: Any) -> Any:
         """Return plain(*tensors, *constants)."""
@@ -77,7 +82,8 @@ class Kernel:
             return self._traced(tensors, constants)
         if not self.ready(tensors[0]) or (self.elementwise and not _alike(tensors)):
             return self.plain(*tensors, *constants)
-        key = (tensors[0].dtype, *(len(t) for t in tensors if self.scan), *map(_key, constants))
+        rows = ((len(t), t.stride(0) == 0) for t in tensors if self.scan)  # of a repeated row, another kernel
+        key = (tensors[0].dtype, *rows, *map(_key, constants))
         given = [_flat(tensor) for tensor in tensors] if self.elementwise else tensors
         try:
             with torch.no_grad():
@@ -134,7 +140,7 @@ class Kernel:
         traced = make_fx(lambda *given: self.plain(*given, *constants))(
             *(tensor[..., :8].clone() for tensor in tensors)
         )
-        return torch.compile(traced, dynamic=True, fullgraph=True)
+        return torch.compile(traced.forward, dynamic=True, fullgraph=True)  # a module would be called through hooks
 
 
 def _for_one_form(function: Callable[[list[Tensor]], list[Tensor]], tensors: list[Tensor]) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from energy import reading
 from energy.component import Component, ConfigurationError
 from energy.errors import UsageError
 from energy.potentials import Identity, Potential, per_sample
@@ -225,7 +226,7 @@ def class_numbers(labels: Tensor, classes: int) -> Tensor:
     if classes < 1:
         raise UsageError(f"classes={classes}: must be at least 1")
     labels = labels.to(torch.int64)
-    if len(labels) and labels.device.type == "cpu":
+    if len(labels) and reading.is_free(labels.device):
         low, high = (int(bound) for bound in labels.aminmax())
         if low < 0 or high >= classes:
             raise UsageError(f"labels reach from {low} to {high}: must be in 0 … {classes - 1} for {classes} classes")

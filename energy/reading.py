@@ -16,11 +16,11 @@ from energy.tracing import tracing
 
 
 def is_free(device: torch.device) -> bool:
-    """Return True if the host reads a tensor of `device` without waiting; never while a step is traced."""
+    """Return True if the host reads a tensor of `device` without waiting; never while a step is recorded."""
     return device.type == "cpu" and tracing() is None
 
 
-class Reading:
+class DeviceRead:
     """A small tensor on its way to the host, which goes on meanwhile.
 
     On a CUDA device the copy is queued behind the work given so far, into pinned memory, and an event marks its end.
@@ -29,7 +29,7 @@ class Reading:
         tensor: copied as it is now: what is queued later does not change the result.
 
     Example:
-        >>> reading = Reading(torch.tensor([True, False]))
+        >>> reading = DeviceRead(torch.tensor([True, False]))
         >>> reading.result()
         [True, False]
     """
@@ -47,6 +47,31 @@ class Reading:
         if self._copied is not None:
             self._copied.synchronize()
         return self._held.tolist()
+
+
+class Flags:
+    """Findings of many steps, each true for the parts of a network that it concerns, kept on the device until a look.
+
+    Example:
+        >>> flags = Flags()
+        >>> flags.add(("first", "second"), torch.tensor([False, True]))
+        >>> flags.add(("first", "second"), torch.tensor([False, False]))
+        >>> flags.read()
+        {('first', 'second'): [False, True]}
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], Tensor] = {}
+
+    def add(self, names: tuple[str, ...], found: Tensor) -> None:
+        """Take up `found`, booleans (n,), under the names that tell what they are about; nothing is read."""
+        held = self._found.get(names)
+        self._found[names] = found if held is None else held | found
+
+    def read(self) -> dict[tuple[str, ...], list[bool]]:
+        """Return all that was found under each key, and begin anew; reads the device if there is anything."""
+        found, self._found = self._found, {}
+        return {names: tensor.tolist() for names, tensor in found.items()}
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

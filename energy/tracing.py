@@ -24,6 +24,10 @@ class Trace(Protocol):
         """Record a solve as one call, and return its solution; arguments as for `energy.relax.solve`."""
         ...
 
+    def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return a weight in another precision."""
+        ...
+
 
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
@@ -41,6 +45,12 @@ def traced_by(trace: Trace | None) -> Iterator[None]:
         yield
     finally:
         _trace.reset(token)
+
+
+def cast(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a weight in the precision of the states; a program may keep a copy of it in that."""
+    trace = tracing()
+    return weight.to(dtype) if trace is None or weight.dtype is dtype else trace.cast(weight, dtype)
 
 
 class Opaque:

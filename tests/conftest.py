@@ -6,6 +6,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from energy.couplings.forms import store
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_shared_choices() -> Iterator[None]:
+    """Forms of maps that this machine's user has measured are neither read nor written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "cache_file", lambda: None)
+        yield
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:

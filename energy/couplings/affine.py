@@ -34,6 +34,10 @@ class Affine(Coupling):
     weight: nn.Parameter
     bias: nn.Parameter | None
 
+    def linearize_to_learn(self, pre: Tensor) -> tuple[Tensor, Linearization]:
+        """Return `linearize(pre)` for a local rule, which takes the product of weights at `pre` next."""
+        return self.linearize(pre)
+
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
         """Return weight·seen, without bias and pooling."""
         raise NotImplementedError(f"{type(self).__name__} has no weights")

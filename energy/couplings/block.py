@@ -26,6 +26,7 @@ from energy.couplings.dense import Dense
 from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError, UsageTypeError
+from energy.kernels import Kernel
 from energy.precision import in_precision
 from energy.tape import leaf, pushed, taped
 
@@ -165,9 +166,10 @@ class Block(Coupling):
     def linearize(self, pre: Tensor) -> tuple[Tensor, BlockLinearization]:
         with torch.no_grad():
             seen = self.prepared(pre)
-            u, inner = self.filters.linearize(seen)
+            u, inner = self.filters.linearize_to_learn(seen) if self.training else self.filters.linearize(seen)
             competing = self._competing(u)
-            return self._centered(competing), BlockLinearization(self, pre, seen, inner, competing)
+            drive = centered_last(competing) if self.centered else competing
+            return drive, BlockLinearization(self, pre, seen, inner, competing)
 
     def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         if not (isinstance(linear, BlockLinearization) and pre is linear.pre):
@@ -188,3 +190,15 @@ def _links(module: nn.Module) -> Iterator[nn.Module]:
 def center(drive: Tensor) -> Tensor:
     """Return u − ū, ū being the mean over the neurons (axis 1) at every place."""
     return drive - drive.mean(1, keepdim=True)
+
+
+def centered_last(drive: Tensor) -> Tensor:
+    """Return `center` of a drive outside of autograd, in one compiled pass inside `energy.kernels.fused`."""
+    return _CENTER((drive.movedim(1, -1),)).movedim(-1, 1) if _CENTER.ready(drive) else center(drive)
+
+
+def _center(drive: Tensor) -> Tensor:
+    return drive - drive.mean(-1, keepdim=True)
+
+
+_CENTER: Final = Kernel(_center)

@@ -6,15 +6,18 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from energy.arguments import named, whole_number
 from energy.component import ConfigurationError
 from energy.couplings.affine import Affine, AffineLinearization
+from energy.couplings.forms.convolution import ADJOINT, FORWARD, PRODUCT, WEIGHT_GRADIENT
+from energy.couplings.forms.geometry import Geometry
+from energy.couplings.forms.memo import Memo
 from energy.couplings.linearization import Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
+from energy.tracing import cast
 
 
 class ConvolutionLinearization(AffineLinearization):
@@ -26,12 +29,24 @@ class ConvolutionLinearization(AffineLinearization):
         pre: the shape below, with the batch axis.
         full: the shape before pooling, with the batch axis.
         switches: those of the pooling, None without one.
+        memo: what the forward map has left for the others.
+        tiles: what forward map and weight product both read, if the forward map was made of it.
     """
 
-    def __init__(self, coupling: Convolution, weight: Tensor, pre: Shape, full: Shape, switches: Tensor | None) -> None:
+    def __init__(
+        self,
+        coupling: Convolution,
+        weight: Tensor,
+        pre: Shape,
+        full: Shape,
+        switches: Tensor | None = None,
+        memo: Memo | None = None,
+        tiles: Tensor | None = None,
+    ) -> None:
         self.coupling, self.weight = coupling, weight
         self.bias, self.switches = coupling.bias, switches
-        self.pre, self.full = pre, full
+        self.pre, self.full, self.tiles = pre, full, tiles
+        self.memo = Memo() if memo is None else memo
         self._prepared: tuple[Tensor, Tensor] | None = None  # the last `post` that was prepared, and it un-pooled
 
     def prepare(self, post: Tensor) -> None:
@@ -40,13 +55,8 @@ class ConvolutionLinearization(AffineLinearization):
 
     @torch.no_grad()
     def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
-        full = self._unpooled(post)
-        last = full.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if last else torch.contiguous_format
-        # the kernel reads only the shape and the layout of the layer below
-        shaped = torch.empty(self.pre, dtype=full.dtype, device=full.device, memory_format=layout)
         weight = self.weight if weight is None else weight.to(self.weight.dtype)
-        return self.coupling.backward(full, shaped, weight, [True, False, False])[0]
+        return ADJOINT(self._unpooled(post), weight.to(post.dtype), self.pre, self.coupling.geometry, memo=self.memo)
 
     @torch.no_grad()
     def tangent(self, direction: Tensor) -> Tensor:
@@ -55,8 +65,8 @@ class ConvolutionLinearization(AffineLinearization):
 
     @torch.no_grad()
     def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
-        mask = [False, True, self.bias is not None]
-        _, product, bias = self.coupling.backward(self._unpooled(post), pre, self.weight, mask)
+        full, biased = self._unpooled(post), self.bias is not None
+        product, bias = WEIGHT_GRADIENT(pre, full, self.weight, biased, self.coupling.geometry, memo=self.memo)
         product = product.to(self.coupling.weight.dtype)
         return (product,) if self.bias is None else (product, bias.to(self.bias.dtype))
 
@@ -133,8 +143,7 @@ class Convolution(Affine):
         channels, fan_in, kernel, _ = self.weight.shape
         if len(pre) != 3 or pre[0] != fan_in * self.groups:
             raise UsageError(f"Convolution of {fan_in * self.groups} channels cannot read a layer of shape {pre}")
-        reach = self.dilation * (kernel - 1) + 1
-        sides = tuple((side + 2 * self.padding - reach) // self.stride + 1 for side in pre[1:])
+        sides = tuple(self.geometry.places(side) for side in pre[1:])
         if min(sides) < 1:
             dilated = "" if self.dilation == 1 else f" and a dilation of {self.dilation}"
             raise UsageError(f"Convolution with a kernel of {kernel}{dilated} does not fit a layer of shape {pre}")
@@ -147,25 +156,21 @@ class Convolution(Affine):
     def multiply_adds(self, pre: Shape) -> int:
         return math.prod(self._sizes(pre)) * math.prod(self.weight.shape[1:])
 
-    def convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None) -> Tensor:
-        """Return weight ∗ pre + bias, without pooling."""
-        cast = None if bias is None else bias.to(pre.dtype)
-        return F.conv2d(pre, weight, cast, self.stride, self.padding, self.dilation, self.groups)
+    @property
+    def geometry(self) -> Geometry:
+        """The kernel's side and how it moves."""
+        return Geometry(self.weight.shape[-1], self.stride, self.padding, self.dilation, self.groups)
 
-    def backward(self, post: Tensor, pre: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of ⟨post, weight ∗ pre + bias⟩ by (pre, weight, bias).
+    def convolve(self, pre: Tensor, weight: Tensor, bias: nn.Parameter | None, memo: Memo | None = None) -> Tensor:
+        """Return weight ∗ pre + bias, without pooling.
 
         Args:
-            post: (B, channels, height, width), before pooling.
             pre: (B, fan-in, height, width).
-            weight: of the shape of the coupling's own.
-            mask: which of the three gradients are computed.
+            weight: of the shape of the coupling's own, in the dtype of `pre`.
+            bias: the coupling's own, or None.
+            memo: takes what other maps at this state can use again.
         """
-        sizes = [len(weight)] if mask[2] else None
-        stride, padding, dilation = ([value] * 2 for value in (self.stride, self.padding, self.dilation))
-        return torch.ops.aten.convolution_backward(
-            post, pre, weight.to(post.dtype), sizes, stride, padding, dilation, False, [0, 0], self.groups, mask
-        )
+        return FORWARD(pre, weight, None if bias is None else bias.to(pre.dtype), self.geometry, memo=memo)
 
     def forward(self, pre: Tensor) -> Tensor:
         full = self.convolve(pre, self.weight.to(pre.dtype), self.bias)
@@ -173,30 +178,17 @@ class Convolution(Affine):
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
         with torch.no_grad():
-            weight = self.weight.to(pre.dtype)
-            full = self.convolve(pre, weight, self.bias)
+            weight, memo = cast(self.weight, pre.dtype), Memo()
+            full = self.convolve(pre, weight, self.bias, memo)
             drive, switches = (full, None) if self.pool is None else self.pool.open(full)
-            return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches)
+            return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches, memo)
 
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
         return self.convolve(seen, weight.to(seen.dtype), None)
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        if self.groups == 1 and seen.device.type == "cpu":  # its kernel for weight gradients is the slower one there
-            return self._patched(seen, post)
-        return self.backward(post, seen, self.weight, [False, True, False])[1]
-
-    def _patched(self, seen: Tensor, post: Tensor) -> Tensor:
-        """The product by one matrix multiplication over patches, (batch·places, fan-in·k·k).
-
-        The columns run (k, k, fan-in), as a weight in channels-last layout does."""
-        kernel, sides = self.weight.shape[-1], [self.padding] * 4
-        padded, reach = F.pad(seen, sides) if self.padding else seen, self.dilation * (kernel - 1) + 1
-        windows = padded.unfold(2, reach, self.stride).unfold(3, reach, self.stride)
-        windows = windows[..., :: self.dilation, :: self.dilation]  # (B, C, H, W, k, k)
-        patches = windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, self.weight[0].numel())
-        flat = post.permute(0, 2, 3, 1).reshape(len(patches), -1)
-        return (flat.T @ patches).view(-1, kernel, kernel, seen.shape[1]).permute(0, 3, 1, 2)
+        gradient = PRODUCT if self.groups == 1 and seen.is_cpu else WEIGHT_GRADIENT
+        return gradient(seen, post, self.weight.detach(), False, self.geometry)[0]
 
     def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         if self.pool is not None:

@@ -6,13 +6,14 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from energy.arguments import whole_number
 from energy.couplings.affine import Affine, AffineLinearization
+from energy.couplings.forms.matmul import MATMUL
 from energy.couplings.linearization import Gradients, Linearization, Shape
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError
+from energy.tracing import cast
 
 
 class DenseLinearization(AffineLinearization):
@@ -25,11 +26,11 @@ class DenseLinearization(AffineLinearization):
     @torch.no_grad()
     def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
         weight = self.weight if weight is None else weight.to(self.weight.dtype)
-        return (post @ weight.to(post.dtype)).view(len(post), *self.pre[1:])
+        return MATMUL(post, weight.to(post.dtype), None).view(len(post), *self.pre[1:])
 
     @torch.no_grad()
     def tangent(self, direction: Tensor) -> Tensor:
-        return F.linear(direction.flatten(1), self.weight.to(direction.dtype))
+        return MATMUL(direction.flatten(1), self.weight.to(direction.dtype).T, None)
 
     @torch.no_grad()
     def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
@@ -78,18 +79,18 @@ class Dense(Affine):
         return self._apply_weight(pre, self.weight.to(pre.dtype))
 
     def _apply_weight(self, pre: Tensor, weight: Tensor) -> Tensor:
-        return F.linear(pre.flatten(1), weight, None if self.bias is None else self.bias.to(pre.dtype))
+        return MATMUL(pre.flatten(1), weight.T, None if self.bias is None else self.bias.to(pre.dtype))
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, DenseLinearization]:
         with torch.no_grad():
-            weight = self.weight.to(pre.dtype)
+            weight = cast(self.weight, pre.dtype)
             return self._apply_weight(pre, weight), DenseLinearization(self, weight, tuple(pre.shape))
 
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
-        return F.linear(seen.flatten(1), weight.to(seen.dtype))
+        return MATMUL(seen.flatten(1), weight.to(seen.dtype).T, None)
 
     def product(self, seen: Tensor, post: Tensor) -> Tensor:
-        return post.T @ seen.flatten(1)
+        return MATMUL(post.T, seen.flatten(1), None)
 
     def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         return UnitInputs(self, pre, drive)

@@ -29,6 +29,11 @@ class Augment:
     flip: bool = False
     cutout: int = 0
 
+    @property
+    def active(self) -> bool:
+        """False if a batch stays as it is."""
+        return bool(self.crop or self.flip or self.cutout)
+
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
         """Augment a batch.
 
@@ -36,7 +41,7 @@ class Augment:
             x: normalized images (B, C, H, W).
             draws: numbers (B, 5) from `draw_augmentations`, on the same device.
         """
-        if not (self.crop or self.flip or self.cutout):
+        if not self.active:
             return x
         border = max(self.crop, 1 if self.cutout else 0)
         wide = extend(x, (border,) * 4)

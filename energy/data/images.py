@@ -8,6 +8,7 @@ from torch import Tensor
 
 from energy.data.augment import Augment, draw_augmentations
 from energy.errors import DataError
+from energy.reading import sent
 from energy.stream import stream
 
 
@@ -67,7 +68,8 @@ class Images:
         steps = range(start_step, self.steps(batch_size, train=train))
         if not train:
             return (self.take(slice(step * batch_size, (step + 1) * batch_size)) for step in steps)
-        order = torch.randperm(len(self), generator=stream(seed, "order", epoch), device="cpu").to(self.pixels.device)
+        order = torch.randperm(len(self), generator=stream(seed, "order", epoch), device="cpu")
+        order = sent(order, self.pixels.device)
         rows = (order[step * batch_size : (step + 1) * batch_size] for step in steps)
         return (
             self._augmented(row, stream(seed, "augment", epoch, step)) for row, step in zip(rows, steps, strict=True)
@@ -80,5 +82,6 @@ class Images:
 
     def _augmented(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = self.take(rows)
-        draws = draw_augmentations(len(rows), generator).to(x.device, non_blocking=True)
-        return self.augment(x, draws), y
+        if not self.augment.active:
+            return x, y
+        return self.augment(x, sent(draw_augmentations(len(rows), generator), x.device)), y

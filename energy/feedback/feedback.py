@@ -152,10 +152,8 @@ class FeedbackSlot:
             step: of the optimizer, 0 before the first.
             like: a tensor whose dtype and device the result has. A GPU draws another sample than the CPU.
         """
-        device = like.device if like.is_cuda else torch.device("cpu")
-        generator = stream(seed, f"feedback/{self.name}", step=step, device=device)
-        drawn = torch.randn(self.shape, generator=generator, device=device, dtype=like.dtype) * self.scale
-        return drawn.to(like.device)
+        generator = stream(seed, f"feedback/{self.name}", step=step, device=like.device)
+        return torch.randn(self.shape, generator=generator, device=like.device, dtype=like.dtype) * self.scale
 
 
 class FeedbackWeights(nn.Module):

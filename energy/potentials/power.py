@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from energy.component import require
+from energy.kernels import Kernel
 from energy.potentials.clamp import ReLU
 from energy.potentials.potential import Potential, per_sample
 
@@ -45,6 +46,8 @@ class RePU(Potential, name="repu"):
     def response(self, drive: Tensor) -> Tensor:
         if self.power != 1 and drive.requires_grad:  # keeps autograd from 0·∞ at and below 0
             return torch.where(drive > 0, drive, 1).pow(self.power) * (drive > 0)
+        if self.power != 1 and _RESPONSE.ready(drive):
+            return _RESPONSE((drive,), self.power)[0]
         above = drive.clamp_min(0)
         return above if self.power == 1 else above.pow_(self.power)
 
@@ -71,3 +74,12 @@ class RePU(Potential, name="repu"):
         logs = torch.where(part < 0.5, torch.log1p(-part), (low.clamp_min(0) / top).log())
         rise = top.pow(self.power) * torch.expm1(logs * self.power).neg()
         return torch.where(point, self._slope(drive), torch.where(high > 0, rise / width, 0))
+
+
+def _response(drive: Tensor, power: float) -> tuple[Tensor]:
+    """max(a, 0)^p as exp(p ln a): torch's compiled power takes three times as long."""
+    wide = drive.clamp_min(0).to(torch.promote_types(drive.dtype, torch.float32))
+    return (torch.exp(power * torch.log(wide)).to(drive.dtype),)
+
+
+_RESPONSE = Kernel(_response, elementwise=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn
@@ -16,8 +17,8 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.program.compiler import Graph
 from energy.program.flat import Skeleton, flatten
-from energy.program.record import Untraceable, record, tensors_of
-from energy.relax.block import Look, Point, block
+from energy.program.record import Untraceable, kept_by, record, restore, tensors_of
+from energy.relax.block import BlockEnd, Point, block
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Outcome, Solution, solve
 from energy.state import State
@@ -30,7 +31,7 @@ class Carry(State):
     """The activities of a solve, with all else that its next block needs.
 
     Attributes:
-        form: of (problem, state, memory).
+        form: of (problem, state, memory, what couplings keep).
         flat: its tensors.
         block: the block that led here, if any.
     """
@@ -55,7 +56,7 @@ class End(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """Some steps of a relaxation, recorded from one form of (problem, state, memory).
+    """Some steps of a relaxation, recorded from one form of (problem, state, memory, what couplings keep).
 
     Attributes:
         start, steps: the form before, and the number of steps.
@@ -105,7 +106,8 @@ class Loop:
         self._held, self.relax, self.output = ref(network), relax, output
         self.batch, self.device = problem.batch, problem.device
         self.phase, self.names = getattr(problem, "phase", ""), [problem.name(k) for k in range(len(state))]
-        self.start, self.tensors = flatten((problem, state, None), tensors_of(network))
+        self.start, self.tensors = flatten((problem, state, None, kept_by(network)), tensors_of(network))
+        self.modes = [module.training for module in network.modules()]  # couplings may normalize by the batch
         self.size = len(tensors_of(network))
         self.blocks: list[Block] = []
         self.result: Skeleton | None = None
@@ -176,13 +178,14 @@ class Loop:
         steps, residual, converged, output, *new = self.results
         flat = {k: self.tensors[place] for k, place in self.passed.items()} | dict(zip(self.new, new, strict=True))
         assert self.result is not None
-        ended, state = self.result.around([flat[k] for k in range(len(flat))], known, counts)
+        ended, state, kept = self.result.around([flat[k] for k in range(len(flat))], known, counts)
         vars(problem).update(vars(ended))
+        restore(self.network, kept)
         return Solution(state, Outcome.BUDGET, steps, residual, converged, output=output)
 
     def _advance(
         self, network: list[Tensor], problem: Any, relax: Relaxation, point: Point, steps: int
-    ) -> Look:
+    ) -> BlockEnd:
         """Carry out a block as `energy.relax.block` does."""
         carry = point.state
         assert isinstance(carry, Carry)
@@ -191,7 +194,7 @@ class Loop:
         flat = [new if k is None else carry.flat[k] for k, new in zip(found.same, after, strict=True)]
         point.state = Carry([flat[k] for k in found.state], found.end, flat, found)
         self.counts.update(found.counts)
-        return Look(residual, blown)
+        return BlockEnd(residual, blown)
 
     def _recorded(self, network: list[Tensor], carry: Carry, steps: int) -> Block:
         for known in self.blocks:
@@ -210,24 +213,44 @@ class Loop:
 
         def advance(flat: list[Tensor]) -> list[Tensor]:
             known, counts = tensors_of(self.network), Ledger()
-            problem, state, memory = carry.form.around(flat, known, counts)
+            problem, state, memory, kept = carry.form.around(flat, known, counts)
+            restore(self.network, kept)
             point = Point(state, memory)
             look = block(problem, self.relax, point, steps)
             assert look is not None
-            end, after = flatten((problem, point.state, point.memory), known)
-            result, inner = flatten((problem, point.state), known)
+            kept = kept_by(self.network)
+            end, after = flatten((problem, point.state, point.memory, kept), known)
+            result, inner = flatten((problem, point.state, kept), known)
             before, places = ({id(tensor): k for k, tensor in enumerate(some)} for some in (flat, after))
             facts["same"] = [before.get(id(tensor)) for tensor in after]
             facts["state"], facts["places"] = ([places[id(tensor)] for tensor in some] for some in (point.state, inner))
             facts.update(end=end, result=result, counts=counts)
             return [look.residual, look.blown, *after]
 
-        graph = record(self.network, torch.no_grad()(advance), network, carry.flat, _Inner())
+        with _in_modes(self.network, self.modes):
+            graph = record(self.network, torch.no_grad()(advance), network, carry.flat, _Inner())
         return Block(carry.form, steps, self.executable(graph), **facts)
+
+
+@contextmanager
+def _in_modes(network: Network, modes: Sequence[bool]) -> Iterator[None]:
+    """Set training and evaluation modes, of all modules in order, while the context lasts."""
+    modules = list(network.modules())
+    held = [module.training for module in modules]
+    for module, mode in zip(modules, modes, strict=True):
+        module.training = mode
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, held, strict=True):
+            module.training = mode
 
 
 class _Inner:
     """The trace of a block, in which nothing else is solved."""
+
+    def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        return weight.to(dtype)
 
     def loop(self, problem: Any, state: Any, relax: Any, output: int) -> NoReturn:
         raise Untraceable("a solve inside a step of another")

@@ -122,7 +122,14 @@ class Program(Rule):
         return None
 
     def _first(
-        self, network: Network, settler: Settler, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger, key: Key
+        self,
+        network: Network,
+        settler: Settler,
+        x: Tensor,
+        target: Tensor,
+        objective: Objective,
+        ledger: Ledger,
+        key: Key,
     ) -> Settled:
         """The first step of its kind: by a new program or, if there can be none, plainly."""
         try:

@@ -12,10 +12,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx, nn
 
+from energy.constants import is_constant
 from energy.errors import EnergyError
 from energy.network import Network
 from energy.tracing import Trace, traced_by, tracing
 
+OF_TORCH: Final = frozenset(vars(nn.Module()))
 COPIES: Final = ("lift_fresh", "lift_fresh_copy")  # of a number that the function made itself
 
 Function = Callable[[list[Tensor]], Any]
@@ -65,7 +67,7 @@ def record(
         return torch.func.functional_call(holder, swapped, (function, own), tie_weights=False)
 
     copies = [_copy(t) for t in tensors]
-    with _no_chance(inputs[0].device), traced_by(trace), _one_fake_mode():
+    with _no_chance(inputs[0].device), _unmoved(network), traced_by(trace), _one_fake_mode():
         graph = make_fx(run)(copies, [_copy(t) for t in inputs])
     _require_closed(graph)
     graph.meta["written"] = [k for k, t in enumerate(copies) if t._version]
@@ -88,6 +90,33 @@ def _no_chance(device: torch.device) -> Iterator[None]:
             restore(state)
     if pickle.dumps([state for state, _ in before]) != pickle.dumps([state for state, _ in after]):
         raise Untraceable("the step draws random numbers on the host")
+
+
+@contextmanager
+def _unmoved(network: Network) -> Iterator[None]:
+    """Give couplings back what they keep between two passes: a recording leaves nothing of its own there."""
+    held = kept_by(network)
+    try:
+        yield
+    finally:
+        restore(network, held)
+
+
+def kept_by(network: Network) -> list[dict[str, Any]]:
+    """Return what each coupling that normalizes by the batch keeps from one pass to the next, by name."""
+    couplings = [edge.coupling for edge in network.edges if edge.coupling.batchwise]
+    return [{name: kept for name, kept in vars(one).items() if _private(name)} for one in couplings]
+
+
+def restore(network: Network, kept: Sequence[dict[str, Any]]) -> None:
+    """Give couplings what they kept, as `kept_by` returned it."""
+    couplings = [edge.coupling for edge in network.edges if edge.coupling.batchwise]
+    for coupling, held in zip(couplings, kept, strict=True):
+        vars(coupling).update(held)
+
+
+def _private(name: str) -> bool:
+    return name.startswith("_") and name not in OF_TORCH
 
 
 def _host_generators() -> list[tuple[Any, Callable[[Any], Any]]]:
@@ -128,7 +157,8 @@ def _copy(tensor: Tensor) -> Tensor:
 def _require_closed(graph: fx.GraphModule) -> None:
     """Check that a graph depends on its arguments alone."""
     for node in graph.graph.nodes:
-        if node.op == "get_attr" and isinstance(getattr(graph, str(node.target), None), Tensor):
+        held = getattr(graph, str(node.target), None) if node.op == "get_attr" else None
+        if isinstance(held, Tensor) and not is_constant(held):
             if any(_name(user) not in COPIES for user in node.users):
                 users = ", ".join(sorted({_name(user) for user in node.users}))
                 raise Untraceable(f"{users} reads a tensor that is neither the network's nor an argument")

@@ -67,7 +67,7 @@ class Replay:
         self.solutions: dict[str, Solution] = {}
         self.solved: dict[str, int | None] = {}
         self.checked = not guarding()
-        graph = record(network, self._step, tensors_of(network), [x, target], self)
+        graph = record(network, self._step, tensors_of(network), self.given(x, target), self)
         for loop in self.loops:
             loop.forget()
         self.written: list[int] = graph.meta["written"]
@@ -79,9 +79,21 @@ class Replay:
         assert network is not None  # whoever calls the program holds it
         return network
 
-    def _step(self, batch: list[Tensor]) -> dict[str, Any]:
+    def of(self, network: Network) -> bool:
+        """Return True if this is a step of `network`."""
+        return self._network() is network
+
+    def given(self, x: Tensor, target: Tensor) -> list[Tensor]:
+        """Return the arguments of the recorded step, besides the network's tensors."""
+        return [x, target]
+
+    def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return a weight in the precision of the states, while the step is recorded."""
+        return weight.to(dtype)
+
+    def _step(self, given: list[Tensor]) -> dict[str, Any]:
         """The step itself, while it is recorded."""
-        x, target = batch
+        x, target = given[:2]
         settled = self.rule.batch(self.network, self.settler, x, target, self.objective, self.counts)
         gradients = [tensor.grad for tensor in tensors_of(self.network)]
         given = [gradient for gradient in gradients if gradient is not None]
@@ -118,12 +130,10 @@ class Replay:
             The result, and all tensors of it: `gradients` of the network's parameters and buffers, and `sound`.
         """
         tensors = [tensor.detach() for tensor in tensors_of(self.network)]
-        found = self.run(tensors, [x, target])
+        found = self.run(tensors, self.given(x, target))
         self._count(found["spikes"], ledger)
         solutions = {name: self._solution(name, given) for name, given in found["solutions"].items()}
-        settled = SettledProgram(
-            x=x, output=found["output"], ledger=ledger, solutions=solutions, error=found["error"]
-        )
+        settled = SettledProgram(x=x, output=found["output"], ledger=ledger, solutions=solutions, error=found["error"])
         return settled, found
 
     def _count(self, spikes: dict[str, dict[str, Any]], ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from energy.state import State
 BLOWN_UP: Final = 1e4  # root mean square activity of a layer above which it counts as diverged
 
 
-class Look(NamedTuple):
+class BlockEnd(NamedTuple):
     """The numbers at the end of a block, on the device.
 
     Attributes:
@@ -35,7 +35,7 @@ class Point:
     memory: Any = None
 
 
-def block(problem: Problem, relax: Relaxation, point: Point, steps: int) -> Look | None:
+def block(problem: Problem, relax: Relaxation, point: Point, steps: int) -> BlockEnd | None:
     """Move `point` on by `steps`; a function of the point and of the problem's messages that reads nothing.
 
     Args:
@@ -56,4 +56,4 @@ def block(problem: Problem, relax: Relaxation, point: Point, steps: int) -> Look
     size, moved = point.state.norms(), relax.residual(problem, before, point.state).norms()
     relative = moved / size.clamp_min(torch.finfo(size.dtype).tiny)
     relative = torch.where(moved == 0, torch.zeros_like(moved), relative)
-    return Look(relative.amax(0), (~(size < BLOWN_UP)).any(1))
+    return BlockEnd(relative.amax(0), (~(size < BLOWN_UP)).any(1))

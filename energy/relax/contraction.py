@@ -17,7 +17,7 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class Contraction(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
+        self.begun = False  # what `steps` says is read once, and after a state dict was loaded
+        self.register_load_state_dict_post_hook(_read_again)
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         for k, tensor in enumerate(_start(network)):
@@ -57,8 +59,9 @@ class Contraction(nn.Module):
         """
         states, gain = (x[:1], *network.activity(x[:1])), self.scale
         vector = [self.get_buffer(f"vector{k}") for k in range(len(network.layers))]
-        for _ in range(1 if int(self.steps) else FIRST):
+        for _ in range(1 if self.begun or int(self.steps) else FIRST):
             gain, vector = trip(network, states, vector, gamma)
+        self.begun = True
         for k, tensor in enumerate(vector):
             self.get_buffer(f"vector{k}").copy_(tensor)
         self.steps += 1
@@ -86,6 +89,11 @@ class Contraction(nn.Module):
             weight = getattr(edge.coupling, "weight", None)
             if edge.gain(gamma) and isinstance(weight, Tensor):
                 weight.mul_(factor.to(weight.dtype))
+
+
+def _read_again(held: nn.Module, keys: Any) -> None:
+    assert isinstance(held, Contraction)  # whose hook this is
+    held.begun = False
 
 
 def _start(network: Network) -> list[Tensor]:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.feedback import TIED, Transport
+from energy.graph import Gain, scaled
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
@@ -80,7 +81,7 @@ class Dyad(Layered):
     """
 
     def __init__(
-        self, network: Network, x: Tensor, gamma: float, ledger: Ledger, nudging: Nudging, phase: str = "nudged"
+        self, network: Network, x: Tensor, gamma: Gain, ledger: Ledger, nudging: Nudging, phase: str = "nudged"
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)
         self.nudging = nudging
@@ -98,7 +99,7 @@ class Dyad(Layered):
 
     def read_going_down(self, state: State) -> dict[int, Tensor]:
         """Return the tensors, by position, that a last downward half-sweep reads before it has set them."""
-        if not any(self.gains):
+        if all(gain is None for gain in self.gains):
             return {}
         return {at: state[at] for at in range(self.depth, 2 * self.depth)}  # a curved coupling reads δ below it
 
@@ -144,10 +145,10 @@ class Dyad(Layered):
 
     def _send_difference_up(self, state: Tensors, edge: Edge) -> None:
         """γ^span A′(m) δ_source."""
-        if gain := self.gains[edge.index]:
+        if (gain := self.gains[edge.index]) is not None:
             self.messages.sent_by = None
             sent = self.linearization(state, edge).tangent(self.delta(state, edge.source))
-            self.messages.d_up[edge.index] = sent if gain == 1 else sent * gain
+            self.messages.d_up[edge.index] = scaled(sent, gain)
             self.count(edge)
 
     def send_down(self, state: Tensors, edge: Edge) -> None:
@@ -160,7 +161,7 @@ class Dyad(Layered):
         top = self.delta(state, self.depth) if feedback.reads_output else None
         self.ledger.apply(self.phase, feedback.multiply_adds(edge), self.batch)
         sent = feedback.adjoint(edge, self.delta(state, edge.target), top, linear)
-        if gain := self.gains[edge.index]:
+        if (gain := self.gains[edge.index]) is not None:
             bent = linear.curvature(self.delta(state, edge.source), self.mean(state, edge.target))
             if bent is not None:
                 sent = gain * bent if sent is None else sent + gain * bent

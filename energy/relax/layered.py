@@ -16,6 +16,7 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.couplings import Linearization
+from energy.graph import Gain, scaled
 from energy.ledger import Ledger
 from energy.network import Edge, Network, to_channels_last
 from energy.relax.messages import Messages, total
@@ -36,9 +37,9 @@ class Layered(Problem, abc.ABC):
         phase: the name that they are counted under.
     """
 
-    def __init__(self, network: Network, x: Tensor, gamma: float, ledger: Ledger, phase: str) -> None:
+    def __init__(self, network: Network, x: Tensor, gamma: Gain, ledger: Ledger, phase: str) -> None:
         self.network, self.x = network, to_channels_last(x)
-        self.gamma, self.gains = gamma, [edge.gain(gamma) for edge in network.edges]
+        self.gamma, self.gains = gamma, [edge.gain_on_device(gamma) for edge in network.edges]
         self.ledger, self.phase = ledger, phase
         self.depth = len(network.layers)
         self.messages = Messages.none(network)
@@ -149,9 +150,9 @@ class Layered(Problem, abc.ABC):
 
     def send_down(self, state: Tensors, edge: Edge) -> None:
         """Send γ^span A′(m)ᵀ m_target, if the edge carries feedback."""
-        if gain := self.gains[edge.index]:
+        if (gain := self.gains[edge.index]) is not None:
             sent = self.linearization(state, edge).adjoint(self.mean(state, edge.target))
-            self.messages.down[edge.index] = sent if gain == 1 else sent * gain
+            self.messages.down[edge.index] = scaled(sent, gain)
             self.count(edge)
 
     def mean(self, state: Tensors, layer: int) -> Tensor:

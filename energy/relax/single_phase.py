@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from energy.graph import Gain
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
@@ -61,7 +62,7 @@ class SinglePhase(Layered):
         self,
         network: Network,
         x: Tensor,
-        gamma: float,
+        gamma: Gain,
         ledger: Ledger,
         phase: str = "free",
         *,

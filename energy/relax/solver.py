@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from energy import reading
-from energy.reading import Reading
-from energy.relax.block import BLOWN_UP, Look, Point, block
+from energy.reading import DeviceRead
+from energy.relax.block import BLOWN_UP, BlockEnd, Point, block
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.state import State
 from energy.tracing import tracing
 
-Run = Callable[[Problem, Relaxation, Point, int], Look | None]  # as `block`
+Run = Callable[[Problem, Relaxation, Point, int], BlockEnd | None]  # as `block`
 
 
 class Outcome(enum.Enum):
@@ -82,7 +82,7 @@ class Solution:
 
 
 class Tally:
-    """What is known of each sample of a batch, on the device; a `Solution` takes it over.
+    """The record of each sample of a batch, on the device; a `Solution` takes it over.
 
     Args:
         problem: gives the batch and its device.
@@ -144,17 +144,16 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
     return solution.read() if reading.is_free(problem.device) else solution
 
 
-def _looking(
-    problem: Problem, relax: Relaxation, point: Point, tally: Tally, output: int, run: Run
-) -> Solution:
+def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, output: int, run: Run) -> Solution:
     """Solve to a tolerance, with a look at the end of each block."""
     looks = [*range(relax.check_every, relax.max_steps, relax.check_every), relax.max_steps]
     seen = run(problem, relax, point, looks[0])
-    outcome, layer, taken = Outcome.BUDGET, "", looks[0]
+    outcome, layer = Outcome.BUDGET, ""
+    taken = looks[0]
     for taken, following in zip(looks, [*looks[1:], 0], strict=True):
         assert seen is not None  # there is a tolerance
         tally.note(seen.residual, taken, point.state[output])
-        verdict = Reading(torch.cat((tally.converged.all()[None], seen.blown)))
+        verdict = DeviceRead(torch.cat((tally.converged.all()[None], seen.blown)))
         ahead = _run_ahead(problem, relax, point, following - taken, run) if following else None
         outcome, layer = _ended(problem, *verdict.result())
         if outcome is not Outcome.BUDGET or not following:
@@ -170,7 +169,7 @@ class _Ahead(NamedTuple):
     """A block that was run before it was known to be wanted."""
 
     point: Point
-    seen: Look | None
+    seen: BlockEnd | None
     take_back: Callable[[], None]
 
 

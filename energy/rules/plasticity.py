@@ -29,7 +29,16 @@ from energy.network import Network
 from energy.rules.joined import groups
 from energy.rules.local import Local
 from energy.rules.memory import shaped
-from energy.rules.step import FUSED, along, constants, dual, hebbian_update, learning_rates, over_places, scaled_by_peak
+from energy.rules.step import (
+    along,
+    constants,
+    dual,
+    hebbian_update,
+    learning_rates,
+    over_places,
+    scaled_by_peak,
+    scaled_step,
+)
 from energy.rules.unit_rule import Update
 from energy.settle.settler import Settled
 
@@ -148,7 +157,7 @@ class Plasticity(Local):
         if self._fits(inputs):
             product = filters.product(inputs.presynaptic, self._factor(inputs, settled)[1])
             numbers = constants((self.rate, self.exponent, self.target_norm), filters.weight)
-            return FUSED((filters.weight.detach(), product, numbers)), None
+            return scaled_step(filters.weight.detach(), product, numbers), None
         update, bias = self.weight_update(inputs, settled)
         rates, sets = self.rates(filters.weight), groups(filters) if self.scaled else 0
         step = _step(update, rates, sets, count)

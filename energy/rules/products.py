@@ -52,7 +52,7 @@ def edge_gradient(
         return zeros(edge)
     settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
     products = _scaled(edge, linear, below, delta, scale)
-    if below_delta is not None and (gain := edge.gain(settled.gamma)):
+    if below_delta is not None and (gain := edge.gain_on_device(settled.gamma)) is not None:
         second = linear.second_gradient(below_delta, above)
         foreach.add_(products, second, gain * scale)
         settled.ledger.apply("products", edge.multiply_adds, len(settled.x))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from energy.constants import constant
 from energy.kernels import Kernel
-from energy.tracing import tracing
 
 TINY: Final = 1e-30  # floor of the largest change; a layer without input does not move
 
@@ -31,12 +30,10 @@ def dual(weight: Tensor, p: float) -> Tensor:
 
 def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
     """Return numbers as a tensor on the device of `like`, in its dtype or float32, whichever is wider."""
-    # a recording takes constants that are made in it, and refuses tensors from outside
-    make = _constants if tracing() is None else _constants.__wrapped__
-    return make(values, like.device, torch.promote_types(like.dtype, torch.float32))
+    return _constants(values, like.device, torch.promote_types(like.dtype, torch.float32))
 
 
-@functools.lru_cache(maxsize=64)
+@constant(maxsize=64)
 def _constants(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, device=device, dtype=dtype)
 
@@ -80,14 +77,36 @@ def scaled_by_peak(update: Tensor, rates: Tensor, groups: int = 1) -> Tensor:
     return update * along((rates.unflatten(0, (groups, -1)) / (peaks + TINY)).neg().flatten(), update)
 
 
-def _fused(weight: Tensor, product: Tensor, numbers: Tensor) -> Tensor:
-    """The scaled step at p = 2 without bias, in two passes over the weights once compiled."""
+def scaled_step(weight: Tensor, product: Tensor, numbers: Tensor) -> Tensor:
+    """Return the scaled step at p = 2 without bias, −η_k Δw_k / max|Δw|; compiled, in two passes over the weights.
+
+    Args:
+        weight: w, (K, …).
+        product: yx, of the shape of the weight.
+        numbers: η, q and R, (3,).
+    """
     rate, exponent, target_norm = numbers.unbind()
-    w, yx = (t.movedim(1, -1).flatten(1) for t in (weight, product.to(weight.dtype)))
-    update = hebbian_update(w, yx, (w * yx).sum(1), target_norm**2)
-    rates = learning_rates(w.square().sum(1).sqrt(), rate, exponent, target_norm)
-    step = scaled_by_peak(update, rates)
+    w, yx = (t.movedim(1, -1).flatten(1) for t in (weight, product))
+    if _MEASURES.ready(weight):
+        overlap, squares, peaks = _MEASURES((w, yx, numbers))
+        rates = learning_rates(squares.sqrt(), rate, exponent, target_norm)
+        step = _SCALED((w, yx, numbers, overlap, (rates / (peaks.amax() + TINY)).neg()))
+    else:
+        update = hebbian_update(w, yx.to(w.dtype), (w * yx.to(w.dtype)).sum(1), target_norm**2)
+        step = scaled_by_peak(update, learning_rates(w.square().sum(1).sqrt(), rate, exponent, target_norm))
     return step.view(len(w), *weight.movedim(1, -1).shape[1:]).movedim(-1, 1)
 
 
-FUSED: Final = Kernel(_fused)
+def _measures(w: Tensor, yx: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """yu, ‖w‖² and max|Δw| of every unit, (K,) each: while its row is in the cache."""
+    overlap = (w * yx.to(w.dtype)).sum(1)
+    update = hebbian_update(w, yx.to(w.dtype), overlap, numbers[2] ** 2)
+    return overlap, w.square().sum(1), update.abs().amax(1)
+
+
+def _scaled(w: Tensor, yx: Tensor, numbers: Tensor, overlap: Tensor, factors: Tensor) -> Tensor:
+    """The step of factors that are at hand: compiled with their formula, they would be computed again and again."""
+    return hebbian_update(w, yx.to(w.dtype), overlap, numbers[2] ** 2) * along(factors, w)
+
+
+_MEASURES, _SCALED = Kernel(_measures), Kernel(_scaled)

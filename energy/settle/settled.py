@@ -10,6 +10,7 @@ from torch import Tensor
 
 from energy.couplings import Linearization
 from energy.errors import UsageError
+from energy.graph import Gain
 from energy.ledger import Ledger
 from energy.relax.solver import Solution
 from energy.relax.top_down import FinalLayer
@@ -46,11 +47,11 @@ class SettledDyad(Settled):
     Attributes:
         final: the layers, the output first: a tuple, which can be read any number of times; or, after
             `Settler.settle_once`, an iterator that is read once and frees each layer as the next one comes.
-        gamma: the feedback gain.
+        gamma: the feedback gain; a tensor () where the host would wait for its value.
     """
 
     final: Iterable[FinalLayer]
-    gamma: float
+    gamma: Gain
 
     def layers(self) -> Iterator[FinalLayer]:
         """Return the layers, the output first.
@@ -125,7 +126,7 @@ class SettledPhases(Settled):
     """
 
     phases: list[Phase]
-    factors: list[float]
+    factors: list[Gain]
 
 
 @dataclass(kw_only=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 from energy import reading
 from energy.component import Component, require
 from energy.errors import NonFiniteError
+from energy.graph import Gain
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -102,9 +103,17 @@ class Settler(Component):
         return Prediction(state[-1], solution)
 
     def gain(self, network: Network) -> float:
-        """Return the feedback gain at which `network` is settled: γ, or less if its contraction scales it down."""
+        """Return the feedback gain at which `network` is settled: γ, or less if its contraction scales it down; reads
+        the device then.
+        """
+        return float(self.gain_on_device(network))
+
+    def gain_on_device(self, network: Network) -> Gain:
+        """Return `gain`, as a tensor () on the device of its contraction if a read would wait for it."""
         held = contraction(network)
-        return self.gamma if held is None or not self.gamma else self.gamma * float(held.scale)
+        if held is None or not self.gamma:
+            return self.gamma
+        return self.gamma * (float(held.scale) if reading.is_free(held.scale.device) else held.scale)
 
     def value(self, objective: Objective, found: Settled | Prediction, target: Tensor) -> Tensor:
         """Return the loss of each sample, (B,): the objective, unless the method has an error of its own."""
@@ -135,7 +144,7 @@ class Settler(Component):
         """Return the free problem, its state, and its solution: None at γ = 0, as the bottom-up pass is the
         equilibrium.
         """
-        problem = SinglePhase(network, x, self.gain(network), ledger, "free")
+        problem = SinglePhase(network, x, self.gain_on_device(network), ledger, "free")
         state = problem.initial_state()
         if self.gamma == 0:
             require_finite(network, x, state)
@@ -154,12 +163,27 @@ def solve_layers(problem: Layered, state: State, relax: Relaxation) -> Solution:
 
 
 def require_finite(network: Network, x: Tensor, state: State) -> None:
-    """Check that the activity is finite, on the CPU only: elsewhere the check would wait for the device.
+    """Check that the activity is finite where reads are free; elsewhere `energy.health` does at its looks.
+
+    Raises:
+        NonFiniteError: as for `refuse_nonfinite`.
+    """
+    if reading.is_free(x.device):
+        refuse_nonfinite(network, x, state)
+
+
+def refuse_nonfinite(network: Network, x: Tensor, state: State) -> None:
+    """Check that the activity is finite; reads the device.
+
+    Args:
+        network: the network.
+        x: (B, *input shape).
+        state: the activity of its last layers.
 
     Raises:
         NonFiniteError: naming the input, the parameter, or the layer that is not.
     """
-    if not reading.is_free(x.device) or bool(state[-1].sum().isfinite()):
+    if bool(state[-1].sum().isfinite()):
         return
     if not bool(torch.isfinite(x).all()):
         raise NonFiniteError("x: not finite (NaN or infinity among the inputs)")

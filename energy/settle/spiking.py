@@ -26,6 +26,7 @@ Reference:
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -41,7 +42,7 @@ from energy.settle.settled import Settled
 from energy.settle.settler import require_finite, validate_batch
 from energy.settle.spiking_settler import SpikingSettler
 from energy.spiking.activity import Activity
-from energy.spiking.errors import LocalError
+from energy.spiking.errors import LocalError, SpikeError
 from energy.spiking.lateral import lateral
 from energy.spiking.online import Batch, OnlineSimulation
 from energy.spiking.pull_back import pull_back
@@ -64,12 +65,20 @@ class SettledSpikes(Settled):
     Attributes:
         activity: of all layers.
         delta: δ of each layer, folded (T·B, …).
-        error: the spike-train error of each sample without the rate penalty, (B,).
+        target: one-hot, (B, C).
+        distance: of the output's spike train from its target.
     """
 
     activity: Activity
     delta: list[Tensor]
-    error: Tensor
+    target: Tensor
+    distance: SpikeError
+
+    @functools.cached_property
+    def error(self) -> Tensor:
+        """The spike-train error of each sample without the rate penalty, (B,); computed when it is first read."""
+        with torch.no_grad():
+            return self.distance.value(self.activity.train, self.target)
 
 
 @dataclass(kw_only=True)
@@ -141,7 +150,8 @@ class Spiking(SpikingSettler, name="spiking"):
             ledger=ledger,
             activity=activity,
             delta=self.descend(network, activity, target, ledger),
-            error=self.error.value(activity.train, target),
+            target=target,
+            distance=self.error,
         )
 
     def descend(self, network: Network, activity: Activity, target: Tensor, ledger: Ledger) -> list[Tensor]:

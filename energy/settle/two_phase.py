@@ -17,6 +17,7 @@ from torch import Tensor
 
 from energy import objectives
 from energy.component import ConfigurationError, require
+from energy.graph import Gain
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -141,7 +142,7 @@ class Phases(Settler):
                     "leave out feedback=False, or take equilibrium_propagation"
                 )
 
-    def factors(self, network: Network, gamma: float) -> list[float]:
+    def factors(self, network: Network, gamma: Gain) -> list[Gain]:
         """Return the factor of each edge's contrast, γ^(d_k − d_L) for an edge into layer k.
 
         E_γ weighs layer k by γ^(d_k − 1), hence also the contrast of an edge into it, and the output's error enters

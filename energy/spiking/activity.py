@@ -41,6 +41,7 @@ class Activity:
         states: states of the neuron, each a NamedTuple of tensors.
         traces: x.
         currents: I, None unless the neuron's backward pass needs them.
+        counts: the number of spikes of each unit, (B, …), in float32 or wider.
     """
 
     neuron: Neuron
@@ -51,6 +52,7 @@ class Activity:
     states: list[NeuronState] = field(default_factory=list)
     traces: list[Tensor] = field(default_factory=list)
     currents: list[Tensor | None] = field(default_factory=list)
+    counts: list[Tensor] = field(default_factory=list)
 
     def source(self, layer: int) -> Tensor:
         """Return the presynaptic activity of the edges out of a layer; layer 0 is the input."""
@@ -82,7 +84,7 @@ class Activity:
     def logits(self) -> Tensor:
         """The logits (B, …): spike counts of the output units, and 1e-3 of their summed membranes to break ties."""
         membrane = self.unfold(self.membrane(len(self.states))).sum(0)
-        return self.unfold(self.spikes(len(self.states))).sum(0).to(membrane.dtype).add(membrane, alpha=TIE)
+        return self.counts[-1].to(membrane.dtype).add(membrane, alpha=TIE)
 
     def run(self, currents: Sequence[Tensor], recurrent: Lateral | None) -> None:
         """Run the next layer on the sum of its currents.
@@ -93,10 +95,11 @@ class Activity:
         """
         parts = [self.folded(current) for current in currents]
         rows = total_rows(parts, parts[0])
-        history = self.neuron.run(rows, self.steps, recurrent)
+        history, counts = self.neuron.trial(rows, self.steps, recurrent)
         self.states.append(history.states._make(map(parts[0].like, history.states)))
         self.traces.append(parts[0].like(history.traces))
         self.currents.append(None if history.currents is None else parts[0].like(history.currents))
+        self.counts.append(parts[0].like(counts.unsqueeze(0)))
 
     def errors(
         self, layer: int, apical: Sequence[Tensor], surrogate: Surrogate, beta: float, recurrent: Lateral | None
@@ -150,7 +153,7 @@ def simulate(
         if recurrent is not None:
             ledger.apply("free", recurrent.multiply_adds, activity.samples * (steps - 1))
         activity.run(currents, recurrent)
-        ledger.count_spikes(network.layers[layer - 1].name, *synaptic(network, layer, activity.spikes(layer)))
+        ledger.count_spikes(network.layers[layer - 1].name, *synaptic(network, layer, activity.counts[-1]))
         if not keep:
             _let_go(network, activity, layer)
     return activity

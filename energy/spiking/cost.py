@@ -8,15 +8,16 @@ recurrent layer also all units of the layer itself.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from energy.constants import constant
 from energy.couplings import Convolution, Coupling, Dense, Shape, Skip
 from energy.couplings.recurrent import Recurrent
 from energy.network import Network
+from energy.spiking.time_major import TimeMajor
 
 Number = int | float | Tensor
 
@@ -27,19 +28,18 @@ def synaptic(network: Network, layer: int, fired: Tensor) -> tuple[Tensor, Numbe
     Args:
         network: the network that the layer belongs to.
         layer: its index; 0 is the input.
-        fired: (steps and samples, *layer shape), booleans.
+        fired: the spikes: booleans (steps and samples, *layer shape), or numbers of them (samples, *layer shape).
 
     Returns:
         The spikes, a tensor (), and the operations, a tensor () or a number.
     """
     fans = [fan_out(edge.coupling, network.shape(layer), fired.device) for edge in network.out_of(layer)]
     fans += [len(edge.coupling.weight) for edge in network.into(layer) if isinstance(edge.coupling, Recurrent)]
+    units = TimeMajor(fired, len(fired)).total()[0].long()
+    count = units.sum()
     if not any(isinstance(fan, Tensor) for fan in fans):
-        count = torch.count_nonzero(fired)
         return count, count * sum(fans)
-    units = fired.sum(0)
-    total = sum((units * fan).sum() for fan in fans)
-    return units.sum(), total
+    return count, sum((units * fan).sum() for fan in fans)
 
 
 def fan_out(coupling: Coupling, shape: Shape, device: torch.device | str = "cpu") -> int | float | Tensor:
@@ -65,7 +65,7 @@ def fan_out(coupling: Coupling, shape: Shape, device: torch.device | str = "cpu"
     return coupling.multiply_adds(shape) / math.prod(shape)
 
 
-@lru_cache(maxsize=256)
+@constant(maxsize=256)
 def _windows(
     shape: Shape,
     channels: int,

@@ -102,6 +102,9 @@ class VanRossum(LocalError, name="van_rossum"):
         """Return x* of the unit of the class, one value per step."""
         return traced(tuple(self.pattern) or ((0, 1) if steps >= 10 else (0, 1, 1, 1, 1)), steps, decay)
 
+    def value(self, train: SpikeTrain, target: Tensor) -> Tensor:
+        return (self.gradient(train, target).square().flatten(2).sum(2) / 2).sum(0)
+
     def cost(self, trace: Tensor, target: Tensor, t: int, steps: int, decay: float) -> Tensor:
         return per_sample(self.at(trace, target, t, steps, decay).square()) / 2
 

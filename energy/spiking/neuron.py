@@ -86,6 +86,13 @@ class History(NamedTuple):
         return Transition(before, spikes, current, after)
 
 
+class Trial(NamedTuple):
+    """A run from rest: all its steps, and the number of spikes of each unit, (M,), in float32 or wider."""
+
+    history: History
+    counts: Tensor
+
+
 class Neuron(Component):
     """A spiking unit; a subclass defines `initial`, `step` and `excess`.
 
@@ -173,13 +180,20 @@ class Neuron(Component):
             steps: T.
             lateral: the recurrent synapses, whose current is added.
         """
+        return self.trial(current, steps, lateral).history
+
+    def trial(self, current: Tensor, steps: int, lateral: Lateral | None = None) -> Trial:
+        """Run from rest, and count spikes.
+
+        Args:
+            current, steps, lateral: as for `run`.
+        """
         start = self.initial(current.shape[1:], current)
-        given = (current, *(tensor.unsqueeze(0) for tensor in start))
+        given = (current.expand(steps, -1), *(tensor.unsqueeze(0) for tensor in start))
         found = _compilable(type(self))(given, self, steps) if lateral is None else _run(*given, self, steps, lateral)
-        *states, traces = found
-        if self.closed:
-            return History(start._make(states), traces, None)
-        return History(start._make(states), traces, current if lateral is None else current + _heard(lateral, traces))
+        *states, traces, counts = found
+        heard = None if self.closed else current if lateral is None else current + _heard(lateral, traces)
+        return Trial(History(start._make(states), traces, heard), counts)
 
     def backward(
         self, step: Transition, ahead: NeuronState | None, heard: Tensor, surrogate: Surrogate, beta: float
@@ -260,19 +274,22 @@ def _heard(lateral: Lateral, traces: Tensor) -> Tensor:
 
 
 def _run(current: Tensor, *given: Any) -> tuple[Tensor, ...]:
-    """Every field of the state, then the traces, (T, M); `given` is the state at rest (1, M), neuron and steps."""
+    """Every field of the state, then the traces, (T, M), then the counts, (M,).
+
+    `given` is the state at rest, (1, M) each, the neuron and the number of steps."""
     (neuron, steps, *laterals), fields = given[_fields(given) :], given[: _fields(given)]
     state = type(neuron.initial((0,), current))._make(field[0] for field in fields)
-    spikes, rows = torch.zeros_like(current[0]), []
-    trace = spikes
+    trace = spikes = torch.zeros_like(current[0])
+    rows, counts = [], spikes.to(torch.promote_types(spikes.dtype, torch.float32))
     for t in range(steps):
-        now = current[t if len(current) > 1 else 0]
+        now = current[t]
         now = now + laterals[0].drive(trace) if laterals and t else now
         state = neuron.step(state, spikes, now)
         spikes = neuron.spikes(state).to(now.dtype)
         trace = neuron.trace(trace, spikes)
+        counts = counts + spikes
         rows.append((*state, trace))
-    return tuple(map(torch.stack, zip(*rows, strict=True)))
+    return (*map(torch.stack, zip(*rows, strict=True)), counts)
 
 
 def _fields(given: tuple[Any, ...]) -> int:

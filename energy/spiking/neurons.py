@@ -119,26 +119,38 @@ class LIF(Leaky, name="lif"):
     ) -> Tensor:
         if lateral is not None:  # δ of a step enters the one before by a matrix product, which stays in the loop
             return super().errors(history, apical, surrogate, beta, lateral)
-        return _ERRORS((history.states.membrane, apical), self, surrogate, beta)[0]
+        given = history.states.membrane, apical
+        if _SCAN.ready(apical):
+            return _SCAN(given, self, surrogate, beta)[0]
+        return _errors(*given, self, surrogate, beta)
 
 
-def _errors(membrane: Tensor, apical: Tensor, neuron: LIF, surrogate: Surrogate, beta: float) -> tuple[Tensor]:
-    steps, scale = len(membrane), 1 - neuron.decay
-    ahead = [apical[-1]]  # p, from the last step on
-    for t in reversed(range(steps - 1)):
-        ahead.append(torch.add(apical[t], ahead[-1], alpha=neuron.decay))
-    heard, v = torch.stack(ahead[::-1]) * scale, membrane - neuron.threshold
-    if neuron.detach_reset or neuron.reset is Reset.NONE:
-        own = surrogate.secant(v, heard, beta)  # of all steps at once
-        found = [own[-1]]
-        for t in reversed(range(steps - 1)):
-            found.append(own[t] + _through(neuron, membrane[t], found[-1]))
-        return (torch.stack(found[::-1]),)
-    found = [surrogate.secant(v[-1], heard[-1], beta)]
-    for t in reversed(range(steps - 1)):
-        own = surrogate.secant(v[t], heard[t] + _bent(neuron, membrane[t]) * found[-1], beta)
-        found.append(own + _through(neuron, membrane[t], found[-1]))
+def _scanned_errors(membrane: Tensor, apical: Tensor, neuron: LIF, surrogate: Surrogate, beta: float) -> tuple[Tensor]:
+    """δ, step by step from the last one on: one pass over memory once it is compiled."""
+    scale, counted = 1 - neuron.decay, not (neuron.detach_reset or neuron.reset is Reset.NONE)
+    pulled, found = apical[-1], []  # p and δ
+    for t in reversed(range(len(membrane))):
+        pulled = torch.add(apical[t], pulled, alpha=neuron.decay) if found else pulled
+        heard = pulled * scale
+        heard = heard + _bent(neuron, membrane[t]) * found[-1] if counted and found else heard
+        own = surrogate.secant(membrane[t] - neuron.threshold, heard, beta)
+        found.append(own + _through(neuron, membrane[t], found[-1]) if found else own)
     return (torch.stack(found[::-1]),)
+
+
+def _errors(membrane: Tensor, apical: Tensor, neuron: LIF, surrogate: Surrogate, beta: float) -> Tensor:
+    """The same δ with the dyads of all steps at once, where none waits for the step after it: fewer calls."""
+    if not (neuron.detach_reset or neuron.reset is Reset.NONE):
+        return _scanned_errors(membrane, apical, neuron, surrogate, beta)[0]
+    ahead = [apical[-1]]  # p, from the last step on
+    for t in reversed(range(len(membrane) - 1)):
+        ahead.append(torch.add(apical[t], ahead[-1], alpha=neuron.decay))
+    heard = torch.stack(ahead[::-1]) * (1 - neuron.decay)
+    own = surrogate.secant(membrane - neuron.threshold, heard, beta)
+    found = [own[-1]]
+    for t in reversed(range(len(membrane) - 1)):
+        found.append(own[t] + _through(neuron, membrane[t], found[-1]))
+    return torch.stack(found[::-1])
 
 
 def _bent(neuron: LIF, membrane: Tensor) -> Tensor | float:
@@ -152,4 +164,4 @@ def _through(neuron: LIF, membrane: Tensor, ahead: Tensor) -> Tensor:
     return kept * neuron.leak
 
 
-_ERRORS = Kernel(_errors, scan=True)
+_SCAN = Kernel(_scanned_errors, scan=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from energy.kernels import active
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.spiking.activity import Activity
@@ -25,7 +26,7 @@ def products(network: Network, activity: Activity, delta: Sequence[Tensor], ledg
     for edge in network.edges:
         pre, post = activity.source(edge.source), delta[edge.target - 1]
         if len(pre) < len(post):  # the same at every step
-            post = activity.unfold(post).sum(0)
+            post = activity.folded(post).total() if active() else activity.unfold(post).sum(0)
         ledger.apply("products", edge.multiply_adds, len(pre))
         found = [*activity.linear[edge.index].weight_gradient(pre, post)]
         recurrent = _recurrent(edge, activity, delta[edge.target - 1], ledger)

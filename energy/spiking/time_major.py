@@ -38,6 +38,10 @@ class TimeMajor:
         channels, height, width = shape
         return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
+    def total(self) -> Tensor:
+        """Return the sum over time, (B, …), in the memory order of this sequence, which is the quick one to add in."""
+        return self.like(self.rows().sum(0, keepdim=True))
+
 
 def total_rows(parts: Sequence[TimeMajor], layout: TimeMajor) -> Tensor:
     """Return the sum of several sequences as rows, (T, M); a sequence of one step is repeated at every step."""

@@ -25,7 +25,8 @@ class EpochMetrics:
         scored: number of those that had an objective.
         batches: number of batches.
         ledger: multiply-adds of settling.
-        diverged: the first layer that a solve named as diverged; empty if none did.
+        diverged: the first layer that a solve named as diverged, empty if none did; outcomes: solves by outcome, by
+            phase. Both read the device if it alone knows of a divergence.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -34,8 +35,9 @@ class EpochMetrics:
         self.examples = self.scored = 0
         self.batches = 0
         self.ledger = Ledger()
-        self.diverged = ""
-        self.outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._diverged = ""
+        self._outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._unread: list[tuple[str, tuple[str, ...], Tensor]] = []  # phase, layers, and which of them diverged
         self.samples: defaultdict[str, list[Tensor]] = defaultdict(list)
 
     @torch.no_grad()
@@ -57,12 +59,35 @@ class EpochMetrics:
         self.examples += len(labels)
         self.batches += 1
         for phase, solution in solutions.items():
-            self.outcomes[phase][solution.outcome.name.lower()] += 1
-            self.diverged = self.diverged or solution.layer
+            self._outcomes[phase][solution.outcome.name.lower()] += 1
+            self._diverged = self._diverged or solution.layer
+            if solution.lost is not None:
+                self._unread.append((phase, solution.names, solution.lost))
             for what in SAMPLES:
                 self.samples[f"{what}/{phase}"].append(getattr(solution, what))
         if solutions:
             self.samples["steps/all"].append(torch.stack([one.steps for one in solutions.values()]).sum(0))
+
+    @property
+    def diverged(self) -> str:
+        self._read_outcomes()
+        return self._diverged
+
+    @property
+    def outcomes(self) -> dict[str, Counter[str]]:
+        self._read_outcomes()
+        return self._outcomes
+
+    def _read_outcomes(self) -> None:
+        """Read which solves of a fixed number of steps have diverged, where no step waited to know; all in one read."""
+        unread, self._unread = self._unread, []
+        lost = iter(torch.cat([one for *_, one in unread]).tolist() if unread else ())
+        for phase, names, _ in unread:
+            bad = [name for name in names if next(lost)]
+            if bad:
+                self._outcomes[phase].update(fixed=-1, diverged=1)
+                self._outcomes[phase] = +self._outcomes[phase]  # without a count of zero
+                self._diverged = self._diverged or bad[0]
 
     def quality(self) -> tuple[float | None, float | None]:
         """Return objective per sample, None when it is not finite, and accuracy in percent; reads the device."""
@@ -128,10 +153,10 @@ class EpochMetrics:
         """Continue from the results of `tensors` and `facts`."""
         self.examples = facts["examples"]
         self.batches = facts["batches"]
-        self.diverged = facts["diverged"]
+        self._diverged = facts["diverged"]
         self.scored = facts.get("scored", self.examples)  # older checkpoints have no such entry
         self.ledger = Ledger(**{ledger_name(name): Counter(counts) for name, counts in facts["ledger"].items()})
-        self.outcomes.update({phase: Counter(counts) for phase, counts in facts["outcomes"].items()})
+        self._outcomes.update({phase: Counter(counts) for phase, counts in facts["outcomes"].items()})
         for name, tensor in tensors.items():
             if "/" in name:
                 self.samples[name] = [tensor]

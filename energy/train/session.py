@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import to_dict
+from energy.couplings.forms import recall_forms, record_forms
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import NonFiniteError
@@ -17,7 +18,7 @@ from energy.feedback import resample
 from energy.health import guarded
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, FAILED, RECORD, append_line, truncate_record
+from energy.io.record import CHECKPOINTS, FAILED, KERNELS, RECORD, append_line, truncate_record
 from energy.network import Network
 from energy.settle.settled import Settled
 from energy.train.board import Board
@@ -167,6 +168,7 @@ class Session:
     def save(self) -> Path:
         """Write a checkpoint of the present state and drop the oldest ones."""
         folder = self.folder / CHECKPOINTS
+        record_forms(self.folder / KERNELS)
         path = checkpoint.write(folder, self.step, self._tensors(), self._facts(), self.unclosed)
         checkpoint.prune(folder, self.run.train.keep)
         return path
@@ -183,6 +185,7 @@ class Session:
         """
         found = checkpoint.steps(self.folder / CHECKPOINTS)
         if found:
+            recall_forms(self.folder / KERNELS)
             self._restore(*checkpoint.read(found[-1], self.device))
             if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
                 found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN))

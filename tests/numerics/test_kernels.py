@@ -11,9 +11,10 @@ from torch import Tensor
 
 from energy import kernels
 from energy.component import choices, from_dict
+from energy.couplings.block import centered_last
 from energy.kernels import Kernel, fused
 from energy.pooling import MaxPool
-from energy.potentials import Gated, HardSigmoid, LeakyReLU, Potential, ReLU, Tanh
+from energy.potentials import Gated, HardSigmoid, LeakyReLU, Potential, ReLU, RePU, Tanh
 
 ROUNDING = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 2**-7}  # two roundings of bfloat16
 QUICK = ("relu", "hard_sigmoid", "tanh")
@@ -150,3 +151,32 @@ def test_the_elementwise_potentials_are_those_with_a_gate() -> None:
     assert all(isinstance(potential, Gated) for potential in (ReLU(), HardSigmoid(), Tanh()))
     assert not isinstance(from_dict(Potential, "softmax"), Gated)  # its units hear of one another: no kernel
     assert kernels.SMALL > 1
+
+
+@pytest.mark.parametrize("dtype", ROUNDING, ids=str)
+@pytest.mark.parametrize("power", [0.7, 1.4, 3.0])
+def test_a_power_is_that_of_the_plain_form(power: float, dtype: torch.dtype) -> None:
+    """Zero at and below zero too, where the logarithm inside is not finite."""
+    drive = draw(2, 3, 8, 8, dtype=dtype)
+    drive[0, 0, 0, :3] = torch.tensor([0.0, -1.0, 1.0], dtype=dtype)
+    with fused(smallest=1):
+        found = RePU(power=power).response(drive)
+    wanted = drive.double().clamp_min(0) ** power
+    assert found.dtype == dtype and found.stride() == drive.stride() and (found[drive <= 0] == 0).all()
+    torch.testing.assert_close(found.double(), wanted, rtol=4 * ROUNDING[dtype], atol=0)  # ε·p·ln a of the exponent
+
+
+def test_a_power_on_a_tape_is_left_to_autograd() -> None:
+    drive = draw(1, 1, 4, 4, dtype=torch.float64).requires_grad_()
+    with fused(smallest=1):
+        RePU(power=1.4).response(drive).sum().backward()
+    torch.testing.assert_close(drive.grad, 1.4 * drive.detach().clamp_min(0) ** 0.4)
+
+
+@pytest.mark.parametrize("dtype", ROUNDING, ids=str)
+def test_centering_is_that_of_the_plain_form(dtype: torch.dtype) -> None:
+    drive = draw(2, 5, 4, 4, dtype=dtype)
+    with fused(smallest=1):
+        found = centered_last(drive)
+    wanted = drive.double() - drive.double().mean(1, keepdim=True)
+    torch.testing.assert_close(found.double(), wanted, rtol=ROUNDING[dtype], atol=4 * ROUNDING[dtype])

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from energy import reading
 from energy.couplings import Convolution, Dense, Skip
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import SquaredError, one_hot
 from energy.pooling import AveragePool
 from energy.potentials import HalfHardSigmoid, HardSigmoid, Identity, Potential, Sigmoid
-from energy.relax.contraction import contraction, loop_gain
+from energy.relax.contraction import attach_contraction, contraction, loop_gain
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import solve
 from energy.relax.zebra import Zebra
@@ -23,6 +24,7 @@ from energy.settle.settler import Settler
 from energy.settle.two_phase import TwoPhase
 from energy.state import State
 from energy.stream import stream
+from tests.settle import nets
 
 pytestmark = pytest.mark.filterwarnings("ignore::energy.cautions.Caution")
 
@@ -197,3 +199,49 @@ def test_the_gradient_is_that_of_the_gain_it_is_held_at() -> None:
     wanted = Contrast().gradients(free, exact.settle(free, x, target, SquaredError()))
     for one, other in zip(given, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+SCALED = [
+    EquilibriumPropagation(keep_contracting=0.3),
+    EquilibriumPropagation(keep_contracting=0.3, freeze_mean=False, gamma=0.7),
+    TwoPhase(keep_contracting=0.3),
+]
+
+
+@pytest.mark.parametrize("settler", SCALED, ids=str)
+@pytest.mark.parametrize(
+    "dtype, close", [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.1)], ids=str
+)
+def test_a_gain_that_is_not_read_gives_the_same_gradients(
+    monkeypatch: pytest.MonkeyPatch, settler: EquilibriumPropagation | TwoPhase, dtype: torch.dtype, close: float
+) -> None:
+    def gradients() -> tuple[list[Tensor], object]:
+        network = nets.mlp(HardSigmoid(), norm=0.6)
+        settler.attach_feedback(network)
+        x, target = (tensor.to(dtype) for tensor in nets.batch(network))
+        settler.settle(network, x, target, nets.FROZEN)
+        found = Contrast().gradients(network, settler.settle(network, x, target, nets.FROZEN))
+        return found, settler.gain_on_device(network)
+
+    expected, known = gradients()
+    monkeypatch.setattr(reading, "is_free", lambda device: False)
+    found, held = gradients()
+    assert isinstance(known, float) and isinstance(held, Tensor) and float(held) == known
+    assert isinstance(settler, TwoPhase) or known < settler.gamma
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=close, atol=close * max(1e-2, float(other.abs().max())))
+
+
+def test_steps_that_were_loaded_are_read_again() -> None:
+    network = nets.mlp(HardSigmoid(), norm=0.6)
+    x, _ = nets.batch(network)
+    held = attach_contraction(network)
+    held.gain(network, x, 1.0)
+    assert held.begun
+    network.load_state_dict(network.state_dict())
+    assert not held.begun
+    again, before = copy.deepcopy(network), int(held.steps)
+    held.gain(network, x, 1.0)
+    other = attach_contraction(again)
+    other.gain(again, x, 1.0)
+    assert other.begun and int(held.steps) == int(other.steps) == before + 1

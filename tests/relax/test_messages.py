@@ -74,7 +74,7 @@ def current(problem: Layered, kind: str) -> None:
         assert held is not None
         same(held.adjoint(post), linear.adjoint(post))
         if isinstance(problem, Dyad) and edge.source:
-            gain = edge.gain(problem.gamma)
+            gain = edge.gain(float(problem.gamma))
             same(problem.messages.d_up[edge.index], gain * linear.tangent(problem.delta(state, edge.source)))
 
 

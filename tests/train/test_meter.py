@@ -1,6 +1,7 @@
 """Sums, percentiles and counts of an epoch against numpy, and their way through a checkpoint."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,3 +105,20 @@ def test_percentiles_are_numpys(count: int) -> None:
 
 def test_the_spread_of_nothing() -> None:
     assert summarize_histogram({}) == {"mean": None, "p95": None, "max": None}
+
+
+def test_a_divergence_that_the_device_alone_knew_is_counted_when_the_epoch_is_read() -> None:
+    tally, labels = EpochMetrics(CPU), torch.zeros(1, dtype=torch.int64)
+    lost = [[False, False], [False, True], [True, True], [False, False]]
+    for row in lost:
+        unread = _solution([3], [float("nan")], Outcome.FIXED)
+        free = replace(unread, lost=torch.tensor(row), names=("low", "top"))
+        read = replace(unread, outcome=Outcome.CONVERGED)
+        tally.add(None, None, labels, {"free": free, "nudged": read})
+    assert tally.settling()["free"]["outcomes"] == {"fixed": 2, "diverged": 2}
+    assert tally.settling()["nudged"]["outcomes"] == {"converged": 4}
+    assert tally.diverged == "top"
+    again = EpochMetrics(CPU)
+    again.restore(tally.tensors(), json.loads(json.dumps(tally.facts())))
+    assert (again.diverged, again.outcomes["free"]) == ("top", {"fixed": 2, "diverged": 2})
+    assert EpochMetrics(CPU).diverged == ""
