@@ -25,6 +25,7 @@ from energy.objectives import Objective
 from energy.program.key import Key, key_of
 from energy.program.record import Untraceable, tensors_of
 from energy.program.replay import Replay, SettledProgram
+from energy.relax.contraction import contraction
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.rules.unit_rule import UnitRule
@@ -101,6 +102,8 @@ class Program(Rule):
         Args:
             network, settler, x, target, objective, ledger: as for `learn`.
         """
+        if begins(network, settler):
+            return self.rule.batch(network, settler, x, target, objective, ledger)
         network.validate_batch(x)  # what a settler would find at every step, such as a hook that was added
         key = key_of(network, x, target)
         known = self._find(network, settler, objective, key)
@@ -161,6 +164,12 @@ class Program(Rule):
 
     def _remember(self, known: _Known) -> None:
         self._known[:] = [one for one in self._known if one.network() is not None][1 - KEPT :] + [known]
+
+
+def begins(network: Network, settler: Settler) -> bool:
+    """Return True if this step begins the estimate of a network's loop gain, as no later one does: it stays plain."""
+    found = contraction(network)
+    return found is not None and not found.begun and bool(getattr(settler, "keep_contracting", 0) and settler.gamma)
 
 
 def _carried_out(replay: Replay, x: Tensor, target: Tensor, ledger: Ledger) -> Settled:

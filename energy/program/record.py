@@ -70,7 +70,7 @@ def record(
     with _no_chance(inputs[0].device), _unmoved(network), traced_by(trace), _one_fake_mode():
         graph = make_fx(run)(copies, [_copy(t) for t in inputs])
     _require_closed(graph)
-    graph.meta["written"] = [k for k, t in enumerate(copies) if t._version]
+    graph.meta["written"] = [k for k, t in enumerate(copies) if t.is_inference() or t._version]
     return graph
 
 
