@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from energy.objectives import CrossEntropy, Objective, SquaredError, one_hot
     from energy.pooling import AveragePool, MaxPool
     from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Softmax, Tanh
+    from energy.program import Program
     from energy.relax import Flow, Problem, Relaxation, Sweep, Synchronous, Zebra
     from energy.relax.contraction import loop_gain
     from energy.rules import Contrast, KrotovHopfield, Rule, SoftHebb
@@ -85,6 +86,7 @@ __all__ = [
     "Objective",
     "Potential",
     "Problem",
+    "Program",
     "ReLU",
     "Relaxation",
     "ResNet",
@@ -138,6 +140,7 @@ _NAMES: Final = {
         "Spiking",
         "TwoPhase",
     ),
+    "energy.program": ("Program",),
     "energy.rules": ("Contrast", "KrotovHopfield", "Rule", "SoftHebb"),
     "energy.model": ("Model",),
     "energy.models": ("MLP", "VGG", "Hopfield", "ResNet", "SoftHebbNet", "SpikingNet"),

@@ -97,8 +97,11 @@ class Health:
 
     def due(self, x: Tensor) -> bool:
         """Return True if this call is one with checks."""
-        early = self.calls < OFTEN and self.calls & (self.calls - 1) == 0 and reading.is_free(x.device)
-        return early or self.calls % OFTEN == 0
+        return _due(self.calls, x)
+
+    def due_next(self, x: Tensor) -> bool:
+        """Return True if the call after this one is one with checks."""
+        return _due(self.calls + 1, x)
 
     def say(self, kind: str, text: str) -> None:
         """Raise a caution of one kind, the first time."""
@@ -253,6 +256,11 @@ class Health:
                 f"layer {_some(lasting)}: every gradient is zero, so nothing is learned there: its units or those "
                 "above are dead or at their bounds (smaller learning rate, leaky_relu), or weights above are zero",
             )
+
+
+def _due(calls: int, x: Tensor) -> bool:
+    early = calls < OFTEN and calls & (calls - 1) == 0 and reading.is_free(x.device)
+    return early or calls % OFTEN == 0
 
 
 def stuck(layer: Layer, state: Tensor) -> Tensor:

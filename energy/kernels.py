@@ -155,7 +155,8 @@ def _for_one_form(function: Callable[[list[Tensor]], list[Tensor]], tensors: lis
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's warnings about its own internals
         graph = make_fx(function)([tensor.clone() for tensor in tensors])
-        return torch._inductor.compile(graph, [tensors])
+        compiled: Any = torch._inductor.compile(graph, [tensors])  # pyright: ignore[reportArgumentType] (a list will do)
+        return compiled
 
 
 def _listed(found: Any) -> list[Tensor]:

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from energy.arguments import named, whole_number
 from energy.component import ConfigurationError
+from energy.couplings import winograd
 from energy.couplings.affine import Affine, AffineLinearization
 from energy.couplings.forms.convolution import ADJOINT, FORWARD, PRODUCT, WEIGHT_GRADIENT
 from energy.couplings.forms.geometry import Geometry
 from energy.couplings.forms.memo import Memo
 from energy.couplings.linearization import Gradients, Linearization, Shape
+from energy.couplings.pooled_filters import PooledFilters, pools_filters
 from energy.couplings.units import UnitInputs
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
@@ -176,12 +178,25 @@ class Convolution(Affine):
         full = self.convolve(pre, self.weight.to(pre.dtype), self.bias)
         return full if self.pool is None else self.pool(full)
 
-    def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization]:
+    def linearize(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization | PooledFilters]:
+        if pools_filters(self):
+            pooled = PooledFilters(self, tuple(pre.shape), pre.dtype)
+            return pooled.drive(pre), pooled
         with torch.no_grad():
             weight, memo = cast(self.weight, pre.dtype), Memo()
             full = self.convolve(pre, weight, self.bias, memo)
             drive, switches = (full, None) if self.pool is None else self.pool.open(full)
             return drive, ConvolutionLinearization(self, weight, tuple(pre.shape), tuple(full.shape), switches, memo)
+
+    @torch.no_grad()
+    def linearize_to_learn(self, pre: Tensor) -> tuple[Tensor, ConvolutionLinearization | PooledFilters]:
+        if not winograd.pays(self, pre):
+            return self.linearize(pre)
+        tiles = winograd.tiles(pre)
+        drive = winograd.convolve(tiles, self, pre)
+        drive = drive if self.bias is None else drive + self.bias.to(pre.dtype).view(-1, 1, 1)
+        # the weight stays as it is: who asks for an adjoint or a tangent casts it
+        return drive, ConvolutionLinearization(self, self.weight, tuple(pre.shape), tuple(drive.shape), tiles=tiles)
 
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
         return self.convolve(seen, weight.to(seen.dtype), None)
@@ -193,4 +208,29 @@ class Convolution(Affine):
     def unit_inputs(self, pre: Tensor, drive: Tensor, linear: Linearization | None) -> UnitInputs:
         if self.pool is not None:
             raise ConfigurationError("Convolution with a pooling: neurons compete before it; pool in the Block above")
-        return UnitInputs(self, pre, drive)
+        tiles = linear.tiles if isinstance(linear, ConvolutionLinearization) else None
+        return UnitInputs(self if tiles is None else TiledFilters(self, pre, tiles), pre, drive)
+
+
+class TiledFilters:
+    """The filters of a convolution at one input, whose tiles are at hand.
+
+    Args:
+        coupling: the convolution.
+        seen: the input, (B, fan-in, height, width).
+        tiles: `winograd.tiles` of it.
+    """
+
+    def __init__(self, coupling: Convolution, seen: Tensor, tiles: Tensor) -> None:
+        self.coupling, self.seen, self.tiles = coupling, seen, tiles
+        self.weight, self.bias, self.groups = coupling.weight, coupling.bias, coupling.groups
+
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
+        """Return weight ∗ seen, without bias."""
+        return self.coupling.filter(seen, weight)
+
+    def product(self, seen: Tensor, post: Tensor) -> Tensor:
+        """Return ∂w⟨post, w ∗ seen⟩, of the tiles if `seen` is the input that they belong to."""
+        if seen is not self.seen:
+            return self.coupling.product(seen, post)
+        return winograd.product(self.tiles, self.coupling, post)

@@ -51,4 +51,5 @@ class Compiled:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's warnings about its own internals
-            return torch._inductor.compile(self.graph, list(arguments), options=self.options)
+            compiled: Any = torch._inductor.compile(self.graph, list(arguments), options=self.options)
+            return compiled

@@ -158,10 +158,10 @@ def _require_closed(graph: fx.GraphModule) -> None:
     """Check that a graph depends on its arguments alone."""
     for node in graph.graph.nodes:
         held = getattr(graph, str(node.target), None) if node.op == "get_attr" else None
-        if isinstance(held, Tensor) and not is_constant(held):
-            if any(_name(user) not in COPIES for user in node.users):
-                users = ", ".join(sorted({_name(user) for user in node.users}))
-                raise Untraceable(f"{users} reads a tensor that is neither the network's nor an argument")
+        given = not isinstance(held, Tensor) or is_constant(held)
+        if not given and any(_name(user) not in COPIES for user in node.users):
+            users = ", ".join(sorted({_name(user) for user in node.users}))
+            raise Untraceable(f"{users} reads a tensor that is neither the network's nor an argument")
         tags = getattr(node.target, "tags", ())
         if torch.Tag.nondeterministic_seeded in tags:
             raise Untraceable(f"{_name(node)} draws random numbers")

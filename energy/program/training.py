@@ -13,6 +13,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.program.key import Key, key_of
+from energy.program.record import Untraceable
 from energy.program.replay import Replay, SettledProgram
 from energy.program.update import Update
 from energy.rules.rule import Rule
@@ -72,12 +73,21 @@ class TrainingReplay(Replay):
 
     def _copies(self) -> list[Tensor]:
         """The weights in the precision of the states, made anew unless the last step has written them."""
-        parameters = list(self.network.parameters())
-        versions = [parameters[k]._version for k in self.copied]
-        if self.stale or versions != self._versions:
+        if self.stale or self._seen() != self._versions:
+            parameters = list(self.network.parameters())
             self.copies = [parameters[k].detach().to(self.dtype) for k in self.copied]
-            self._versions, self.stale = versions, False
+            self.stale = False
         return self.copies
+
+    def _seen(self) -> list[int]:
+        """The versions of the weights, which rise as torch writes to them."""
+        parameters = list(self.network.parameters())
+        return [parameters[k]._version for k in self.copied]
+
+    def __call__(self, x: Tensor, target: Tensor, ledger: Ledger) -> tuple[SettledProgram, dict[str, Any]]:
+        found = super().__call__(x, target, ledger)
+        self._versions = self._seen()
+        return found
 
     def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
         found = self._recorded.get(id(weight))
@@ -157,19 +167,32 @@ class TrainingStep:
             scored: whether the step has an objective of the output.
 
         Raises:
-            Exception: at the first batch of a kind, for a step that cannot be recorded or compiled; nothing has been
-                written then.
+            Untraceable: for a step that cannot be recorded or compiled; nothing has been written then.
         """
         update = Update(self.optimizer, network)
         replay = self._find(network, settler, objective, (key_of(network, x, target), update.key), scored)
-        if replay is None:
-            replay = TrainingReplay(
-                self.rule, network, settler, objective, x, target, update, found, scored=scored, compiled=self.compiled
-            )
-            self.replays = [*self.replays[-3:], replay]
-        replay.update, replay.found = update, found
         network.zero_grad()
-        settled, result = replay(x, target, ledger)
+        if replay is None:
+            try:
+                replay = TrainingReplay(
+                    self.rule,
+                    network,
+                    settler,
+                    objective,
+                    x,
+                    target,
+                    update,
+                    found,
+                    scored=scored,
+                    compiled=self.compiled,
+                )
+                settled, result = replay(x, target, ledger)
+            except Exception as error:
+                raise Untraceable(f"{error!r:.300}") from error
+            self.replays = [*self.replays[-3:], replay]
+        else:
+            replay.update, replay.found = update, found
+            settled, result = replay(x, target, ledger)
         for other in self.replays:
             other.stale = other.stale or other is not replay
         return Trained(settled, result["loss"], result["sound"])

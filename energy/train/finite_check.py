@@ -78,11 +78,25 @@ class FiniteCheck:
         """
         gradients = [self._nothing if parameter.grad is None else parameter.grad for parameter in self.parameters]
         objectives = self._nothing if objective is None else objective
-        sound = foreach.all_finite([objectives, *gradients])
+        self.note(foreach.all_finite([objectives, *gradients]), step)
+
+    @torch.no_grad()
+    def note(self, sound: Tensor, step: int) -> None:
+        """Take over the check of a step; nothing is read back.
+
+        Args:
+            sound: true for the objective and for each gradient that is finite, (1 + parameters,).
+            step: number of the step, from 0.
+        """
         first = (self._found == 0) & ~sound.all()
         self._sound = torch.where(first, sound, self._sound)
         self._step = torch.where(first, step, self._step)
         self._found.add_(first)
+
+    @property
+    def found(self) -> Tensor:
+        """Above 0 after a non-finite number, (), on the device."""
+        return self._found
 
     @property
     def tripped(self) -> bool:

@@ -157,13 +157,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     run, network = session.run, session.network
     session.set_rate()
     target = one_hot(labels, network.output.shape[0], x.dtype)
-    with session.clock.time("learn"):
-        settled = session.learn(x, target)
-    objective = run.settler.value(run.objective, settled, target) if session.scored else None
-    session.finite_check.update(objective, session.step)
-    if session.finite_check.immediate and session.finite_check.tripped:
-        session.check_finite()
-    session.optimizer.step()
+    settled, objective = session.stepper.step(x, target)
     predicted = run.objective.predict(settled.output) if session.scored else None
     session.metrics.add(objective, predicted, labels, settled.solutions)
     session.step += 1

@@ -42,6 +42,7 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "plugins": plain.get("plugins", {}),
         **provenance(session.device),
         "continued": session.breaks,
+        "program": session.stepper.facts(),
         "units": UNITS,
     }
 

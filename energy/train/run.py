@@ -61,6 +61,14 @@ class Order(enum.Enum):
     GREEDY = "one after the other from the bottom up, each for all epochs"
 
 
+class UseProgram(enum.Enum):
+    """Whether a training step is recorded and compiled as one program."""
+
+    AUTO = "if enough steps are left, and a program was measured to be faster"
+    ON = "from the first step on"
+    OFF = "never"
+
+
 class Training(Component):
     """The length of a training, its batches, and its pauses for validation, checkpoints and measurements.
 
@@ -78,6 +86,7 @@ class Training(Component):
         deterministic: on a GPU, only kernels that repeat bit for bit.
         progress: whether to show a bar on a terminal, and a line per epoch.
         tensorboard: whether to write events for TensorBoard, into `tensorboard/` of the run folder.
+        program: whether a step is recorded and compiled as one program; never with `deterministic`.
         strict: whether a caution, of what would go wrong in silence, ends the run.
         order: whether the layers learn together or one after the other; only a local rule can do the latter.
         freeze: names of layers, or patterns such as `conv*`, that do not learn: no update, no drift of running
@@ -100,6 +109,7 @@ class Training(Component):
     deterministic: bool = False
     progress: bool = True
     tensorboard: bool = False
+    program: UseProgram = UseProgram.AUTO
     strict: bool = False
     order: Order = Order.JOINT
     freeze: list[str] = field(default_factory=list)
@@ -256,7 +266,7 @@ def identity(run: Setting) -> dict[str, Any]:
         plain["plugins"] = own
     for name in ("title", "out", "device"):
         del plain[name]
-    for name in ("time_limit", "checkpoint_every", "keep", "progress", "tensorboard", "strict"):
+    for name in ("time_limit", "checkpoint_every", "keep", "progress", "program", "tensorboard", "strict"):
         del plain["train"][name]
     return plain
 

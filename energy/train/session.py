@@ -29,6 +29,7 @@ from energy.train.metrics import EpochMetrics
 from energy.train.progress import EpochTable
 from energy.train.run import Run, Weights
 from energy.train.stages import require_learning, stages
+from energy.train.stepper import Stepper
 from energy.train.terminal import say
 
 
@@ -66,6 +67,7 @@ class Session:
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
         self.finite_check = FiniteCheck(self.network, self.optimizer)
+        self.stepper = Stepper(self)
         self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
         self.epoch = self.batch = self.step = 0
         self.best: dict[str, Any] | None = None
@@ -245,6 +247,7 @@ class Session:
             "totals": {**self.totals, "sweeps": sorted(self.totals["sweeps"].items())},
             "breaks": self.breaks,
             "optimizer": self._scalars(),
+            "program": self.stepper.facts(),
             "provenance": provenance(self.device),
         }
 
@@ -263,6 +266,7 @@ class Session:
         self.step = facts["step"]
         self.totals = {**facts["totals"], "sweeps": Counter(dict(facts["totals"]["sweeps"]))}
         self.breaks = facts["breaks"]
+        self.stepper.restore(facts.get("program"))
         state: dict[int, dict[str, Any]] = {int(index): slots for index, slots in facts["optimizer"].items()}
         for name, tensor in _under(tensors, "optimizer/").items():
             index, slot = name.split("/")

@@ -1,7 +1,7 @@
-"""The tables of docs/performance.md, from the records of the benchmarks.
+"""The tables of docs/measurements.md, from the records of the benchmarks.
 
 python -m tests.benchmarks.report runs/bench                    print them
-python -m tests.benchmarks.report runs/bench docs/performance.md    put them between the marks of the page
+python -m tests.benchmarks.report runs/bench docs/measurements.md    put them between the marks of the page
 """
 
 import re

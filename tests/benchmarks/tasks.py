@@ -15,7 +15,10 @@ from energy.ledger import Ledger
 from energy.model import Model
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective, one_hot
+from energy.program.training import TrainingStep
 from energy.rules.contrast import Contrast
+from energy.rules.rule import Rule
+from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
 from energy.stream import stream
@@ -25,6 +28,9 @@ EAGER: Final = "backprop eager"
 COMPILED: Final = "backprop compiled"
 PLAIN: Final = "dual propagation plain"
 FUSED: Final = "dual propagation fused"
+PROGRAM: Final = "dual propagation program"
+KERNELS: Final = "backprop on our kernels"
+RECORDED: Final = "backprop program"
 DUAL: Final = DualPropagation(beta=1e-3)
 CLASSES: Final = 10
 
@@ -78,9 +84,8 @@ def backprop(given: Task, forward: Callable[[Tensor], Tensor] | None = None) -> 
     return step
 
 
-def settled(given: Task, settler: Settler, on: bool = True) -> Step:
+def settled(given: Task, settler: Settler, on: bool = True, rule: Rule = Contrast()) -> Step:  # noqa: B008 (a constant)
     """Settle, learn, step, with compiled kernels, as runs have it, or without."""
-    rule = Contrast()
 
     def step() -> None:
         given.clear()
@@ -91,9 +96,31 @@ def settled(given: Task, settler: Settler, on: bool = True) -> Step:
     return step
 
 
+def program(given: Task, settler: Settler) -> Step:
+    """The whole step, optimizer included, as one program."""
+    own = torch.optim.SGD(given.network.parameters(), lr=0.0, momentum=0.9)  # that of others would make copies stale
+    training, ledger, found = TrainingStep(Contrast(), own), Ledger(), given.x.new_zeros(())
+
+    def step() -> None:
+        given.clear()
+        with fused():
+            training(given.network, settler, given.x, given.target, given.objective, ledger, found)
+
+    return step
+
+
 def candidates(given: Task) -> dict[str, Step]:
     """Back-propagation, and dual propagation with plain and with compiled kernels."""
     return {EAGER: backprop(given), PLAIN: settled(given, DUAL, on=False), FUSED: settled(given, DUAL)}
+
+
+def programs(given: Task) -> dict[str, Step]:
+    """Back-propagation and dual propagation as programs, and the former on this library's kernels."""
+    return {
+        KERNELS: settled(given, Backprop()),
+        RECORDED: program(given, Backprop()),
+        PROGRAM: program(given, DUAL),
+    }
 
 
 def backprop_steps(given: Task, settler: Settler) -> float:

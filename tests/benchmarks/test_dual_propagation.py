@@ -11,6 +11,7 @@ import torch
 from energy.analysis.gradient_alignment import angles
 from energy.model import Model
 from energy.models import MLP, VGG, VGG16
+from energy.program import Program
 from energy.settle.dyadic import DualPropagation
 from energy.study.memory import peak_bytes
 from tests.benchmarks.tasks import (
@@ -19,11 +20,13 @@ from tests.benchmarks.tasks import (
     EAGER,
     FUSED,
     PLAIN,
+    PROGRAM,
     Task,
     backprop,
     backprop_steps,
     candidates,
     gap,
+    programs,
     settled,
     task,
 )
@@ -37,7 +40,7 @@ MODELS: dict[str, tuple[Model, tuple[int, ...]]] = {
     "small VGG": (VGG(), (3, 32, 32)),
     "VGG16": (VGG16(), (3, 32, 32)),
 }
-AGREE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # plain and compiled kernels round at different places
+AGREE = {torch.float32: 3e-4, torch.bfloat16: 5e-2}  # plain and compiled kernels round at different places
 LEAST = {"VGG16": 0.998}  # before training its drives are so small that β = 1e-3 bends 0.15 % off; elsewhere 0.999
 
 
@@ -46,14 +49,14 @@ LEAST = {"VGG16": 0.998}  # before training its drives are so small that β = 1e
 def test_a_step(record: Record, name: str, dtype: torch.dtype) -> None:
     torch.compiler.reset()
     given = task(*MODELS[name], BATCH).to(dtype)
-    steps = {**candidates(given), COMPILED: backprop(given, torch.compile(given.network.forward))}
+    steps = {**candidates(given), COMPILED: backprop(given, torch.compile(given.network.forward)), **programs(given)}
     same_gradients(name, given, steps)
     spent = backprop_steps(given, DUAL)
     assert spent == 1.0
     times = interleaved(steps)
-    compiled = {FUSED: ratio(times[FUSED], times[COMPILED]).columns("over_compiled")}
     for row in rows(times, EAGER, group=name, dtype=str(dtype)[6:], batch=BATCH, backprop_steps=spent):
-        record.add({**row, **compiled.get(row["name"], {}), "peak_bytes": peak(given, row["name"], steps)})
+        compiled = ratio(times[row["name"]], times[COMPILED]).columns("over_compiled")
+        record.add({**row, **compiled, "peak_bytes": peak(given, row["name"], steps)})
 
 
 def peak(given: Task, name: str, steps: dict[str, Step]) -> int | None:
@@ -70,9 +73,11 @@ def same_gradients(title: str, given: Task, steps: dict[str, Step]) -> None:
     for name in (EAGER, PLAIN, FUSED):
         steps[name]()
         found[name] = given.gradients()
-    assert gap(found[FUSED], found[PLAIN]) < AGREE[given.x.dtype]
+    settled(given, DUAL, rule=Program())()
+    found[PROGRAM] = given.gradients()
+    assert max(gap(found[name], found[PLAIN]) for name in (FUSED, PROGRAM)) < AGREE[given.x.dtype]
     if given.x.dtype == torch.float32:
-        cosines = [angles(given.network, found[name], found[EAGER])["cosine_worst"] for name in (PLAIN, FUSED)]
+        cosines = [angles(given.network, found[name], found[EAGER])["cosine_worst"] for name in (PLAIN, FUSED, PROGRAM)]
         assert min(cosines) > LEAST.get(title, 0.999)
         settled(given, DualPropagation(beta=DUAL.beta / 10))()
         assert angles(given.network, given.gradients(), found[EAGER])["cosine_worst"] > 0.999

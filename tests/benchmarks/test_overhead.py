@@ -7,7 +7,7 @@ from energy.models import MLP
 from energy.potentials import HardSigmoid
 from energy.relax.sweep import Sweep
 from energy.settle.dyadic import EquilibriumPropagation
-from tests.benchmarks.tasks import DUAL, EAGER, PLAIN, backprop, backprop_steps, settled, task
+from tests.benchmarks.tasks import DUAL, EAGER, PLAIN, PROGRAM, backprop, backprop_steps, program, settled, task
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 
 pytestmark = [pytest.mark.slow, QUIET]
@@ -23,6 +23,7 @@ def test_a_step_without_arithmetic(record: Record, depth: int) -> None:
     steps = {
         EAGER: backprop(given),
         PLAIN: settled(given, DUAL, on=False),
+        PROGRAM: program(given, DUAL),
         "equilibrium propagation 1 + 1": settled(given, EquilibriumPropagation(relax=once, nudged=once)),
     }
     assert backprop_steps(given, DUAL) == 1.0

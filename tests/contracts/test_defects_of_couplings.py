@@ -256,6 +256,7 @@ class ByRow(ConvolutionLinearization):
 class Rowwise(Convolution):
     def linearize(self, pre: Tensor) -> tuple[Tensor, ByRow]:
         drive, true = super().linearize(pre)
+        assert isinstance(true, ConvolutionLinearization)
         return drive, ByRow(self, true.weight, true.pre, true.full, true.switches)
 
 

@@ -44,7 +44,7 @@ SETTLERS: list[Settler] = [
 def free_energy(network: Network, settled: SettledDyad) -> list[Tensor]:
     """−∂θ⟨δ, J(m)⟩ with the states held, by autograd of the drive operator."""
     mean = [m.detach().requires_grad_() for m in settled.mean]
-    drives = heard(network, settled.x, mean, settled.gamma)
+    drives = heard(network, settled.x, mean, float(settled.gamma))
     pairs = zip(settled.delta, drives, strict=True)
     total = sum(((d * a).sum() for d, a in pairs if d is not None), torch.zeros(()).to(settled.x))
     parameters = list(network.parameters())

@@ -35,8 +35,13 @@ def _patched(pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: 
     return Patches.admits_forward(pre, weight, None, geometry)
 
 
+def _biased(pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry) -> bool:
+    return biased
+
+
 _GRADIENTS: Final = {
     "library": Form(Builtin.weight_gradient),
+    "bias apart": Form(Builtin.weight_gradient_apart, _biased),
     "patches": Form(Patches.weight_gradient, _patched),
     "taps": Form(Taps.weight_gradient, Taps.admits_weight_gradient),
 }

@@ -35,6 +35,14 @@ class Builtin:
         _, product, bias = _backward(post, pre, weight, geometry, [False, True, biased])
         return product, bias if biased else None
 
+    @staticmethod
+    def weight_gradient_apart(
+        pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
+    ) -> WeightGradient:
+        """The gradient of the bias by a sum of its own, which the operator for both can be slower than."""
+        product = _backward(post, pre, weight, geometry, [False, True, False])[1]
+        return product, post.sum((0, 2, 3))
+
 
 def _backward(post: Tensor, pre: Tensor, weight: Tensor, geometry: Geometry, mask: list[bool]) -> list[Tensor]:
     """The gradients of ⟨post, weight ∗ pre + bias⟩ by (pre, weight, bias), those in the mask."""
