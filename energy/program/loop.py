@@ -183,9 +183,7 @@ class Loop:
         restore(self.network, kept)
         return Solution(state, Outcome.BUDGET, steps, residual, converged, output=output)
 
-    def _advance(
-        self, network: list[Tensor], problem: Any, relax: Relaxation, point: Point, steps: int
-    ) -> BlockEnd:
+    def _advance(self, network: list[Tensor], problem: Any, relax: Relaxation, point: Point, steps: int) -> BlockEnd:
         """Carry out a block as `energy.relax.block` does."""
         carry = point.state
         assert isinstance(carry, Carry)

@@ -204,5 +204,7 @@ def test_gradients_by_a_program_that_is_not_asked_to_learn() -> None:
 def test_the_settlers_here_stop_early() -> None:
     """So that every test stays short; what they compute is the settler's own."""
     for settler in SETTLERS.values():
-        relax = [getattr(settler, field.name) for field in dataclasses.fields(settler) if field.name in ("relax", "nudged")]
+        relax = [
+            getattr(settler, field.name) for field in dataclasses.fields(settler) if field.name in ("relax", "nudged")
+        ]
         assert all(one.max_steps <= 3 for one in relax)

@@ -90,7 +90,13 @@ def test_a_weight_that_is_thawed_again() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [DualPropagation(beta=0.2), DualPropagation(nudged=nets.once(2)), EP, dataclasses.replace(EP, beta=0.5), Backprop()],
+    [
+        DualPropagation(beta=0.2),
+        DualPropagation(nudged=nets.once(2)),
+        EP,
+        dataclasses.replace(EP, beta=0.5),
+        Backprop(),
+    ],
 )
 def test_another_settler(other: DualPropagation) -> None:
     found = pair()
