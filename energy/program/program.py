@@ -69,7 +69,7 @@ class Program(Rule):
     def __post_init__(self) -> None:
         self.descends, self.exact = self.rule.descends, self.rule.exact  # pyright: ignore[reportAttributeAccessIssue]
         self.supports_greedy = self.rule.supports_greedy  # pyright: ignore[reportAttributeAccessIssue]
-        self._known: list[_Known] = []
+        self._known: list[_Known] = []  # pyright: ignore[reportAttributeAccessIssue]
 
     def learns(self, network: Network) -> list[str]:
         return self.rule.learns(network)
@@ -164,7 +164,8 @@ class Program(Rule):
         return plain
 
     def _remember(self, known: _Known) -> None:
-        self._known[:] = [one for one in self._known if one.network() is not None][1 - KEPT :] + [known]
+        living = [one for one in self._known if one.network() is not None]
+        self._known[:] = [*living[1 - KEPT :], known]
 
 
 def begins(network: Network, settler: Settler) -> bool:

@@ -25,8 +25,8 @@ from energy.settle import (
 )
 from energy.settle.settler import Settler
 from energy.settle.two_phase import PhaseContrast
-from energy.spiking.encoders import Latency, Rate
 from energy.spiking.adaptive import AdaptiveLIF
+from energy.spiking.encoders import Latency, Rate
 from energy.testing.small import coding
 from energy.train.registration import register_builtins
 from tests.program.pairs import Batch

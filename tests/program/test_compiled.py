@@ -54,7 +54,7 @@ def test_on_images_large_enough_for_whole_kernels(settler: Settler, dtype: torch
     network.add(Dense(256, 3), Identity())
     nets.draw(network, 0.7, 0).float()
     given = [nets.batch(network, 32, seed=k, dtype=dtype) for k in range(2)]
-    assert 32 * 16 * 32 * 32 >= SMALL
+    assert SMALL <= 32 * 16 * 32 * 32
     pair = Pair(network, settler, Contrast(), compiled=True, rounding=ROUNDING[dtype])
     pair.run(*given)
     assert pair.recorded == 1

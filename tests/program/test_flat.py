@@ -96,7 +96,7 @@ def test_a_function_over_what_another_batch_would_replace_is_refused(value: Any)
 
 
 def test_what_cannot_be_taken_apart_is_refused_in_words() -> None:
-    with pytest.raises(Untraceable, match="a part of the problem cannot be taken apart: .*generator"):
+    with pytest.raises(Untraceable, match=r"a part of the problem cannot be taken apart: .*generator"):
         flatten(Held(k for k in range(3)), [])
 
 

@@ -47,7 +47,7 @@ def test_the_budget_runs_out(kind: Any, relax: Any, every: int) -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_converged_at_the_first_look_or_later(momentum: float) -> None:
-    """The free phase of a batch of zeros without biases stands still at once; others need longer, the first batch or the second."""
+    """Without biases zeros stand still at once; others need longer, be they the first batch or the second."""
     relax = Sweep(max_steps=60, tolerance=1e-6, check_every=2, momentum=momentum)
     network = nets.mlp(Tanh(), sizes=(5, 4, 4, 3), norm=0.4, bias=0.0)
     still, *others = ends(network, relax, 0.0, 1.0, 0.01)

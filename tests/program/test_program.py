@@ -65,7 +65,7 @@ def test_every_variant_in_other_precisions(name: str, dtype: torch.dtype) -> Non
 
 
 def on(kind: str, settler: Settler, dtype: torch.dtype) -> None:
-    """Check a settler on a kind of network; one that the settler refuses is refused by the program in the same words."""
+    """Check a settler on a kind of network; the program refuses one that the settler refuses, in its words."""
     if settler.name == "energy_two_phase":
         pytest.skip("settles energies")
     network = subject(settler, kind)

@@ -1,4 +1,4 @@
-"""Steps that no recording would repeat stay plain, and say why once; numbers that are not finite are reported as ever."""
+"""Steps that no recording would repeat stay plain, and say why once; what is not finite is reported as ever."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def host() -> Tensor:
 
 
 def array() -> Tensor:
-    return torch.from_numpy(np.random.rand(5))  # noqa: NPY002 (the generator that is looked for)
+    return torch.from_numpy(np.random.rand(5))
 
 
 def listed() -> Tensor:
-    return torch.tensor(np.random.rand(5).tolist(), dtype=torch.float64)  # noqa: NPY002
+    return torch.tensor(np.random.rand(5).tolist(), dtype=torch.float64)
 
 
 def device() -> Tensor:
@@ -74,7 +74,7 @@ SOURCES = {
 class Noisy(DualPropagation, name=""):
     """Adds to the input what `source` gives."""
 
-    source: ClassVar[Callable[[], Tensor]]
+    source: ClassVar[Callable[[], Tensor]] = torch.empty
 
     def settle_once(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
@@ -84,7 +84,7 @@ class Noisy(DualPropagation, name=""):
 
 def seeded() -> None:
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     torch.manual_seed(1)
     GENERATOR.manual_seed(1)
 

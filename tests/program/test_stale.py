@@ -20,6 +20,7 @@ from energy.program.program import KEPT
 from energy.relax import Sweep
 from energy.rules import Contrast
 from energy.settle import Backprop, DualPropagation, EquilibriumPropagation, TwoPhase
+from energy.settle.settler import Settler
 from tests.program.cases import NETWORKS, batches, normalized, short
 from tests.program.pairs import Pair
 from tests.settle import nets
@@ -27,7 +28,7 @@ from tests.settle import nets
 EP = short(EquilibriumPropagation())
 
 
-def pair(kind: str = "mlp", settler: DualPropagation | EquilibriumPropagation | Backprop | None = None) -> Pair:
+def pair(kind: str = "mlp", settler: Settler | None = None) -> Pair:
     found = Pair(NETWORKS[kind](), settler or DualPropagation(), Contrast())
     found.run(*batches(found.plain, count=2))
     assert found.recorded == 1
@@ -152,14 +153,14 @@ def test_a_hook_of_a_module() -> None:
     """Modules by autograd are called with their hooks."""
 
     def hook(network: Network) -> None:
-        network.couplings[1].module[0].register_forward_hook(lambda module, given, out: 2 * out)  # type: ignore[index]
+        network.couplings[1].module[0].register_forward_hook(lambda *given: 2 * given[-1])  # type: ignore[index]
 
     changed(pair("autograd"), hook)
 
 
 def test_a_hook_of_a_closed_form_is_refused_as_ever() -> None:
     found = pair()
-    found.traced.couplings[0].register_forward_hook(lambda module, given, out: 2 * out)
+    found.traced.couplings[0].register_forward_hook(lambda *given: None)
     with pytest.raises(ValueError, match="hook"):
         found.program.learn(found.traced, found.settler, *nets.batch(found.plain), found.objective)
 
@@ -298,7 +299,8 @@ def test_a_network_that_is_held_contracting(settler: EquilibriumPropagation, loa
 def test_another_network_of_the_same_form() -> None:
     found = pair()
     other = Pair(NETWORKS["mlp"](), DualPropagation(), Contrast())
-    shift(other.plain), shift(other.traced)
+    for network in other.networks:
+        shift(network)
     other.program = found.program
     other.run(*batches(other.plain))
     found.run(*batches(found.plain))
