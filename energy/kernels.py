@@ -66,6 +66,7 @@ class Kernel:
         self.elementwise, self.scan = elementwise, scan
         self.whole = whole or scan
         self._opaque: dict[Any, Opaque] = {}
+        self._several: set[Any] = set()  # the constants of calls that return a tuple, be it of one tensor
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._broken = False
 
@@ -111,11 +112,14 @@ class Kernel:
         if key not in self._opaque:
             self._opaque[key] = self._as_one_call(constants)
         found = self._opaque[key](tensors)
-        return found[0] if len(found) == 1 else tuple(found)
+        return tuple(found) if key in self._several else found[0]
 
     def _as_one_call(self, constants: tuple[Any, ...]) -> Opaque:
         def shapes(tensors: list[Tensor]) -> list[Tensor]:
-            return _listed(self.plain(*tensors, *constants))
+            found = self.plain(*tensors, *constants)
+            if not isinstance(found, Tensor):
+                self._several.add(tuple(map(_key, constants)))
+            return _listed(found)
 
         def called(tensors: list[Tensor]) -> list[Tensor]:
             if tracing() is not None:  # torch does not trace calls of what it has compiled

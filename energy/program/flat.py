@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final
+from weakref import ref
 
 from torch import Tensor, nn
 
 from energy.component import Component
 from energy.ledger import Ledger
-from energy.network import Edge, Layer
+from energy.program.record import Untraceable
 
 # by reference: what a settling reads and does not change
-KEPT: Final = (nn.Module, Component, Edge, Layer, FunctionType, MethodType, BuiltinFunctionType, type)
+KEPT: Final = (nn.Module, Component, FunctionType, BuiltinFunctionType, type)
 Place = tuple[str, int]
 
 
@@ -26,7 +28,7 @@ class Skeleton:
 
     Attributes:
         stripped: the object, pickled, with numbers in the place of tensors and kept parts.
-        kept: the parts that are not taken apart.
+        kept: the parts that are not taken apart; of modules weak references, so that no skeleton keeps a network.
     """
 
     stripped: bytes
@@ -62,12 +64,14 @@ class _Writer(pickle.Pickler):
             return self._place(obj, "tensor", self.tensors)
         if isinstance(obj, Ledger):
             return ("ledger", 0)
+        if isinstance(obj, FunctionType):
+            _require_open(obj)
         return self._place(obj, "kept", self.kept) if isinstance(obj, KEPT) else None
 
     def _place(self, obj: Any, kind: str, found: list[Any]) -> Place:
         if id(obj) not in self.places:
             self.places[id(obj)] = (kind, len(found))
-            found.append(obj)
+            found.append(ref(obj) if isinstance(obj, nn.Module) else obj)
         return self.places[id(obj)]
 
 
@@ -76,7 +80,17 @@ class _Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Place) -> Any:
         kind, number = pid
-        return self.parts[kind][number]
+        found = self.parts[kind][number]
+        return found() if isinstance(found, ref) else found
+
+
+def _require_open(function: FunctionType) -> None:
+    """Check that a function encloses nothing that another batch would replace."""
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty cell
+            if isinstance(cell.cell_contents, (Tensor, Ledger)):
+                enclosed = type(cell.cell_contents).__name__
+                raise Untraceable(f"the function {function.__qualname__} of a problem encloses a {enclosed}")
 
 
 def flatten(value: Any, network: Sequence[Tensor]) -> tuple[Skeleton, list[Tensor]]:
@@ -87,9 +101,12 @@ def flatten(value: Any, network: Sequence[Tensor]) -> tuple[Skeleton, list[Tenso
         network: tensors that are left out, as they are known.
 
     Raises:
-        pickle.PicklingError, TypeError, AttributeError: for an object that cannot be taken apart.
+        Untraceable: for an object that cannot be taken apart.
     """
     file = io.BytesIO()
     writer = _Writer(file, network)
-    writer.dump(value)
+    try:
+        writer.dump(value)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise Untraceable(f"a part of the problem cannot be taken apart: {error}") from error
     return Skeleton(file.getvalue(), tuple(writer.kept)), writer.tensors

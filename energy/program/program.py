@@ -11,18 +11,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+from weakref import ref
 
+import torch
 from torch import Tensor
 
+from energy.energy_network import EnergyNetwork
 from energy.errors import NonFiniteError
 from energy.health import guarding, health
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.program.key import Key, key_of
-from energy.program.record import tensors_of
-from energy.program.replay import Replay
+from energy.program.record import Untraceable, tensors_of
+from energy.program.replay import Replay, SettledProgram
+from energy.relax.contraction import contraction
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.rules.unit_rule import UnitRule
@@ -36,7 +40,7 @@ KEPT: Final = 8  # programs of a rule that are kept
 class _Known(NamedTuple):
     """A step that has been met, and its recording; None for one that stays plain."""
 
-    network: Network
+    network: ref[Network]
     settler: Settler
     objective: Objective
     guarded: bool
@@ -65,7 +69,7 @@ class Program(Rule):
     def __post_init__(self) -> None:
         self.descends, self.exact = self.rule.descends, self.rule.exact  # pyright: ignore[reportAttributeAccessIssue]
         self.supports_greedy = self.rule.supports_greedy  # pyright: ignore[reportAttributeAccessIssue]
-        self._known: list[_Known] = []
+        self._known: list[_Known] = []  # pyright: ignore[reportAttributeAccessIssue]
 
     def learns(self, network: Network) -> list[str]:
         return self.rule.learns(network)
@@ -99,17 +103,24 @@ class Program(Rule):
         Args:
             network, settler, x, target, objective, ledger: as for `learn`.
         """
+        if begins(network, settler):
+            return self.rule.batch(network, settler, x, target, objective, ledger)
+        network.validate_batch(x)  # what a settler would find at every step, such as a hook that was added
         key = key_of(network, x, target)
         known = self._find(network, settler, objective, key)
         if known is None:
             return self._first(network, settler, x, target, objective, ledger, key)
         if known.replay is None:
             return self.rule.batch(network, settler, x, target, objective, ledger)
-        return _carried_out(known.replay, x, target, ledger)
+        try:
+            return _carried_out(known.replay, x, target, ledger)
+        except Untraceable as error:  # of a solve that goes on in a form that it never had before
+            self._known.remove(known)
+            return self._plainly(network, settler, x, target, objective, ledger, key, error)
 
     def _find(self, network: Network, settler: Settler, objective: Objective, key: Key) -> _Known | None:
         for known in self._known:
-            same = known.network is network and known.key == key and known.guarded is guarding()
+            same = known.network() is network and known.key == key and known.guarded is guarding()
             if same and known.settler == settler and known.objective == objective:
                 return known
         return None
@@ -131,30 +142,62 @@ class Program(Rule):
         except NonFiniteError:  # of the numbers, whatever carries out the step
             raise
         except Exception as error:
-            plain = self.rule.batch(
-                network, settler, x, target, objective, ledger
-            )  # a fault of the caller is raised here
-            self._remember(_Known(network, settler, objective, guarding(), key, None))
-            warnings.warn(f"program: this step stays plain: {error!r:.300}", stacklevel=2)
-            return plain
-        self._remember(_Known(network, settler, objective, guarding(), key, replay))
+            return self._plainly(network, settler, x, target, objective, ledger, key, error)
+        self._remember(_Known(ref(network), settler, objective, guarding(), key, replay))
         return found
 
+    def _plainly(
+        self,
+        network: Network,
+        settler: Settler,
+        x: Tensor,
+        target: Tensor,
+        objective: Objective,
+        ledger: Ledger,
+        key: Key,
+        error: Exception,
+    ) -> Settled:
+        """The step by the rule itself, after an `error` of a program that the next one of its kind is spared."""
+        plain = self.rule.batch(network, settler, x, target, objective, ledger)  # a fault of the caller is raised here
+        self._remember(_Known(ref(network), settler, objective, guarding(), key, None))
+        warnings.warn(f"program: this step stays plain: {error!r:.300}", stacklevel=2)
+        return plain
+
     def _remember(self, known: _Known) -> None:
-        del self._known[: len(self._known) + 1 - KEPT]
-        self._known.append(known)
+        living = [one for one in self._known if one.network() is not None]
+        self._known[:] = [*living[1 - KEPT :], known]
+
+
+def begins(network: Network, settler: Settler) -> bool:
+    """Return True if this step begins the estimate of a network's loop gain, as no later one does: it stays plain."""
+    found = contraction(network)
+    return found is not None and not found.begun and bool(getattr(settler, "keep_contracting", 0) and settler.gamma)
 
 
 def _carried_out(replay: Replay, x: Tensor, target: Tensor, ledger: Ledger) -> Settled:
     """Replay a step, check what came out, and write the gradients."""
     network = replay.network
     network.zero_grad()
-    settled, found = replay(x, target, ledger)
+    settled, found = _replayed(replay, x, target, ledger)
+    if replay.settler.gamma == 0 and not isinstance(network, EnergyNetwork):  # where a settler checks it
+        require_finite(network, x, State([settled.output]))
     health(network).solved(network, replay.settler, settled)
-    require_finite(network, x, State([settled.output]))
     gradients = found["gradients"]
     if found["sound"] is not None:
         health(network).judge(network, gradients[: len(list(network.parameters()))], found["sound"])
     for tensor, gradient in zip(tensors_of(network), gradients, strict=True):
         tensor.grad = gradient
     return settled
+
+
+def _replayed(replay: Replay, x: Tensor, target: Tensor, ledger: Ledger) -> tuple[SettledProgram, dict[str, Any]]:
+    """Replay the step; if a solve in it fails, what was written before it is taken back."""
+    tensors = tensors_of(replay.network)
+    held = [(tensors[k], tensors[k].detach().clone()) for k in replay.written if replay.loops]
+    try:
+        return replay(x, target, ledger)
+    except Exception:
+        with torch.no_grad():
+            for tensor, before in held:
+                tensor.copy_(before)
+        raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -9,11 +12,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx, nn
 
+from energy.constants import is_constant
 from energy.errors import EnergyError
 from energy.network import Network
-from energy.tracing import Trace, traced_by
+from energy.tracing import Trace, traced_by, tracing
 
-COPIES: Final = ("lift_fresh", "lift_fresh_copy", "detach")  # of a number that the function made itself
+OF_TORCH: Final = frozenset(vars(nn.Module()))
+COPIES: Final = ("lift_fresh", "lift_fresh_copy")  # of a number that the function made itself
 
 Function = Callable[[list[Tensor]], Any]
 
@@ -37,7 +42,8 @@ def record(
 ) -> fx.GraphModule:
     """Return function(inputs) as a graph of (tensors, inputs), the first being those of `network`.
 
-    The function is carried out once, on copies, since it may write to them.
+    The function is carried out once, on copies, since it may write to them; `meta["written"]` of the graph lists the
+    places of those that it does write to.
 
     Args:
         network: the function may read and write its tensors; those that need a gradient do in the graph.
@@ -47,7 +53,8 @@ def record(
         trace: receives what is not an operation on tensors.
 
     Raises:
-        Untraceable: for a graph that reads tensors which are not given, or random numbers.
+        Untraceable: for a graph that reads tensors which are not given, or random numbers, and for a function that
+            drew from a global generator of the host. Numbers from a generator of its own would go unnoticed.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -59,10 +66,64 @@ def record(
         swapped = {f"network.{name}": tensor for name, tensor in zip(names, held, strict=True)}
         return torch.func.functional_call(holder, swapped, (function, own), tie_weights=False)
 
-    with traced_by(trace), _one_fake_mode():
-        graph = make_fx(run)([_copy(t) for t in tensors], [_copy(t) for t in inputs])
+    copies = [_copy(t) for t in tensors]
+    with _no_chance(inputs[0].device), _unmoved(network), traced_by(trace), _one_fake_mode():
+        graph = make_fx(run)(copies, [_copy(t) for t in inputs])
     _require_closed(graph)
+    graph.meta["written"] = [k for k, t in enumerate(copies) if t.is_inference() or t._version]
     return graph
+
+
+@contextmanager
+def _no_chance(device: torch.device) -> Iterator[None]:
+    """Leave all global generators as they are, and refuse numbers drawn on the host: every replay would repeat them."""
+    if tracing() is not None:  # a recording within another
+        yield
+        return
+    before = _host_generators()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        after = _host_generators()
+        for state, restore in before:
+            restore(state)
+    if pickle.dumps([state for state, _ in before]) != pickle.dumps([state for state, _ in after]):
+        raise Untraceable("the step draws random numbers on the host")
+
+
+@contextmanager
+def _unmoved(network: Network) -> Iterator[None]:
+    """Give couplings back what they keep between two passes: a recording leaves nothing of its own there."""
+    held = kept_by(network)
+    try:
+        yield
+    finally:
+        restore(network, held)
+
+
+def kept_by(network: Network) -> list[dict[str, Any]]:
+    """Return what each coupling that normalizes by the batch keeps from one pass to the next, by name."""
+    couplings = [edge.coupling for edge in network.edges if edge.coupling.batchwise]
+    return [{name: kept for name, kept in vars(one).items() if _private(name)} for one in couplings]
+
+
+def restore(network: Network, kept: Sequence[dict[str, Any]]) -> None:
+    """Give couplings what they kept, as `kept_by` returned it."""
+    couplings = [edge.coupling for edge in network.edges if edge.coupling.batchwise]
+    for coupling, held in zip(couplings, kept, strict=True):
+        vars(coupling).update(held)
+
+
+def _private(name: str) -> bool:
+    return name.startswith("_") and name not in OF_TORCH
+
+
+def _host_generators() -> list[tuple[Any, Callable[[Any], Any]]]:
+    """The states of the host's global generators, each with the function that restores it."""
+    numpy = sys.modules.get("numpy")
+    found: list[tuple[Any, Callable[[Any], Any]]] = [(random.getstate(), random.setstate)]
+    return found if numpy is None else [*found, (numpy.random.get_state(legacy=True), numpy.random.set_state)]
 
 
 @contextmanager
@@ -96,8 +157,9 @@ def _copy(tensor: Tensor) -> Tensor:
 def _require_closed(graph: fx.GraphModule) -> None:
     """Check that a graph depends on its arguments alone."""
     for node in graph.graph.nodes:
-        constant = node.op == "get_attr" and isinstance(getattr(graph, str(node.target), None), Tensor)
-        if constant and any(_name(user) not in COPIES for user in node.users):
+        held = getattr(graph, str(node.target), None) if node.op == "get_attr" else None
+        given = not isinstance(held, Tensor) or is_constant(held)
+        if not given and any(_name(user) not in COPIES for user in node.users):
             users = ", ".join(sorted({_name(user) for user in node.users}))
             raise Untraceable(f"{users} reads a tensor that is neither the network's nor an argument")
         tags = getattr(node.target, "tags", ())

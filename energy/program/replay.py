@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -58,7 +59,8 @@ class Replay:
         *,
         compiled: bool = True,
     ) -> None:
-        self.rule, self.network, self.settler, self.objective = rule, network, settler, objective
+        self.rule, self.settler, self.objective = rule, settler, objective
+        self._network = ref(network)  # which a program does not keep
         self.executable = functools.partial(executable, device=x.device, compiled=compiled)
         self.loops: list[Loop] = []
         self.counts = Ledger()
@@ -66,7 +68,20 @@ class Replay:
         self.solved: dict[str, int | None] = {}
         self.checked = not guarding()
         graph = record(network, self._step, tensors_of(network), self.given(x, target), self)
+        for loop in self.loops:
+            loop.forget()
+        self.written: list[int] = graph.meta["written"]
         self.run = self.executable(graph)
+
+    @property
+    def network(self) -> Network:
+        network = self._network()
+        assert network is not None  # whoever calls the program holds it
+        return network
+
+    def of(self, network: Network) -> bool:
+        """Return True if this is a step of `network`."""
+        return self._network() is network
 
     def given(self, x: Tensor, target: Tensor) -> list[Tensor]:
         """Return the arguments of the recorded step, besides the network's tensors."""
@@ -133,7 +148,7 @@ class Replay:
         known, index = self.solutions[name], self.solved[name]
         found = dataclasses.replace(known, **{**given, "state": State(given["state"])})
         if index is not None:
-            ended = self.loops[index].solution
+            ended = self.loops[index].ended
             return dataclasses.replace(found, outcome=ended.outcome, layer=ended.layer, taken=ended.taken)
         return found.read() if reading.is_free(found.steps.device) else found
 

@@ -203,7 +203,7 @@ class TrainingStep:
         self, network: Network, settler: Settler, objective: Objective, key: Key, scored: bool
     ) -> TrainingReplay | None:
         for replay in self.replays:
-            same = replay.network is network and replay.key == key and replay.scored is scored
+            same = replay.of(network) and replay.key == key and replay.scored is scored
             if same and replay.settler == settler and replay.objective == objective:
                 return replay
         return None

@@ -28,11 +28,16 @@ class EnergyProblem:
         nudge: β·C on the last tensor of a state, the output.
         count: called once per response.
 
+    Attributes:
+        phase: the name that its steps are counted under.
+
     Example:
         >>> problem = EnergyProblem(lambda x, s, theta: (s[0] - x).square().sum(1) / 2, torch.ones(1, 2), {})
         >>> problem.response(State([torch.zeros(1, 2)]))[0]
         tensor([[1., 1.]])
     """
+
+    phase: str = ""
 
     def __init__(
         self,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from energy.constants import constant
 from energy.kernels import Kernel
 
 TINY: Final = 1e-30  # floor of the largest change; a layer without input does not move
@@ -33,7 +33,7 @@ def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
     return _constants(values, like.device, torch.promote_types(like.dtype, torch.float32))
 
 
-@functools.lru_cache(maxsize=64)
+@constant(maxsize=64)
 def _constants(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, device=device, dtype=dtype)
 

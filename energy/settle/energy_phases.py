@@ -8,8 +8,8 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -107,8 +107,9 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
     def _solve(
         self, network: EnergyNetwork, x: Tensor, state: State, nudge: PhaseNudge | None, phase: str, ledger: Ledger
     ) -> Solution:
-        count: Callable[[], None] = lambda: ledger.apply(phase, network.response_multiply_adds, len(x))  # noqa: E731
+        count = partial(ledger.apply, phase, network.response_multiply_adds, len(x))
         problem = network.problem(x, nudge=nudge, count=count)
+        problem.phase = phase
         solution = solve(problem, state, self.relax if nudge is None else self.nudged)
         ledger.sweeps[phase] += solution.taken
         return solution

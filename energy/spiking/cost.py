@@ -8,12 +8,12 @@ recurrent layer also all units of the layer itself.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from energy.constants import constant
 from energy.couplings import Convolution, Coupling, Dense, Shape, Skip
 from energy.couplings.recurrent import Recurrent
 from energy.network import Network
@@ -65,7 +65,7 @@ def fan_out(coupling: Coupling, shape: Shape, device: torch.device | str = "cpu"
     return coupling.multiply_adds(shape) / math.prod(shape)
 
 
-@lru_cache(maxsize=256)
+@constant(maxsize=256)
 def _windows(
     shape: Shape,
     channels: int,
