@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from energy.component import Component
+from energy.kernels import active
 from energy.network import Network
 from energy.pooling import Pool
 from energy.program.record import tensors_of
@@ -38,9 +39,9 @@ def key_of(network: Network, x: Tensor, target: Tensor) -> Key:
 
 
 def _modes() -> Key:
-    """The settings of torch that operations depend on."""
+    """The settings that operations depend on."""
     matmul = torch.get_float32_matmul_precision()
-    return torch.are_deterministic_algorithms_enabled(), matmul, torch.is_inference_mode_enabled()
+    return active(), torch.are_deterministic_algorithms_enabled(), matmul, torch.is_inference_mode_enabled()
 
 
 def _form(tensor: Any) -> Key:
