@@ -21,7 +21,11 @@ class Trace(Protocol):
     """A recording under way."""
 
     def loop(self, problem: Any, state: Any, relax: Any, output: int) -> Any:
-        """Record a solve as one call, and return its solution; arguments as for `energy.relax.solve`."""
+        """Record a solve as one call, and return its solution.
+
+        Args:
+            problem, state, relax, output: as for `energy.relax.solve`.
+        """
         ...
 
     def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -68,7 +72,8 @@ class Opaque:
         function: Callable[[list[Tensor]], list[Tensor]],
         shapes: Callable[[list[Tensor]], list[Tensor]],
     ) -> None:
-        self.name, self.function, self.shapes = name, function, shapes
+        self.name, self.function = name, function
+        self.shapes = shapes
         _opaque[name] = self
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -47,7 +47,8 @@ class ConvolutionLinearization(AffineLinearization):
     ) -> None:
         self.coupling, self.weight = coupling, weight
         self.bias, self.switches = coupling.bias, switches
-        self.pre, self.full, self.tiles = pre, full, tiles
+        self.pre, self.full = pre, full
+        self.tiles = tiles
         self.memo = Memo() if memo is None else memo
         self._prepared: tuple[Tensor, Tensor] | None = None  # the last `post` that was prepared, and it un-pooled
 
@@ -222,8 +223,9 @@ class TiledFilters:
     """
 
     def __init__(self, coupling: Convolution, seen: Tensor, tiles: Tensor) -> None:
-        self.coupling, self.seen, self.tiles = coupling, seen, tiles
-        self.weight, self.bias, self.groups = coupling.weight, coupling.bias, coupling.groups
+        self.coupling, self.seen = coupling, seen
+        self.tiles, self.groups = tiles, coupling.groups
+        self.weight, self.bias = coupling.weight, coupling.bias
 
     def filter(self, seen: Tensor, weight: Tensor) -> Tensor:
         """Return weight ∗ seen, without bias."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -28,16 +28,28 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from energy.kernels import Kernel
 
-if TYPE_CHECKING:
-    from energy.couplings.convolution import Convolution
-
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
 ROUNDS: Final = 7  # of a measurement, after one that does not count; most of them decide
-_workspaces: WeakKeyDictionary[Convolution, Workspace] = WeakKeyDictionary()
+_workspaces: WeakKeyDictionary[Any, Workspace] = WeakKeyDictionary()
 _faster: dict[tuple[object, ...], bool] = {}  # by shapes, precisions and threads
 
 
-def pays(coupling: Convolution, seen: Tensor) -> bool:
+class Filters3x3(Protocol):
+    """The parts of a convolution that are read here."""
+
+    stride: int
+    padding: int
+    dilation: int
+    groups: int
+    pool: Any
+
+    @property
+    def weight(self) -> Tensor: ...
+    def filter(self, seen: Tensor, weight: Tensor) -> Tensor: ...
+    def product(self, seen: Tensor, post: Tensor) -> Tensor: ...
+
+
+def pays(coupling: Filters3x3, seen: Tensor) -> bool:
     """Return True if forward map and weight product are faster by tiles than by torch's convolution and patches.
 
     Measured once for each shape, inside of `energy.kernels.fused` on a CPU. Never where results must not depend on a
@@ -55,7 +67,7 @@ def pays(coupling: Convolution, seen: Tensor) -> bool:
     return _faster[key]
 
 
-def _fits(coupling: Convolution, seen: Tensor) -> bool:
+def _fits(coupling: Filters3x3, seen: Tensor) -> bool:
     """True for what is written here for: large images on a CPU, 3×3 kernels, even sides, no more than that."""
     plain = coupling.stride == coupling.dilation == coupling.groups == 1 and coupling.padding == 0
     if not (plain and coupling.pool is None and coupling.weight.shape[2:] == (3, 3)):
@@ -66,7 +78,7 @@ def _fits(coupling: Convolution, seen: Tensor) -> bool:
     return concrete and not torch.are_deterministic_algorithms_enabled()
 
 
-def _measured(coupling: Convolution, seen: Tensor) -> bool:
+def _measured(coupling: Filters3x3, seen: Tensor) -> bool:
     def direct() -> None:
         coupling.product(seen, coupling.filter(seen, coupling.weight))
 
@@ -106,7 +118,7 @@ class Workspace(NamedTuple):
     places: Tensor
 
 
-def workspace(coupling: Convolution, tiles: Tensor) -> Workspace:
+def workspace(coupling: Filters3x3, tiles: Tensor) -> Workspace:
     """Return the memory of a convolution for as many tiles; its content is arbitrary."""
     size, fan_in = coupling.weight.shape[:2]
     shapes = (16, size, fan_in), (16, tiles.shape[1], size)
@@ -116,7 +128,7 @@ def workspace(coupling: Convolution, tiles: Tensor) -> Workspace:
     return held
 
 
-def convolve(tiles: Tensor, coupling: Convolution, seen: Tensor) -> Tensor:
+def convolve(tiles: Tensor, coupling: Filters3x3, seen: Tensor) -> Tensor:
     """Return weight ∗ seen, (B, K, H − 2, W − 2), channels last in memory.
 
     Args:
@@ -127,12 +139,12 @@ def convolve(tiles: Tensor, coupling: Convolution, seen: Tensor) -> Tensor:
     filters, places = workspace(coupling, tiles)
     _KERNELS((coupling.weight.detach().permute(2, 3, 0, 1), *filters.unbind(0)))
     torch.bmm(tiles, filters.mT, out=places)
-    count, rows, columns = len(seen), seen.shape[2] // 2 - 1, seen.shape[3] // 2 - 1
-    placed = _OUTPUTS((places.view(4, 4, count, rows, columns, -1),))
-    return placed.view(count, 2 * rows, 2 * columns, -1).permute(0, 3, 1, 2)
+    rows, columns = seen.shape[2] // 2 - 1, seen.shape[3] // 2 - 1
+    placed = _OUTPUTS((places.view(4, 4, len(seen), rows, columns, -1),))
+    return placed.view(len(seen), 2 * rows, 2 * columns, -1).permute(0, 3, 1, 2)
 
 
-def product(tiles: Tensor, coupling: Convolution, post: Tensor) -> Tensor:
+def product(tiles: Tensor, coupling: Filters3x3, post: Tensor) -> Tensor:
     """Return ∂w⟨post, w ∗ x⟩, (K, C, 3, 3), channels last in memory.
 
     Args:
@@ -141,9 +153,9 @@ def product(tiles: Tensor, coupling: Convolution, post: Tensor) -> Tensor:
         post: (B, K, H − 2, W − 2), in the dtype of the tiles.
     """
     filters, places = workspace(coupling, tiles)
-    count, size, height, width = post.shape
-    last = post.permute(0, 2, 3, 1).reshape(count, height // 2, 2, width // 2, 2, size).permute(2, 4, 0, 1, 3, 5)
-    _SPREAD((last, *places.view(16, count, height // 2, width // 2, size).unbind(0)))
+    size, height, width = post.shape[1:]
+    last = post.permute(0, 2, 3, 1).reshape(len(post), height // 2, 2, width // 2, 2, size).permute(2, 4, 0, 1, 3, 5)
+    _SPREAD((last, *places.view(16, len(post), height // 2, width // 2, size).unbind(0)))
     torch.bmm(places.mT, tiles, out=filters)
     return _GATHERED((filters.unflatten(0, (4, 4)),)).permute(2, 3, 0, 1)
 
@@ -211,5 +223,6 @@ def _gathered(sums: Tensor) -> Tensor:
     return flat.unflatten(1, (3, 3)).permute(1, 2, 0, 3)
 
 
-_TILES, _KERNELS, _OUTPUTS = Kernel(_tiles), Kernel(_kernels), Kernel(_outputs)
+_TILES, _KERNELS = Kernel(_tiles), Kernel(_kernels)
+_OUTPUTS = Kernel(_outputs)
 _SPREAD, _GATHERED = Kernel(_spread), Kernel(_gathered)

@@ -58,7 +58,8 @@ class TrainingReplay(Replay):
         scored: bool = True,
         compiled: bool = True,
     ) -> None:
-        self.update, self.scored, self.found = update, scored, found
+        self.update, self.scored = update, scored
+        self.found = found
         self.key = (key_of(network, x, target), update.key)
         self.copied = [k for k, p in enumerate(network.parameters()) if p.dtype is not x.dtype and p.ndim > 1]
         self.copies: list[Tensor] = []
@@ -132,7 +133,8 @@ class TrainingStep:
     """
 
     def __init__(self, rule: Rule, optimizer: torch.optim.Optimizer, *, compiled: bool = True) -> None:
-        self.rule, self.optimizer, self.compiled = rule, optimizer, compiled
+        self.rule, self.optimizer = rule, optimizer
+        self.compiled = compiled
         self.replays: list[TrainingReplay] = []
         forget = WeakMethod(self.forget)
 

@@ -113,7 +113,9 @@ def _adam(
     weight: Tensor, gradient: Tensor, rate: Tensor, state: list[Tensor], group: dict[str, Any], decoupled: bool
 ) -> list[Tensor]:
     """w ← w − η m̂/(√v̂ + ε) with the means m, v of g, g² over their share of the past: the new (w, t, m, v)."""
-    decay, (keep_mean, keep_square), (count, mean, square) = group["weight_decay"], group["betas"], state
+    keep_mean, keep_square = group["betas"]
+    count, mean, square = state
+    decay = group["weight_decay"]
     if decay and decoupled:
         weight = weight * (1 - rate * decay)
     elif decay:

@@ -33,11 +33,7 @@ from energy.spiking.surrogates import Surrogate
 from energy.tape import leaf, taped
 
 NeuronState = Any  # a NamedTuple of tensors of the population's shape; its own for each class of neurons
-CLOSED: Final = (
-    "backward",
-    "instantaneous_error",
-    "errors",
-)  # derived from the dynamics, each from those before
+CLOSED: Final = ("backward", "instantaneous_error", "errors")  # derived from the dynamics, each from those before
 
 
 class Transition(NamedTuple):
@@ -277,7 +273,8 @@ def _run(current: Tensor, *given: Any) -> tuple[Tensor, ...]:
     """Every field of the state, then the traces, (T, M), then the counts, (M,).
 
     `given` is the state at rest, (1, M) each, the neuron and the number of steps."""
-    (neuron, steps, *laterals), fields = given[_fields(given) :], given[: _fields(given)]
+    neuron, steps, *laterals = given[_fields(given) :]
+    fields = given[: _fields(given)]
     state = type(neuron.initial((0,), current))._make(field[0] for field in fields)
     trace = spikes = torch.zeros_like(current[0])
     rows, counts = [], spikes.to(torch.promote_types(spikes.dtype, torch.float32))
@@ -299,8 +296,5 @@ def _fields(given: tuple[Any, ...]) -> int:
 
 @functools.cache
 def _compilable(cls: type[Neuron]) -> Kernel:
-    """The run of a class as one compiled pass over memory inside `energy.kernels.fused`.
-
-    One kernel per class, so that one that cannot be compiled does not affect the others.
-    """
+    """The run of a class as one compiled pass; a kernel per class, since a class may not be compiled."""
     return Kernel(_run, scan=True)

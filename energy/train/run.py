@@ -62,7 +62,7 @@ class Order(enum.Enum):
 
 
 class UseProgram(enum.Enum):
-    """Whether a training step is recorded and compiled as one program."""
+    """The use of programs for the steps of a training."""
 
     AUTO = "if enough steps are left, and a program was measured to be faster"
     ON = "from the first step on"

@@ -35,7 +35,7 @@ FASTER: Final = 0.98
 Step = tuple[Settled, Tensor | None]  # the settled states, and the objective of each sample
 
 
-class Training(Protocol):
+class Trainee(Protocol):
     """The training that a stepper takes the steps of, as `Session` has it."""
 
     run: Run
@@ -66,7 +66,7 @@ class Stepper:
         why: the reason that it is not.
     """
 
-    def __init__(self, session: Training) -> None:
+    def __init__(self, session: Trainee) -> None:
         self.session = session
         self.ratio: float | None = None
         self.uses_program: bool | None = None
@@ -157,7 +157,8 @@ class Stepper:
     def _whole_step(self, x: Tensor, target: Tensor) -> Step:
         if self._looks(x):
             return self._plain_step(x, target)
-        session, run, network = self.session, self.session.run, self.session.network
+        session, run = self.session, self.session.run
+        network = session.network
         if self._training is None:
             self._training = TrainingStep(run.rule, session.optimizer)
         resample(network, session.step)

@@ -39,7 +39,11 @@ class Builtin:
     def weight_gradient_apart(
         pre: Tensor, post: Tensor, weight: Tensor, biased: bool, geometry: Geometry, memo: Memo
     ) -> WeightGradient:
-        """The gradient of the bias by a sum of its own, which the operator for both can be slower than."""
+        """Return the same, the gradient of the bias by a sum of its own: the operator for both can be slower.
+
+        Args:
+            pre, post, weight, biased, geometry, memo: as for `weight_gradient`.
+        """
         product = _backward(post, pre, weight, geometry, [False, True, False])[1]
         return product, post.sum((0, 2, 3))
 
