@@ -38,7 +38,7 @@ class Skeleton:
         """Return the object with `tensors` in it.
 
         Args:
-            tensors: in the order that `flatten` gave them.
+            tensors: in the order that `take_apart` gave them.
             network: the tensors of the network that were known then.
             ledger: in place of the one it had.
         """
@@ -93,7 +93,7 @@ def _require_open(function: FunctionType) -> None:
                 raise Untraceable(f"the function {function.__qualname__} of a problem encloses a {enclosed}")
 
 
-def flatten(value: Any, network: Sequence[Tensor]) -> tuple[Skeleton, list[Tensor]]:
+def take_apart(value: Any, network: Sequence[Tensor]) -> tuple[Skeleton, list[Tensor]]:
     """Return the skeleton of an object, and its tensors, each once however often it is held.
 
     Args:

@@ -67,7 +67,7 @@ def _settings(owner: nn.Module) -> Iterator[Any]:
 
 
 def _mark(value: Any) -> Any:
-    """What two values of an attribute must have in common."""
+    """The part of an attribute that two steps must have in common."""
     if isinstance(value, (int, float, str, bool, type(None), Component, torch.dtype, torch.device)):
         return type(value), value
     if isinstance(value, Pool):

@@ -16,8 +16,8 @@ from torch import Tensor, fx
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.program.compiler import Graph
-from energy.program.flat import Skeleton, flatten
-from energy.program.record import Untraceable, kept_by, record, restore, tensors_of
+from energy.program.flat import Skeleton, take_apart
+from energy.program.record import Untraceable, kept_by, record_graph, restore, tensors_of
 from energy.relax.block import BlockEnd, Point, block
 from energy.relax.relaxation import Relaxation
 from energy.relax.solver import Outcome, Solution, solve
@@ -39,7 +39,7 @@ class Carry(State):
     __slots__ = ("block", "flat", "form")
 
     def __init__(
-        self, tensors: Sequence[Tensor], form: Skeleton, flat: list[Tensor], block: Block | None = None
+        self, tensors: Sequence[Tensor], form: Skeleton, flat: list[Tensor], block: RecordedBlock | None = None
     ) -> None:
         super().__init__(tensors)
         self.form, self.flat = form, flat
@@ -55,7 +55,7 @@ class End(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Block:
+class RecordedBlock:
     """Some steps of a relaxation, recorded from one form of (problem, state, memory, what couplings keep).
 
     Attributes:
@@ -103,13 +103,14 @@ class Loop:
         executable: Callable[[fx.GraphModule], Graph],
     ) -> None:
         self.executable = executable
-        self._held, self.relax, self.output = ref(network), relax, output
+        self._held = ref(network)
+        self.relax, self.output = relax, output
         self.batch, self.device = problem.batch, problem.device
         self.phase, self.names = getattr(problem, "phase", ""), [problem.name(k) for k in range(len(state))]
-        self.start, self.tensors = flatten((problem, state, None, kept_by(network)), tensors_of(network))
+        self.start, self.tensors = take_apart((problem, state, None, kept_by(network)), tensors_of(network))
         self.modes = [module.training for module in network.modules()]  # couplings may normalize by the batch
         self.size = len(tensors_of(network))
-        self.blocks: list[Block] = []
+        self.blocks: list[RecordedBlock] = []
         self.result: Skeleton | None = None
         self.ended = End()
         self.new: list[int] = []
@@ -161,7 +162,8 @@ class Loop:
         new = [k for k, tensor in enumerate(tensors) if id(tensor) not in places]
         passed = {k: places[id(tensor)] for k, tensor in enumerate(tensors) if id(tensor) in places}
         if self.result is None:
-            self.result, self.new, self.passed = result, new, passed
+            self.result = result
+            self.new, self.passed = new, passed
         elif passed != self.passed or not result.alike(self.result):
             raise Untraceable("a solve ended in another form than when it was recorded")
         return [tensors[k] for k in new]
@@ -194,7 +196,7 @@ class Loop:
         self.counts.update(found.counts)
         return BlockEnd(residual, blown)
 
-    def _recorded(self, network: list[Tensor], carry: Carry, steps: int) -> Block:
+    def _recorded(self, network: list[Tensor], carry: Carry, steps: int) -> RecordedBlock:
         for known in self.blocks:
             if known.steps == steps and known.start.alike(carry.form):
                 return known
@@ -206,7 +208,7 @@ class Loop:
             raise Untraceable(f"a block of a solve: {error}") from error
         return self.blocks[-1]
 
-    def _record(self, network: list[Tensor], carry: Carry, steps: int) -> Block:
+    def _record(self, network: list[Tensor], carry: Carry, steps: int) -> RecordedBlock:
         facts: dict[str, Any] = {}
 
         def advance(flat: list[Tensor]) -> list[Tensor]:
@@ -217,8 +219,8 @@ class Loop:
             look = block(problem, self.relax, point, steps)
             assert look is not None
             kept = kept_by(self.network)
-            end, after = flatten((problem, point.state, point.memory, kept), known)
-            result, inner = flatten((problem, point.state, kept), known)
+            end, after = take_apart((problem, point.state, point.memory, kept), known)
+            result, inner = take_apart((problem, point.state, kept), known)
             before, places = ({id(tensor): k for k, tensor in enumerate(some)} for some in (flat, after))
             facts["same"] = [before.get(id(tensor)) for tensor in after]
             facts["state"], facts["places"] = ([places[id(tensor)] for tensor in some] for some in (point.state, inner))
@@ -226,8 +228,8 @@ class Loop:
             return [look.residual, look.blown, *after]
 
         with _in_modes(self.network, self.modes):
-            graph = record(self.network, torch.no_grad()(advance), network, carry.flat, _Inner())
-        return Block(carry.form, steps, self.executable(graph), **facts)
+            graph = record_graph(self.network, torch.no_grad()(advance), network, carry.flat, _Inner())
+        return RecordedBlock(carry.form, steps, self.executable(graph), **facts)
 
 
 @contextmanager

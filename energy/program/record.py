@@ -37,7 +37,7 @@ def tensors_of(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
-def record(
+def record_graph(
     network: Network, function: Function, tensors: Sequence[Tensor], inputs: Sequence[Tensor], trace: Trace | None
 ) -> fx.GraphModule:
     """Return function(inputs) as a graph of (tensors, inputs), the first being those of `network`.

@@ -17,7 +17,7 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.program.compiler import executable
 from energy.program.loop import Loop
-from energy.program.record import record, tensors_of
+from energy.program.record import record_graph, tensors_of
 from energy.relax.solver import Solution
 from energy.rules.rule import Rule
 from energy.settle.settled import Settled
@@ -59,7 +59,8 @@ class Replay:
         *,
         compiled: bool = True,
     ) -> None:
-        self.rule, self.settler, self.objective = rule, settler, objective
+        self.rule = rule
+        self.settler, self.objective = settler, objective
         self._network = ref(network)  # which a program does not keep
         self.executable = functools.partial(executable, device=x.device, compiled=compiled)
         self.loops: list[Loop] = []
@@ -67,7 +68,7 @@ class Replay:
         self.solutions: dict[str, Solution] = {}
         self.solved: dict[str, int | None] = {}
         self.checked = not guarding()
-        graph = record(network, self._step, tensors_of(network), self.given(x, target), self)
+        graph = record_graph(network, self._step, tensors_of(network), self.given(x, target), self)
         for loop in self.loops:
             loop.forget()
         self.written: list[int] = graph.meta["written"]
@@ -114,7 +115,11 @@ class Replay:
         }
 
     def loop(self, problem: Any, state: State, relax: Any, output: int) -> Solution:
-        """Record a solve as one call; the problem continues from its end."""
+        """Record a solve as one call; the problem continues from its end.
+
+        Args:
+            problem, state, relax, output: as for `energy.relax.solve`.
+        """
         loop = Loop(self.network, problem, state, relax, output, self.executable)
         self.loops.append(loop)
         return loop.recorded(problem, self.counts)

@@ -74,7 +74,7 @@ SOURCES = {
 class Noisy(DualPropagation, name=""):
     """Adds to the input what `source` gives."""
 
-    source: ClassVar[Callable[[], Tensor]] = torch.empty
+    source: ClassVar[Any] = torch.empty
 
     def settle_once(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger | None = None
