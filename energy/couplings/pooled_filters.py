@@ -8,19 +8,28 @@ costs (k + s − 1)² products in place of (k t)²: 16 in place of 36 for 3 × 3
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from energy.couplings.affine import AffineLinearization
+from energy.couplings.linearization import Gradients, Shape
 from energy.kernels import active
 from energy.pooling import AveragePool
 
-if TYPE_CHECKING:
-    from energy.couplings.convolution import Convolution
-    from energy.couplings.linearization import Gradients, Shape
+
+class Filtering(Protocol):
+    """The parts of a convolution that are read here."""
+
+    stride: int
+    padding: int
+    dilation: int
+    groups: int
+    pool: Any
+    bias: nn.Parameter | None
+    weight: nn.Parameter
 
 
 class PooledFilters(AffineLinearization):
@@ -32,7 +41,7 @@ class PooledFilters(AffineLinearization):
         dtype: that of the states.
     """
 
-    def __init__(self, coupling: Convolution, pre: Shape, dtype: torch.dtype) -> None:
+    def __init__(self, coupling: Filtering, pre: Shape, dtype: torch.dtype) -> None:
         assert isinstance(coupling.pool, AveragePool)
         self.coupling, self.pool = coupling, coupling.pool
         self.pre, self.dtype = pre, dtype
@@ -80,7 +89,7 @@ class PooledFilters(AffineLinearization):
         return torch.ops.aten.convolution_backward(post, pre, taps.to(post.dtype), sizes, *given)
 
 
-def pools_filters(coupling: Convolution) -> bool:
+def pools_filters(coupling: Filtering) -> bool:
     """Return True if `coupling` is to pool its filters: inside `energy.kernels.fused`, where that is less work.
 
     A mean that counts padding of its own, and strides before it, are left as they are.

@@ -77,7 +77,7 @@ def test_adjoint_and_tangent_are_those_of_the_convolution() -> None:
     coupling, seen = convolution(bias=False), image(2, 3, 6, 8)
     drive, linear = coupling.linearize_to_learn(seen)
     direct = coupling.linearize(seen)[1]
-    assert linear.tiles is not None
+    assert isinstance(linear, ConvolutionLinearization) and linear.tiles is not None
     assert torch.equal(linear.adjoint(drive), direct.adjoint(drive))
     assert torch.equal(linear.tangent(seen), direct.tangent(seen))
     assert torch.equal(linear.weight_gradient(seen, drive)[0], direct.weight_gradient(seen, drive)[0])
