@@ -24,7 +24,8 @@ from tests.program.pairs import Pair, plainly
 from tests.rules.test_memory import BCM
 from tests.settle import nets
 
-EVERY = SETTLERS | VARIANTS
+QUICK = ("pooled", "normalized")
+KINDS = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in NETWORKS if kind != "mlp"]
 OBJECTIVES = {"proximal": nets.PROXIMAL, "live": nets.LIVE, "cross": nets.CROSS, "live cross": nets.CROSS_LIVE}
 RELAXATIONS = {
     "sweep": Sweep(max_steps=3, tolerance=1e-9, check_every=1),
@@ -80,7 +81,7 @@ def on(kind: str, settler: Settler, dtype: torch.dtype) -> None:
     return None
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind != "mlp"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SETTLERS)
 def test_every_settler_on_other_networks(name: str, kind: str) -> None:
     on(kind, SETTLERS[name], torch.float32)
@@ -88,7 +89,7 @@ def test_every_settler_on_other_networks(name: str, kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind != "mlp"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SETTLERS)
 def test_every_settler_on_other_networks_in_other_precisions(name: str, kind: str, dtype: torch.dtype) -> None:
     on(kind, SETTLERS[name], dtype)
