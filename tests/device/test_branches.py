@@ -17,6 +17,7 @@ from energy.train.fit import train_step
 from energy.train.metrics import EpochMetrics
 from energy.train.run import Run
 from energy.train.session import Session
+from energy.train.stepper import Stepper
 from tests.device import cases
 from tests.device.spy import META, Spy
 from tests.device.test_steps import BATCH, batch, session
@@ -27,6 +28,11 @@ DECLARED = {  # the functions that look at the kind of a device, and the reason
     "reading.py:sent": "pinned memory",
     "foreach.py:all_finite": "the faster of two kernels with one result",
     "couplings/convolution.py:*": "the faster of two kernels with one result",
+    "couplings/forms/choice.py:Choice.form": "the fastest of several forms with one result",
+    "couplings/winograd.py:_fits": "the faster of two forms with one result",
+    "program/compiler.py:executable": "a CUDA graph around a program",
+    "program/record.py:_no_chance": "the generators of each device",
+    "train/stepper.py:_now": "the device has done its work before the clock is read, while two forms of a step are compared",
     "train/clock.py:Clock.__init__": "events in the place of a clock",
     "train/optimizer.py:Optimizer.create": "the fused optimizers, once",
     "train/optimizer.py:SGD.algorithm": "the fused optimizers, once",
@@ -110,6 +116,7 @@ def on_the_cpu(run: Run) -> Session:
     one.optimizer = run.optimizer.create(one.network)
     one.finite_check = FiniteCheck(one.network, one.optimizer)
     one.metrics, one.clock = EpochMetrics(one.device), Clock(one.device)
+    one.stepper = Stepper(one)
     one.enter()
     return one
 

@@ -30,6 +30,7 @@ from energy.train.optimizer import Optimizer
 from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.stages import stages
+from energy.train.stepper import Stepper
 from tests.device import cases
 from tests.device.spy import META, Spy
 
@@ -48,6 +49,7 @@ def session(run: Run) -> Session:
     one.metrics, one.clock = EpochMetrics(META), Clock(META)
     one.epoch = one.batch = one.step = 0
     one.steps_per_epoch = 8
+    one.stepper = Stepper(one)
     one.enter()
     return one
 

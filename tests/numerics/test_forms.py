@@ -104,11 +104,12 @@ def test_what_admits_what() -> None:
     near, far = Geometry(3, padding=1), Geometry(3, stride=2, padding=1, groups=2)
     tiny, large = given(near, (2, 2), True, torch.float64), given(near, (7, 5), True, torch.float64)
     for map_, arguments in tiny.items():
-        assert all(form.admits(*arguments) for form in map_.forms.values())
+        assert all(form.admits(*arguments) for name, form in map_.forms.items() if name != "bias apart")
     assert not FORWARD.forms["matrix"].admits(*large[FORWARD])
     assert not ADJOINT.forms["matrix"].admits(*large[ADJOINT])
     for map_, arguments in given(far, (7, 5), True, torch.float64).items():
-        assert [name for name, form in map_.forms.items() if form.admits(*arguments)] == ["library"]
+        found = {name for name, form in map_.forms.items() if form.admits(*arguments)}
+        assert found - {"bias apart"} == {"library"}
     huge = torch.empty(1, device="meta").expand(512, 64, 32, 32)
     assert not FORWARD.forms["patches"].admits(huge, draw(64, 64, 3, 3), None, near)
 
