@@ -171,6 +171,7 @@ class TrainingStep:
         Raises:
             Untraceable: for a step that cannot be recorded or compiled; nothing has been written then.
         """
+        network.validate_batch(x)
         update = Update(self.optimizer, network)
         replay = self._find(network, settler, objective, (key_of(network, x, target), update.key), scored)
         network.zero_grad()

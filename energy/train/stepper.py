@@ -17,6 +17,7 @@ from torch import Tensor
 from energy.feedback import resample
 from energy.health import guarded, health
 from energy.network import Network
+from energy.program.program import begins
 from energy.program.record import Untraceable
 from energy.program.training import TrainingStep
 from energy.program.update import admits
@@ -151,8 +152,9 @@ class Stepper:
         )
 
     def _looks(self, x: Tensor) -> bool:
-        """True if the health of the network is looked at in the next step."""
-        return health(self.session.network).due_next(x)
+        """True if the health of the network is looked at in the next step, or its loop gain is estimated at first."""
+        network = self.session.network
+        return health(network).due_next(x) or begins(network, self.session.run.settler)
 
     def _whole_step(self, x: Tensor, target: Tensor) -> Step:
         if self._looks(x):

@@ -32,7 +32,7 @@ DECLARED = {  # the functions that look at the kind of a device, and the reason
     "couplings/winograd.py:_fits": "the faster of two forms with one result",
     "program/compiler.py:executable": "a CUDA graph around a program",
     "program/record.py:_no_chance": "the generators of each device",
-    "train/stepper.py:_now": "the device has done its work before the clock is read, while two forms of a step are compared",
+    "train/stepper.py:_now": "the clock of a comparison waits for the device",
     "train/clock.py:Clock.__init__": "events in the place of a clock",
     "train/optimizer.py:Optimizer.create": "the fused optimizers, once",
     "train/optimizer.py:SGD.algorithm": "the fused optimizers, once",
