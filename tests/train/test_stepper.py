@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -12,7 +13,10 @@ import pytest
 
 from energy.io import checkpoint
 from energy.io.record import FINAL, RESULT
+from energy.network import Network
 from energy.program.training import TrainingStep
+from energy.rules.contrast import Contrast
+from energy.settle.settled import Settled
 from energy.train import stepper
 from energy.train.fit import fit
 from energy.train.run import Run
@@ -82,9 +86,16 @@ def test_no_program_where_numbers_must_repeat(make_run: Maker, changes: dict[str
     assert result(run)["program"] == {"used": False, "ratio": None, "why": why}
 
 
+class Reading(Contrast):
+    """A rule that reads a number in every step, which no recording can do."""
+
+    def apply(self, network: Network, settled: Settled) -> None:
+        float(settled.output.sum())
+        super().apply(network, settled)
+
+
 def test_steps_that_cannot_be_recorded_stay_plain(make_run: Maker, capsys: pytest.CaptureFixture[str]) -> None:
-    noisy = {"name": "spiking", "encoder": {"name": "rate"}, "steps": 4}
-    run = make_run("noisy", settler=noisy, train={"program": "on", "epochs": 1})
+    run = dataclasses.replace(make_run("reads", train={"program": "on", "epochs": 1}), rule=Reading())
     fit(run)
     assert result(run)["program"]["used"] is False
     assert "steps stay plain" in capsys.readouterr().err
