@@ -25,7 +25,7 @@ from tests.rules.test_memory import BCM
 from tests.settle import nets
 
 QUICK = ("pooled", "normalized")
-KINDS = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in NETWORKS if kind != "mlp"]
+KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in NETWORKS if kind != "mlp"]
 OBJECTIVES = {"proximal": nets.PROXIMAL, "live": nets.LIVE, "cross": nets.CROSS, "live cross": nets.CROSS_LIVE}
 RELAXATIONS = {
     "sweep": Sweep(max_steps=3, tolerance=1e-9, check_every=1),
@@ -113,6 +113,7 @@ def test_objectives(settler: Settler, name: str) -> None:
     recorded(network, settler, Contrast(), batches(network), OBJECTIVES[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RELAXATIONS)
 @pytest.mark.parametrize("kind", [EquilibriumPropagation, TwoPhase])
 def test_relaxations(kind: Any, name: str) -> None:

@@ -315,6 +315,7 @@ def test_the_number_of_programs_is_bounded() -> None:
     found.run(nets.batch(found.plain, 1))  # recorded again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "normalized", "autograd"])
 @pytest.mark.parametrize("settler", [DualPropagation(), EP, Backprop()])
 def test_a_program_keeps_no_network_alive(settler: DualPropagation, kind: str) -> None:
