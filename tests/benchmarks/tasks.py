@@ -44,16 +44,18 @@ class Task:
     target: Tensor
     objective: Objective = field(default_factory=CrossEntropy)
 
-    def __post_init__(self) -> None:
-        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.0, momentum=0.9, fused=True)
-
     def to(self, dtype: torch.dtype) -> "Task":
         """The same with activities in `dtype`; the weights stay."""
         return Task(self.network, self.x.to(dtype), self.target.to(dtype), self.objective)
 
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return one for one candidate: the momentum of a common one would be in the caches of all but the rest."""
+        return torch.optim.SGD(self.network.parameters(), lr=0.0, momentum=0.9, fused=True)
+
     def clear(self) -> None:
         """Let go of the gradients."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.network.parameters():
+            parameter.grad = None
 
     def gradients(self) -> list[Tensor]:
         """What the last step wrote."""
@@ -74,32 +76,33 @@ def task(model: Model, shape: Sequence[int], batch: int, device: str = "cpu") ->
 
 def backprop(given: Task, forward: Callable[[Tensor], Tensor] | None = None) -> Step:
     """Plain PyTorch; `forward` in place of the network's own, such as a compiled one."""
-    ahead = forward or given.network
+    ahead, optimizer = forward or given.network, given.optimizer()
 
     def step() -> None:
         given.clear()
         given.objective.value(ahead(given.x), given.target).mean().backward()
-        given.optimizer.step()
+        optimizer.step()
 
     return step
 
 
 def settled(given: Task, settler: Settler, on: bool = True, rule: Rule = Contrast()) -> Step:  # noqa: B008 (a constant)
     """Settle, learn, step, with compiled kernels, as runs have it, or without."""
+    optimizer = given.optimizer()
 
     def step() -> None:
         given.clear()
         with fused(on):
             rule.learn(given.network, settler, given.x, given.target, given.objective)
-        given.optimizer.step()
+        optimizer.step()
 
     return step
 
 
 def program(given: Task, settler: Settler) -> Step:
     """The whole step, optimizer included, as one program."""
-    own = torch.optim.SGD(given.network.parameters(), lr=0.0, momentum=0.9)  # that of others would make copies stale
-    training, ledger, found = TrainingStep(Contrast(), own), Ledger(), given.x.new_zeros(())
+    training, ledger = TrainingStep(Contrast(), given.optimizer()), Ledger()
+    found = given.x.new_zeros(())
 
     def step() -> None:
         given.clear()

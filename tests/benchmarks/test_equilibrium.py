@@ -35,7 +35,7 @@ from energy.settle.settler import Settler
 from energy.settle.two_phase import CoupledLearning, PhaseContrast, TwoPhase
 from energy.stream import stream
 from energy.train.evaluate import load_run
-from tests.benchmarks.tasks import CLASSES, EAGER, Task, backprop, backprop_steps, channels_last, settled
+from tests.benchmarks.tasks import CLASSES, EAGER, Task, backprop, backprop_steps, channels_last, program, settled
 from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 
 pytestmark = [pytest.mark.slow, QUIET]
@@ -107,6 +107,9 @@ def test_what_a_step_costs(record: Record) -> None:
     for free, delta in BUDGETS:
         assert spent[f"held, {free} + {delta}"] == pytest.approx(_counted(given, free, delta), rel=1e-12)
     steps = {EAGER: backprop(given), **{label: settled(given, one) for label, one in tested.items()}}
+    for label in ("held, 6 + 3", "held, 12 + 3", "held, to 0.03 and 0.1"):
+        steps[f"{label}, program"] = program(given, tested[label])
+        spent[f"{label}, program"] = spent[label]
     for row in rows(interleaved(steps), EAGER, kind="price", batch=TIMED):
         record.add({**row, "backprop_steps": spent.get(row["name"], 1.0)})
 

@@ -16,7 +16,7 @@ from energy.network import Network
 from energy.settle.reference import exact_settler
 from energy.settle.spiking import Spiking
 from energy.stream import stream
-from tests.benchmarks.tasks import Task, backprop_steps, gap, settled, task
+from tests.benchmarks.tasks import Task, backprop_steps, gap, program, settled, task
 from tests.benchmarks.timing import QUIET, Record, Step, interleaved, rows
 
 pytestmark = [pytest.mark.slow, QUIET]
@@ -27,6 +27,7 @@ MODELS: dict[str, tuple[Model, tuple[int, ...]]] = {
 }
 SNN, HOISTED = "snnTorch", "snnTorch, input heard once"
 PLAIN, FUSED, TAPE = "spiking plain", "spiking fused", "surrogate_backprop"
+PROGRAM = "spiking program"
 SETTLER = Spiking()
 
 
@@ -75,12 +76,12 @@ class Theirs(nn.Module):
 
 def theirs(given: Task, hoisted: bool) -> Step:
     """Forward, backward, step."""
-    module = Theirs(given.network, hoisted)
+    module, optimizer = Theirs(given.network, hoisted), given.optimizer()
 
     def step() -> None:
         given.clear()
         module(given.x, given.target).backward()
-        given.optimizer.step()
+        optimizer.step()
 
     return step
 
@@ -106,6 +107,7 @@ def test_a_step(record: Record, name: str) -> None:
     for label in steps:  # spikes are all or none: where a drive rounds across the threshold, gradients part
         assert gap(found[label], found[SNN]) < 5e-3, label
     spent = {TAPE: backprop_steps(given, exact_settler(SETTLER)), PLAIN: backprop_steps(given, SETTLER)}
-    spent[FUSED] = spent[PLAIN]
+    spent[FUSED] = spent[PROGRAM] = spent[PLAIN]
+    steps[PROGRAM] = program(given, SETTLER)  # which leaves no gradients to compare: tests/program does
     for row in rows(interleaved(steps), SNN, group=name, batch=64, steps=SETTLER.steps):
         record.add({**row, "backprop_steps": spent.get(row["name"])})
