@@ -33,7 +33,9 @@ def names_of(network: nn.Module) -> list[str]:
 
 def tensors_of(network: nn.Module) -> list[Tensor]:
     """Return all parameters and buffers, in the order of `names_of`."""
-    return [*network.parameters(), *network.buffers()]
+    modules = list(network.modules())  # one walk, which every step takes; nothing in a network is shared
+    parameters = (tensor for module in modules for tensor in module._parameters.values() if tensor is not None)
+    return [*parameters, *(tensor for module in modules for tensor in module._buffers.values() if tensor is not None)]
 
 
 def record_graph(

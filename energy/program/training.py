@@ -74,7 +74,7 @@ class TrainingReplay(Replay):
 
     def _copies(self) -> list[Tensor]:
         """The weights in the precision of the states, made anew unless the last step has written them."""
-        if self.stale or self._seen() != self._versions:
+        if self.copied and (self.stale or self._seen() != self._versions):
             parameters = list(self.network.parameters())
             self.copies = [parameters[k].detach().to(self.dtype) for k in self.copied]
             self.stale = False
@@ -87,7 +87,7 @@ class TrainingReplay(Replay):
 
     def __call__(self, x: Tensor, target: Tensor, ledger: Ledger) -> tuple[SettledProgram, dict[str, Any]]:
         found = super().__call__(x, target, ledger)
-        self._versions = self._seen()
+        self._versions = self._seen() if self.copied else []
         return found
 
     def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:

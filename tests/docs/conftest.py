@@ -9,6 +9,7 @@ import torch
 
 from energy.command.catalog import load_all
 from energy.component import Component
+from energy.couplings.forms import forget_forms
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     load_all()  # before the table is copied: a module that is imported already registers nothing again
     table, threads = dict(Component.registry), torch.get_num_threads()
     torch.set_num_threads(1)
+    forget_forms()  # of other tests, which the runs of this page would record
     yield tmp_path
     torch.set_num_threads(threads)
     Component.registry.clear()
