@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
+from torch.utils._pytree import tree_map_only
 
 from energy.tracing import tracing
 
@@ -34,7 +35,8 @@ class Compiled:
     """
 
     def __init__(self, graph: fx.GraphModule, *, cuda_graph: bool = False) -> None:
-        self.graph, self.options = graph, {"triton.cudagraphs": cuda_graph}
+        self.graph, self.cuda_graph = graph, cuda_graph
+        self.options = {"triton.cudagraphs": cuda_graph}
         self._call: Graph | None = None
 
     @torch.no_grad()
@@ -44,7 +46,8 @@ class Compiled:
             return self.graph(*arguments)
         if self._call is None:
             self._call = self._compiled(arguments)
-        return self._call(*arguments)
+        found = self._call(*arguments)
+        return tree_map_only(Tensor, torch.clone, found) if self.cuda_graph else found  # the next replay writes to it
 
     def _compiled(self, arguments: tuple[Any, ...]) -> Graph:
         import torch._inductor

@@ -128,7 +128,8 @@ class TrainingStep:
 
     Args:
         rule: the rule.
-        optimizer: as `energy.program.update.admits` takes it. Its own `step` may be called in between.
+        optimizer: as `energy.program.update.admits` takes it. Its own `step` may be called in between, and weights may
+            be written in place; after a write to their `.data`, which torch does not count, call `forget`.
         compiled: as for `Program`.
     """
 

@@ -64,7 +64,7 @@ class Order(enum.Enum):
 class UseProgram(enum.Enum):
     """The use of programs for the steps of a training."""
 
-    AUTO = "if enough steps are left, and a program was measured to be faster"
+    AUTO = "on a CPU, if enough steps are left and a program was measured to be faster"
     ON = "from the first step on"
     OFF = "never"
 

@@ -85,6 +85,8 @@ class Stepper:
         run, optimizer = self.session.run, self.session.optimizer
         if run.train.program is UseProgram.OFF:
             return "train.program=off"
+        if run.train.program is UseProgram.AUTO and next(self.session.network.parameters()).device.type != "cpu":
+            return "on devices other than a CPU train.program=on has to ask for it"
         if run.train.deterministic:
             return "train.deterministic=true"
         if not run.fused:

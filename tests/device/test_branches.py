@@ -32,6 +32,7 @@ DECLARED = {  # the functions that look at the kind of a device, and the reason
     "couplings/winograd.py:_fits": "the faster of two forms with one result",
     "program/compiler.py:executable": "a CUDA graph around a program",
     "program/record.py:_no_chance": "the generators of each device",
+    "train/stepper.py:Stepper._excluded": "programs are measured on CPUs alone, once",
     "train/stepper.py:_now": "the clock of a comparison waits for the device",
     "train/clock.py:Clock.__init__": "events in the place of a clock",
     "train/optimizer.py:Optimizer.create": "the fused optimizers, once",
