@@ -78,7 +78,8 @@ class Pair:
         same_results(plain, traced, self.rounding)
         same_networks(*self.networks, self.rounding)
         one, other = self.ledgers
-        assert one.read() == other.read()
+        kept = [name for name in one.read() if not (self.rounding and name in ("spikes", "synaptic"))]  # all or none
+        assert [one.read()[name] for name in kept] == [other.read()[name] for name in kept]
         return traced
 
     def run(self, *batches: Batch) -> None:

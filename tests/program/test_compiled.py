@@ -9,7 +9,7 @@ from energy.couplings import Convolution, Dense
 from energy.kernels import SMALL
 from energy.network import Network
 from energy.pooling import MaxPool
-from energy.potentials import Identity, ReLU, Tanh
+from energy.potentials import HardSigmoid, Identity, Tanh
 from energy.rules import Contrast, SoftHebb
 from energy.rules.rule import Rule
 from energy.settle import Backprop, DualPropagation, EquilibriumPropagation, Feedforward, Spiking
@@ -49,10 +49,10 @@ def test_on_dense_layers(kind: str, dtype: torch.dtype) -> None:
 def test_on_images_large_enough_for_whole_kernels(settler: Settler, dtype: torch.dtype) -> None:
     """The pooling of 32 × 16 × 32 × 32 activities is called, and not taken apart."""
     network = Network((2, 32, 32))
-    network.add(Convolution(2, 16, 3, padding=1, pool=MaxPool(2)), ReLU())
-    network.add(Convolution(16, 4, 3, padding=1, pool=MaxPool(2)), ReLU())
+    network.add(Convolution(2, 16, 3, padding=1, pool=MaxPool(2)), HardSigmoid())
+    network.add(Convolution(16, 4, 3, padding=1, pool=MaxPool(2)), HardSigmoid())
     network.add(Dense(256, 3), Identity())
-    nets.draw(network, 0.7, 0).float()
+    nets.draw(network, 0.3, 0).float()
     given = [nets.batch(network, 32, seed=k, dtype=dtype) for k in range(2)]
     assert SMALL <= 32 * 16 * 32 * 32
     pair = Pair(network, settler, Contrast(), compiled=True, rounding=ROUNDING[dtype])
