@@ -24,7 +24,7 @@ from tests.program.pairs import Pair, plainly
 from tests.rules.test_memory import BCM
 from tests.settle import nets
 
-QUICK = ("pooled", "normalized")
+PRECISIONS = [pytest.param(one, marks=pytest.mark.slow) if one == torch.float32 else one for one in DTYPES]
 KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in NETWORKS if kind != "mlp"]
 OBJECTIVES = {"proximal": nets.PROXIMAL, "live": nets.LIVE, "cross": nets.CROSS, "live cross": nets.CROSS_LIVE}
 RELAXATIONS = {
@@ -44,7 +44,7 @@ def recorded(network: Network, settler: Settler, rule: Rule, given: Iterable[Any
     assert pair.recorded == 1
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
 @pytest.mark.parametrize("name", SETTLERS)
 def test_every_settler(name: str, dtype: torch.dtype) -> None:
     network = subject(SETTLERS[name])
@@ -122,7 +122,7 @@ def test_relaxations(kind: Any, name: str) -> None:
     recorded(network, settler, Contrast(), batches(network))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
 @pytest.mark.parametrize("network", ["mlp", "blocks"])
 @pytest.mark.parametrize("name", registered("rule"))
 def test_every_rule(name: str, network: str, dtype: torch.dtype) -> None:
