@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from energy.component import to_dict
-from energy.couplings.forms import recall_forms, record_forms
+from energy.couplings.forms import forget_forms, recall_forms, record_forms
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import NonFiniteError
@@ -53,6 +53,7 @@ class Session:
 
     def __init__(self, run: Run, folder: Path) -> None:
         self.run, self.folder = run, folder
+        forget_forms()  # of other runs of this process; those on the disk serve this one too
         self.device = run.place()
         self.network: Network = run.network()
         self.stages = stages(run, self.network)
