@@ -45,6 +45,19 @@ class Carry(State):
         self.form, self.flat = form, flat
         self.block = block
 
+    def where(self, chosen: Tensor, other: State) -> Carry:
+        """Return this carry, with what `other` has for the samples that are not `chosen`, (B,): messages too."""
+        assert isinstance(other, Carry)
+        flat = [_mixed(chosen, a, b) for a, b in zip(self.flat, other.flat, strict=True)]
+        places = {id(tensor): k for k, tensor in enumerate(self.flat)}
+        return Carry([flat[places[id(tensor)]] for tensor in self], self.form, flat, self.block)
+
+
+def _mixed(chosen: Tensor, here: Tensor, there: Tensor) -> Tensor:
+    """One tensor where chosen and the other elsewhere, if they are of samples; else the first."""
+    of_samples = here is not there and here.ndim and here.shape == there.shape and len(here) == len(chosen)
+    return torch.where(chosen.view(-1, *[1] * (here.ndim - 1)), here, there) if of_samples else here
+
 
 class End(NamedTuple):
     """The end of a solve, but for its tensors; as in `Solution`."""
@@ -138,7 +151,7 @@ class Loop:
         return lambda: None
 
     def run(self, given: list[Tensor]) -> list[Tensor]:
-        """Solve, and return steps, residual, converged, output, and the tensors that are new.
+        """Solve, and return steps, residual, converged, output, rate, and the tensors that are new.
 
         Args:
             given: the network's tensors, and those of (problem, state).
@@ -152,7 +165,8 @@ class Loop:
         assert found.output is not None
         self.counts.sweeps[self.phase] += found.taken
         new = self._settle_on(end, flat)
-        return [found.steps, found.residual, found.converged, found.output.clone(), *new]
+        assert found.rate is not None
+        return [found.steps, found.residual, found.converged, found.output.clone(), found.rate, *new]
 
     def _settle_on(self, end: Carry, flat: list[Tensor]) -> list[Tensor]:
         """The tensors of the result that are new; its form is noted, and every later one must have it."""
@@ -177,13 +191,13 @@ class Loop:
         known = tensors_of(self.network)
         self.results = self.call([*known, *self.tensors])
         self.forms = [(t.shape, t.stride(), t.dtype, t.device) for t in self.results]
-        steps, residual, converged, output, *new = self.results
+        steps, residual, converged, output, rate, *new = self.results
         flat = {k: self.tensors[place] for k, place in self.passed.items()} | dict(zip(self.new, new, strict=True))
         assert self.result is not None
         ended, state, kept = self.result.around([flat[k] for k in range(len(flat))], known, counts)
         vars(problem).update(vars(ended))
         restore(self.network, kept)
-        return Solution(state, Outcome.BUDGET, steps, residual, converged, output=output)
+        return Solution(state, Outcome.BUDGET, steps, residual, converged, output=output, rate=rate)
 
     def _advance(self, network: list[Tensor], problem: Any, relax: Relaxation, point: Point, steps: int) -> BlockEnd:
         """Carry out a block as `energy.relax.block` does."""
