@@ -50,7 +50,7 @@ class Visits(nn.Module):
 
     @torch.no_grad()
     def recall(self, problem: Layered) -> None:
-        """Give `problem`, which has sent nothing yet, the messages of each sample's last visit; none to a new sample."""
+        """Give `problem`, which has sent nothing, the messages of each sample's last visit; none to a new sample."""
         known, places = self._places(problem.x)
         for index in self.edges:
             held = self.get_buffer(f"down{index}")[places].to(problem.x.dtype)
