@@ -46,17 +46,12 @@ class Carry(State):
         self.block = block
 
     def where(self, chosen: Tensor, other: State) -> Carry:
-        """Return this carry, with what `other` has for the samples that are not `chosen`, (B,): messages too."""
-        assert isinstance(other, Carry)
-        flat = [_mixed(chosen, a, b) for a, b in zip(self.flat, other.flat, strict=True)]
-        places = {id(tensor): k for k, tensor in enumerate(self.flat)}
-        return Carry([flat[places[id(tensor)]] for tensor in self], self.form, flat, self.block)
-
-
-def _mixed(chosen: Tensor, here: Tensor, there: Tensor) -> Tensor:
-    """One tensor where chosen and the other elsewhere, if they are of samples; else the first."""
-    of_samples = here is not there and here.ndim and here.shape == there.shape and len(here) == len(chosen)
-    return torch.where(chosen.view(-1, *[1] * (here.ndim - 1)), here, there) if of_samples else here
+        """Return this carry, with the activities of `other` for the samples that are not `chosen`, (B,)."""
+        assert self.block is not None  # a block led here
+        mixed, flat = super().where(chosen, other), list(self.flat)
+        for place, tensor in zip(self.block.state, mixed, strict=True):
+            flat[place] = tensor
+        return Carry(mixed.tensors, self.form, flat, self.block)
 
 
 class End(NamedTuple):
@@ -120,6 +115,7 @@ class Loop:
         self.relax, self.output = relax, output
         self.batch, self.device = problem.batch, problem.device
         self.phase, self.names = getattr(problem, "phase", ""), [problem.name(k) for k in range(len(state))]
+        self.adopts = hasattr(problem, "adopt")
         self.start, self.tensors = take_apart((problem, state, None, kept_by(network)), tensors_of(network))
         self.modes = [module.training for module in network.modules()]  # couplings may normalize by the batch
         self.size = len(tensors_of(network))
@@ -129,6 +125,7 @@ class Loop:
         self.new: list[int] = []
         self.passed: dict[int, int] = {}
         self.results: list[Tensor] = []
+        self.given: list[Tensor] = []
         self.forms: list[tuple[Any, ...]] = []
         self.counts = Ledger()
         self.call = Opaque(f"energy.program.loop.{id(self)}.{next(_numbers)}", self.run, self.shapes)
@@ -142,6 +139,7 @@ class Loop:
     def forget(self) -> None:
         """Let go of the tensors of the first batch, once everything is recorded."""
         self.tensors, self.results = [], []
+        self.given = []
 
     def name(self, index: int) -> str:
         return self.names[index]
@@ -150,6 +148,13 @@ class Loop:
         """Return the way back from a block that was run too many: nothing here is written to."""
         return lambda: None
 
+    def adopt(self, state: State) -> State:
+        """Continue from a state that is not the last one, as the problem does."""
+        point = Point(state)
+        if self.adopts:
+            self._advance(self.given, self, self.relax, point, 0)
+        return point.state
+
     def run(self, given: list[Tensor]) -> list[Tensor]:
         """Solve, and return steps, residual, converged, output, rate, and the tensors that are new.
 
@@ -157,7 +162,7 @@ class Loop:
             given: the network's tensors, and those of (problem, state).
         """
         network, flat = given[: self.size], given[self.size :]
-        self.counts = Ledger()
+        self.given, self.counts = network, Ledger()
         start, run = Carry(flat[:1], self.start, flat), partial(self._advance, network)
         found = solve(self, start, self.relax, output=self.output, run=run)  # pyright: ignore[reportArgumentType] (it has what `solve` reads)
         self.ended, end = End(found.outcome, found.layer, found.taken), found.state
@@ -230,7 +235,7 @@ class Loop:
             problem, state, memory, kept = carry.form.around(flat, known, counts)
             restore(self.network, kept)
             point = Point(state, memory)
-            look = block(problem, self.relax, point, steps)
+            look = block(problem, self.relax, point, steps) if steps else _adopted(problem, point)
             assert look is not None
             kept = kept_by(self.network)
             end, after = take_apart((problem, point.state, point.memory, kept), known)
@@ -258,6 +263,13 @@ def _in_modes(network: Network, modes: Sequence[bool]) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, held, strict=True):
             module.training = mode
+
+
+def _adopted(problem: Any, point: Point) -> BlockEnd:
+    """Let the problem continue from `point`; the numbers of the look mean nothing."""
+    problem.adopt(point.state)
+    nothing = point.state[0].new_zeros(())
+    return BlockEnd(nothing, nothing)
 
 
 class _Inner:

@@ -63,8 +63,8 @@ def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, ru
     """Solve to a tolerance, with a look at the end of each block."""
     looks = [*range(relax.check_every, relax.max_steps, relax.check_every), relax.max_steps]
     seen = run(problem, relax, point, looks[0])
-    outcome, layer, back = Outcome.BUDGET, "", False
-    taken = looks[0]
+    outcome, layer = Outcome.BUDGET, ""
+    taken, back = looks[0], False
     for taken, following in zip(looks, [*looks[1:], 0], strict=True):
         assert seen is not None  # there is a tolerance
         tally.note(seen.residual, taken, point.state)
@@ -87,9 +87,8 @@ def _returned(problem: Problem, point: Point, tally: Tally, back: bool) -> State
     best = tally.go_back() if back else None
     if best is None or best is point.state:
         return point.state
-    if (adopt := getattr(problem, "adopt", None)) is not None:
-        adopt(best)
-    return best
+    adopt = getattr(problem, "adopt", None)
+    return best if adopt is None else adopt(best)
 
 
 class _Ahead(NamedTuple):

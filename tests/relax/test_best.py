@@ -31,8 +31,9 @@ class Shown:
     def name(self, index: int) -> str:
         return "only"
 
-    def adopt(self, state: State) -> None:
+    def adopt(self, state: State) -> State:
         self.adopted = state
+        return state
 
 
 @pytest.fixture
