@@ -98,26 +98,9 @@ class Dyadic(Settler):
             attach_contraction(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
         with network.normalizing():
             dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
-            solution, final = self._ended(dyad, state, once)
-        solutions["nudged"] = dataclasses.replace(solution, state=State(()), output=None)  # which `final` holds
+            solution, final = run_to_layers(dyad, state, self.nudged, share=once)
+        solutions["nudged"] = solution
         return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
-
-    def _ended(self, dyad: Dyad, state: State, once: bool) -> tuple[Solution, Iterator[FinalLayer]]:
-        """The solution of the nudged phase, and its layers; the last half of a fixed number of sweeps is still to run.
-
-        The sweep whose downward half is left to the rule counts in `steps` already."""
-        if type(self.nudged).step is not Sweep.step or self.nudged.tolerance:
-            solution = solve_layers(dyad, state, self.nudged)
-            mean, delta = solution.state.tensors[: dyad.depth], solution.state.tensors[dyad.depth :]
-            return solution, freeing(final_layers(dyad.network, dyad.messages.linear, State(mean), delta)[::-1])
-        steps = self.nudged.max_steps
-        if steps == 1:
-            solution = fixed(dyad, state, steps)
-        else:
-            before = solve(dyad, state, dataclasses.replace(self.nudged, max_steps=steps - 1), output=dyad.depth - 1)
-            solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps, output=None)
-        dyad.ledger.sweeps[dyad.phase] += steps
-        return solution, stream_final_layers(dyad, dyad.bottom_up(solution.state), share=once)
 
     def nudge(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
