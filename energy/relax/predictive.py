@@ -157,9 +157,7 @@ class PredictiveDyad(Dyad):
         return -signed if self.nudging.beta < 0 else signed
 
 
-def pushed_pair(
-    drive: Tensor, h: Tensor, potential: Potential, beta: float, site: SiteUpdate
-) -> tuple[Tensor, Tensor]:
+def pushed_pair(drive: Tensor, h: Tensor, potential: Potential, beta: float, site: SiteUpdate) -> tuple[Tensor, Tensor]:
     """Return s = P(o + βh) and δ = f′(u)(s − f(u))/β, with o the origin of the site update.
 
     The error is h + (o − f(u))/β, cut off at the distances of the prediction from the ends of the interval.

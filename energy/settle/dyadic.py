@@ -4,8 +4,6 @@ limits.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from dataclasses import field
 from typing import ClassVar, Final
 
@@ -23,11 +21,11 @@ from energy.relax.contraction import attach_contraction
 from energy.relax.dyad import ClampedDyad, Dyad, HeldDyad, NudgeForm, Nudging
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Solution, fixed, solve
+from energy.relax.solver import Solution
 from energy.relax.sweep import Sweep
-from energy.relax.top_down import FinalLayer, final_layers, stream_final_layers
-from energy.settle.settled import Settled, SettledDyad, freeing
-from energy.settle.settler import FEEDBACK, Needs, Settler, solve_layers, validate_batch
+from energy.settle.final_phase import run_to_layers
+from energy.settle.settled import Settled, SettledDyad
+from energy.settle.settler import FEEDBACK, Needs, Settler, validate_batch
 from energy.state import State
 
 MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation

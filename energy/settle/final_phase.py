@@ -15,9 +15,7 @@ from energy.settle.settler import solve_layers
 from energy.state import State
 
 
-def run_to_layers(
-    dyad: Dyad, state: State, relax: Relaxation, *, share: bool
-) -> tuple[Solution, Iterator[FinalLayer]]:
+def run_to_layers(dyad: Dyad, state: State, relax: Relaxation, *, share: bool) -> tuple[Solution, Iterator[FinalLayer]]:
     """Return the solution of a dyad without its states, and its layers, the output first, to be read once.
 
     The downward half of the last of a fixed number of sweeps runs while the layers are read; that sweep counts in

@@ -93,9 +93,7 @@ class PredictiveCodingEP(Settler, name="predictive_coding_ep"):
             return dyads[0]
         return SettledDyads(x=free.x, output=output, ledger=ledger, solutions=solutions, dyads=dyads)
 
-    def problems(
-        self, free: SinglePhase, state: State, target: Tensor, objective: Objective
-    ) -> list[PredictiveDyad]:
+    def problems(self, free: SinglePhase, state: State, target: Tensor, objective: Objective) -> list[PredictiveDyad]:
         """Return the nudged problems.
 
         Args:
