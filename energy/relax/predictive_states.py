@@ -60,7 +60,8 @@ class PredictiveStates(Layered):
         site: SiteUpdate = SiteUpdate.UNCONSTRAINED,
     ) -> None:
         super().__init__(network, x, 0.0, ledger, phase)
-        self.nudge, self.clamped, self.site = nudge, clamped, site
+        self.nudge, self.clamped = nudge, clamped
+        self.site = site
         self.sent: list[Tensor | None] = [None] * len(network.edges)  # the activities that the messages come from
 
     def initial_state(self, mean: State, free: SinglePhase) -> State:

@@ -11,7 +11,6 @@ from energy.component import require
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
-from energy.potentials import Identity, Potential
 from energy.relax.dyad import Nudging
 from energy.relax.prediction_errors import ErrorDyad
 from energy.relax.predictive import SiteUpdate
@@ -33,13 +32,19 @@ class PredictiveCoding(Settler, name="predictive_coding"):
 
         E = ½ Σ_{k<L} ‖s_k − f_k(u_k)‖² + C(f_L(u_L); y)
 
-    from the bottom-up pass; with squared error the last term is ½‖y − f_L(u_L)‖², the output's error with s_L = y.
-    The update is the sum of local products f′(u_k)ε_k s_jᵀ. Costs in units of a bottom-up pass, U₁ left out: T
-    synchronous steps 2 + 2T. One step of back-propagation is 3.
+    from the bottom-up pass. With squared error the last term is ½‖y − f_L(u_L)‖², as the output's activity is y. The
+    update is a sum of local products f′(u_k)ε_k s_jᵀ.
+
+    It is not back-propagation: at the minimum the errors have spread over the layers. Its errors are those of
+    back-propagation if predictions and slopes are held at the bottom-up pass (Millidge, Tschantz & Buckley 2022), and
+    after T steps of length η → 0 those of layer L − j are in direction, times binom(T, j) η^j.
+
+    T synchronous steps cost U + 2T(U − U₁) + U, with U multiply-adds of a bottom-up pass and U₁ of them at the input;
+    back-propagation costs 3U − U₁.
 
     Attributes:
         nudged: the relaxation of the clamped phase; by default T = `max_steps` gradient steps of length 1 − `damping`.
-        site: the bounds that activities are held to.
+        site: the interval that activities are held to, if any.
 
     Reference:
         Rao & Ballard 1999; Whittington & Bogacz 2017; Pinchetti et al. 2022 (objectives other than squared error).
@@ -79,24 +84,27 @@ class PredictiveCoding(Settler, name="predictive_coding"):
 
 
 class ErrorPredictiveCoding(Settler, name="error_predictive_coding"):
-    """Error-optimized predictive coding: descend ½‖ε‖² + βC(s_L(ε)) in the errors, s_k = f_k(u_k) + ε_k.
+    """Error-optimized predictive coding: descend ½‖ε‖² + βC(s_L(ε)) in the errors ε_k = s_k − f_k(u_k).
 
-    A step is a pass up and a pass down, ε ← ε − η(ε + β∂C/∂s). One step from ε = 0 is back-propagation exactly, its
-    length included, at any β and η; more approach the equilibrium of predictive coding under the nudge βC. The update
-    is the sum of local products f′(u_k)ε_k s_jᵀ over β(1 − (1 − η)^T), with the activities of the pass that ε came from.
+    A step is a pass up and a pass down, ε ← ε − η(ε + β∂C/∂s), from ε = 0. The update is a sum of local products
+    f′(u_k)ε_k s_jᵀ over β(1 − (1 − η)^T), with the activities of the pass that ε came from.
 
-    Costs in units of a bottom-up pass, U₁ left out: T steps 1 + 2T. One step of back-propagation is 3.
+    One step is back-propagation exactly, its length included, at any β and η. More approach the equilibrium of
+    predictive coding under the nudge βC, whose contrast is back-propagation's as β → 0 with a bias of O(β).
+
+    T steps cost U + (2T − 1)(U − U₁) + U, with U multiply-adds of a bottom-up pass and U₁ of them at the input;
+    back-propagation costs 3U − U₁.
 
     Attributes:
-        beta: β, the weight of the objective.
-        rate: η; stable below 2/(1 + β‖∂²C(s_L(ε))/∂ε²‖).
-        nudged: the sweeps, T = `max_steps`.
+        beta: β, the weight of the objective; 1 in the reference.
+        rate: η; a quadratic objective is descended if it is below 2/(1 + β‖∂²C/∂ε²‖).
+        nudged: sweeps, T = `max_steps`.
 
     Reference:
         Goemaere et al. 2025 (arXiv:2505.20137).
     """
 
-    beta: float = 1.0
+    beta: float = 0.1
     rate: float = 0.5
     nudged: Sweep = field(default_factory=lambda: Sweep(max_steps=4, tolerance=0.0))
 

@@ -28,20 +28,24 @@ from energy.state import State
 class PredictiveCodingEP(Settler, name="predictive_coding_ep"):
     """Equilibrium propagation on E = ½ Σ‖s_k − f_k(u_k)‖²: a bottom-up pass, then one nudged equilibrium or two.
 
-    The bottom-up pass is the free equilibrium, E = 0, so that −∂(E + βC)/∂θ/β at one nudged equilibrium is the whole
-    contrast, a sum of local products δ_k s_jᵀ. It is the gradient of L_β = min_s (E + βC)/β at any β, and that of
-    back-propagation as β → 0, with a bias of O(β) for one sign and of O(β²) for the mean of both; at β > 0 its
-    direction differs too.
+    The bottom-up pass is the free equilibrium, at which E = 0 and ∂E/∂θ = 0. So −∂(E + βC)/∂θ/β at a single nudged
+    equilibrium is the whole contrast, a sum of local products δ_k s_jᵀ with δ_k = f′(u_k)ε_k/β. At any β it is the
+    gradient of L_β = [E + βC]/β at that equilibrium (`site=projected`), and as β → 0 that of back-propagation, with a
+    bias of O(β) for one sign and of O(β²) for the mean of both. At β > 0 its direction differs too.
 
-    Costs in units of a bottom-up pass, U₁ left out: K sweeps 1 + (2K − 1)n + n, K steps of `zebra` at most 1 + 2Kn + n,
-    for n = 1 sign or 2. One step of back-propagation is 3.
+    With U multiply-adds of a bottom-up pass, U₁ of them at the input, and n signs, K sweeps cost
+    U + n[(2K − 1)(U − U₁) + U], K steps of `zebra` at most U + n[2K(U − U₁) + U], and back-propagation 3U − U₁. So one
+    sweep at one sign has the price of back-propagation; the default has less than three times that, and with
+    `kind=random_sign` less than 5/3.
 
     Attributes:
         beta: β, the strength of the nudge.
-        kind: positive and negative and random_sign need one equilibrium, centered two.
-        site: the site update: `projected` is gradient descent of E, `modified` is more stable.
-        nudged: the relaxation of the nudged phase. One sweep reaches every layer, and each further one divides what is
-            left by about 1/β; `zebra` with `max_steps` 5 or 10 is that of the reference.
+        kind: positive, negative and random_sign need one equilibrium, centered two.
+        site: the site update. `projected` descends E; `modified` lets units below threshold stay there, and is the more
+            stable one.
+        nudged: the relaxation of the nudged phase. The first sweep reaches every layer, and each further one leaves
+            about a share β of the distance to the equilibrium; the schedule of the reference is `zebra` with
+            `max_steps` 5 or 10 and `tolerance` 0.
 
     Reference:
         Kerjan, Høier & Scellier 2026 (arXiv:2606.03584).
