@@ -177,7 +177,7 @@ class Health:
 
     def _diverged(self, network: Network, settler: Settler, phase: str, layer: str) -> None:
         at = f" at layer {layer}" if layer else ""
-        self.say("diverged", f"settler={settler.name}: the {phase} solve diverged{at}; {_cure(network, settler.gamma)}")
+        self.say("diverged", f"settler={settler.name}: the {phase} solve diverged{at}; {_cure(network)}")
 
     def look(self, network: Network, settler: Settler, settled: Settled, x: Tensor, descended: Tensor | None) -> None:
         """Check a network after a batch.
@@ -271,13 +271,9 @@ def stuck(layer: Layer, state: Tensor) -> Tensor:
     return (at_low | at_high).double().mean()
 
 
-def _cure(network: Network, gamma: float = 1.0) -> str:
+def _cure(network: Network) -> str:
     """The remedies for activity that feeds itself."""
-    return (
-        f"try {CURE}"
-        if contraction(network) is not None or not gamma
-        else f"keep_contracting=0.5 holds it; so do {CURE}"
-    )
+    return f"try {CURE}" if contraction(network) is not None else f"keep_contracting=0.5 holds it; so do {CURE}"
 
 
 def _last(network: Network) -> Tensor | None:

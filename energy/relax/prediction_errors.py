@@ -1,10 +1,11 @@
 """Predictive coding with the prediction errors as variables: one pass up and one pass down per step.
 
     up      s_k = f_k(u_k) + βε_k
-    down    ε_k ← ε_k + η(g_k − ε_k)      g_L = −∇C(s_L)      g_k = Σ_{e out of k} A_e′(s_k)ᵀ f′_target(u_target) g_target
+    down    ε_k ← ε_k + η(g_k − ε_k)      g_L = −∇C(s_L)      g_k = Σ_{e out of k} A_e′(s_k)ᵀ f′(u_target) g_target
 
-ε is normalized by β, and g = −∂C/∂s through the perturbed pass, so a step is one of length η down ½‖βε‖² + βC(s_L(ε)).
-From ε = 0 the first one is back-propagation. At equilibrium ε = g, as in `energy.relax.predictive`.
+ε is normalized by β, and g = −∂C/∂s through the perturbed pass, so a step is one of gradient descent, of length η, on
+½‖βε‖² + βC(s_L(ε)) in βε. From ε = 0 the first one is back-propagation. At equilibrium ε = g, as in
+`energy.relax.predictive`.
 
 Reference:
     Goemaere et al. 2025 (arXiv:2505.20137).

@@ -7,9 +7,9 @@ step of projected gradient descent of length 1 sets a layer to
 
     s_k ← P(f_k(u_k) + βh_k)      h_k = Σ_{e out of k} A_e′(s_k)ᵀ δ_target      δ_k = f′_k(u_k) ε_k/β
 
-with P the projection onto the interval of the potential, and at the output h_L = −∇C or its exact proximal step. So the
-pair (s, δ) is a dyad without feedback into the mean, in which both are computed from the drive and from h. ε/β is formed
-in closed form and never as a difference of activities, so that no digits are lost as β → 0.
+with P the projection onto the interval of the potential, and at the output h_L = −∇C or its exact proximal step. So
+the pair (s, δ) is a dyad without feedback into the mean, in which both are computed from the drive and from h. ε/β has
+a closed form without a difference of activities, so that no digits are lost as β → 0.
 
 Reference:
     Kerjan, Høier & Scellier 2026 (arXiv:2606.03584); Rao & Ballard 1999 and Whittington & Bogacz 2017 (the energy).

@@ -1,0 +1,398 @@
+"""Predictive coding beside back-propagation: limits, exactness, prices, and programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from energy.component import ConfigurationError
+from energy.couplings import BatchNorm, Block, Dense
+from energy.ledger import Ledger, backprop_multiply_adds
+from energy.models import MLP, VGG
+from energy.network import Network
+from energy.objectives import Objective
+from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Tanh
+from energy.program import Program
+from energy.relax.predictive import SiteUpdate
+from energy.relax.predictive_states import predictive_energy
+from energy.relax.relaxation import Relaxation
+from energy.relax.sweep import Sweep
+from energy.relax.synchronous import Synchronous
+from energy.relax.zebra import Zebra
+from energy.rules.contrast import Contrast
+from energy.settle.backprop import Backprop
+from energy.settle.predictive_coding import ErrorPredictiveCoding, PredictiveCoding
+from energy.settle.predictive_ep import PredictiveCodingEP
+from energy.settle.settled import SettledDyad, SettledDyads
+from energy.settle.settler import Settler
+from energy.settle.two_phase import PhaseContrast
+from energy.state import State
+from tests.program.pairs import Pair
+from tests.settle import nets
+from tests.settle.oracles import autograd, cosines, flatten, gap, learn, slope
+
+LONG = Sweep(max_steps=500, tolerance=1e-14, check_every=10)
+NETWORKS = {
+    "mlp": lambda hidden: nets.mlp(hidden, gain=0.8),
+    "cnn": lambda hidden: nets.cnn(hidden, nets.POOLS["max"], gain=0.8),
+    "graph": lambda hidden: nets.skips(hidden, gain=0.7),
+    "curved": lambda hidden: nets.curved(hidden, gain=0.8),
+}
+OBJECTIVES = {"proximal": nets.PROXIMAL, "frozen": nets.FROZEN, "live": nets.LIVE, "cross_entropy": nets.CROSS}
+every_network = pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
+every_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+ONE_SIGN = (PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE, PhaseContrast.RANDOM_SIGN)
+
+
+def sweeps(steps: int) -> Sweep:
+    return Sweep(max_steps=steps, tolerance=0.0)
+
+
+def error(network: Network, objective: Objective, **fields: Any) -> float:
+    x, target = nets.batch(network)
+    settler = PredictiveCodingEP(**fields)
+    return gap(learn(settler, network, x, target, objective), autograd(network, x, target, objective))
+
+
+@every_objective
+@every_network
+def test_ep_meets_back_propagation_with_order_one_or_two(build: nets.Build, objective: Objective) -> None:
+    network, betas = build(Sigmoid()), (1e-2, 3e-3, 1e-3)
+    for kind in PhaseContrast:
+        order = 2 if kind is PhaseContrast.CENTERED else 1
+        found = [error(network, objective, kind=kind, beta=beta, nudged=LONG) for beta in betas]
+        assert slope(dict(zip(betas, found, strict=True)).__getitem__, betas) == pytest.approx(order, abs=0.15)
+        assert found[-1] < (1e-4 if order == 2 else 1e-2)
+
+
+@pytest.mark.parametrize("site", SiteUpdate)
+@every_network
+def test_rectified_units_meet_back_propagation_too(build: nets.Build, site: SiteUpdate) -> None:
+    network = build(ReLU())
+    assert error(network, nets.CROSS, beta=1e-7, site=site, nudged=LONG) < 1e-6
+
+
+@pytest.mark.parametrize("kind", ONE_SIGN)
+def test_a_sweep_less_than_the_equilibrium_has_the_same_limit(kind: PhaseContrast) -> None:
+    network = nets.skips(Tanh())
+    assert slope(lambda b: error(network, nets.FROZEN, kind=kind, beta=b, nudged=sweeps(1)), (1e-3, 1e-5)) > 0.9
+
+
+@every_network
+def test_the_contrast_is_the_gradient_of_the_nudged_energy(build: nets.Build) -> None:
+    network = build(Tanh())
+    x, target = nets.batch(network)
+    settler = PredictiveCodingEP(kind=PhaseContrast.POSITIVE, beta=0.2, nudged=LONG, site=SiteUpdate.PROJECTED)
+    settled = settler.settle(network, x, target, nets.PROXIMAL)
+    assert isinstance(settled, SettledDyad)
+    with torch.enable_grad():
+        energy = predictive_energy(network, x, settled.mean).sum() / 0.2
+        wanted = torch.autograd.grad(energy, list(network.parameters()))
+    assert gap(Contrast().gradients(network, settled), wanted) < 1e-9
+
+
+@every_network
+def test_that_gradient_is_of_the_nudged_minimum_of_the_energy(build: nets.Build) -> None:
+    """dL_β/dθ by finite differences of the minimum, L_β = [E + βC]/β at s^β."""
+    network, beta = build(Tanh()), 0.2
+    x, target = nets.batch(network)
+    settler = PredictiveCodingEP(kind=PhaseContrast.POSITIVE, beta=beta, nudged=LONG)
+
+    def minimum() -> float:
+        settled = settler.settle(network, x, target, nets.PROXIMAL)
+        assert isinstance(settled, SettledDyad)
+        energy = predictive_energy(network, x, settled.mean) / beta
+        return float((energy + nets.PROXIMAL.value(settled.mean[-1], target)).sum())
+
+    gradient = flatten(learn(settler, network, x, target, nets.PROXIMAL))
+    parameter, step = next(network.parameters()), 1e-5
+    with torch.no_grad():
+        for at in (0, 7):
+            values = []
+            for move in (step, -2 * step):
+                parameter.view(-1)[at] += move
+                values.append(minimum())
+            parameter.view(-1)[at] += step
+            assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(gradient[at]), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("relax", [Sweep(max_steps=3, tolerance=0.0), Zebra(max_steps=4, tolerance=0.0)])
+def test_centered_is_the_mean_of_both_signs(relax: Relaxation) -> None:
+    network = nets.cnn(ReLU(), nets.POOLS["max"])
+    x, target = nets.batch(network)
+    one, other, both = (
+        learn(PredictiveCodingEP(kind=kind, nudged=relax), network, x, target, nets.PROXIMAL)
+        for kind in (PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE, PhaseContrast.CENTERED)
+    )
+    assert gap(both, [(a + b) / 2 for a, b in zip(one, other, strict=True)]) < 1e-14
+
+
+def test_the_random_sign_is_one_of_the_two_and_takes_both() -> None:
+    network, seen = nets.mlp(ReLU()), set[int]()
+    for seed in range(12):
+        x, target = nets.batch(network, seed=seed)
+        drawn, *fixed = (
+            learn(PredictiveCodingEP(kind=kind, beta=0.2), network, x, target, nets.PROXIMAL)
+            for kind in (PhaseContrast.RANDOM_SIGN, PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE)
+        )
+        gaps = [gap(drawn, one) for one in fixed]
+        assert min(gaps) < 1e-14 < 1e-6 < max(gaps)
+        seen.add(gaps.index(min(gaps)))
+    assert seen == {0, 1}
+
+
+@every_objective
+@every_network
+@pytest.mark.parametrize("hidden", [ReLU(), Tanh()])
+def test_one_step_of_errors_is_back_propagation(build: nets.Build, hidden: Potential, objective: Objective) -> None:
+    network = build(hidden)
+    x, target = nets.batch(network)
+    wanted = autograd(network, x, target, objective)
+    for beta, rate in itertools.product((1.0, 0.05), (1.0, 0.3)):
+        settler = ErrorPredictiveCoding(beta=beta, rate=rate, nudged=sweeps(1))
+        for one, other in zip(learn(settler, network, x, target, objective), wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
+@every_network
+def test_further_steps_of_errors_have_the_length_of_the_gradient(build: nets.Build) -> None:
+    network = build(Sigmoid())
+    x, target = nets.batch(network)
+    wanted = autograd(network, x, target, nets.LIVE)
+    for steps, rate in ((2, 0.3), (5, 0.5), (7, 1.0)):
+        nudged = sweeps(steps)
+
+        def bias(beta: float, rate: float = rate, nudged: Sweep = nudged) -> float:
+            settler = ErrorPredictiveCoding(beta=beta, rate=rate, nudged=nudged)
+            return gap(learn(settler, network, x, target, nets.LIVE), wanted)
+
+        assert slope(bias, (1e-2, 1e-4)) == pytest.approx(1.0, abs=0.1)
+
+
+@every_network
+def test_errors_and_ep_end_in_the_same_contrast(build: nets.Build) -> None:
+    network = build(Tanh())
+    x, target = nets.batch(network)
+    fields = {"kind": PhaseContrast.POSITIVE, "site": SiteUpdate.UNCONSTRAINED, "nudged": LONG}
+    wanted = learn(PredictiveCodingEP(beta=0.3, **fields), network, x, target, nets.FROZEN)
+    found = learn(ErrorPredictiveCoding(beta=0.3, rate=0.8, nudged=LONG), network, x, target, nets.FROZEN)
+    assert gap(found, wanted) < 1e-10
+
+
+def clamped_products(network: Network, x: Tensor, target: Tensor, steps: int, rate: float) -> list[Tensor]:
+    """∂E/∂θ after gradient steps in the activities by autograd, the output held at the target."""
+    state = State([*list(network.activity(x).map(Tensor.detach))[:-1], target])
+    with torch.enable_grad():
+        for _ in range(steps):
+            leaves = [tensor.detach().requires_grad_() for tensor in state]
+            found = torch.autograd.grad(predictive_energy(network, x, State(leaves)).sum(), leaves)
+            moves = [*found[:-1], torch.zeros_like(target)]
+            state = State(one.detach() - rate * move for one, move in zip(leaves, moves, strict=True))
+        return list(torch.autograd.grad(predictive_energy(network, x, state).sum(), list(network.parameters())))
+
+
+@every_network
+def test_the_classical_method_is_gradient_descent_of_the_energy(build: nets.Build) -> None:
+    network = build(Tanh())
+    x, target = nets.batch(network)
+    for steps, rate in ((1, 0.2), (6, 0.1)):
+        nudged = Synchronous(damping=1 - rate, max_steps=steps, tolerance=0.0)
+        found = learn(PredictiveCoding(nudged=nudged), network, x, target, nets.PROXIMAL)
+        assert gap(found, clamped_products(network, x, target, steps, rate)) < 1e-12
+
+
+def test_short_first_steps_have_the_directions_of_back_propagation() -> None:
+    """After T steps of length η → 0 the errors of layer L − j are those of back-propagation times binom(T, j) η^j."""
+    network, steps, rate = nets.mlp(Tanh()), 5, 1e-4
+    x, target = nets.batch(network)
+    nudged = Synchronous(damping=1 - rate, max_steps=steps, tolerance=0.0)
+    found = learn(PredictiveCoding(nudged=nudged), network, x, target, nets.PROXIMAL)
+    wanted = autograd(network, x, target, nets.PROXIMAL)
+    assert min(cosines(network, found, wanted)) > 1 - 1e-6
+    weights = [(a, b) for a, b in zip(found, wanted, strict=True) if a.ndim == 2]
+    for j, (one, other) in enumerate(reversed(weights)):
+        share = math.comb(steps, j) * rate**j
+        assert float(one.norm() / other.norm()) == pytest.approx(share, rel=1e-2)
+
+
+def test_fixed_predictions_give_the_errors_of_back_propagation() -> None:
+    """ε_k = J_{k+1}ᵀ ε_{k+1} with all predictions and slopes held: the first pass down of the errors."""
+    network = nets.mlp(Tanh())
+    x, target = nets.batch(network)
+    settled = ErrorPredictiveCoding(nudged=sweeps(1)).settle(network, x, target, nets.PROXIMAL)
+    assert isinstance(settled, SettledDyad)
+    with torch.enable_grad():
+        states = [x]
+        drives = []
+        for coupling, layer in zip(network.couplings, network.layers, strict=True):
+            drives.append(coupling(states[-1]))
+            states.append(layer.potential.response(drives[-1]))
+        wanted = torch.autograd.grad(-nets.PROXIMAL.value(states[-1], target).sum(), drives)
+    for one, other in zip(settled.delta, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+SETTLERS: dict[str, Callable[[], Settler]] = {
+    "centered": lambda: PredictiveCodingEP(beta=0.2),
+    "random_sign": lambda: PredictiveCodingEP(beta=0.2, kind=PhaseContrast.RANDOM_SIGN),
+    "zebra": lambda: PredictiveCodingEP(beta=0.2, nudged=Zebra(max_steps=4, tolerance=0.0)),
+    "tolerance": lambda: PredictiveCodingEP(beta=0.2, nudged=Zebra(max_steps=40, tolerance=1e-3)),
+    "errors": lambda: ErrorPredictiveCoding(),
+    "one_step": lambda: ErrorPredictiveCoding(rate=1.0, nudged=sweeps(1)),
+    "errors_tolerance": lambda: ErrorPredictiveCoding(nudged=Sweep(max_steps=40, tolerance=1e-3)),
+    "classical": lambda: PredictiveCoding(),
+    "classical_zebra": lambda: PredictiveCoding(nudged=Zebra(max_steps=6, tolerance=0.0)),
+}
+every_settler = pytest.mark.parametrize("settler", SETTLERS.values(), ids=SETTLERS)
+
+
+@every_settler
+@pytest.mark.parametrize("build", [NETWORKS["cnn"], NETWORKS["graph"]], ids=["cnn", "graph"])
+def test_learning_once_is_settling_and_reading(build: nets.Build, settler: Callable[[], Settler]) -> None:
+    network, one = build(ReLU()), settler()
+    x, target = nets.batch(network)
+    wanted = learn(one, network, x, target, nets.PROXIMAL)
+    again = Contrast().gradients(network, one.settle_once(network, x, target, nets.PROXIMAL))
+    assert gap(again, wanted) < 1e-14
+    twice = one.settle(network, x, target, nets.PROXIMAL)
+    assert all(map(torch.equal, Contrast().gradients(network, twice), Contrast().gradients(network, twice)))
+
+
+@every_settler
+@pytest.mark.parametrize("build", [NETWORKS["mlp"], NETWORKS["graph"]], ids=["mlp", "graph"])
+def test_a_program_is_the_plain_step(build: nets.Build, settler: Callable[[], Settler]) -> None:
+    network = build(ReLU())
+    pair = Pair(network, settler(), Contrast(), nets.PROXIMAL)
+    pair.run(*(nets.batch(network, seed=seed) for seed in range(4)))
+    assert isinstance(pair.program, Program) and pair.recorded
+
+
+def units(network: Network) -> tuple[int, int]:
+    every = sum(edge.multiply_adds for edge in network.edges)
+    return every, every - sum(edge.multiply_adds for edge in network.edges if edge.source)
+
+
+def spent(settler: Settler, network: Network) -> int:
+    ledger, (x, target) = Ledger(), nets.batch(network, samples=3)
+    Contrast().gradients(network, settler.settle(network, x, target, nets.CROSS, ledger))
+    assert ledger.multiply_adds % 3 == 0
+    return ledger.multiply_adds // 3
+
+
+@pytest.mark.parametrize("build", [NETWORKS["mlp"], NETWORKS["cnn"], NETWORKS["graph"]], ids=["mlp", "cnn", "graph"])
+def test_the_price_is_the_one_that_is_stated(build: nets.Build) -> None:
+    network = build(ReLU())
+    every, first = units(network)
+    inner, ep = every - first, PredictiveCodingEP
+    for steps in (1, 2, 5):
+        for kind, n in ((PhaseContrast.RANDOM_SIGN, 1), (PhaseContrast.NEGATIVE, 1), (PhaseContrast.CENTERED, 2)):
+            assert spent(ep(kind=kind, nudged=sweeps(steps)), network) == every + n * ((2 * steps - 1) * inner + every)
+        assert spent(ErrorPredictiveCoding(nudged=sweeps(steps)), network) == 2 * every + (2 * steps - 1) * inner
+        nudged = Synchronous(damping=0.8, max_steps=steps, tolerance=0.0)
+        assert spent(PredictiveCoding(nudged=nudged), network) == 2 * every + 2 * steps * inner
+    assert spent(ErrorPredictiveCoding(nudged=sweeps(1)), network) == backprop_multiply_adds(network)
+
+
+def test_zebra_costs_what_the_change_has_reached() -> None:
+    """On a chain the change goes down a layer per half-step: a layer that it has not reached sends nothing."""
+    network = MLP(sizes=[7, 6, 5, 4], hidden=ReLU()).build((1, 2, 4), 3, seed=0).double()
+    costs, depth = [edge.multiply_adds for edge in network.edges], len(network.layers)
+    for steps in range(1, 7):
+        moved, total = {depth + 1}, 2 * sum(costs)
+        for color in itertools.chain.from_iterable([(1, 0)] * steps):
+            due = [k for k in range(1, depth + 1) if k % 2 == color and (k == depth or {k - 1, k + 1} & moved)]
+            total += sum(costs[k - 1] for k in due if k - 1 in moved)  # from below
+            total += sum(costs[k] for k in due if k < depth and k + 1 in moved)  # from above
+            moved |= set(due)
+        settler = PredictiveCodingEP(kind=PhaseContrast.POSITIVE, nudged=Zebra(max_steps=steps, tolerance=0.0))
+        assert spent(settler, network) == total
+        every, first = units(network)
+        assert total < 2 * every + 2 * steps * (every - first)
+
+
+def test_the_schedules_of_the_literature_cost_no_more_than_theirs() -> None:
+    """Kerjan's VGG5: centered K = 5 about 7.6 steps of back-propagation, K = 10 14, random sign K = 10 7.7."""
+    network = VGG(plan=[128, 256, 0, 512, 0, 512, 0, 512, 0], dense=[]).build((3, 32, 32), 10, seed=0)
+    step = backprop_multiply_adds(network)
+    every, first = units(network)
+    for kind, steps, theirs in (("CENTERED", 5, 7.6), ("CENTERED", 10, 14.3), ("RANDOM_SIGN", 10, 7.7)):
+        n = 2 if kind == "CENTERED" else 1
+        assert (every + n * (2 * steps * (every - first) + every)) / step <= theirs + 0.1
+
+
+@pytest.mark.parametrize("name", ["centered", "random_sign", "errors", "classical"])
+def test_batches_are_normalized_as_by_back_propagation(name: str) -> None:
+    network = Network((6,))
+    network.add(BatchNorm(Dense(6, 7, bias=False), 7), ReLU())
+    network.add(BatchNorm(Dense(7, 5, bias=False), 5), Tanh())
+    network.add(Dense(5, 3), Identity())
+    nets.draw(network, 1.0, 0)
+    x, target = nets.batch(network, samples=8)
+    wanted = Contrast().gradients(network, Backprop().settle(network, x, target, nets.FROZEN))
+    settler = SETTLERS[name]()
+    if name != "classical":
+        settler = dataclasses.replace(settler, beta=1e-6)
+        assert gap(learn(settler, network, x, target, nets.FROZEN), wanted) < 1e-5
+    else:
+        assert min(cosines(network, learn(settler, network, x, target, nets.FROZEN), wanted)) > 0.3
+
+
+@every_settler
+def test_without_feedback_in_the_mean_a_read_out_is_a_layer_like_any_other(settler: Callable[[], Settler]) -> None:
+    found = []
+    for readout in (False, True):
+        network = nets.mlp(ReLU(), readout=readout)
+        x, target = nets.batch(network)
+        found.append(learn(settler(), network, x, target, nets.CROSS))
+    assert all(map(torch.equal, *found))
+
+
+def test_blocks_take_part() -> None:
+    network = Network((6,))
+    network.add(Dense(6, 7), ReLU())
+    network.add(Block(Dense(7, 5), nn.LayerNorm(7, elementwise_affine=False), centered=True), ReLU())
+    network.add(Dense(5, 3), Identity())
+    nets.draw(network, 1.0, 0)
+    x, target = nets.batch(network)
+    wanted = autograd(network, x, target, nets.FROZEN)
+    for settler in (PredictiveCodingEP(beta=1e-7), ErrorPredictiveCoding(beta=1e-7)):
+        assert gap(learn(settler, network, x, target, nets.FROZEN), wanted) < 1e-5
+
+
+def test_narrow_states_keep_the_contrast_at_a_small_nudge() -> None:
+    """ε/β has a closed form: in bfloat16 a difference of activities would be zero at this β."""
+    network = nets.mlp(HardSigmoid(), sizes=(20, 30, 30, 10)).float()
+    x, target = nets.batch(network, samples=32, dtype=torch.bfloat16)
+    wanted = autograd(network, x.float(), target.float(), nets.FROZEN)
+    settler = PredictiveCodingEP(beta=1e-4, kind=PhaseContrast.POSITIVE)
+    assert min(cosines(network, learn(settler, network, x, target, nets.FROZEN), wanted)) > 0.99
+
+
+def test_two_equilibria_are_kept_apart() -> None:
+    network = nets.mlp(ReLU())
+    x, target = nets.batch(network)
+    settled = PredictiveCodingEP().settle(network, x, target, nets.PROXIMAL)
+    assert isinstance(settled, SettledDyads) and set(settled.solutions) == {"nudged", "nudged_down"}
+    torch.testing.assert_close(settled.output, network(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PredictiveCodingEP(gamma=0.5), "gamma"),
+        (lambda: PredictiveCodingEP(beta=-0.1), "the sign is chosen by kind"),
+        (lambda: PredictiveCoding(gamma=1.0), "gamma"),
+        (lambda: ErrorPredictiveCoding(rate=0.0), "rate"),
+        (lambda: ErrorPredictiveCoding(nudged=Sweep(momentum=0.5)), "without momentum"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make: Callable[[], Settler], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make()
