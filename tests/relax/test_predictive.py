@@ -170,7 +170,7 @@ def test_a_sign_on_the_device_is_that_of_beta(beta: float) -> None:
     for size, factor in ((beta, None), (0.3, sign)):
         problem = PredictiveDyad(network, x, Ledger(), Nudging(nets.PROXIMAL, target, beta=size), sign=factor)
         found.append(solve(problem, problem.initial_state(mean, free), Zebra(max_steps=5, tolerance=0.0)).state)
-    close(*found, 0.0)
+    close(found[0], found[1], 0.0)
 
 
 @pytest.mark.parametrize("site", SiteUpdate)

@@ -227,3 +227,17 @@ def test_fixed_predictions_give_the_errors_of_back_propagation() -> None:
         wanted = torch.autograd.grad(-nets.PROXIMAL.value(states[-1], target).sum(), drives)
     for one, other in zip(settled.delta, wanted, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_clamped_linear_network_shares_the_error_out() -> None:
+    """At the minimum ε_L = (1 + Σ_k J_k J_kᵀ)⁻¹ (y − W_L … W_1 x), J_k = W_L … W_{k+1}."""
+    network = nets.mlp(Identity(), bias=0.0, norm=0.8)
+    x, target = nets.batch(network)
+    settled = PredictiveCoding(nudged=LONG).settle(network, x, target, nets.PROXIMAL)
+    assert isinstance(settled, SettledDyad)
+    *below, top = [parameter.detach() for parameter in network.parameters() if parameter.ndim == 2]
+    spread, jacobian = torch.eye(len(top), dtype=x.dtype), top
+    for weight in reversed(below):
+        spread, jacobian = spread + jacobian @ jacobian.T, jacobian @ weight
+    wanted = torch.linalg.solve(spread, (target - network(x)).detach().T).T
+    torch.testing.assert_close(settled.delta[-1], wanted, rtol=1e-9, atol=1e-11)
