@@ -96,9 +96,9 @@ class ErrorPredictiveCoding(Settler, name="error_predictive_coding"):
     back-propagation costs 3U − U₁.
 
     Attributes:
-        beta: β, the weight of the objective; 1 in the reference.
+        beta: β, the weight of the objective.
         rate: η; a quadratic objective is descended if it is below 2/(1 + β‖∂²C/∂ε²‖).
-        nudged: sweeps, T = `max_steps`.
+        nudged: sweeps, T = `max_steps`, or to a tolerance.
 
     Reference:
         Goemaere et al. 2025 (arXiv:2505.20137).

@@ -41,11 +41,10 @@ class PredictiveCodingEP(Settler, name="predictive_coding_ep"):
     Attributes:
         beta: β, the strength of the nudge.
         kind: positive, negative and random_sign need one equilibrium, centered two.
-        site: the site update. `projected` descends E; `modified` lets units below threshold stay there, and is the more
-            stable one.
-        nudged: the relaxation of the nudged phase. The first sweep reaches every layer, and each further one leaves
-            about a share β of the distance to the equilibrium; the schedule of the reference is `zebra` with
-            `max_steps` 5 or 10 and `tolerance` 0.
+        site: the site update. `projected` descends E; `modified` lets units below threshold stay there, which the
+            reference found to be the more stable one.
+        nudged: the relaxation of the nudged phase. The first sweep reaches every layer and leaves O(β) of the way to
+            the equilibrium; the schedule of the reference is `zebra` with `max_steps` 5 or 10 and `tolerance` 0.
 
     Reference:
         Kerjan, Høier & Scellier 2026 (arXiv:2606.03584).

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from energy.network import Network
 from energy.objectives import Objective
-from energy.potentials import Potential, ReLU, Sigmoid, Tanh
+from energy.potentials import Identity, Potential, ReLU, Sigmoid, Tanh
 from energy.relax.predictive import SiteUpdate
 from energy.relax.predictive_states import predictive_energy
 from energy.relax.relaxation import Relaxation
