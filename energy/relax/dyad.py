@@ -97,6 +97,10 @@ class Dyad(Layered):
         """Return δ of a layer."""
         return state[self.depth + layer - 1]
 
+    def learned(self, state: Tensors, layer: int) -> Tensor:
+        """Return the difference of a settled layer that the products of its edges read."""
+        return self.delta(state, layer)
+
     def read_going_down(self, state: State) -> dict[int, Tensor]:
         """Return the tensors, by position, that a last downward half-sweep reads before it has set them."""
         if all(gain is None for gain in self.gains):

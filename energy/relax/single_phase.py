@@ -11,6 +11,7 @@ from energy.graph import Gain
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
+from energy.potentials import Potential
 from energy.relax.layered import Layered, Tensors
 from energy.relax.messages import total
 from energy.state import State
@@ -34,13 +35,13 @@ class PhaseNudge:
     frozen: Tensor | None = None
     sign: Tensor | None = None
 
-    def drive(self, network: Network, drive: Tensor) -> Tensor:
-        """Return the drive of the output layer with the nudge in it."""
-        nudged = self._at(network, drive, self.beta)
-        return nudged if self.sign is None else torch.where(self.sign > 0, nudged, self._at(network, drive, -self.beta))
+    def drive(self, potential: Potential, drive: Tensor) -> Tensor:
+        """Return the drive of an output layer of `potential` with the nudge in it."""
+        up = self._at(potential, drive, self.beta)
+        return up if self.sign is None else torch.where(self.sign > 0, up, self._at(potential, drive, -self.beta))
 
-    def _at(self, network: Network, drive: Tensor, beta: float) -> Tensor:
-        potential, nothing = network.output.potential, drive.new_zeros(())
+    def _at(self, potential: Potential, drive: Tensor, beta: float) -> Tensor:
+        nothing = drive.new_zeros(())
         drive, h = self.objective.nudged(potential, drive, nothing, self.target, self.frozen, beta, 0.0)
         return drive + beta * h
 
@@ -115,7 +116,7 @@ class SinglePhase(Layered):
             if self.clamp is not None:
                 return {layer - 1: self.clamp}
             if self.nudge is not None and not self.network.readout(layer):
-                drive = self.nudge.drive(self.network, drive)
+                drive = self.nudge.drive(self.network.output.potential, drive)
         return {layer - 1: self.network.layers[layer - 1].potential.response(drive)}
 
     def errors(self, state: Tensors, error: Tensor) -> dict[int, Tensor]:

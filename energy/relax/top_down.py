@@ -64,8 +64,9 @@ def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, versions: list[in
                     dyad.linearization(held, edge).prepare(dyad.delta(held, edge.target))
             dyad.receive_from_above(held, layer)
             held |= dyad.update(layer)
+            final = [FinalLayer(layer, dyad.mean(held, layer), dyad.learned(held, layer), _taken(dyad, layer))]
             dyad.messages.drop(network, layer)
-        yield FinalLayer(layer, dyad.mean(held, layer), dyad.delta(held, layer), _taken(dyad, layer))
+        yield final.pop()  # no name here keeps it while the next layer is computed
         for done in network.last_read_at(layer):
             for position in {done - 1, depth + done - 1} - top:
                 del held[position]

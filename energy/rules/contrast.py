@@ -21,7 +21,7 @@ from energy.network import Network
 from energy.rules.products import dyadic_gradients, zeros
 from energy.rules.rule import Rule
 from energy.settle.energy_phases import SettledEnergies, require_energy
-from energy.settle.settled import Settled, SettledDyad, SettledPhases, SettledTape
+from energy.settle.settled import Settled, SettledDyad, SettledDyads, SettledPhases, SettledTape
 from energy.settle.spiking import SettledOnline, SettledSpikes
 from energy.spiking.products import products as spike_products
 
@@ -61,6 +61,15 @@ def contrast(settled: Settled, network: Network, scale: float) -> list[Tensor]:
 
 
 contrast.register(SettledDyad, dyadic_gradients)
+
+
+@contrast.register
+def _(settled: SettledDyads, network: Network, scale: float) -> list[Tensor]:
+    first, *others = settled.dyads
+    total = dyadic_gradients(first, network, scale / len(settled.dyads))
+    for dyad in others:
+        foreach.add_(total, dyadic_gradients(dyad, network, scale / len(settled.dyads)), 1.0)
+    return total
 
 
 @contrast.register

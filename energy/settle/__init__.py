@@ -4,6 +4,8 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import ContrastiveHebbian, DualPropagation, Dyadic, EquilibriumPropagation, Implicit
 from energy.settle.energy_phases import EnergyTwoPhase
 from energy.settle.feedforward import Feedforward
+from energy.settle.predictive_coding import ErrorPredictiveCoding, PredictiveCoding
+from energy.settle.predictive_ep import PredictiveCodingEP
 from energy.settle.reference import exact_settler
 from energy.settle.settled import Prediction, Settled
 from energy.settle.settler import Settler
@@ -19,10 +21,13 @@ __all__ = [
     "Dyadic",
     "EnergyTwoPhase",
     "EquilibriumPropagation",
+    "ErrorPredictiveCoding",
     "Feedforward",
     "Implicit",
     "PhaseContrast",
     "Prediction",
+    "PredictiveCoding",
+    "PredictiveCodingEP",
     "Settled",
     "Settler",
     "Spiking",

@@ -4,8 +4,6 @@ limits.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from dataclasses import field
 from typing import ClassVar, Final
 
@@ -23,13 +21,12 @@ from energy.relax.contraction import attach_contraction
 from energy.relax.dyad import ClampedDyad, Dyad, HeldDyad, NudgeForm, Nudging
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solution import Solution, fixed
-from energy.relax.solver import solve
+from energy.relax.solution import Solution
 from energy.relax.sweep import Sweep
-from energy.relax.top_down import FinalLayer, final_layers, stream_final_layers
 from energy.relax.visits import attach_visits
-from energy.settle.settled import Settled, SettledDyad, freeing
-from energy.settle.settler import FEEDBACK, Needs, Settler, solve_layers, validate_batch
+from energy.settle.final_phase import run_to_layers
+from energy.settle.settled import Settled, SettledDyad
+from energy.settle.settler import FEEDBACK, Needs, Settler, validate_batch
 from energy.state import State
 
 MOMENTUM: Final = 0.9  # of both phases of equilibrium propagation
@@ -105,26 +102,9 @@ class Dyadic(Settler):
             attach_contraction(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
         with network.normalizing():
             dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
-            solution, final = self._ended(dyad, state, once)
-        solutions["nudged"] = dataclasses.replace(solution, state=State(()), output=None)  # which `final` holds
+            solution, final = run_to_layers(dyad, state, self.nudged, share=once)
+        solutions["nudged"] = solution
         return SettledDyad(x=dyad.x, output=output, ledger=ledger, solutions=solutions, final=final, gamma=dyad.gamma)
-
-    def _ended(self, dyad: Dyad, state: State, once: bool) -> tuple[Solution, Iterator[FinalLayer]]:
-        """The solution of the nudged phase, and its layers; the last half of a fixed number of sweeps is still to run.
-
-        The sweep whose downward half is left to the rule counts in `steps` already."""
-        if type(self.nudged).step is not Sweep.step or self.nudged.tolerance:
-            solution = solve_layers(dyad, state, self.nudged)
-            mean, delta = solution.state.tensors[: dyad.depth], solution.state.tensors[dyad.depth :]
-            return solution, freeing(final_layers(dyad.network, dyad.messages.linear, State(mean), delta)[::-1])
-        steps = self.nudged.max_steps
-        if steps == 1:
-            solution = fixed(dyad, state, steps)
-        else:
-            before = solve(dyad, state, dataclasses.replace(self.nudged, max_steps=steps - 1), output=dyad.depth - 1)
-            solution = dataclasses.replace(before, steps=before.steps + 1, taken=steps, output=None)
-        dyad.ledger.sweeps[dyad.phase] += steps
-        return solution, stream_final_layers(dyad, dyad.bottom_up(solution.state), share=once)
 
     def nudge(
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger

@@ -86,6 +86,17 @@ class SettledDyad(Settled):
         return [found[edge] for edge in sorted(found)]
 
 
+@dataclass(kw_only=True)
+class SettledDyads(Settled):
+    """Several dyads on one batch, whose products are averaged.
+
+    Attributes:
+        dyads: each with the same input, output and ledger.
+    """
+
+    dyads: list[SettledDyad]
+
+
 def _consumed() -> Iterator[FinalLayer]:
     raise UsageError(f"the layers of this result {CONSUMED}")
     yield  # makes this a generator, which raises when a layer is asked for

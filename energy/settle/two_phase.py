@@ -51,6 +51,11 @@ class PhaseContrast(enum.Enum):
     RANDOM_SIGN = "free and ±β, the sign drawn for each batch from its inputs"
 
 
+def batch_sign(x: Tensor) -> Tensor:
+    """Return +1 or −1, () on the device, in the dtype of `x`: a function of the bits of a batch."""
+    return ((batch_fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
+
+
 class Phases(Settler):
     """Settle freely, then once for each perturbed phase, always restarting from the free state.
 
@@ -205,7 +210,7 @@ class TwoPhase(Phases, name="two_phase"):
         """
         if self.kind is not PhaseContrast.RANDOM_SIGN:
             return None
-        return ((batch_fingerprint(x) >> 32 & 1) * 2 - 1).to(x.dtype)
+        return batch_sign(x)
 
 
 class Clamping(Phases):
