@@ -19,6 +19,7 @@ Reference:
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -96,6 +97,13 @@ class Dyad(Layered):
     def delta(self, state: Tensors, layer: int) -> Tensor:
         """Return δ of a layer."""
         return state[self.depth + layer - 1]
+
+    def domain(self, index: int) -> tuple[float, float]:
+        """Return the interval that a mean lies in; all numbers for a difference."""
+        if index >= self.depth:
+            return -math.inf, math.inf
+        potential = self.network.layers[index].potential
+        return potential.lower, potential.upper
 
     def read_going_down(self, state: State) -> dict[int, Tensor]:
         """Return the tensors, by position, that a last downward half-sweep reads before it has set them."""
@@ -208,6 +216,9 @@ class ClampedDyad(Dyad):
 
     At γ = 1, α = ½ and β = 1 this is contrastive Hebbian learning (Movellan 1991), which descends E(clamped) − E(free).
     """
+
+    def domain(self, index: int) -> tuple[float, float]:
+        return (-math.inf, math.inf) if index == self.depth - 1 else super().domain(index)
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.network.readout(self.depth):

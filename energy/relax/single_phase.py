@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +82,13 @@ class SinglePhase(Layered):
             state = State((*state, response))
         self.messages.sent_by = state
         return state
+
+    def domain(self, index: int) -> tuple[float, float]:
+        """Return the interval that the responses of a layer lie in; all numbers for an output that is held."""
+        if self.clamp is not None and index == self.depth - 1:
+            return -math.inf, math.inf
+        potential = self.network.layers[index].potential
+        return potential.lower, potential.upper
 
     def update(self, layer: int) -> dict[int, Tensor]:
         drive = self.drive(layer)
