@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 import torch
 
 from energy.component import require
+from energy.errors import UsageError
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.trajectory import Accuracy, Ended, Trajectory
 from energy.state import State
+from energy.tracing import tracing
 
 
 FIRST: Final = 0.1  # time constants, of the first step that is tried
@@ -82,6 +84,7 @@ class AdaptiveFlow(Relaxation, name="adaptive_flow"):
     times per step; a step is never recorded in a program.
 
     Attributes:
+        check_every: windows between two looks.
         time: length of a window, in units of the layers' time constant.
         method: the integrator.
         rtol: relative local error.
@@ -94,6 +97,7 @@ class AdaptiveFlow(Relaxation, name="adaptive_flow"):
         Equations I (step size control).
     """
 
+    check_every: int = 1
     time: float = 10.0
     method: AdaptiveMethod = AdaptiveMethod.DOPRI5
     rtol: float = 1e-3
@@ -112,6 +116,8 @@ class AdaptiveFlow(Relaxation, name="adaptive_flow"):
         return memory is not None and (memory.stuck or memory.evaluations >= self.max_evaluations)
 
     def step(self, problem: Problem, state: State, memory: Travelled | None) -> tuple[State, Travelled]:
+        if tracing() is not None:
+            raise UsageError(f"{self.name}: cannot be recorded: the numbers that it reads decide how much it evaluates")
         before = memory or Travelled(0, 0, min(FIRST, self.time), state, None, False)
         if self.spent(before):
             return state, before._replace(windows=before.windows + 1)

@@ -147,9 +147,9 @@ class Trajectory:
         """
         if flat is not self.accepted.flat or not self._looked:
             self._accept(flat)
-        if not bool(time + length > time):
-            raise Ended(stuck=True)
         self.length = float(length)
+        if not self.time + self.length > self.time:
+            raise Ended(stuck=True)
         self._admitted = self._scale(min(self.length, self.time - float(time)))
 
     def excess(self, error: Tensor) -> Tensor:
@@ -193,10 +193,10 @@ class Trajectory:
     def _scale(self, length: float) -> Tensor:
         """The local error that a step of `length` may make, (tensors, B), never below the rounding of the field."""
         admitted = self.accuracy.atol + self.accuracy.rtol * self._size
-        steady = self.accuracy.steadiness * length * self._moved.amax(0)
-        rounding = 4 * torch.finfo(self.accepted.state[0].dtype).eps * length * self._size.amax(0)
-        floor = rounding.clamp_min(torch.finfo(admitted.dtype).tiny)
-        return torch.maximum(torch.minimum(admitted, steady), floor)
+        steady = self.accuracy.steadiness * length
+        eps = torch.finfo(self.accepted.state[0].dtype).eps
+        floor = (steady * eps * self._size.amax(0)).clamp_min(torch.finfo(admitted.dtype).tiny)
+        return torch.maximum(torch.minimum(admitted, steady * self._moved.amax(0)), floor)
 
     def _projected(self, state: State) -> State:
         """The nearest state within the domain of each tensor."""
