@@ -20,7 +20,6 @@ from energy.relax.trajectory import Accuracy, Ended, Trajectory
 from energy.state import State
 from energy.tracing import tracing
 
-
 FIRST: Final = 0.1  # time constants, of the first step that is tried
 STEADY: Final = 0.1  # κ; |E(z)/z| at the end of stability is 0.12 or more for these integrators
 
@@ -80,8 +79,8 @@ class AdaptiveFlow(Relaxation, name="adaptive_flow"):
     at the worst of them, so that each sample keeps its tolerance. By the second bound every decaying mode decays in the
     integrator too: its error per length of the step, |E(z)/z| at z = rate · length, is below κ only where the
     amplification |R(z)| is below 1 (for rates that are real, or within 15 degrees of it). Without that a stiff flow
-    hovers about its equilibrium at a distance set by `rtol`, and the event may never come. The host reads the device several
-    times per step; a step is never recorded in a program.
+    hovers about its equilibrium at a distance set by `rtol`, and the event may never come. The host reads the device
+    several times per step of the integrator, and no program records a step.
 
     Attributes:
         check_every: windows between two looks.

@@ -18,7 +18,7 @@ from energy.relax.problem import Problem
 from energy.state import State
 
 
-class Ended(Exception):  # noqa: N818 (no error)
+class Ended(Exception):
     """The end of a path before that of its window; `stuck` if the integrator could not have gone on."""
 
     def __init__(self, *, stuck: bool = False) -> None:

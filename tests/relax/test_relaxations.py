@@ -15,7 +15,7 @@ from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Tanh
-from energy.relax.adaptive_flow import AdaptiveFlow
+from energy.relax.adaptive_flow import AdaptiveFlow, AdaptiveMethod
 from energy.relax.flow import Flow, Method
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
@@ -40,7 +40,7 @@ RELAXATIONS: dict[str, Relaxation] = {
     "damped": Synchronous(**TIGHT, damping=0.5),
     "flow": Flow(**TIGHT, time=1.0),
     "euler": Flow(**TIGHT, method=Method.EULER),
-    "adaptive": AdaptiveFlow(**TIGHT),
+    "adaptive": AdaptiveFlow(**TIGHT, method=AdaptiveMethod.BOSH3),
 }
 NETWORKS: dict[str, Callable[[], Network]] = {
     "mlp": lambda: nets.mlp(Tanh(), norm=0.5),
