@@ -45,6 +45,12 @@ class PhaseNudge:
         drive, h = self.objective.nudged(potential, drive, nothing, self.target, self.frozen, beta, 0.0)
         return drive + beta * h
 
+    def value(self, output: Tensor) -> Tensor:
+        """Return βC of each sample, (B,); the linear part of C alone if the nudge is frozen."""
+        frozen = self.frozen
+        cost = self.objective.value(output, self.target) if frozen is None else (frozen * output).flatten(1).sum(1)
+        return self.beta * cost if self.sign is None else self.sign * self.beta * cost
+
     def error(self, output: Tensor) -> Tensor:
         """Return ∇C at `output`, or the frozen one."""
         return self.frozen if self.frozen is not None else self.objective.gradient(output, self.target)
@@ -89,6 +95,20 @@ class SinglePhase(Layered):
             return -math.inf, math.inf
         potential = self.network.layers[index].potential
         return potential.lower, potential.upper
+
+    def energies(self, state: State) -> Tensor | None:
+        """Return what the flow of this phase descends, of each sample, (B,): E_γ, and γ^(d_L − 1) β C with a nudge.
+
+        None at γ = 0, and for the nudge of an output outside the dynamics, which enters as a force of no energy.
+        """
+        gamma, nudge = float(self.gamma), self.nudge
+        outside = nudge is not None and self.network.readout(self.depth)
+        if not gamma > 0 or outside:
+            return None
+        energy = self.network.energy(self.x, state, gamma)
+        if nudge is None:
+            return energy
+        return energy + gamma ** (self.network.output.depth - 1) * nudge.value(state[-1])
 
     def update(self, layer: int) -> dict[int, Tensor]:
         drive = self.drive(layer)
