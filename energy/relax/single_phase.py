@@ -11,7 +11,7 @@ from torch import Tensor
 from energy.graph import Gain
 from energy.ledger import Ledger
 from energy.network import Edge, Network
-from energy.objectives import Objective
+from energy.objectives import Nudge, Objective
 from energy.relax.layered import Layered, Tensors
 from energy.relax.messages import total
 from energy.state import State
@@ -99,16 +99,18 @@ class SinglePhase(Layered):
     def energies(self, state: State) -> Tensor | None:
         """Return what the flow of this phase descends, of each sample, (B,): E_γ, and γ^(d_L − 1) β C with a nudge.
 
-        None at γ = 0, and for the nudge of an output outside the dynamics, which enters as a force of no energy.
+        None at γ = 0; and for a nudge that enters as a force of no energy, that of an output outside the dynamics or a
+        live one, whose gradient is taken at f(a).
         """
         gamma, nudge = float(self.gamma), self.nudge
-        outside = nudge is not None and self.network.readout(self.depth)
-        if not gamma > 0 or outside:
+        if not gamma > 0:
             return None
-        energy = self.network.energy(self.x, state, gamma)
         if nudge is None:
-            return energy
-        return energy + gamma ** (self.network.output.depth - 1) * nudge.value(state[-1])
+            return self.network.energy(self.x, state, gamma)
+        if self.network.readout(self.depth) or nudge.objective.nudge is Nudge.LIVE:
+            return None
+        weight = gamma ** (self.network.output.depth - 1)
+        return self.network.energy(self.x, state, gamma) + weight * nudge.value(state[-1])
 
     def update(self, layer: int) -> dict[int, Tensor]:
         drive = self.drive(layer)

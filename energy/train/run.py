@@ -268,7 +268,16 @@ def identity(run: Setting) -> dict[str, Any]:
         plain["plugins"] = own
     for name in ("title", "out", "device"):
         del plain[name]
-    for name in ("time_limit", "checkpoint_every", "keep", "progress", "program", "tensorboard", "strict", "trace_every"):
+    for name in (
+        "time_limit",
+        "checkpoint_every",
+        "keep",
+        "progress",
+        "program",
+        "tensorboard",
+        "strict",
+        "trace_every",
+    ):
         del plain["train"][name]
     return plain
 
