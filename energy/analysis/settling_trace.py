@@ -70,7 +70,7 @@ def settling_trace(
 
 
 class _Phases:
-    """What was seen of each phase, by the name that its steps are counted under."""
+    """The numbers of each phase, step by step, by the name that its steps are counted under."""
 
     def __init__(self) -> None:
         self.seen: dict[str, dict[str, list[float | None]]] = {}

@@ -35,8 +35,13 @@ class AdaptiveMethod(enum.Enum):
     BOSH3 = "bosh3"
     DOPRI8 = "dopri8"
 
+    @property
+    def rounding(self) -> float:
+        """Return the factor by which an estimate of the error, a weighted sum of fields, passes on their rounding."""
+        return {AdaptiveMethod.DOPRI5: 0.1, AdaptiveMethod.BOSH3: 0.2}.get(self, 3.0)
 
-class Travelled(NamedTuple):
+
+class Progress(NamedTuple):
     """The memory of a flow.
 
     Attributes:
@@ -74,13 +79,13 @@ class AdaptiveFlow(Relaxation, name="adaptive_flow"):
 
     The local error of each layer and sample, as a root mean square over units, is kept within
 
-        atol + rtol ‖s‖        and        κ · (length of the step) · max over layers ‖ds/dt‖,   κ = 0.1
+        atol + rtol ‖s‖        and        κ · (length of the step) · max(‖ds/dt‖, tolerance · ‖s‖),   κ = 0.1
 
-    at the worst of them, so that each sample keeps its tolerance. By the second bound every decaying mode decays in the
-    integrator too: its error per length of the step, |E(z)/z| at z = rate · length, is below κ only where the
-    amplification |R(z)| is below 1 (for rates that are real, or within 15 degrees of it). Without that a stiff flow
-    hovers about its equilibrium at a distance set by `rtol`, and the event may never come. The host reads the device
-    several times per step of the integrator, and no program records a step.
+    (ds/dt of the layer where it is largest), at the worst layer and sample, so that each sample keeps its tolerance. By
+    the second bound every decaying mode decays in the integrator too: its error per length of the step, |E(z)/z| at
+    z = rate · length, is below κ only where the amplification |R(z)| is below 1 (for rates that are real, or within 15
+    degrees of it). Without that a stiff flow hovers about its equilibrium at a distance set by `rtol`, and the event
+    may never come. The host reads the device several times per step of the integrator, and no program records a step.
 
     Attributes:
         check_every: windows between two looks.
@@ -110,14 +115,14 @@ class AdaptiveFlow(Relaxation, name="adaptive_flow"):
         require(0 < self.atol < math.inf, self, "atol", "> 0 and finite")
         require(self.max_evaluations >= 1, self, "max_evaluations", ">= 1")
 
-    def spent(self, memory: Travelled | None) -> bool:
+    def spent(self, memory: Progress | None) -> bool:
         """Return True if no step will move the state any more, converged or not."""
         return memory is not None and (memory.stuck or memory.evaluations >= self.max_evaluations)
 
-    def step(self, problem: Problem, state: State, memory: Travelled | None) -> tuple[State, Travelled]:
+    def step(self, problem: Problem, state: State, memory: Progress | None) -> tuple[State, Progress]:
         if tracing() is not None:
             raise UsageError(f"{self.name}: cannot be recorded: the numbers that it reads decide how much it evaluates")
-        before = memory or Travelled(0, 0, min(FIRST, self.time), state, None, False)
+        before = memory or Progress(0, 0, min(FIRST, self.time), state, None, False)
         if self.spent(before):
             return state, before._replace(windows=before.windows + 1)
         if state[0].is_meta:  # no numbers to choose a step by
@@ -126,11 +131,11 @@ class AdaptiveFlow(Relaxation, name="adaptive_flow"):
         stuck = self._followed(path, before.length)
         after, change = path.end()
         used = before.evaluations + path.evaluations
-        return after, Travelled(used, before.windows + 1, path.length or before.length, after, change, stuck)
+        return after, Progress(used, before.windows + 1, path.length or before.length, after, change, stuck)
 
-    def _path(self, problem: Problem, start: tuple[State, State | None], before: Travelled) -> Trajectory:
+    def _path(self, problem: Problem, start: tuple[State, State | None], before: Progress) -> Trajectory:
         """The path from `start`, with the evaluations that are left."""
-        accuracy = Accuracy(self.rtol, self.atol, STEADY, self.tolerance)
+        accuracy = Accuracy(self.rtol, self.atol, STEADY, self.method.rounding, self.tolerance)
         left = self.max_evaluations - before.evaluations
         return Trajectory(problem, start, accuracy, left, self.time)
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from energy.errors import EnergyError
 from energy.relax.block import BLOWN_UP
 from energy.relax.problem import Problem
 from energy.state import State
 
 
-class Ended(Exception):
+class Ended(EnergyError, RuntimeError):
     """The end of a path before that of its window; `stuck` if the integrator could not have gone on."""
 
     def __init__(self, *, stuck: bool = False) -> None:
@@ -32,12 +33,14 @@ class Accuracy(NamedTuple):
     Attributes:
         rtol, atol: of a layer's local error, relative to its root mean square and absolute.
         steadiness: κ, of the local error per length of the step and size of the field.
+        rounding: the part of a local error, per length of the step, that is the rounding of the field.
         tolerance: relative residual.
     """
 
     rtol: float
     atol: float
     steadiness: float
+    rounding: float
     tolerance: float
 
 
@@ -113,7 +116,8 @@ class Trajectory:
         time: float,
     ) -> None:
         state, change = start
-        self.problem, self.accuracy, self.left = problem, accuracy, left
+        self.problem, self.accuracy = problem, accuracy
+        self.left = left
         self.time, self.form = time, Flattened.of(state)
         self.evaluations, self.length = 0, 0.0
         self._domain = getattr(problem, "domain", None)
@@ -192,11 +196,12 @@ class Trajectory:
 
     def _scale(self, length: float) -> Tensor:
         """The local error that a step of `length` may make, (tensors, B), never below the rounding of the field."""
-        admitted = self.accuracy.atol + self.accuracy.rtol * self._size
-        steady = self.accuracy.steadiness * length
+        asked = self.accuracy
+        admitted = asked.atol + asked.rtol * self._size
+        steady = asked.steadiness * length * torch.maximum(self._moved.amax(0), asked.tolerance * self._size)
         eps = torch.finfo(self.accepted.state[0].dtype).eps
-        floor = (steady * eps * self._size.amax(0)).clamp_min(torch.finfo(admitted.dtype).tiny)
-        return torch.maximum(torch.minimum(admitted, steady * self._moved.amax(0)), floor)
+        floor = (asked.rounding * eps * length * self._size.amax(0)).clamp_min(torch.finfo(admitted.dtype).tiny)
+        return torch.maximum(torch.minimum(admitted, steady), floor)
 
     def _projected(self, state: State) -> State:
         """The nearest state within the domain of each tensor."""

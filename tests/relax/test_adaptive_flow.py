@@ -15,7 +15,7 @@ from energy.component import ConfigurationError, from_dict
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Potential, Sigmoid, Softplus, Tanh
-from energy.relax.adaptive_flow import AdaptiveFlow, AdaptiveMethod, Travelled
+from energy.relax.adaptive_flow import AdaptiveFlow, AdaptiveMethod, Progress
 from energy.relax.custom import EnergyProblem
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
@@ -243,7 +243,7 @@ class TestEnds:
     def test_spent(self) -> None:
         problem, relax = linear(1.0), AdaptiveFlow(max_evaluations=9, tolerance=1e-12)
         state, memory = relax.step(problem, start([0.0]), None)
-        assert isinstance(memory, Travelled) and memory.evaluations == 9 and relax.spent(memory)
+        assert isinstance(memory, Progress) and memory.evaluations == 9 and relax.spent(memory)
         again, after = relax.step(problem, state, memory)
         assert again is state and after.evaluations == 9 == len(problem.asked) and after.windows == 2
         assert not relax.spent(None)
