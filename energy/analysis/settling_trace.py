@@ -166,7 +166,7 @@ class _Watched(Relaxation):
 
     def step(self, problem: Problem, state: State, memory: Any) -> tuple[State, Any]:
         state, memory = self.inner.step(problem, state, memory)
-        self.look(problem, state)
+        self.look(problem, state)  # pyright: ignore[reportAttributeAccessIssue] (no field of it)
         return state, memory
 
     def residual(self, problem: Problem, before: State, after: State) -> State:

@@ -69,7 +69,7 @@ def _finish(axes: "Axes", name: str) -> None:
     axes.set_title(title)
     axes.set_xlabel(caption, fontsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if name == "residual_median" and any(float(y) > 0 for line in axes.get_lines() for y in line.get_ydata()):
+    if name == "residual_median" and axes.dataLim.y1 > 0:
         axes.set_yscale("log")
     if name == "energy":
         axes.ticklabel_format(axis="y", useOffset=False)
