@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from energy.analysis.gradient_alignment import angles, at_rest, kept_buffers
+from energy.component import annotations
 from energy.network import Network
 from energy.objectives import Objective
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
-from energy.relax.solver import Solution
+from energy.relax.solution import Solution
+from energy.relax.watch import watching
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.state import State
-
-Look = Callable[[Problem, State], None]
 
 
 def settling_trace(
@@ -62,7 +62,8 @@ def settling_trace(
     settler = at_rest(settler)
     with kept_buffers(network):
         phases = _Phases()
-        settled = _watched(settler, phases.look).settle(network, x, target, objective)
+        with watching(phases.look):
+            settled = _plainly(settler).settle(network, x, target, objective)
         found = phases.found(settled.solutions)
         reference = _cosines(network, settler, rule, objective, (x, target), found) if found else {}
     gamma = settler.gain(network)
@@ -75,7 +76,7 @@ class _Phases:
     def __init__(self) -> None:
         self.seen: dict[str, dict[str, list[float | None]]] = {}
 
-    def look(self, problem: Problem, state: State) -> None:
+    def look(self, problem: Problem, state: State, steps: int) -> None:
         columns = self.seen.setdefault(getattr(problem, "phase", ""), {})
         values = _energies(problem, state)
         residual = _residual(problem, state)
@@ -159,26 +160,33 @@ def _stopped(settler: Settler, field: str, steps: int) -> Settler:
     return dataclasses.replace(settler, **{field: dataclasses.replace(relax, max_steps=steps)})
 
 
-class _Watched(Relaxation):
-    """A relaxation whose steps are looked at."""
+class _Plain(Relaxation):
+    """A relaxation by its interface alone.
+
+    A settler carries out all of its steps, where it would leave the last one of some relaxations to the rule; and no
+    step depends on what `watching` makes of the tolerance.
+    """
 
     inner: Relaxation
 
+    @property
+    def monotone(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] (as constant as what it reads)
+        return self.inner.monotone
+
     def step(self, problem: Problem, state: State, memory: Any) -> tuple[State, Any]:
-        state, memory = self.inner.step(problem, state, memory)
-        self.look(problem, state)  # pyright: ignore[reportAttributeAccessIssue] (no field of it)
-        return state, memory
+        return self.inner.step(problem, state, memory)
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return self.inner.residual(problem, before, after)
 
+    def spent(self, memory: Any) -> bool:
+        return self.inner.spent(memory)
 
-def _watched(settler: Settler, look: Look) -> Settler:
-    """The settler, with a `look` at the problem and its state after each step of its relaxations."""
+
+def _plainly(settler: Settler) -> Settler:
+    """The settler with its relaxations by their interface alone."""
     found: dict[str, Relaxation] = {}
     for field in ("relax", "nudged"):
         if isinstance(inner := getattr(settler, field, None), Relaxation):
-            common = {name: getattr(inner, name) for name in ("max_steps", "tolerance", "check_every")}
-            found[field] = _Watched(inner=inner, **common)
-            found[field].look = look  # pyright: ignore[reportAttributeAccessIssue] (no field of it)
+            found[field] = _Plain(inner=inner, **{name: getattr(inner, name) for name in annotations(Relaxation)})
     return dataclasses.replace(settler, **found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from energy.component import require
 from energy.relax.layered import Layered, require_layers
 from energy.relax.problem import Problem
@@ -28,6 +30,7 @@ class Sweep(Relaxation, name="sweep"):
             2015).
     """
 
+    monotone: ClassVar[bool] = True
     momentum: float = 0.0
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from energy.relax.layered import require_layers
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
@@ -16,6 +18,8 @@ class Zebra(Relaxation, name="zebra"):
     Reference:
         Scellier et al., NeurIPS 2023 (the block scheme, here colored for any graph).
     """
+
+    monotone: ClassVar[bool] = True
 
     def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
         layered = require_layers(problem, self.name)

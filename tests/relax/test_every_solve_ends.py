@@ -134,11 +134,11 @@ def energies(x: Tensor, kind: str) -> Case:
     """An energy of one's own, with a minimum or without."""
     count = [0]
 
-    def counted() -> None:
-        count[0] += 1
+    def counted(samples: int) -> None:
+        count[0] += samples
 
     problem = EnergyProblem(lambda x, s, _: ENERGIES[kind](s[0]).sum(1), x, {}, count=counted)
-    return Case(kind, problem, State([x.flatten(1) + 0.1]), lambda: count[0])
+    return Case(kind, problem, State([x.flatten(1) + 0.1]), lambda: count[0] / len(x))
 
 
 @st.composite
@@ -187,7 +187,7 @@ def most(relax: Relaxation) -> float:
     looks = -(-relax.max_steps // relax.check_every)
     cap = getattr(relax, "max_evaluations", None)
     steps = relax.max_steps * PER_STEP.get(relax.name, OTHERS) if cap is None else cap
-    return steps + looks + 1  # the start
+    return steps + looks + 2  # the start, and a return to the best state
 
 
 def ends(case: Case, relax: Relaxation) -> None:
