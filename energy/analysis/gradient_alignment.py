@@ -58,12 +58,12 @@ def gradient_alignment(
         finite, so that there is no angle. `cosine_binds`: below 0.9, the cause (`energy.analysis.diagnosis`).
         `reference`: the outcomes of the solves of the exact gradient, by phase.
     """
-    with _kept(network):
+    with kept_buffers(network):
         return _probed(network, settler, rule, objective, x, target)
 
 
 @contextmanager
-def _kept(network: Network) -> Iterator[None]:
+def kept_buffers(network: Network) -> Iterator[None]:
     """Restore the buffers at the end: a batch norm updates its running statistics in every settling that learns."""
     held = [buffer.clone() for buffer in network.buffers()]
     try:
@@ -78,7 +78,7 @@ def _probed(
 ) -> dict[str, Any]:
     settler = at_rest(settler)
     wide = next(network.parameters()).dtype if settler.gamma == 0 else x.dtype
-    with _kept(network):
+    with kept_buffers(network):
         given = rule.gradients(network, settler.settle(network, x, target, objective))
     settled = exact_settler(settler, wide).settle(network, x.to(wide), target.to(wide), objective)
     outcomes = {phase: solution.outcome.name.lower() for phase, solution in settled.solutions.items()}

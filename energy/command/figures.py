@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from energy.component import ConfigurationError
-from energy.io.record import FINAL, RECORD, read_json, snapshot_of
+from energy.io.record import FINAL, RECORD, read_json, read_lines, snapshot_of
 
 
 def draw_folder(folder: Path) -> Iterator[Path]:
     """Draw the figures of a folder: of its comparison, of its run or runs, or of its benchmarks.
 
-    Runs give training curves, and a single finished run also pictures of its features, or its spikes.
+    Runs give training curves; a single run also the course of its settling, if it recorded one, and a finished one
+    pictures of its features, or its spikes.
 
     Yields:
         The path of each figure, once it is written.
@@ -31,6 +32,7 @@ def draw_folder(folder: Path) -> Iterator[Path]:
         return
     if (folder / RECORD).is_file():
         yield draw_curves({folder.resolve().name: folder}, folder / "curves.png")
+        yield from _settling(folder)
         yield from _spikes(folder) if snapshot_of(folder).is_file() else _learned(folder)
         return
     runs = sorted((record.parent for record in folder.glob(f"*/{RECORD}")), key=_by_number)
@@ -62,6 +64,16 @@ def _learned(folder: Path) -> Iterator[Path]:
 
         measure_run(folder)
     yield from draw_pictures(*read_figure_data(folder / FIGURE_DATA), folder)
+
+
+def _settling(folder: Path) -> Iterator[Path]:
+    """The figure of the last course of settling that a run has recorded."""
+    from energy.plots.settling import draw_settling, last_trace
+
+    if (found := last_trace(read_lines(folder / RECORD))) is not None:
+        epoch, trace = found
+        title = f"settling of {trace['samples']} training images after epoch {epoch + 1}, gamma {trace['gamma']:.3g}"
+        yield draw_settling(trace, folder / "settling.png", title)
 
 
 def _spikes(folder: Path) -> Iterator[Path]:

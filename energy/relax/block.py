@@ -30,10 +30,17 @@ class BlockEnd(NamedTuple):
 
 @dataclass
 class Point:
-    """The point that a solve has come to: the state, and the memory of the relaxation."""
+    """The point that a solve has come to.
+
+    Attributes:
+        state: the activities.
+        memory: of the relaxation.
+        looks: look at the residual at the end of a block; a watch sees steps in between without one.
+    """
 
     state: State
     memory: Any = None
+    looks: bool = True
 
 
 Run = Callable[[Problem, Relaxation, Point, int], BlockEnd | None]  # as `block`
@@ -49,13 +56,13 @@ def block(problem: Problem, relax: Relaxation, point: Point, steps: int) -> Bloc
         steps: at least 1.
 
     Returns:
-        The look at its end; None at tolerance 0.
+        The look at its end; None at tolerance 0, or if none is wanted.
     """
     before = point.state
     for _ in range(steps):
         before = point.state
         point.state, point.memory = returned(relax, relax.step(problem, before, point.memory))
-    if not relax.tolerance:
+    if not (relax.tolerance and point.looks):
         return None
     size, moved = point.state.norms(), relax.residual(problem, before, point.state).norms()
     relative = moved / size.clamp_min(torch.finfo(size.dtype).tiny)

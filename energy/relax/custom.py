@@ -81,6 +81,11 @@ class EnergyProblem:
             slope = State([*hidden, output + self.nudge.beta * self.nudge.error(state[-1])])
         return state - slope
 
+    def energies(self, state: State) -> Tensor:
+        """Return E of each sample, (B,), and βC with a nudge: what the flow descends."""
+        value = self.value(state)
+        return value if self.nudge is None else value + self.nudge.value(state[-1])
+
     def slope(self, state: State) -> State:
         """Return ∂E/∂state of every sample; zero for a tensor that E does not depend on."""
         with taped():

@@ -19,6 +19,7 @@ Reference:
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -100,6 +101,13 @@ class Dyad(Layered):
     def learned(self, state: Tensors, layer: int) -> Tensor:
         """Return the difference of a settled layer that the products of its edges read."""
         return self.delta(state, layer)
+
+    def domain(self, index: int) -> tuple[float, float]:
+        """Return the interval that a mean lies in; all numbers for a difference."""
+        if index >= self.depth:
+            return -math.inf, math.inf
+        potential = self.network.layers[index].potential
+        return potential.lower, potential.upper
 
     def read_going_down(self, state: State) -> dict[int, Tensor]:
         """Return the tensors, by position, that a last downward half-sweep reads before it has set them."""
@@ -212,6 +220,9 @@ class ClampedDyad(Dyad):
 
     At γ = 1, α = ½ and β = 1 this is contrastive Hebbian learning (Movellan 1991), which descends E(clamped) − E(free).
     """
+
+    def domain(self, index: int) -> tuple[float, float]:
+        return (-math.inf, math.inf) if index == self.depth - 1 else super().domain(index)
 
     def output(self, drive: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.network.readout(self.depth):

@@ -58,7 +58,7 @@ class Leaving:
         """A block for the rows that are left, entered into the whole batch."""
         rows, whole = self.rows, point.state
         assert rows is not None
-        some = Point(whole.rows(rows), self.memory)
+        some = Point(whole.rows(rows), self.memory, point.looks)
         end = block(self.problem, relax, some, steps)
         self.memory = point.memory = some.memory
         point.state = whole.put_rows(rows, some.state)

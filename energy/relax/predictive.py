@@ -89,6 +89,11 @@ class PredictiveDyad(Dyad):
         self.site, self.sign = site, sign
         self.moved = [False] * (self.depth + 1)  # layers that have been updated, the input first
 
+    def domain(self, index: int) -> tuple[float, float]:
+        if index >= self.depth:
+            return -math.inf, math.inf
+        return self.site.interval(self.network.layers[index].potential)
+
     def mark(self) -> Callable[[], None] | None:
         take_back, moved = super().mark(), list(self.moved)
         if take_back is None:

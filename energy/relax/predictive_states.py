@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -70,6 +71,12 @@ class PredictiveStates(Layered):
         self.messages.sent_by = None
         self.sent = [self.mean(mean, edge.source) for edge in self.network.edges]
         return State((*mean.tensors[:-1], self.nudge.target)) if self.nudge and self.clamped else mean
+
+    def domain(self, index: int) -> tuple[float, float]:
+        """Return the interval that activities are held to; all numbers for an output that is clamped."""
+        if self.clamped and index == self.depth - 1:
+            return -math.inf, math.inf
+        return self.site.interval(self.network.layers[index].potential)
 
     def mark(self) -> Callable[[], None] | None:
         take_back, sent = super().mark(), list(self.sent)

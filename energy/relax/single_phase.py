@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from energy.graph import Gain
 from energy.ledger import Ledger
 from energy.network import Edge, Network
-from energy.objectives import Objective
+from energy.objectives import Nudge, Objective
 from energy.potentials import Potential
 from energy.relax.layered import Layered, Tensors
 from energy.relax.messages import total
@@ -44,6 +45,12 @@ class PhaseNudge:
         nothing = drive.new_zeros(())
         drive, h = self.objective.nudged(potential, drive, nothing, self.target, self.frozen, beta, 0.0)
         return drive + beta * h
+
+    def value(self, output: Tensor) -> Tensor:
+        """Return βC of each sample, (B,); the linear part of C alone if the nudge is frozen."""
+        frozen = self.frozen
+        cost = self.objective.value(output, self.target) if frozen is None else (frozen * output).flatten(1).sum(1)
+        return self.beta * cost if self.sign is None else self.sign * self.beta * cost
 
     def error(self, output: Tensor) -> Tensor:
         """Return ∇C at `output`, or the frozen one."""
@@ -82,6 +89,29 @@ class SinglePhase(Layered):
             state = State((*state, response))
         self.messages.sent_by = state
         return state
+
+    def domain(self, index: int) -> tuple[float, float]:
+        """Return the interval that the responses of a layer lie in; all numbers for an output that is held."""
+        if self.clamp is not None and index == self.depth - 1:
+            return -math.inf, math.inf
+        potential = self.network.layers[index].potential
+        return potential.lower, potential.upper
+
+    def energies(self, state: State) -> Tensor | None:
+        """Return what the flow of this phase descends, of each sample, (B,): E_γ, and γ^(d_L − 1) β C with a nudge.
+
+        None at γ = 0; and for a nudge that enters as a force of no energy, that of an output outside the dynamics or a
+        live one, whose gradient is taken at f(a).
+        """
+        gamma, nudge = float(self.gamma), self.nudge
+        if not gamma > 0:
+            return None
+        if nudge is None:
+            return self.network.energy(self.x, state, gamma)
+        if self.network.readout(self.depth) or nudge.objective.nudge is Nudge.LIVE:
+            return None
+        weight = gamma ** (self.network.output.depth - 1)
+        return self.network.energy(self.x, state, gamma) + weight * nudge.value(state[-1])
 
     def rows(self, rows: Tensor) -> SinglePhase | None:
         """Return the same free problem for some samples, with the messages from the input and from above.

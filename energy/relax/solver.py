@@ -20,7 +20,7 @@ from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.solution import Outcome, Solution
 from energy.relax.tally import Tally
-from energy.relax.watch import watched
+from energy.relax.watch import under_watch
 from energy.state import State
 from energy.tracing import tracing
 
@@ -47,7 +47,7 @@ def solve(problem: Problem, state: State, relax: Relaxation, *, output: int = -1
         return trace.loop(problem, state, relax, output)
     point, tally = Point(state), Tally(problem, relax, output)
     if run is block:
-        run = watched(leaving(run, problem, relax))
+        run = under_watch(leaving(run, problem, relax))
     if relax.tolerance:
         return _looking(problem, relax, point, tally, run)
     run(problem, relax, point, relax.max_steps)

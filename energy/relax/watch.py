@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -45,7 +44,7 @@ def watching(see: See) -> Iterator[None]:
         _watch.reset(token)
 
 
-def watched(run: Run) -> Run:
+def under_watch(run: Run) -> Run:
     """Return `run`, step by step under the eyes of `watching` if there are any."""
     see = _watch.get()
     if see is None:
@@ -54,9 +53,10 @@ def watched(run: Run) -> Run:
 
     def stepwise(problem: Any, relax: Relaxation, point: Point, steps: int) -> BlockEnd | None:
         nonlocal taken
-        end, blind = None, dataclasses.replace(relax, tolerance=0.0)  # which looks at no residual
+        end = None
         for left in reversed(range(steps)):
-            end = run(problem, blind if left else relax, point, 1)
+            point.looks = not left  # at the last step alone, as without a watch
+            end = run(problem, relax, point, 1)
             taken += 1
             see(problem, point.state, taken)
         return end

@@ -3,6 +3,7 @@
 from typing import Any
 
 from energy.analysis.gradient_alignment import NOTHING_MEASURED, gradient_alignment
+from energy.analysis.settling_trace import settling_trace
 from energy.analysis.unit_diagnostics import unit_diagnostics
 from energy.data.images import Images
 from energy.network import Network
@@ -29,12 +30,28 @@ def unit_diagnostics_of_run(run: Run, network: Network, images: Images) -> dict[
     return unit_diagnostics(network, run.rule, run.settler, x, labels)
 
 
+def settling_trace_of_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
+    """Measure `settling_trace` on the first `train.probe_batch` images of a run, not augmented."""
+    x, labels = images.take(slice(0, run.train.probe_batch))
+    target = one_hot(labels, network.output.shape[0], x.dtype)
+    return settling_trace(network, run.settler, run.rule, run.objective, x, target)
+
+
 def measure_epoch(session: Session) -> dict[str, Any]:
-    """Measure, in an epoch that probes, the gradient's angle and the neurons that learn by a local rule."""
+    """Measure, in an epoch that probes, the gradient's angle and the neurons that learn by a local rule; and in one
+    that traces, the course of settling.
+    """
     run, images = session.run, session.splits.train
     session.at("in the probe", "train.probe_batch")
-    asked = run.train.probe_every and session.epoch % run.train.probe_every == 0
-    if not asked:
-        return NOTHING_MEASURED
-    units = unit_diagnostics_of_run(run, session.network, images)
-    return {**gradient_alignment_of_run(run, session.network, images), **({"unit_diagnostics": units} if units else {})}
+    found: dict[str, Any] = {**NOTHING_MEASURED}
+    if _due(run.train.probe_every, session.epoch):
+        units = unit_diagnostics_of_run(run, session.network, images)
+        found |= gradient_alignment_of_run(run, session.network, images)
+        found |= {"unit_diagnostics": units} if units else {}
+    if _due(run.train.trace_every, session.epoch):
+        found["settling_trace"] = settling_trace_of_run(run, session.network, images)
+    return found
+
+
+def _due(every: int, epoch: int) -> bool:
+    return bool(every) and epoch % every == 0

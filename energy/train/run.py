@@ -82,6 +82,7 @@ class Training(Component):
         keep: number of checkpoints that stay on the disk while training.
         probe_every: epochs between two measurements of the gradient's angle; 0 for none.
         probe_batch: samples in that measurement.
+        trace_every: epochs between two records of energy, residual and cosine after each step of settling; 0 for none.
         time_limit: seconds after which the run saves and leaves; 0 for none.
         deterministic: on a GPU, only kernels that repeat bit for bit.
         progress: whether to show a bar on a terminal, and a line per epoch.
@@ -105,6 +106,7 @@ class Training(Component):
     keep: int = 2
     probe_every: int = 1
     probe_batch: int = 64
+    trace_every: int = 0
     time_limit: float = 0.0
     deterministic: bool = False
     progress: bool = True
@@ -119,7 +121,7 @@ class Training(Component):
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_batch", "check_every", "keep", "probe_batch"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
-        for name in ("checkpoint_every", "probe_every"):
+        for name in ("checkpoint_every", "probe_every", "trace_every"):
             require(getattr(self, name) >= 0, self, name, "at least 0")
         require(0 <= self.time_limit < math.inf, self, "time_limit", "a number of seconds of at least 0")
         require(all(one.count("=") == 1 for one in self.layer_map), self, "layer_map", "pairs there=here")
@@ -266,7 +268,16 @@ def identity(run: Setting) -> dict[str, Any]:
         plain["plugins"] = own
     for name in ("title", "out", "device"):
         del plain[name]
-    for name in ("time_limit", "checkpoint_every", "keep", "progress", "program", "tensorboard", "strict"):
+    for name in (
+        "time_limit",
+        "checkpoint_every",
+        "keep",
+        "progress",
+        "program",
+        "tensorboard",
+        "strict",
+        "trace_every",
+    ):
         del plain["train"][name]
     return plain
 

@@ -44,6 +44,7 @@ DECLARED = {  # the functions that look at the kind of a device, and the reason
     "network.py:Network.validate_batch": "torch.autocast knows no meta device",
     "feedback/feedback.py:Feedback.slot": "a network without numbers",
     "feedback/feedback.py:FeedbackWeights.__init__": "a network without numbers",
+    "relax/adaptive_flow.py:AdaptiveFlow.step": "a network without numbers: an adaptive step reads them by nature",
     "relax/contraction.py:_start": "a network without numbers",
     "io/provenance.py:*": "the record of a run",
 }

@@ -15,6 +15,7 @@ from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Tanh
+from energy.relax.adaptive_flow import AdaptiveFlow, AdaptiveMethod
 from energy.relax.flow import Flow, Method
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
@@ -39,6 +40,7 @@ RELAXATIONS: dict[str, Relaxation] = {
     "damped": Synchronous(**TIGHT, damping=0.5),
     "flow": Flow(**TIGHT, time=1.0),
     "euler": Flow(**TIGHT, method=Method.EULER),
+    "adaptive": AdaptiveFlow(**TIGHT, method=AdaptiveMethod.BOSH3),
 }
 NETWORKS: dict[str, Callable[[], Network]] = {
     "mlp": lambda: nets.mlp(Tanh(), norm=0.5),
@@ -209,7 +211,15 @@ class TestOutcomes:
 
     @pytest.mark.parametrize(
         "relax",
-        [Sweep(), Zebra(), Synchronous(), Synchronous(damping=0.5), Flow(), Sweep(max_steps=60, tolerance=0.0)],
+        [
+            Sweep(),
+            Zebra(),
+            Synchronous(),
+            Synchronous(damping=0.5),
+            Flow(),
+            AdaptiveFlow(),
+            Sweep(max_steps=60, tolerance=0.0),
+        ],
         ids=lambda r: f"{r.name}-{r.tolerance:g}",
     )
     def test_units_without_a_bound_and_strong_couplings_diverge_and_name_the_layer(self, relax: Relaxation) -> None:
@@ -255,7 +265,7 @@ class TestOutcomes:
 
 
 class TestRanges:
-    @pytest.mark.parametrize("kind", [Sweep, Zebra, Synchronous, Flow])
+    @pytest.mark.parametrize("kind", [Sweep, Zebra, Synchronous, Flow, AdaptiveFlow])
     @pytest.mark.parametrize(
         ("field", "value"),
         [("max_steps", 0), ("tolerance", -1e-3), ("tolerance", 1.0), ("tolerance", math.nan), ("check_every", 0)],

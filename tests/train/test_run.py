@@ -65,6 +65,7 @@ def test_the_default_folder_carries_title_and_hash(make_run: Maker) -> None:
         ("check_every", 0),
         ("checkpoint_every", -1),
         ("probe_every", -1),
+        ("trace_every", -1),
         ("keep", 0),
         ("time_limit", math.nan),
         ("time_limit", -1.0),
