@@ -213,15 +213,14 @@ def _linearized(network: Network, x: Tensor, state: State, gamma: float) -> tupl
 def _recur(jacobian: Jacobian, start: State, steps: int, tolerance: float) -> tuple[Spectrum, Tensor]:
     """The ends of the spectrum, and the coordinates (B, steps) of the slowest mode among the vectors of the basis."""
     diagonal, beside = list[Tensor](), list[Tensor]()
-    found = None
-    for taken, (_, _, alpha, beta) in enumerate(islice(_basis(jacobian, start), steps), start=1):
+    for _, _, alpha, beta in islice(_basis(jacobian, start), steps):
         diagonal.append(alpha)
         beside.append(beta)
-        if taken % LOOK == 0 or taken == steps:
-            found, weights = _ritz(diagonal, beside)
-            if bool((found.error <= tolerance * found.radius).all()):
+        if len(diagonal) % LOOK == 0:
+            found, _ = _ritz(diagonal, beside)
+            if not bool((found.error > tolerance * found.radius).any()):
                 break
-    return found, weights
+    return _ritz(diagonal, beside)
 
 
 def _basis(jacobian: Jacobian, start: State) -> Iterator[Basis]:
@@ -250,7 +249,9 @@ def _ritz(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Spectrum, Tenso
     if len(beside) > 1:
         across = torch.diag_embed(torch.stack(beside[:-1], 1).double(), offset=1)
         matrix = matrix + across + across.mT
-    values, vectors = torch.linalg.eigh(matrix)
+    lost = ~matrix.isfinite().all(2).all(1)  # of a state that is not finite itself
+    values, vectors = torch.linalg.eigh(torch.where(lost[:, None, None], torch.zeros_like(matrix), matrix))
+    values = torch.where(lost[:, None], torch.nan, values)
     lowest, highest = values[:, 0], values[:, -1]
     error = beside[-1].double() * vectors[:, -1, [0, -1]].abs().amax(1)
     mode = torch.where((lowest.abs() > highest.abs())[:, None], vectors[:, :, 0], vectors[:, :, -1])
