@@ -23,6 +23,8 @@ from torch import Tensor
 
 from energy.energy_network import EnergyNetwork
 from energy.network import Network
+from energy.potentials import Potential, Softmax
+from energy.potentials.gated import Gated
 from energy.relax.custom import EnergyProblem
 from energy.state import State
 from energy.stream import stream
@@ -62,7 +64,11 @@ class Jacobian(Protocol):
         ...
 
     def couple(self, vector: State) -> State:
-        """Return S v."""
+        """Return S v, up to what D takes to zero."""
+        ...
+
+    def seen(self, vector: State) -> State:
+        """Return v without what D takes to zero."""
         ...
 
 
@@ -99,7 +105,12 @@ class NetworkJacobian:
                 bent = linear.curvature(vector[below], self.state[edge.target])
                 if bent is not None:
                     onward[below] += bent * gain
-        return State(onward)
+        return self.seen(State(onward))
+
+    def seen(self, vector: State) -> State:
+        """Return the vector without the part that D takes to zero, which the recursion would let grow."""
+        layers = zip(self.network.layers, self.drives, vector, strict=True)
+        return State(_seen(layer.potential, drive, tensor) for layer, drive, tensor in layers)
 
 
 class EnergyJacobian:
@@ -125,6 +136,9 @@ class EnergyJacobian:
     def slope(self, vector: State) -> State:
         return vector
 
+    def seen(self, vector: State) -> State:
+        return vector
+
     def couple(self, vector: State) -> State:
         pairs = [(one, v) for one, v in zip(self.slopes, vector, strict=True) if one.requires_grad]
         if not pairs:  # an energy that is linear in every state
@@ -134,6 +148,14 @@ class EnergyJacobian:
             slopes, self.leaves, along, retain_graph=True, allow_unused=True, materialize_grads=True
         )
         return vector - State(bent)
+
+
+def _seen(potential: Potential, drive: Tensor, vector: Tensor) -> Tensor:
+    if isinstance(potential, Softmax):
+        return vector - vector.mean(1, keepdim=True)
+    if isinstance(potential, Gated):
+        return vector * (potential.tangent(drive, torch.ones_like(drive)) != 0)
+    return vector
 
 
 def spectral_radius(network: Network, x: Tensor, state: State, gamma: float, *, steps: int = 100) -> Tensor:
@@ -224,35 +246,44 @@ def _recur(jacobian: Jacobian, start: State, steps: int, tolerance: float) -> tu
 
 
 def _basis(jacobian: Jacobian, start: State) -> Iterator[Basis]:
-    """Lanczos' vectors q, orthonormal in ⟨u, D v⟩; zero once a sample has no more of them."""
-    before = start * 0.0
-    q, image, beta = _normalized(jacobian, start)
+    """Lanczos' vectors q, orthonormal in ⟨u, D v⟩.
+
+    They are zero once less is left of a sample than √ε of the largest number: its eigenvalues are then known to ε.
+    """
+    before, floor = start * 0.0, torch.full_like(start[0].flatten(1)[:, 0], TINY)
+    q, image, beta = _normalized(jacobian, jacobian.seen(start), floor)
+    small = torch.finfo(beta.dtype).eps ** 0.5
     while True:
         onward = jacobian.couple(image)
         alpha = onward.dot(image)
-        before, q, held, sloped = q, onward - q.weighted(alpha) - before.weighted(beta), q, image
-        q, image, beta = _normalized(jacobian, q)
-        yield held, sloped, alpha, beta
+        left = onward - q.weighted(alpha) - before.weighted(beta)
+        floor = torch.maximum(floor, small * alpha.abs())
+        before, sloped = q, image
+        q, image, beta = _normalized(jacobian, left, floor)
+        floor = torch.maximum(floor, small * beta)
+        yield before, sloped, alpha, beta
 
 
-def _normalized(jacobian: Jacobian, vector: State) -> tuple[State, State, Tensor]:
-    """q = v/‖v‖, D q and ‖v‖, in the norm ⟨v, D v⟩."""
+def _normalized(jacobian: Jacobian, vector: State, floor: Tensor) -> tuple[State, State, Tensor]:
+    """q = v/‖v‖, D q and ‖v‖ in the norm ⟨v, D v⟩; zero where that is at most `floor`."""
     image = jacobian.slope(vector)
     size = vector.dot(image).clamp_min(0).sqrt()
-    inverse = torch.where(size > TINY, 1 / size, torch.zeros_like(size))
+    size = torch.where(size > floor, size, size * 0)
+    inverse = torch.where(size > 0, 1 / size, size)
     return vector.weighted(inverse), image.weighted(inverse), size
 
 
 def _ritz(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Spectrum, Tensor]:
     """The ends of the spectrum from the tridiagonal matrix, and the coordinates of the slowest mode."""
-    matrix = torch.diag_embed(torch.stack(diagonal, 1).double())
-    if len(beside) > 1:
-        across = torch.diag_embed(torch.stack(beside[:-1], 1).double(), offset=1)
-        matrix = matrix + across + across.mT
+    alpha, beta = torch.stack(diagonal, 1).double(), torch.stack(beside, 1).double()
+    ended = torch.cumsum(beta[:, :-1] == 0, 1) > 0  # places without a vector repeat a number from inside
+    alpha = torch.cat((alpha[:, :1], torch.where(ended, alpha[:, :1], alpha[:, 1:])), 1)
+    across = torch.diag_embed(beta, offset=1)[:, :-1, :-1]
+    matrix = torch.diag_embed(alpha) + across + across.mT
     lost = ~matrix.isfinite().all(2).all(1)  # of a state that is not finite itself
     values, vectors = torch.linalg.eigh(torch.where(lost[:, None, None], torch.zeros_like(matrix), matrix))
     values = torch.where(lost[:, None], torch.nan, values)
     lowest, highest = values[:, 0], values[:, -1]
-    error = beside[-1].double() * vectors[:, -1, [0, -1]].abs().amax(1)
+    error = beta[:, -1] * vectors[:, -1, [0, -1]].abs().amax(1)
     mode = torch.where((lowest.abs() > highest.abs())[:, None], vectors[:, :, 0], vectors[:, :, -1])
     return Spectrum(lowest, highest, error, len(diagonal)), mode

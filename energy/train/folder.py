@@ -55,7 +55,7 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
     """
     if (folder / CONFIGURATION).exists():
-        held = current(Run, read_json(folder / CONFIGURATION).get("identity"))
+        held = _completed(current(Run, read_json(folder / CONFIGURATION).get("identity")))
         difference = _difference(held, identity(run))
         if difference:
             raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
@@ -111,6 +111,18 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
         cure = f"take the code it was trained with, or take `plugins` out of {folder / CONFIGURATION} to go on without"
         raise ConfigurationError(f"{folder}: {difference}; {cure}")
     return run
+
+
+def _completed(held: Any) -> Any:
+    """A description with the fields that were added since it was written, at their defaults."""
+    if not isinstance(held, Mapping):
+        return held
+    try:
+        found = identity(from_dict(Run, {name: value for name, value in held.items() if name != "plugins"}, path=""))
+    except ConfigurationError:  # it has a part or a field that is not there now: the difference will name it
+        return held
+    found.pop("plugins", None)
+    return {**found, "plugins": held["plugins"]} if "plugins" in held else found
 
 
 def _difference(held: Any, wanted: Mapping[str, Any]) -> str:
