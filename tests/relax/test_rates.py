@@ -150,7 +150,7 @@ def test_a_relaxation_without_a_law_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.5, 0.1])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 @pytest.mark.parametrize("scale", [0.577, 1.0, 1.7])
 def test_bounds_and_pooling_keep_the_law(scale: float, seed: int, gamma: float) -> None:
     """On a deep Hopfield network a zebra step contracts by ρ² at that γ: the median sample within 10 %, or 20 % where
@@ -178,7 +178,7 @@ def test_the_steps_of_a_linear_chain_are_expected(relax: Relaxation, gamma: floa
     taken = (seen > 1e-8).sum(0) + 1
     for first, most in ((3 * int(taken.min()) // 4, 2.0), (len(network.layers), 0.1 * float(taken.max()))):
         off = first + expected_steps(rate, 1e-8, seen[first - 1]) - taken
-        assert -3 < int(off.min()) and float(off.max()) <= most
+        assert -3 <= int(off.min()) and float(off.max()) <= most
 
 
 def test_expected_steps_at_the_edges() -> None:
