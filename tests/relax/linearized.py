@@ -78,17 +78,23 @@ def late_rate(found: list[Tensor], least: float) -> Tensor:
     return torch.tensor(rates, dtype=torch.float64)
 
 
-def hopfield(scale: float, seed: int, channels: tuple[int, ...] = (8, 16, 16, 16), side: int = 16) -> Network:
+def hopfield(
+    scale: float,
+    seed: int,
+    channels: tuple[int, ...] = (8, 16, 16, 16),
+    side: int = 16,
+    gains: tuple[float, ...] = GAINS,
+) -> Network:
     """Four 3×3 convolutions with 2×2 max-pooling and a dense output, hard sigmoid, weights N(0, (c·g)²/fan-in)."""
     network = Network((3, side, side))
     for fan_in, width in itertools.pairwise((3, *channels)):
         network.add(Convolution(fan_in, width, 3, padding=1, pool=MaxPool(2)), HardSigmoid())
     network.add(Dense(math.prod(network.output.shape), 10), Identity())
     network.double()
-    drawn, gains = torch.Generator().manual_seed(seed), iter(GAINS)
+    drawn, each = torch.Generator().manual_seed(seed), iter(gains)
     with torch.no_grad():
         for parameter in network.parameters():
             noise = torch.randn(parameter.shape, generator=drawn, dtype=torch.float64)
             fan_in = parameter[0].numel()
-            parameter.copy_(noise * scale * next(gains) / fan_in**0.5 if parameter.ndim > 1 else 0.0 * noise)
+            parameter.copy_(noise * scale * next(each) / fan_in**0.5 if parameter.ndim > 1 else 0.0 * noise)
     return network

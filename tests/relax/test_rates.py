@@ -178,7 +178,7 @@ def test_the_steps_of_a_linear_chain_are_expected(relax: Relaxation, gamma: floa
     taken = (seen > 1e-8).sum(0) + 1
     for first, most in ((3 * int(taken.min()) // 4, 2.0), (len(network.layers), 0.1 * float(taken.max()))):
         off = first + expected_steps(rate, 1e-8, seen[first - 1]) - taken
-        assert -3 <= int(off.min()) and float(off.max()) <= most
+        assert int(off.min()) >= -3 and float(off.max()) <= most
 
 
 def test_expected_steps_at_the_edges() -> None:

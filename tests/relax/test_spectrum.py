@@ -189,8 +189,10 @@ def quartic() -> EnergyNetwork:
 
     def energy(x: Tensor, s: State, t: dict[str, Tensor]) -> Tensor:
         wells = sum((0.3 * one.square() + 0.1 * one.pow(4)).sum(1) for one in s)
-        return wells - torch.einsum("bi,ij,bj->b", x, t["W"], s[0].tanh()) - torch.einsum(
-            "bi,ij,bj->b", s[1], t["V"], s[0].sin()
+        return (
+            wells
+            - torch.einsum("bi,ij,bj->b", x, t["W"], s[0].tanh())
+            - torch.einsum("bi,ij,bj->b", s[1], t["V"], s[0].sin())
         )
 
     return EnergyNetwork((3,), [4, 5], theta, energy)  # type: ignore[arg-type]
