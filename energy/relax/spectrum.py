@@ -225,7 +225,7 @@ def _linearized(network: Network, x: Tensor, state: State, gamma: float) -> tupl
     like = next(network.parameters(), x).detach()
     x, state = x.to(like.dtype), state.map(lambda tensor: tensor.to(like.dtype))
     generator = stream(0, "spectrum")
-    drawn = [torch.rand(t.shape[1:], generator=generator, dtype=torch.float64) for t in state]
+    drawn = [torch.rand(t.shape[1:], generator=generator, dtype=torch.float64, device="cpu") for t in state]
     start = State(one.to(like).expand_as(t) for one, t in zip(drawn, state, strict=True))
     if isinstance(network, EnergyNetwork):
         return EnergyJacobian(network.problem(x), state), start

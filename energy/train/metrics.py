@@ -164,7 +164,7 @@ class EpochMetrics:
 
     def _samples(self, name: str) -> Tensor:
         """All of one kind; none of those that a checkpoint of before did not have."""
-        return torch.cat(self.samples.get(name) or [torch.zeros(0)])
+        return torch.cat(self.samples.get(name) or [self.objective.new_zeros(0)])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the sums that a checkpoint keeps as tensors."""
