@@ -69,14 +69,14 @@ class EnergyNetwork(Network):
         return self.problem(x).value(state)
 
     def problem(
-        self, x: Tensor, *, nudge: PhaseNudge | None = None, count: Callable[[], None] = lambda: None
+        self, x: Tensor, *, nudge: PhaseNudge | None = None, count: Callable[[int], None] = lambda samples: None
     ) -> EnergyProblem:
         """Return the problem of a batch, for a relaxation.
 
         Args:
             x: (B, *input shape).
             nudge: a term of the energy.
-            count: called once per response.
+            count: called once per response, with the number of samples.
         """
         theta = {name: parameter.to(x.dtype) for name, parameter in self.theta.items()}
         return EnergyProblem(self._energy, x, theta, [layer.name for layer in self.layers], nudge=nudge, count=count)

@@ -58,6 +58,23 @@ class State:
         """Return every sample times its own weight, `weights` (B,)."""
         return self.map(lambda tensor: tensor * weights.to(tensor.dtype).view(-1, *[1] * (tensor.ndim - 1)))
 
+    def to(self, dtype: torch.dtype) -> State:
+        """Return this state in another precision."""
+        return self.map(lambda tensor: tensor.to(dtype))
+
+    def rows(self, rows: Tensor) -> State:
+        """Return the state of some samples, `rows` (b,) being their places."""
+        return self.map(lambda tensor: tensor[rows])
+
+    def put_rows(self, rows: Tensor, some: State) -> State:
+        """Return this state with `some` in the places `rows`, (b,)."""
+        return State(a.index_copy(0, rows, b) for a, b in zip(self.tensors, some.tensors, strict=True))
+
+    def where(self, chosen: Tensor, other: State) -> State:
+        """Return this state for the samples that are `chosen`, (B,) booleans, and `other` for the rest."""
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return State(torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs)
+
     def dot(self, other: State) -> Tensor:
         """Return ⟨a, b⟩ of each sample over all tensors: (B,), float32 or wider."""
         dtype = torch.promote_types(self.tensors[0].dtype, torch.float32)

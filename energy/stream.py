@@ -42,6 +42,18 @@ def batch_fingerprint(x: Tensor) -> Tensor:
     return x.float().contiguous().view(torch.int32).sum(dtype=torch.int64) * GOLDEN
 
 
+def sample_fingerprints(x: Tensor) -> Tensor:
+    """Return a hash of the bits of each sample and of their places, (B,) int64 on the device of `x`, which is not read.
+
+    Args:
+        x: (B, …), floating point.
+    """
+    bits = x.float().contiguous().view(torch.int32).flatten(1).to(torch.int64)
+    places = torch.arange(1, 2 * bits.shape[1], 2, device=x.device) * GOLDEN  # odd, so that no bit is lost
+    mixed = (bits ^ (bits << 32)) * places
+    return (mixed ^ (mixed >> 29)).sum(1)
+
+
 def hashed(key: Tensor, shape: Sequence[int]) -> Tensor:
     """Return float32 numbers uniform in [0, 1), a function of `key` and of their places: the same on every device.
 

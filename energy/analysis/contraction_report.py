@@ -68,7 +68,7 @@ def contraction_report(network: Network, settler: Settler, x: Tensor, *, steps: 
         "error": over_samples(_relative(found)),
         "layer": layer if bool((found.radius > 0).any()) else None,
         "rate_predicted": over_samples(predicted),
-        "rate_measured": over_samples(getattr(onward, "rate", None)),
+        "rate_measured": over_samples(None if onward is None else onward.rate),
         "steps_expected": over_samples(_expected(network, settler, x, predicted)),
         "steps_taken": over_samples(None if taken is None else taken.steps),
         "outcome": None if taken is None else taken.outcome.name.lower(),

@@ -45,6 +45,14 @@ class Carry(State):
         self.form, self.flat = form, flat
         self.block = block
 
+    def where(self, chosen: Tensor, other: State) -> Carry:
+        """Return this carry, with the activities of `other` for the samples that are not `chosen`, (B,)."""
+        assert self.block is not None  # a block led here
+        mixed, flat = super().where(chosen, other), list(self.flat)
+        for place, tensor in zip(self.block.state, mixed, strict=True):
+            flat[place] = tensor
+        return Carry(mixed.tensors, self.form, flat, self.block)
+
 
 class End(NamedTuple):
     """The end of a solve, but for its tensors; as in `Solution`."""
@@ -107,6 +115,7 @@ class Loop:
         self.relax, self.output = relax, output
         self.batch, self.device = problem.batch, problem.device
         self.phase, self.names = getattr(problem, "phase", ""), [problem.name(k) for k in range(len(state))]
+        self.adopts = hasattr(problem, "adopt")
         self.start, self.tensors = take_apart((problem, state, None, kept_by(network)), tensors_of(network))
         self.modes = [module.training for module in network.modules()]  # couplings may normalize by the batch
         self.size = len(tensors_of(network))
@@ -116,6 +125,7 @@ class Loop:
         self.new: list[int] = []
         self.passed: dict[int, int] = {}
         self.results: list[Tensor] = []
+        self.given: list[Tensor] = []
         self.forms: list[tuple[Any, ...]] = []
         self.counts = Ledger()
         self.call = Opaque(f"energy.program.loop.{id(self)}.{next(_numbers)}", self.run, self.shapes)
@@ -129,6 +139,7 @@ class Loop:
     def forget(self) -> None:
         """Let go of the tensors of the first batch, once everything is recorded."""
         self.tensors, self.results = [], []
+        self.given = []
 
     def name(self, index: int) -> str:
         return self.names[index]
@@ -137,14 +148,21 @@ class Loop:
         """Return the way back from a block that was run too many: nothing here is written to."""
         return lambda: None
 
+    def adopt(self, state: State) -> State:
+        """Continue from a state that is not the last one, as the problem does."""
+        point = Point(state)
+        if self.adopts:
+            self._advance(self.given, self, self.relax, point, 0)
+        return point.state
+
     def run(self, given: list[Tensor]) -> list[Tensor]:
-        """Solve, and return steps, residual, converged, output, and the tensors that are new.
+        """Solve, and return steps, residual, converged, output, rate, and the tensors that are new.
 
         Args:
             given: the network's tensors, and those of (problem, state).
         """
         network, flat = given[: self.size], given[self.size :]
-        self.counts = Ledger()
+        self.given, self.counts = network, Ledger()
         start, run = Carry(flat[:1], self.start, flat), partial(self._advance, network)
         found = solve(self, start, self.relax, output=self.output, run=run)  # pyright: ignore[reportArgumentType] (it has what `solve` reads)
         self.ended, end = End(found.outcome, found.layer, found.taken), found.state
@@ -152,7 +170,8 @@ class Loop:
         assert found.output is not None
         self.counts.sweeps[self.phase] += found.taken
         new = self._settle_on(end, flat)
-        return [found.steps, found.residual, found.converged, found.output.clone(), *new]
+        assert found.rate is not None
+        return [found.steps, found.residual, found.converged, found.output.clone(), found.rate, *new]
 
     def _settle_on(self, end: Carry, flat: list[Tensor]) -> list[Tensor]:
         """The tensors of the result that are new; its form is noted, and every later one must have it."""
@@ -177,13 +196,13 @@ class Loop:
         known = tensors_of(self.network)
         self.results = self.call([*known, *self.tensors])
         self.forms = [(t.shape, t.stride(), t.dtype, t.device) for t in self.results]
-        steps, residual, converged, output, *new = self.results
+        steps, residual, converged, output, rate, *new = self.results
         flat = {k: self.tensors[place] for k, place in self.passed.items()} | dict(zip(self.new, new, strict=True))
         assert self.result is not None
         ended, state, kept = self.result.around([flat[k] for k in range(len(flat))], known, counts)
         vars(problem).update(vars(ended))
         restore(self.network, kept)
-        return Solution(state, Outcome.BUDGET, steps, residual, converged, output=output)
+        return Solution(state, Outcome.BUDGET, steps, residual, converged, output=output, rate=rate)
 
     def _advance(self, network: list[Tensor], problem: Any, relax: Relaxation, point: Point, steps: int) -> BlockEnd:
         """Carry out a block as `energy.relax.block` does."""
@@ -216,7 +235,7 @@ class Loop:
             problem, state, memory, kept = carry.form.around(flat, known, counts)
             restore(self.network, kept)
             point = Point(state, memory)
-            look = block(problem, self.relax, point, steps)
+            look = block(problem, self.relax, point, steps) if steps else _adopted(problem, point)
             assert look is not None
             kept = kept_by(self.network)
             end, after = take_apart((problem, point.state, point.memory, kept), known)
@@ -244,6 +263,13 @@ def _in_modes(network: Network, modes: Sequence[bool]) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, held, strict=True):
             module.training = mode
+
+
+def _adopted(problem: Any, point: Point) -> BlockEnd:
+    """Let the problem continue from `point`; the numbers of the look mean nothing."""
+    problem.adopt(point.state)
+    nothing = point.state[0].new_zeros(())
+    return BlockEnd(nothing, nothing)
 
 
 class _Inner:

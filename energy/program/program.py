@@ -27,6 +27,7 @@ from energy.program.key import Key, key_of
 from energy.program.record import Untraceable, tensors_of
 from energy.program.replay import Replay, SettledProgram
 from energy.relax.contraction import contraction
+from energy.relax.visits import visits
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.rules.unit_rule import UnitRule
@@ -169,7 +170,11 @@ class Program(Rule):
 
 
 def begins(network: Network, settler: Settler) -> bool:
-    """Return True if this step begins the estimate of a network's loop gain, as no later one does: it stays plain."""
+    """Return True if this step stays plain: it begins the estimate of a network's loop gain, as no later one does, or
+    it remembers visits.
+    """
+    if visits(network) is not None:
+        return True  # its many buffers are written to
     found = contraction(network)
     return found is not None and not found.begun and bool(getattr(settler, "keep_contracting", 0) and settler.gamma)
 

@@ -160,13 +160,12 @@ class Replay:
 
 def _tensors(solution: Solution) -> dict[str, Any]:
     """The tensors of a solution, by field."""
-    fields = ("steps", "residual", "converged", "output", "lost")
+    fields = ("steps", "residual", "converged", "output", "lost", "rate")
     return {"state": list(solution.state), **{name: getattr(solution, name) for name in fields}}
 
 
 def _bare(solution: Solution) -> Solution:
     """The solution without its tensors, which belong to the recording."""
     nothing = torch.empty(0)
-    return dataclasses.replace(
-        solution, state=State(()), steps=nothing, residual=nothing, converged=nothing, output=None, lost=None
-    )
+    bare = dataclasses.replace(solution, state=State(()), output=None, lost=None, rate=None)
+    return dataclasses.replace(bare, steps=nothing, residual=nothing, converged=nothing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,9 @@ class Point:
 
     state: State
     memory: Any = None
+
+
+Run = Callable[[Problem, Relaxation, Point, int], BlockEnd | None]  # as `block`
 
 
 def block(problem: Problem, relax: Relaxation, point: Point, steps: int) -> BlockEnd | None:

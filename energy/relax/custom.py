@@ -26,7 +26,7 @@ class EnergyProblem:
         theta: the parameters θ by name.
         names: of the tensors of a state, for error messages.
         nudge: β·C on the last tensor of a state, the output.
-        count: called once per response.
+        count: called once per response, with the number of samples.
 
     Attributes:
         phase: the name that its steps are counted under.
@@ -47,7 +47,7 @@ class EnergyProblem:
         names: Sequence[str] = (),
         *,
         nudge: PhaseNudge | None = None,
-        count: Callable[[], None] = lambda: None,
+        count: Callable[[int], None] = lambda samples: None,
     ) -> None:
         self.energy, self.theta = energy, theta
         self.x, self.names = plain(x), names
@@ -64,8 +64,17 @@ class EnergyProblem:
     def name(self, index: int) -> str:
         return self.names[index] if index < len(self.names) else f"state {index}"
 
+    def rows(self, rows: Tensor) -> EnergyProblem | None:
+        """Return the problem of some samples, `rows` (b,) being their places; None with a nudge."""
+        if self.nudge is not None:
+            return None
+        return EnergyProblem(self.energy, self.x[rows], self.theta, self.names, count=self.count)
+
+    def put_rows(self, rows: Tensor, some: EnergyProblem) -> None:
+        """Take over what the problem of some samples has come to know: nothing."""
+
     def response(self, state: State) -> State:
-        self.count()
+        self.count(self.batch)
         slope = self.slope(state)
         if self.nudge is not None:
             *hidden, output = slope

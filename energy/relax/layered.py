@@ -117,6 +117,11 @@ class Layered(Problem, abc.ABC):
         """The layers in groups; no edge joins two layers of a group."""
         return _colors(self.network)
 
+    def adopt(self, state: State) -> State:
+        """Send all messages anew from `state`, which is not the one that sent the last; returns it."""
+        self.response(state)
+        return state
+
     def sent_down(self) -> State:
         """Return all messages that came from above, one after the other."""
         return State(tensor for kind in self._downward() for tensor in kind if tensor is not None)

@@ -20,17 +20,24 @@ class Relaxation(Component):
         tolerance: the relative residual at which a sample counts as converged; 0 runs exactly `max_steps` and asks for
             no convergence.
         check_every: steps between two looks at the residual, each of which reads the device once.
+        drop_converged: let samples leave the batch once they have converged, an eighth of it at a time, so that the
+            others go on at a lower price (`energy.relax.leaving`).
+        bfloat16_until: take the first steps in bfloat16, down to this residual; 0 for none (`energy.relax.early`).
     """
 
     group: ClassVar[str] = "relax"
+    monotone: ClassVar[bool] = False  # its residual does not rise, so that the last state is the best one
     max_steps: int = 100
     tolerance: float = 1e-4
     check_every: int = 4
+    drop_converged: bool = False
+    bfloat16_until: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.max_steps >= 1, self, "max_steps", ">= 1")
         require(0 <= self.tolerance < 1, self, "tolerance", "in [0, 1)")
         require(self.check_every >= 1, self, "check_every", ">= 1")
+        require(0 <= self.bfloat16_until < 1, self, "bfloat16_until", "a residual in [0, 1)")
 
     def step(self, problem: Problem, state: State, memory: Any) -> tuple[State, Any]:
         """Return the next state, and a memory for the next step.
@@ -38,7 +45,7 @@ class Relaxation(Component):
         Args:
             problem: its `response` is the direction of the equilibrium.
             state: the present state.
-            memory: as the last step returned it, None at the first.
+            memory: as the last step returned it, None at the first. Tensors in it have the sample as their first axis.
         """
         raise NotImplementedError(f"{type(self).__name__} must define step(problem, state, memory)")
 
@@ -61,6 +68,14 @@ class Relaxation(Component):
             (B,); None for a relaxation without a law, as this one is unless it defines `rate`.
         """
         return None
+
+    def spent(self, memory: Any) -> bool:
+        """Return True if a budget of this relaxation's own is used up, which ends the solve at its next look.
+
+        Args:
+            memory: as the last step returned it.
+        """
+        return False
 
 
 def returned(relax: Relaxation, answer: Any) -> tuple[State, Any]:

@@ -82,6 +82,33 @@ class SinglePhase(Layered):
         self.messages.sent_by = state
         return state
 
+    def rows(self, rows: Tensor) -> SinglePhase | None:
+        """Return the same free problem for some samples, with the messages from the input and from above.
+
+        Those from below come anew with the next step upward. None if there is a nudge or a clamp, or a coupling that
+        normalizes by the batch.
+
+        Args:
+            rows: places of samples, (b,).
+        """
+        batchwise = any(edge.coupling.batchwise and edge.coupling.training for edge in self.network.edges)
+        if self.nudge is not None or self.clamp is not None or batchwise:
+            return None
+        some = SinglePhase(self.network, self.x[rows], self.gamma, self.ledger, self.phase)
+        for edge in self.network.edges:
+            up, down = self.messages.up[edge.index], self.messages.down[edge.index]
+            some.messages.up[edge.index] = None if up is None or edge.source else up[rows]
+            some.messages.down[edge.index] = None if down is None else down[rows]
+        return some
+
+    def put_rows(self, rows: Tensor, some: SinglePhase) -> None:
+        """Enter the messages from above of `some`, which `rows` gave for the places `rows`."""
+        self.messages.sent_by = None
+        for edge in self.network.edges:
+            down, new = self.messages.down[edge.index], some.messages.down[edge.index]
+            if down is not None and new is not None:
+                self.messages.down[edge.index] = down.index_copy(0, rows, new)
+
     def update(self, layer: int) -> dict[int, Tensor]:
         drive = self.drive(layer)
         if layer == self.depth:

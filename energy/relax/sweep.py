@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,7 @@ class Sweep(Relaxation, name="sweep"):
             2015).
     """
 
+    monotone: ClassVar[bool] = True
     momentum: float = 0.0
 
     def __post_init__(self) -> None:

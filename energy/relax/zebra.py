@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,8 @@ class Zebra(Relaxation, name="zebra"):
     Reference:
         Scellier et al., NeurIPS 2023 (the block scheme, here colored for any graph).
     """
+
+    monotone: ClassVar[bool] = True
 
     def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
         layered = require_layers(problem, self.name)

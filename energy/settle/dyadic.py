@@ -23,9 +23,11 @@ from energy.relax.contraction import ContractBy, attach_contraction
 from energy.relax.dyad import ClampedDyad, Dyad, HeldDyad, NudgeForm, Nudging
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Solution, fixed, solve
+from energy.relax.solution import Solution, fixed
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.relax.top_down import FinalLayer, final_layers, stream_final_layers
+from energy.relax.visits import attach_visits
 from energy.settle.settled import Settled, SettledDyad, freeing
 from energy.settle.settler import FEEDBACK, Needs, Settler, solve_layers, validate_batch
 from energy.state import State
@@ -43,6 +45,8 @@ class Dyadic(Settler):
         freeze_mean: hold the free mean while the difference is settled.
         keep_contracting: the bound on the loop gain while training; 0 for none.
         contract_by: the numbers that are scaled down to hold it, `gamma` or `weights`.
+        warm_starts: the number of samples whose last visit the free phase starts from; 0 for none
+            (`energy.relax.visits`).
         nudged: the relaxation of mean and difference.
         feedback: the weights that carry the difference down (`energy.feedback`); the mean reads the weights themselves.
     """
@@ -54,6 +58,7 @@ class Dyadic(Settler):
     freeze_mean: bool = False
     keep_contracting: float = 0.0
     contract_by: ContractBy = ContractBy.GAMMA
+    warm_starts: int = 0
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2))
     feedback: Feedback = field(default_factory=Tied)
 
@@ -62,6 +67,7 @@ class Dyadic(Settler):
         require(0 <= self.alpha <= 1, self, "alpha", "in [0, 1]")
         require(abs(self.beta) < float("inf"), self, "beta", "finite")
         require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
+        require(self.warm_starts >= 0, self, "warm_starts", ">= 0")
 
     def needs(self) -> Needs:
         return FEEDBACK if self.gamma else {}
@@ -74,6 +80,7 @@ class Dyadic(Settler):
         self.feedback.attach(network, seed=seed)
         if self.keep_contracting:
             attach_contraction(network)
+        attach_visits(network, self.warm_starts if self.gamma else 0)
 
     def validate_nudge(self, objective: Objective, output: Potential = Identity()) -> None:  # noqa: B008 (a constant)
         r_plus = self.form.r_plus(self.alpha)
@@ -132,7 +139,7 @@ class Dyadic(Settler):
         Returns:
             The nudged problem, its initial state with δ = 0, the free output, and the solutions so far by phase.
         """
-        free, state, solution = self.free(network, x, ledger)
+        free, state, solution = self.free(network, x, ledger, warm=bool(self.warm_starts))
         output = state[-1]
         state = free.bottom_up(state) if self.freeze_mean else state
         frozen = objective.gradient(output, target) if objective.nudge is Nudge.FROZEN else None

@@ -107,7 +107,7 @@ class EnergyTwoPhase(Settler, name="energy_two_phase"):
     def _solve(
         self, network: EnergyNetwork, x: Tensor, state: State, nudge: PhaseNudge | None, phase: str, ledger: Ledger
     ) -> Solution:
-        count = partial(ledger.apply, phase, network.response_multiply_adds, len(x))
+        count = partial(ledger.apply, phase, network.response_multiply_adds)
         problem = network.problem(x, nudge=nudge, count=count)
         problem.phase = phase
         solution = solve(problem, state, self.relax if nudge is None else self.nudged)

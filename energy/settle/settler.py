@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Final
@@ -18,11 +19,13 @@ from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Identity, Potential
 from energy.relax.contraction import contraction
+from energy.relax.early import settle_early
 from energy.relax.layered import Layered
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import Solution, solve
 from energy.relax.sweep import Sweep
+from energy.relax.visits import visits
 from energy.settle.settled import Prediction, Settled
 from energy.state import State
 
@@ -140,26 +143,38 @@ class Settler(Component):
         """
 
     @torch.no_grad()
-    def free(self, network: Network, x: Tensor, ledger: Ledger) -> tuple[SinglePhase, State, Solution | None]:
+    def free(
+        self, network: Network, x: Tensor, ledger: Ledger, *, warm: bool = False
+    ) -> tuple[SinglePhase, State, Solution | None]:
         """Return the free problem, its state, and its solution: None at γ = 0, as the bottom-up pass is the
         equilibrium.
+
+        Args:
+            network, x, ledger: as for `settle`.
+            warm: start from the last visits that the network remembers, and remember this one.
         """
         problem = SinglePhase(network, x, self.gain_on_device(network), ledger, "free")
+        held = visits(network) if warm else None
+        if held is not None:
+            held.recall(problem)
         state = problem.initial_state()
         if self.gamma == 0:
             require_finite(network, x, state)
             network.remember()
             return problem, state, None
         solution = solve_layers(problem, state, self.relax)
+        if held is not None:
+            held.remember(problem)
         network.remember()
         return problem, solution.state, solution
 
 
 def solve_layers(problem: Layered, state: State, relax: Relaxation) -> Solution:
-    """Solve, and count the steps in the problem's ledger."""
+    """Solve, the first steps in bfloat16 if `relax` says so, and count the steps in the problem's ledger."""
+    state, before = settle_early(problem, state, relax)
     solution = solve(problem, state, relax, output=problem.depth - 1)
     problem.ledger.sweeps[problem.phase] += solution.taken
-    return solution
+    return solution if before is None else dataclasses.replace(solution, steps=solution.steps + before)
 
 
 def require_finite(network: Network, x: Tensor, state: State) -> None:

@@ -27,6 +27,7 @@ from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import PhaseNudge, SinglePhase
 from energy.relax.solver import Solution
 from energy.relax.sweep import Sweep
+from energy.relax.visits import attach_visits
 from energy.settle.settled import Phase, Settled, SettledPhases
 from energy.settle.settler import Needs, Settler, solve_layers, validate_batch
 from energy.state import State
@@ -56,18 +57,22 @@ class Phases(Settler):
     Attributes:
         keep_contracting: the bound on the loop gain while training; 0 for none.
         contract_by: the numbers that are scaled down to hold it, `gamma` or `weights`.
+        warm_starts: the number of samples whose last visit the free phase starts from; 0 for none
+            (`energy.relax.visits`).
         nudged: the relaxation of the perturbed phases.
     """
 
     gamma: float = 1.0
     keep_contracting: float = 0.0
     contract_by: ContractBy = ContractBy.WEIGHTS
+    warm_starts: int = 0
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-3))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.gamma > 0, self, "gamma", "in (0, 1]: without feedback a nudge moves no layer but the output")
         require(0 <= self.keep_contracting < float("inf"), self, "keep_contracting", "a loop gain of at least 0")
+        require(self.warm_starts >= 0, self, "warm_starts", ">= 0")
 
     def needs(self) -> Needs:
         return STORED
@@ -75,6 +80,7 @@ class Phases(Settler):
     def attach_feedback(self, network: Network, *, seed: int = 0) -> None:
         if self.keep_contracting:
             attach_contraction(network)
+        attach_visits(network, self.warm_starts)
 
     @torch.no_grad()
     def settle(
@@ -92,7 +98,7 @@ class Phases(Settler):
         self, network: Network, x: Tensor, target: Tensor, objective: Objective, ledger: Ledger
     ) -> SettledPhases:
         """Every phase, one after the other."""
-        free, state, solution = self.free(network, x, ledger)
+        free, state, solution = self.free(network, x, ledger, warm=bool(self.warm_starts))
         assert solution is not None
         solutions: dict[str, Solution] = {"free": solution}
         phases, sign = [], self.sign(free.x)

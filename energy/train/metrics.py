@@ -12,7 +12,7 @@ from energy.io.old_names import ledger_name
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
 from energy.relax.contraction import contraction
-from energy.relax.solver import Solution
+from energy.relax.solution import Solution
 
 SAMPLES = ("steps", "residual", "converged", "rate")
 CONTROLS = ("scale", "factor")
@@ -66,7 +66,7 @@ class EpochMetrics:
             if solution.lost is not None:
                 self._unread.append((phase, solution.names, solution.lost))
             for what in SAMPLES:
-                if (value := getattr(solution, what, None)) is not None:
+                if (value := getattr(solution, what)) is not None:
                     self.samples[f"{what}/{phase}"].append(value)
         if solutions:
             self.samples["steps/all"].append(torch.stack([one.steps for one in solutions.values()]).sum(0))

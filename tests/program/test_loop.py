@@ -57,6 +57,13 @@ def test_converged_at_the_first_look_or_later(momentum: float) -> None:
     assert outcome is last is Outcome.CONVERGED and taken > 2 and fewer > 2
 
 
+def test_a_way_that_may_rise_ends_with_and_without_a_way_back() -> None:
+    """Zeros converge, the batch after them runs out of budget and gets its best states back."""
+    network = nets.mlp(Tanh(), sizes=(5, 4, 4, 3), norm=0.9, bias=0.0)
+    relax = Synchronous(max_steps=6, tolerance=1e-9, check_every=2)
+    assert ends(network, relax, 0.0, 1.0) == [(Outcome.CONVERGED, 2), (Outcome.BUDGET, 6)]
+
+
 def test_converged_at_the_last_look() -> None:
     """The last of four looks is the first that finds the residual below a tolerance between its third and fourth."""
     network, (x, target) = contracting(), nets.batch(contracting())

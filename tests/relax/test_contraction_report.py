@@ -14,7 +14,6 @@ from energy.network import Network
 from energy.potentials import HardSigmoid, Tanh
 from energy.relax.contraction import attach_contraction
 from energy.relax.relaxation import Relaxation
-from energy.relax.solver import Solution
 from energy.relax.spectrum import spectral_radius
 from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
@@ -115,12 +114,12 @@ def test_spikes_have_no_equilibrium() -> None:
         contraction_report(network, Spiking(), batch(network))
 
 
-@pytest.mark.skipif("rate" not in Solution.__dataclass_fields__, reason="solves do not say their rate yet")
 @pytest.mark.parametrize("gamma", [1.0, 0.5])
 def test_the_measured_rate_is_the_predicted_one(gamma: float) -> None:
     network = hopfield(1.0, 1)
     x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    found = contraction_report(network, settling(gamma), x)
+    relax = dataclasses.replace(CLOSE, tolerance=1e-11)  # far down, where only the slowest mode is left
+    found = contraction_report(network, settling(gamma, relax), x)
     assert found["rate_measured"]["median"] == pytest.approx(found["rate_predicted"]["median"], rel=0.1)
 
 
