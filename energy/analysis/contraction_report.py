@@ -59,7 +59,7 @@ def contraction_report(network: Network, settler: Settler, x: Tensor, *, steps: 
     relax = settler.relax
     state, onward = _settled(network, settler, x, further(relax, x.dtype))
     found, shares = slowest_mode(network, x, state, gamma, steps=steps)
-    predicted = relax.rate(found.lowest, found.highest)
+    predicted = relax.contraction_rate(found.lowest, found.highest)
     _, taken = _settled(network, settler, x, relax)
     layer = network.layers[int(shares[int(found.radius.argmax())].argmax())].name
     return {

@@ -53,7 +53,7 @@ class Flow(Relaxation, name="flow"):
         fourth = velocity(state + (first - second + third) * time)
         return state + (first + (second + third) * 3 + fourth) * time * 0.125, None
 
-    def rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
         """Return max |R(h(λ − 1))| over both ends of the spectrum: h is the time, R(z) the method's share of eᶻ."""
         return torch.maximum(*(self._growth((end - 1) * self.time).abs() for end in (lowest, highest)))
 

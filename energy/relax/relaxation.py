@@ -58,14 +58,14 @@ class Relaxation(Component):
         """
         return problem.response(after) - after
 
-    def rate(self, lowest: Tensor, highest: Tensor) -> Tensor | None:
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor | None:
         """Return the factor by which a step near the equilibrium shortens a deviation, or a bound on it from above.
 
         Args:
             lowest, highest: the ends of the spectrum of the linearized response there (`energy.relax.spectrum`), (B,).
 
         Returns:
-            (B,); None for a relaxation without a law, as this one is unless it defines `rate`.
+            (B,); None for a relaxation without a law, as this one is unless it defines this method.
         """
         return None
 

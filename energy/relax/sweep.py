@@ -62,7 +62,7 @@ class Sweep(Relaxation, name="sweep"):
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return after - before
 
-    def rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
         """Return a bound: ρ² without momentum, which two layers reach; with it, that of Nesterov's recursion at ρ².
 
         z² = ρ²((1 + μ)z − μ) without a restart; restarts were nowhere measured to be slower on a linear chain.

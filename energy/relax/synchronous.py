@@ -28,6 +28,6 @@ class Synchronous(Relaxation, name="synchronous"):
         response = problem.response(state)
         return (state + (response - state) * (1 - self.damping) if self.damping else response), None
 
-    def rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
         """Return max |d + (1 − d)λ| over both ends of the spectrum, d being the damping."""
         return torch.maximum(*((self.damping + (1 - self.damping) * end).abs() for end in (lowest, highest)))

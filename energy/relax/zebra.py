@@ -33,6 +33,6 @@ class Zebra(Relaxation, name="zebra"):
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return after - before
 
-    def rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
         """Return ρ², the rate on a chain (Young 1971); a graph of more colors comes close to it, without a law."""
         return torch.maximum(lowest.abs(), highest.abs()).square()

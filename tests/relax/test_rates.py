@@ -72,7 +72,7 @@ def sent(problem: SinglePhase, state: State) -> State:
 
 def predicted(network: Network, relax: Relaxation, gamma: float) -> float:
     found = spectrum(network, ZERO, nothing(network), gamma, steps=100, tolerance=1e-10)
-    rate = relax.rate(found.lowest, found.highest)
+    rate = relax.contraction_rate(found.lowest, found.highest)
     assert rate is not None
     return float(rate)
 
@@ -142,11 +142,11 @@ def test_nesterovs_recursion_at_one_eigenvalue() -> None:
             matrix = torch.tensor([[size * (1 + momentum), -size * momentum], [1.0, 0.0]], dtype=torch.float64)
             end = torch.tensor([size**0.5], dtype=torch.float64)
             wanted = float(torch.linalg.eigvals(matrix).abs().max())
-            assert float(Sweep(momentum=momentum).rate(-end, 0.5 * end)) == pytest.approx(wanted, rel=1e-12)
+            assert float(Sweep(momentum=momentum).contraction_rate(-end, 0.5 * end)) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_a_relaxation_without_a_law_says_nothing() -> None:
-    assert Relaxation().rate(torch.zeros(1), torch.zeros(1)) is None
+    assert Relaxation().contraction_rate(torch.zeros(1), torch.zeros(1)) is None
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.5, 0.1])
