@@ -10,12 +10,18 @@ J at feedback gain γ is similar to the symmetric S with γ^(span/2) on either d
 to ρ² under v ← Sv. One sample is enough, since weights do not depend on the sample; pooling and curved couplings are
 linearized at its activity.
 
+The bound that `keep_contracting` holds is on this gain, every f′ at its greatest value, and not on the rate at the
+equilibrium (`energy.relax.spectrum`) or the one that a solve had. A unit at its bound has f′ = 0 there, so growing
+weights that drive units to their bounds, where no gradient passes, make both of them better. The loop gain sees the
+weights alone; it is known before a batch is settled, and reads nothing from the device.
+
 Reference:
     Young 1971 (consistently ordered matrices); Liu & Chen 2026 (feedback scaled to lower the spectral radius).
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -30,20 +36,30 @@ FIRST: Final = 20  # steps of an iteration that starts from a random vector
 TINY: Final = 1e-30
 
 
+class ContractBy(enum.Enum):
+    """The numbers that are scaled down to hold the loop gain."""
+
+    GAMMA = "γ ← γ·min(1, bound/ρ²), and the weights stay: the gradient is the exact one at that γ"
+    WEIGHTS = "W ← W·min(1, √(bound/ρ²)) at every step on the edges that carry feedback, and γ stays"
+
+
 class Contraction(nn.Module):
     """A running estimate of a network's loop gain, by which its feedback or its weights are scaled down.
 
     `scale`, which multiplies γ, and the vector of the iteration are buffers: they are saved with the weights, and
-    evaluation settles at the gain that training ended with.
+    evaluation settles at the gain that training ended with. `factor`, by which the last step multiplied the weights, is
+    one that is not saved.
     """
 
     scale: Tensor
+    factor: Tensor
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.begun = False  # what `steps` says is read once, and after a state dict was loaded
         self.register_load_state_dict_post_hook(_read_again)
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("factor", torch.ones((), dtype=torch.float64), persistent=False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         for k, tensor in enumerate(_start(network)):
             self.register_buffer(f"vector{k}", tensor)
@@ -67,6 +83,17 @@ class Contraction(nn.Module):
         self.steps += 1
         return gain
 
+    def hold(self, network: Network, x: Tensor, gamma: float, bound: float, by: ContractBy) -> None:
+        """Hold ρ² ≤ `bound` by scaling γ or the weights.
+
+        Args:
+            network, x, gamma: as for `gain`.
+            bound: of the loop gain, above 0.
+            by: the numbers that are scaled.
+        """
+        scale = self.scale_feedback if by is ContractBy.GAMMA else self.scale_weights
+        scale(network, x, gamma, bound)
+
     def scale_feedback(self, network: Network, x: Tensor, gamma: float, bound: float) -> None:
         """Hold ρ² ≤ `bound` by γ ← γ·min(1, bound/ρ²): exact on a chain, whose ρ² is proportional to γ.
 
@@ -89,6 +116,7 @@ class Contraction(nn.Module):
             weight = getattr(edge.coupling, "weight", None)
             if edge.gain(gamma) and isinstance(weight, Tensor):
                 weight.mul_(factor.to(weight.dtype))
+        self.factor.copy_(factor)
 
 
 def _read_again(held: nn.Module, keys: Any) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import enum
+import math
+
+import torch
+from torch import Tensor
 
 from energy.component import require
 from energy.relax.problem import Problem
@@ -48,3 +52,12 @@ class Flow(Relaxation, name="flow"):
         third = velocity(state + (second - first * (1 / 3)) * time)
         fourth = velocity(state + (first - second + third) * time)
         return state + (first + (second + third) * 3 + fourth) * time * 0.125, None
+
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
+        """Return max |R(h(λ − 1))| over both ends of the spectrum: h is the time, R(z) the method's share of eᶻ."""
+        return torch.maximum(*(self._growth((end - 1) * self.time).abs() for end in (lowest, highest)))
+
+    def _growth(self, z: Tensor) -> Tensor:
+        order = {Method.EULER: 1, Method.MIDPOINT: 2, Method.RK4: 4}[self.method]
+        terms = [z**power / math.factorial(power) for power in range(order + 1)]
+        return torch.stack(terms).sum(0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from energy.component import Component, require
 from energy.errors import UsageTypeError
 from energy.relax.problem import Problem
@@ -55,6 +57,17 @@ class Relaxation(Component):
             before, after: the states around the last step.
         """
         return problem.response(after) - after
+
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor | None:
+        """Return the factor by which a step near the equilibrium shortens a deviation, or a bound on it from above.
+
+        Args:
+            lowest, highest: the ends of the spectrum of the linearized response there (`energy.relax.spectrum`), (B,).
+
+        Returns:
+            (B,); None for a relaxation without a law, as this one is unless it defines this method.
+        """
+        return None
 
     def spent(self, memory: Any) -> bool:
         """Return True if a budget of this relaxation's own is used up, which ends the solve at its next look.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
+from torch import Tensor
+
 from energy.component import require
 from energy.relax.layered import Layered, require_layers
 from energy.relax.problem import Problem
@@ -58,3 +61,13 @@ class Sweep(Relaxation, name="sweep"):
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return after - before
+
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
+        """Return a bound: ρ² without momentum, which two layers reach; with it, that of Nesterov's recursion at ρ².
+
+        z² = ρ²((1 + μ)z − μ) without a restart; restarts were nowhere measured to be slower on a linear chain.
+        """
+        size = torch.maximum(lowest.abs(), highest.abs()).square()
+        half = size * (1 + self.momentum) / 2
+        inside = half.square() - size * self.momentum
+        return torch.where(inside < 0, (size * self.momentum).sqrt(), half + inside.clamp_min(0).sqrt())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from energy.component import require
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
@@ -24,3 +27,7 @@ class Synchronous(Relaxation, name="synchronous"):
     def step(self, problem: Problem, state: State, memory: None) -> tuple[State, None]:
         response = problem.response(state)
         return (state + (response - state) * (1 - self.damping) if self.damping else response), None
+
+    def contraction_rate(self, lowest: Tensor, highest: Tensor) -> Tensor:
+        """Return max |d + (1 − d)λ| over both ends of the spectrum, d being the damping."""
+        return torch.maximum(*((self.damping + (1 - self.damping) * end).abs() for end in (lowest, highest)))

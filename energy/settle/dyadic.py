@@ -17,7 +17,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Nudge, Objective
 from energy.potentials import Identity, Potential
-from energy.relax.contraction import attach_contraction
+from energy.relax.contraction import ContractBy, attach_contraction
 from energy.relax.dyad import ClampedDyad, Dyad, HeldDyad, NudgeForm, Nudging
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
@@ -40,7 +40,8 @@ class Dyadic(Settler):
         beta: β, the total nudge per sample.
         form: the split of the nudge between the replicas.
         freeze_mean: hold the free mean while the difference is settled.
-        keep_contracting: the bound on the loop gain, held by scaling γ down; 0 for none.
+        keep_contracting: the bound on the loop gain while training; 0 for none.
+        contract_by: the numbers that are scaled down to hold it, `gamma` or `weights`.
         warm_starts: the number of samples whose last visit the free phase starts from; 0 for none
             (`energy.relax.visits`).
         nudged: the relaxation of mean and difference.
@@ -53,6 +54,7 @@ class Dyadic(Settler):
     form: NudgeForm = NudgeForm.ADJOINT
     freeze_mean: bool = False
     keep_contracting: float = 0.0
+    contract_by: ContractBy = ContractBy.GAMMA
     warm_starts: int = 0
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-2))
     feedback: Feedback = field(default_factory=Tied)
@@ -99,7 +101,7 @@ class Dyadic(Settler):
     ) -> SettledDyad:
         target, ledger = validate_batch(network, x, target, objective), ledger or Ledger()
         if self.keep_contracting and self.gamma:
-            attach_contraction(network).scale_feedback(network, x, self.gamma, self.keep_contracting)
+            attach_contraction(network).hold(network, x, self.gamma, self.keep_contracting, self.contract_by)
         with network.normalizing():
             dyad, state, output, solutions = self.nudge(network, x, target, objective, ledger)
             solution, final = run_to_layers(dyad, state, self.nudged, share=once)

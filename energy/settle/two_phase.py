@@ -22,7 +22,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Identity, Potential
-from energy.relax.contraction import attach_contraction
+from energy.relax.contraction import ContractBy, attach_contraction
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import PhaseNudge, SinglePhase
 from energy.relax.solver import Solution
@@ -60,7 +60,8 @@ class Phases(Settler):
     """Settle freely, then once for each perturbed phase, always restarting from the free state.
 
     Attributes:
-        keep_contracting: the bound on the loop gain, held by scaling the weights down; 0 for none.
+        keep_contracting: the bound on the loop gain while training; 0 for none.
+        contract_by: the numbers that are scaled down to hold it, `gamma` or `weights`.
         warm_starts: the number of samples whose last visit the free phase starts from; 0 for none
             (`energy.relax.visits`).
         nudged: the relaxation of the perturbed phases.
@@ -68,6 +69,7 @@ class Phases(Settler):
 
     gamma: float = 1.0
     keep_contracting: float = 0.0
+    contract_by: ContractBy = ContractBy.WEIGHTS
     warm_starts: int = 0
     nudged: Relaxation = field(default_factory=lambda: Sweep(max_steps=20, tolerance=1e-3))
 
@@ -93,7 +95,7 @@ class Phases(Settler):
         self.validate_readouts(network)
         ledger = ledger or Ledger()
         if self.keep_contracting:
-            attach_contraction(network).scale_weights(network, x, self.gamma, self.keep_contracting)
+            attach_contraction(network).hold(network, x, self.gamma, self.keep_contracting, self.contract_by)
         with network.normalizing():
             return self._settled(network, x, target, objective, ledger)
 

@@ -160,6 +160,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     settled, objective = session.stepper.step(x, target)
     predicted = run.objective.predict(settled.output) if session.scored else None
     session.metrics.add(objective, predicted, labels, settled.solutions)
+    session.metrics.add_control(network)
     session.step += 1
     session.batch += 1
     session.advanced = True
@@ -182,6 +183,7 @@ def finish_epoch(session: Session) -> None:
         "validation_objective": None if validated is None else validated["objective"],
         "validation_accuracy": None if validated is None else validated["accuracy"],
         "gamma": run.settler.gain(session.network),
+        "control": session.metrics.control(),
         "settle": session.metrics.settling(),
         "validation_settle": {} if validated is None else validated.get("settle", {}),
         "diverged_layer": session.metrics.diverged or None,

@@ -18,9 +18,14 @@ UNITS: Final = {
     "*_accuracy": "percent of samples",
     "test_accuracy": "percent of samples",
     "gamma": "feedback gain at the end of the epoch; below the settler's where its contraction is held",
+    "control.acted_percent": "percent of steps in which settler.keep_contracting scaled anything down; none without it",
+    "control.gamma_scale_*": "factor on gamma over those steps and all others",
+    "control.weight_factor": "product of the factors on the weights of the edges that carry feedback",
     "settle.<phase>.outcomes": "solves (one per batch) by how they ended",
     "settle.<phase>.sweeps_*": "steps of the relaxation per sample, until it converged or the solve ended",
     "settle.<phase>.residual_*": "relative change that a response would still make to a layer, the largest, per sample",
+    "settle.<phase>.rate_*": "factor by which a step lessened the residual, per sample, late in a solve; below 1 it "
+    "contracts, null where fewer than two looks were taken",
     "settle.<phase>.converged_percent": "percent of samples within the tolerance when the solve ended",
     "diverged_layer": "name of the first layer that a solve of this epoch gave up as diverged",
     "multiply_adds": "multiply-adds of couplings: settling and weight products",
@@ -33,6 +38,8 @@ UNITS: Final = {
     "seconds.total": "wall clock of epochs: training, validation and probe",
     "cosine_binds": "what, put right by itself, raises the worst cosine most; null from 0.9 on",
     "reference": "how the solves of the exact gradient ended, by phase",
+    "contraction": "how the free phase contracts about its equilibrium on the first images of the probe: loop gain, "
+    "rates predicted and measured, steps expected and taken; median and max over samples, null where unknown",
     "cosine_*": "cosine of the gradient with the exact one on the probe batch; 0 where nothing is learned, "
     "null where the exact one is zero",
 }
@@ -48,7 +55,7 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
     """
     if (folder / CONFIGURATION).exists():
-        held = current(Run, read_json(folder / CONFIGURATION).get("identity"))
+        held = _completed(current(Run, read_json(folder / CONFIGURATION).get("identity")))
         difference = _difference(held, identity(run))
         if difference:
             raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
@@ -104,6 +111,18 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
         cure = f"take the code it was trained with, or take `plugins` out of {folder / CONFIGURATION} to go on without"
         raise ConfigurationError(f"{folder}: {difference}; {cure}")
     return run
+
+
+def _completed(held: Any) -> Any:
+    """A description with the fields that were added since it was written, at their defaults."""
+    if not isinstance(held, Mapping):
+        return held
+    try:
+        found = identity(from_dict(Run, {name: value for name, value in held.items() if name != "plugins"}, path=""))
+    except ConfigurationError:  # it has a part or a field that is not there now: the difference will name it
+        return held
+    found.pop("plugins", None)
+    return {**found, "plugins": held["plugins"]} if "plugins" in held else found
 
 
 def _difference(held: Any, wanted: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Measurements of a network while it trains, on the first images of a split."""
 
-from typing import Any
+from typing import Any, Final
 
+from energy.analysis.contraction_report import contraction_report
 from energy.analysis.gradient_alignment import NOTHING_MEASURED, gradient_alignment
 from energy.analysis.settling_trace import settling_trace
 from energy.analysis.unit_diagnostics import unit_diagnostics
@@ -10,6 +11,8 @@ from energy.network import Network
 from energy.objectives import one_hot
 from energy.train.run import Run
 from energy.train.session import Session
+
+FEW: Final = 8  # images whose contraction is measured: each takes up to 200 applications of every coupling
 
 
 def gradient_alignment_of_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
@@ -37,16 +40,25 @@ def settling_trace_of_run(run: Run, network: Network, images: Images) -> dict[st
     return settling_trace(network, run.settler, run.rule, run.objective, x, target)
 
 
+def contraction_of_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
+    """Measure `contraction_report` on the first images of a run's probe, not augmented; empty without feedback."""
+    if not (run.settler.gamma and run.settler.rates):
+        return {}
+    x, _ = images.take(slice(0, min(run.train.probe_batch, FEW)))
+    return contraction_report(network, run.settler, x)
+
+
 def measure_epoch(session: Session) -> dict[str, Any]:
-    """Measure, in an epoch that probes, the gradient's angle and the neurons that learn by a local rule; and in one
-    that traces, the course of settling.
+    """Measure, in an epoch that probes, the gradient's angle, the contraction of the free phase, and the neurons that
+    learn by a local rule; and in one that traces, the course of settling.
     """
     run, images = session.run, session.splits.train
     session.at("in the probe", "train.probe_batch")
-    found: dict[str, Any] = {**NOTHING_MEASURED}
+    found: dict[str, Any] = {**NOTHING_MEASURED, "contraction": {}}
     if _due(run.train.probe_every, session.epoch):
         units = unit_diagnostics_of_run(run, session.network, images)
         found |= gradient_alignment_of_run(run, session.network, images)
+        found |= {"contraction": contraction_of_run(run, session.network, images)}
         found |= {"unit_diagnostics": units} if units else {}
     if _due(run.train.trace_every, session.epoch):
         found["settling_trace"] = settling_trace_of_run(run, session.network, images)

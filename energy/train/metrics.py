@@ -11,9 +11,11 @@ from torch import Tensor
 from energy.io.old_names import ledger_name
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
-from energy.relax.solver import Solution
+from energy.relax.contraction import contraction
+from energy.relax.solution import Solution
 
-SAMPLES = ("steps", "residual", "converged")
+SAMPLES = ("steps", "residual", "converged", "rate")
+CONTROLS = ("scale", "factor")
 ACTIVITY = ("spikes", "synaptic_operations", "spikes_by_layer")
 
 
@@ -64,9 +66,16 @@ class EpochMetrics:
             if solution.lost is not None:
                 self._unread.append((phase, solution.names, solution.lost))
             for what in SAMPLES:
-                self.samples[f"{what}/{phase}"].append(getattr(solution, what))
+                if (value := getattr(solution, what)) is not None:
+                    self.samples[f"{what}/{phase}"].append(value)
         if solutions:
             self.samples["steps/all"].append(torch.stack([one.steps for one in solutions.values()]).sum(0))
+
+    def add_control(self, network: Network) -> None:
+        """Note by how much this step has scaled γ and the weights, if the network has a contraction to hold."""
+        held = contraction(network)
+        for what in CONTROLS if held is not None else ():
+            self.samples[f"control/{what}"].append(getattr(held, what).clone()[None])
 
     @property
     def diverged(self) -> str:
@@ -106,6 +115,20 @@ class EpochMetrics:
         steps, counts = torch.cat(self.samples["steps/all"]).unique(return_counts=True)
         return Counter(dict(zip(steps.tolist(), counts.tolist(), strict=True)))
 
+    def control(self) -> dict[str, Any]:
+        """Return the share of steps in which the contraction was held, in percent, by which γ was multiplied, and by
+        which the weights were in all; empty if there is none to hold; reads the device.
+        """
+        if "control/scale" not in self.samples:
+            return {}
+        scale, factor = (torch.cat(self.samples[f"control/{what}"]) for what in CONTROLS)
+        return {
+            "acted_percent": 100.0 * ((scale < 1) | (factor < 1)).double().mean().item(),
+            "gamma_scale_mean": scale.mean().item(),
+            "gamma_scale_min": scale.min().item(),
+            "weight_factor": factor.prod().item(),
+        }
+
     def cost(self, network: Network) -> dict[str, Any]:
         """Return the multiply-adds, as a number and in back-propagation steps over the same samples."""
         total = self.ledger.multiply_adds
@@ -125,8 +148,8 @@ class EpochMetrics:
         return dict(zip(ACTIVITY, (total, operations, by_layer), strict=True))
 
     def _phase(self, phase: str) -> dict[str, Any]:
-        steps, residual, converged = (torch.cat(self.samples[f"{what}/{phase}"]) for what in SAMPLES)
-        asked = residual[~residual.isnan()].double()
+        steps, residual, converged, rate = (self._samples(f"{what}/{phase}") for what in SAMPLES)
+        asked, seen = residual[~residual.isnan()].double(), rate[~rate.isnan()].double()
         return {
             "outcomes": dict(self.outcomes[phase]),
             "sweeps_mean": steps.double().mean().item(),
@@ -134,8 +157,14 @@ class EpochMetrics:
             "sweeps_max": int(steps.max()),
             "residual_mean": finite_or_none(asked.mean().item()) if len(asked) else None,
             "residual_max": finite_or_none(asked.max().item()) if len(asked) else None,
+            "rate_mean": finite_or_none(seen.mean().item()) if len(seen) else None,
+            "rate_max": finite_or_none(seen.max().item()) if len(seen) else None,
             "converged_percent": 100.0 * converged.double().mean().item() if len(asked) else None,
         }
+
+    def _samples(self, name: str) -> Tensor:
+        """All of one kind; none of those that a checkpoint of before did not have."""
+        return torch.cat(self.samples.get(name) or [self.objective.new_zeros(0)])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the sums that a checkpoint keeps as tensors."""

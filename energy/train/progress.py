@@ -150,8 +150,23 @@ def tested(result: Mapping[str, Any]) -> str:
 
 
 def closing(run: Run, result: Mapping[str, Any]) -> str:
-    """Format the last line of a run."""
-    return f"{run.title}: {tested(result)}, {run.folder / RESULT}"
+    """Format the last line of a run, after one on what held its contraction, if anything did."""
+    last = f"{run.title}: {tested(result)}, {run.folder / RESULT}"
+    return f"{run.title}: {held_line(run, result)}\n{last}" if result.get("control") else last
+
+
+def held_line(run: Run, result: Mapping[str, Any]) -> str:
+    """Format how often and by how much `settler.keep_contracting` scaled γ or the weights of a finished run."""
+    control, bound = result["control"], getattr(run.settler, "keep_contracting", 0.0)
+    share = f"keep_contracting={bound:g} acted in {control['acted_percent']:.0f} % of the steps"
+    if not control["acted_percent"]:
+        return f"{share}: the loop gain stayed below it"
+    if control["weight_factor"] < 1:
+        return f"{share}: weights with feedback were multiplied by {control['weight_factor']:.3g} in all"
+    least, mean = control["gamma_scale_min"] * run.settler.gamma, control["gamma_scale_mean"] * run.settler.gamma
+    return f"{share}: gamma={run.settler.gamma:g} was {mean:.3g} on average, {least:.3g} at least, and is used at " + (
+        f"{result['evaluation']['gamma']:.3g} from now on"
+    )
 
 
 def answer(run: Run, result: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """The contents of `result.json`."""
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from energy.component import to_dict
@@ -33,6 +35,7 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "steps": session.step,
         "sweeps": summarize_histogram(totals["sweeps"]),
         "outcomes": totals["outcomes"],
+        "control": control_of_run(read_lines(session.folder / RECORD)),
         "multiply_adds": totals["multiply_adds"],
         "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
         "seconds": {**NO_SECONDS, **totals["seconds"], "test": tested["seconds"]},
@@ -44,6 +47,19 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "continued": session.breaks,
         "program": session.stepper.facts(),
         "units": UNITS,
+    }
+
+
+def control_of_run(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Summarize what held the contraction of a run, from the lines of its epochs; empty if nothing did."""
+    found = [line["control"] for line in lines if line.get("control")]
+    if not found:
+        return {}
+    return {
+        "acted_percent": sum(one["acted_percent"] for one in found) / len(found),
+        "gamma_scale_mean": sum(one["gamma_scale_mean"] for one in found) / len(found),
+        "gamma_scale_min": min(one["gamma_scale_min"] for one in found),
+        "weight_factor": math.prod(one["weight_factor"] for one in found),
     }
 
 

@@ -18,6 +18,7 @@ from energy.pooling import AveragePool, MaxPool
 from energy.potentials import Identity, ReLU, Tanh
 from energy.program.program import KEPT
 from energy.relax import Sweep
+from energy.relax.contraction import ContractBy, attach_contraction
 from energy.rules import Contrast
 from energy.settle import Backprop, DualPropagation, EquilibriumPropagation, TwoPhase
 from energy.settle.settler import Settler
@@ -274,7 +275,16 @@ def test_new_numbers_in_running_statistics_are_read() -> None:
     assert found.recorded == 1
 
 
-@pytest.mark.parametrize("settler", [EP, short(TwoPhase()), short(DualPropagation(gamma=0.5))])
+@pytest.mark.parametrize(
+    "settler",
+    [
+        EP,
+        short(TwoPhase()),
+        short(DualPropagation(gamma=0.5)),
+        dataclasses.replace(EP, contract_by=ContractBy.WEIGHTS),
+        short(TwoPhase(contract_by=ContractBy.GAMMA)),
+    ],
+)
 @pytest.mark.parametrize("loaded", [False, True])
 def test_a_network_that_is_held_contracting(settler: EquilibriumPropagation, loaded: bool) -> None:
     """The step that begins the estimate is plain; those after it are recorded, also after a state dict was loaded.
@@ -293,7 +303,9 @@ def test_a_network_that_is_held_contracting(settler: EquilibriumPropagation, loa
         assert found.recorded == 0
     found.run(*batches(network))
     assert found.recorded == 1
-    assert 0 < float(found.traced.contraction.scale) <= 1  # type: ignore[union-attr, arg-type]
+    plain, traced = (attach_contraction(network) for network in (found.plain, found.traced))
+    assert 0 < float(traced.scale) <= 1 and (float(traced.scale) < 1) == (settler.contract_by is ContractBy.GAMMA)
+    assert float(traced.factor) == pytest.approx(float(plain.factor), rel=1e-9)
 
 
 def test_another_network_of_the_same_form() -> None:

@@ -13,7 +13,7 @@ from energy.network import Network
 from energy.objectives import SquaredError, one_hot
 from energy.pooling import AveragePool
 from energy.potentials import HalfHardSigmoid, HardSigmoid, Identity, Potential, Sigmoid
-from energy.relax.contraction import attach_contraction, contraction, loop_gain
+from energy.relax.contraction import ContractBy, attach_contraction, contraction, loop_gain
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solver import solve
 from energy.relax.zebra import Zebra
@@ -154,6 +154,62 @@ def test_stored_phases_are_held_by_their_weights() -> None:
     assert all(torch.equal(after[k], before[k]) for k in (1, 3, 5))  # biases
 
 
+FAMILIES = (EquilibriumPropagation, TwoPhase)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("by", ContractBy)
+def test_either_family_is_held_by_either(family: type[EquilibriumPropagation | TwoPhase], by: ContractBy) -> None:
+    """Over steps that move the weights: the gain stays within what a step adds, and the buffers say by what."""
+    network, x, target = large()
+    settler = family(keep_contracting=0.8, contract_by=by)
+    settler.attach_feedback(network)
+    held = attach_contraction(network)
+    products, scales = [1.0], list[float]()
+    start = [parameter.detach().clone() for parameter in network.parameters()]
+    for step in range(6):
+        learn(network, settler, x, target, 1)
+        assert measured(network, x, settler.gain(network)) == pytest.approx(0.8, rel=0.06), step
+        products.append(products[-1] * float(held.factor))
+        scales.append(float(held.scale))
+    if by is ContractBy.GAMMA:
+        assert products[-1] == 1.0 and max(scales) < 0.5
+        assert settler.gain(network) == scales[-1]
+    else:
+        assert scales == [1.0] * 6 and settler.gain(network) == 1.0 and products[1] < 0.7
+        now = list(network.parameters())[2].detach()
+        assert float(now.norm() / start[2].norm()) == pytest.approx(products[-1], rel=0.1)  # but for what is learned
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(0.1)
+    for _ in range(20):  # the iteration catches up
+        settler.settle(network, x, target, SquaredError())
+    assert float(held.factor) == float(held.scale) == 1.0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_defaults_are_those_that_there_were(family: type[EquilibriumPropagation | TwoPhase]) -> None:
+    for by in ContractBy:
+        one, x, target = large()
+        other = copy.deepcopy(one)
+        default = family(keep_contracting=0.8)
+        learn(one, default, x, target, 3)
+        learn(other, family(keep_contracting=0.8, contract_by=by), x, target, 3)
+        same = all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+        assert same == (default.contract_by is by)
+
+
+def test_the_last_factor_is_not_saved() -> None:
+    """So that weights of before load, and those of now load there."""
+    network, *_ = large()
+    attach_contraction(network)
+    assert {name.rpartition(".")[2] for name in network.state_dict() if name.startswith("contraction.")} == {
+        "scale",
+        "steps",
+        *(f"vector{k}" for k in range(len(network.layers))),
+    }
+
+
 def test_a_contracting_network_is_left_alone() -> None:
     network, x, target = large()
     with torch.no_grad():
@@ -204,7 +260,9 @@ def test_the_gradient_is_that_of_the_gain_it_is_held_at() -> None:
 SCALED = [
     EquilibriumPropagation(keep_contracting=0.3),
     EquilibriumPropagation(keep_contracting=0.3, freeze_mean=False, gamma=0.7),
+    EquilibriumPropagation(keep_contracting=0.3, contract_by=ContractBy.WEIGHTS),
     TwoPhase(keep_contracting=0.3),
+    TwoPhase(keep_contracting=0.3, contract_by=ContractBy.GAMMA),
 ]
 
 
@@ -227,7 +285,7 @@ def test_a_gain_that_is_not_read_gives_the_same_gradients(
     monkeypatch.setattr(reading, "is_free", lambda device: False)
     found, held = gradients()
     assert isinstance(known, float) and isinstance(held, Tensor) and float(held) == known
-    assert isinstance(settler, TwoPhase) or known < settler.gamma
+    assert (known < settler.gamma) == (settler.contract_by is ContractBy.GAMMA)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=close, atol=close * max(1e-2, float(other.abs().max())))
 
