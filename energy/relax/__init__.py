@@ -1,5 +1,6 @@
 """The path of a problem to its equilibrium: relaxations, the loop around them, and the problems they solve."""
 
+from energy.relax.anderson import Anderson
 from energy.relax.dyad import Dyad, NudgeForm, Nudging
 from energy.relax.flow import Flow
 from energy.relax.layered import Layered
@@ -14,6 +15,7 @@ from energy.relax.top_down import FinalLayer
 from energy.relax.zebra import Zebra
 
 __all__ = [
+    "Anderson",
     "Dyad",
     "FinalLayer",
     "Flow",
