@@ -5,6 +5,7 @@ from energy.relax.dyad import Dyad, NudgeForm, Nudging
 from energy.relax.flow import Flow
 from energy.relax.layered import Layered
 from energy.relax.messages import Messages
+from energy.relax.newton import NewtonKrylov
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import PhaseNudge, SinglePhase
@@ -21,6 +22,7 @@ __all__ = [
     "Flow",
     "Layered",
     "Messages",
+    "NewtonKrylov",
     "NudgeForm",
     "Nudging",
     "Outcome",

@@ -1,0 +1,127 @@
+"""Newton's method with a Krylov solver of its corrections, per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import field
+
+import torch
+from torch import Tensor
+
+from energy.component import require
+from energy.relax.anderson import inner_for, padded, require_plain
+from energy.relax.least_squares import solve_gram
+from energy.relax.problem import Problem
+from energy.relax.relaxation import Relaxation
+from energy.relax.sweep import Sweep
+from energy.state import State
+
+Memory = tuple[State, State]
+
+
+class NewtonKrylov(Relaxation, name="newton_krylov"):
+    """Inexact Newton steps on r(x) = G(x) − x = 0, with x the argument of another relaxation's step G, per sample.
+
+    A step takes the d that minimizes ‖r − (I − J)d‖ in a Krylov space of `krylov` dimensions, with J the derivative of
+    G, whose products J v are differences of G (GMRES). It goes on from G(x + d), or from G(x) for a sample whose ‖r‖
+    d does not lower. If G is piecewise linear this is the semismooth method, which ends after finitely many steps. A
+    step costs `krylov` + 2 steps of the inner relaxation, the first one more. It is made for problems that are nearly
+    linear, such as δ about a held mean (`freeze_mean`), the adjoint as β → 0.
+
+    Attributes:
+        inner: the relaxation that gives G, without momentum; its budget and tolerance are not used. A problem without
+            layers is stepped synchronously in place of a sweep.
+        krylov: dimensions of the Krylov space; each keeps two copies of x.
+        difference: the length of the step of a difference over that of x, in units of the square root of the rounding.
+
+    Reference:
+        Knoll & Keyes, J. Comput. Phys. 193 (2004), §2–3; Qi & Sun, Math. Program. 58 (1993), for nonsmooth G.
+    """
+
+    inner: Relaxation = field(default_factory=Sweep)
+    krylov: int = 4
+    difference: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.krylov >= 1, self, "krylov", ">= 1")
+        require(0 < self.difference < float("inf"), self, "difference", "> 0 and finite")
+        require_plain(self, self.inner)
+
+    def step(self, problem: Problem, state: State, memory: Memory | None) -> tuple[State, Memory]:
+        inner = inner_for(problem, self.inner)
+        received = inner.argument(problem, state) if memory is None else memory[0]
+        if memory is None:
+            state, _ = inner.step(problem, state, None)
+        sent = inner.argument(problem, state)
+        received = padded(received, sent)
+
+        def image(argument: State) -> tuple[State, State]:
+            after, _ = inner.step(problem, inner.replace_argument(problem, state, argument), None)
+            return after, inner.argument(problem, after)
+
+        if len(sent):
+            received = self._corrected(lambda x: image(x)[1], received, sent)
+        state, _ = image(received)
+        return state, (received, inner.argument(problem, state))
+
+    def residual(self, problem: Problem, before: State, after: State) -> State:
+        return inner_for(problem, self.inner).residual(problem, before, after)
+
+    def _corrected(self, image: Callable[[State], State], received: State, sent: State) -> State:
+        """Return G(x + d), and G(x) for the samples whose residual d does not lower.
+
+        Args:
+            image: G.
+            received: x.
+            sent: G(x).
+        """
+        residual = sent - received
+        moved = received + self._correction(image, received, sent)
+        after = image(moved)
+        fell = (after - moved).dot(after - moved) < residual.dot(residual)
+        return chosen(fell, after, sent)
+
+    def _correction(self, image: Callable[[State], State], received: State, sent: State) -> State:
+        """Return d, of a Krylov space built by Arnoldi's method."""
+        residual = sent - received
+        basis, columns = [_unit(residual)], list[State]()
+        length = _step_length(received, sent) * self.difference
+        for j in range(self.krylov):
+            onward = image(received + basis[j].weighted(length))
+            columns.append(basis[j] - (onward - sent).weighted(1 / length))
+            rest = columns[j]
+            for one in basis:
+                rest = rest - one.weighted(one.dot(rest))
+            basis.append(_unit(rest))
+        weights = _least_squares(columns, residual)
+        found = basis[0].weighted(weights[:, 0])
+        for j in range(1, self.krylov):
+            found = found + basis[j].weighted(weights[:, j])
+        return found
+
+
+def chosen(where: Tensor, one: State, other: State) -> State:
+    """Return the samples of `one` where `where`, (B,), is true, and those of `other` elsewhere."""
+    pairs = zip(one, other, strict=True)
+    return State(torch.where(where.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs)
+
+
+def _least_squares(columns: list[State], wanted: State) -> Tensor:
+    """Return the y of each sample that minimizes ‖wanted − Σ_j y_j columns_j‖, (B, columns)."""
+    gram = torch.stack([torch.stack([a.dot(b) for b in columns], 1) for a in columns], 1)
+    products = torch.stack([column.dot(wanted) for column in columns], 1)
+    rounding = torch.finfo(wanted[0].dtype).eps
+    return solve_gram(gram, products, torch.ones_like(products, dtype=torch.bool), rounding)[0]
+
+
+def _unit(state: State) -> State:
+    """Return each sample at length 1; zero stays zero."""
+    length = state.dot(state).sqrt()
+    return state.weighted(torch.where(length > 0, 1 / length, 0.0))
+
+
+def _step_length(received: State, sent: State) -> Tensor:
+    """Return the square root of the rounding times the length of a sample, (B,); 1 for a sample of zeros."""
+    length = torch.maximum(received.dot(received), sent.dot(sent)).sqrt() * torch.finfo(sent[0].dtype).eps ** 0.5
+    return torch.where(length > 0, length, 1.0)
