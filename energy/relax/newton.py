@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,15 +17,30 @@ from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
 from energy.state import State
 
-Memory = tuple[State, State]
+FALL: Final = 0.5  # least fall of ‖r‖ for which a correction is taken
+
+
+class Progress(NamedTuple):
+    """The end of a Newton step.
+
+    Attributes:
+        received: x.
+        sent: G(x).
+        least: the smallest ‖r‖² at which a sample has taken a correction, (B,).
+    """
+
+    received: State
+    sent: State
+    least: Tensor
 
 
 class NewtonKrylov(Relaxation, name="newton_krylov"):
     """Inexact Newton steps on r(x) = G(x) − x = 0, with x the argument of another relaxation's step G, per sample.
 
     A step takes the d that minimizes ‖r − (I − J)d‖ in a Krylov space of `krylov` dimensions, with J the derivative of
-    G, whose products J v are differences of G (GMRES). It goes on from G(x + d), or from G(x) for a sample whose ‖r‖
-    d does not lower. If G is piecewise linear this is the semismooth method, which ends after finitely many steps. A
+    G, whose products J v are differences of G (GMRES). It goes on from G(x + d) if ‖r‖ there is below half of the
+    smallest of the sample so far, otherwise from G(x): so it takes few corrections that lead nowhere, and then is the
+    plain relaxation. If G is piecewise linear this is the semismooth method, which ends after finitely many steps. A
     step costs `krylov` + 2 steps of the inner relaxation, the first one more. It is made for problems that are nearly
     linear, such as δ about a held mean (`freeze_mean`), the adjoint as β → 0.
 
@@ -48,39 +64,44 @@ class NewtonKrylov(Relaxation, name="newton_krylov"):
         require(0 < self.difference < float("inf"), self, "difference", "> 0 and finite")
         require_plain(self, self.inner)
 
-    def step(self, problem: Problem, state: State, memory: Memory | None) -> tuple[State, Memory]:
+    def step(self, problem: Problem, state: State, memory: Progress | None) -> tuple[State, Progress]:
         inner = inner_for(problem, self.inner)
-        received = inner.argument(problem, state) if memory is None else memory[0]
+        before = inner.argument(problem, state) if memory is None else memory.received
         if memory is None:
             state, _ = inner.step(problem, state, None)
         sent = inner.argument(problem, state)
-        received = padded(received, sent)
+        if not len(sent):  # one step is exact
+            return state, Progress(sent, sent, torch.zeros(()))
+        before = padded(before, sent)
 
         def image(argument: State) -> tuple[State, State]:
             after, _ = inner.step(problem, inner.replace_argument(problem, state, argument), None)
             return after, inner.argument(problem, after)
 
-        if len(sent):
-            received = self._corrected(lambda x: image(x)[1], received, sent)
-        state, _ = image(received)
-        return state, (received, inner.argument(problem, state))
+        least = (sent - before).dot(sent - before) if memory is None else memory.least
+        onward, least = self._corrected(lambda x: image(x)[1], before, sent, least)
+        state, sent = image(onward)
+        return state, Progress(onward, sent, least)
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return inner_for(problem, self.inner).residual(problem, before, after)
 
-    def _corrected(self, image: Callable[[State], State], received: State, sent: State) -> State:
-        """Return G(x + d), and G(x) for the samples whose residual d does not lower.
+    def _corrected(
+        self, image: Callable[[State], State], received: State, sent: State, least: Tensor
+    ) -> tuple[State, Tensor]:
+        """Return G(x + d), and G(x) for the samples whose residual d does not lower enough; and the smallest ‖r‖².
 
         Args:
             image: G.
             received: x.
             sent: G(x).
+            least: the smallest ‖r‖² so far, (B,).
         """
-        residual = sent - received
         moved = received + self._correction(image, received, sent)
         after = image(moved)
-        fell = (after - moved).dot(after - moved) < residual.dot(residual)
-        return chosen(fell, after, sent)
+        left = (after - moved).dot(after - moved)
+        fell = left < FALL**2 * least
+        return chosen(fell, after, sent), torch.where(fell, left, least)
 
     def _correction(self, image: Callable[[State], State], received: State, sent: State) -> State:
         """Return d, of a Krylov space built by Arnoldi's method."""
