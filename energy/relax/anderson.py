@@ -81,12 +81,14 @@ class Anderson(Relaxation, name="anderson"):
         require(self.restart > 0, self, "restart", "> 0")
         require_plain(self, self.inner)
 
-    def step(self, problem: Problem, state: State, memory: History | None) -> tuple[State, History]:
+    def step(self, problem: Problem, state: State, memory: History | None) -> tuple[State, History | None]:
         inner = inner_for(problem, self.inner)
         begin = state if memory is None else inner.replace_argument(problem, state, memory.onward)
         received = inner.argument(problem, begin)
         state, _ = inner.step(problem, begin, None)
         sent = inner.argument(problem, state)
+        if not len(sent):  # one step is exact
+            return state, None
         residual = sent - padded(received, sent)
         history = self._first(sent, residual) if memory is None else self._next(memory, sent, residual)
         inner.replace_argument(problem, state, history.onward)
@@ -97,15 +99,13 @@ class Anderson(Relaxation, name="anderson"):
 
     def _first(self, sent: State, residual: State) -> History:
         """Take the plain step, and make room for the steps to come."""
-        size = sent.dot(sent) if len(sent) else torch.zeros(0)
+        size = sent.dot(sent)
         empty = [tuple(sent.map(torch.zeros_like) for _ in range(self.window)) for _ in range(2)]
         gram = size.new_zeros(len(size), self.window, self.window)
         return History(sent, sent, residual, *empty, gram=gram, age=torch.zeros_like(size))
 
     def _next(self, memory: History, sent: State, residual: State) -> History:
         """Extrapolate from the last steps and this one."""
-        if not len(sent):
-            return memory._replace(onward=sent, sent=sent, residual=residual)
         changes = (residual - memory.residual, *memory.changes[:-1])
         moves = (sent - memory.sent, *memory.moves[:-1])
         row = torch.stack([changes[0].dot(one) for one in changes], 1)

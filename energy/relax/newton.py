@@ -64,14 +64,14 @@ class NewtonKrylov(Relaxation, name="newton_krylov"):
         require(0 < self.difference < float("inf"), self, "difference", "> 0 and finite")
         require_plain(self, self.inner)
 
-    def step(self, problem: Problem, state: State, memory: Progress | None) -> tuple[State, Progress]:
+    def step(self, problem: Problem, state: State, memory: Progress | None) -> tuple[State, Progress | None]:
         inner = inner_for(problem, self.inner)
         before = inner.argument(problem, state) if memory is None else memory.received
         if memory is None:
             state, _ = inner.step(problem, state, None)
         sent = inner.argument(problem, state)
         if not len(sent):  # one step is exact
-            return state, Progress(sent, sent, torch.zeros(()))
+            return state, None
         before = padded(before, sent)
 
         def image(argument: State) -> tuple[State, State]:

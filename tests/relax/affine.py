@@ -1,4 +1,4 @@
-"""A problem that is affine in its unknowns, G(s) = M s + b of each sample, in two tensors of a state; and GMRES on it."""
+"""A problem that is affine in its unknowns, G(s) = M s + b of each sample, and GMRES on it."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ def walk(problem: Problem, state: State, relax: Anderson, steps: int) -> list[tu
     memory: History | None = None
     for _ in range(steps):
         state, memory = relax.step(problem, state, memory)
+        assert memory is not None
         found.append((state, memory))
     return found
 
