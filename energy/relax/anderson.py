@@ -21,7 +21,7 @@ from energy.state import State
 ROUNDING: Final = 8.0  # least ridge, in units of the rounding of the states
 
 
-class History(NamedTuple):
+class Secants(NamedTuple):
     """The last steps of a solve, newest first.
 
     Attributes:
@@ -79,9 +79,9 @@ class Anderson(Relaxation, name="anderson"):
         require(0 <= self.ridge < float("inf"), self, "ridge", "at least 0 and finite")
         require(self.limit > 0, self, "limit", "> 0")
         require(self.restart > 0, self, "restart", "> 0")
-        require_plain(self, self.inner)
+        require_memoryless(self, self.inner)
 
-    def step(self, problem: Problem, state: State, memory: History | None) -> tuple[State, History | None]:
+    def step(self, problem: Problem, state: State, memory: Secants | None) -> tuple[State, Secants | None]:
         inner = inner_for(problem, self.inner)
         begin = state if memory is None else inner.replace_argument(problem, state, memory.onward)
         received = inner.argument(problem, begin)
@@ -97,14 +97,14 @@ class Anderson(Relaxation, name="anderson"):
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return inner_for(problem, self.inner).residual(problem, before, after)
 
-    def _first(self, sent: State, residual: State) -> History:
+    def _first(self, sent: State, residual: State) -> Secants:
         """Take the plain step, and make room for the steps to come."""
         size = sent.dot(sent)
         empty = [tuple(sent.map(torch.zeros_like) for _ in range(self.window)) for _ in range(2)]
         gram = size.new_zeros(len(size), self.window, self.window)
-        return History(sent, sent, residual, *empty, gram=gram, age=torch.zeros_like(size))
+        return Secants(sent, sent, residual, *empty, gram=gram, age=torch.zeros_like(size))
 
-    def _next(self, memory: History, sent: State, residual: State) -> History:
+    def _next(self, memory: Secants, sent: State, residual: State) -> Secants:
         """Extrapolate from the last steps and this one."""
         changes = (residual - memory.residual, *memory.changes[:-1])
         moves = (sent - memory.sent, *memory.moves[:-1])
@@ -116,7 +116,7 @@ class Anderson(Relaxation, name="anderson"):
         onward = sent
         for j, move in enumerate(moves):
             onward = onward - move.weighted(weights[:, j])
-        return History(onward, sent, residual, changes, moves, gram, age)
+        return Secants(onward, sent, residual, changes, moves, gram, age)
 
     def _coefficients(self, changes: tuple[State, ...], residual: State, gram: Tensor, age: Tensor) -> Tensor:
         """Return c, (B, m); zero for a sample that goes on plainly."""
@@ -137,7 +137,7 @@ def inner_for(problem: Problem, inner: Relaxation) -> Relaxation:
     return Synchronous() if type(inner) is Sweep and not isinstance(problem, Layered) else inner
 
 
-def require_plain(relax: Relaxation, inner: Relaxation) -> None:
+def require_memoryless(relax: Relaxation, inner: Relaxation) -> None:
     """Check that a relaxation's step depends on its argument alone.
 
     Raises:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from energy.component import require
-from energy.relax.anderson import inner_for, padded, require_plain
+from energy.relax.anderson import inner_for, padded, require_memoryless
 from energy.relax.least_squares import solve_gram
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
@@ -62,7 +62,7 @@ class NewtonKrylov(Relaxation, name="newton_krylov"):
         super().__post_init__()
         require(self.krylov >= 1, self, "krylov", ">= 1")
         require(0 < self.difference < float("inf"), self, "difference", "> 0 and finite")
-        require_plain(self, self.inner)
+        require_memoryless(self, self.inner)
 
     def step(self, problem: Problem, state: State, memory: Progress | None) -> tuple[State, Progress | None]:
         inner = inner_for(problem, self.inner)

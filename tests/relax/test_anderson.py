@@ -13,7 +13,7 @@ from energy.component import ConfigurationError
 from energy.ledger import Ledger
 from energy.potentials import HardSigmoid, Tanh
 from energy.relax import Anderson, NewtonKrylov, SinglePhase, Sweep, Synchronous, Zebra
-from energy.relax.anderson import History
+from energy.relax.anderson import Secants
 from energy.relax.custom import EnergyProblem
 from energy.relax.problem import Problem
 from energy.relax.solver import Outcome, solve
@@ -28,10 +28,10 @@ from tests.settle.oracles import equilibrium, gap
 EXACT: dict[str, Any] = {"inner": Synchronous(), "window": 12, "ridge": 0.0, "limit": math.inf, "restart": math.inf}
 
 
-def walk(problem: Problem, state: State, relax: Anderson, steps: int) -> list[tuple[State, History]]:
+def walk(problem: Problem, state: State, relax: Anderson, steps: int) -> list[tuple[State, Secants]]:
     """State and memory after each step."""
-    found: list[tuple[State, History]] = []
-    memory: History | None = None
+    found: list[tuple[State, Secants]] = []
+    memory: Secants | None = None
     for _ in range(steps):
         state, memory = relax.step(problem, state, memory)
         assert memory is not None

@@ -11,7 +11,8 @@ from energy.ledger import Ledger
 from energy.potentials import HardSigmoid
 from energy.relax import NewtonKrylov, SinglePhase, Sweep, Synchronous
 from energy.relax.newton import chosen
-from energy.relax.solver import Outcome, solve
+from energy.relax.relaxation import Relaxation
+from energy.relax.solver import Outcome, Solution, solve
 from energy.settle import EquilibriumPropagation, Implicit
 from energy.settle.settled import SettledDyad
 from energy.state import State
@@ -65,17 +66,27 @@ def test_a_correction_that_does_not_help_is_left() -> None:
     torch.testing.assert_close(flat(received)[1], torch.full((3,), 2.0, dtype=torch.float64))
 
 
+def settled_freely(relax: Relaxation, **drawn: float) -> Solution:
+    network = nets.mlp(HardSigmoid(), bias=0.3, **drawn)
+    problem = SinglePhase(network, nets.batch(network, samples=8)[0], 1.0, Ledger())
+    return solve(problem, problem.initial_state(), relax)
+
+
 def test_piecewise_linear_units_end_after_finitely_many_steps() -> None:
     """At full rank the residual is rounding once the set of units at a bound no longer changes."""
-    network = nets.mlp(HardSigmoid(), gain=0.9, bias=0.3)
-    problem = SinglePhase(network, nets.batch(network, samples=8)[0], 1.0, Ledger())
-    relax = NewtonKrylov(krylov=16, max_steps=8, tolerance=1e-13, check_every=1)
-    solution = solve(problem, problem.initial_state(), relax)
-    plain = SinglePhase(network, nets.batch(network, samples=8)[0], 1.0, Ledger())
-    other = solve(plain, plain.initial_state(), Sweep(max_steps=500, tolerance=1e-13))
-    assert solution.outcome is Outcome.CONVERGED
-    assert int(solution.steps.max()) <= 6 < int(other.steps.max())
-    assert gap(list(solution.state), list(other.state)) < 1e-12
+    found = settled_freely(NewtonKrylov(krylov=16, max_steps=8, tolerance=1e-13, check_every=1), norm=0.9)
+    wanted = settled_freely(Sweep(max_steps=500, tolerance=1e-13, check_every=1), norm=0.9)
+    bounded = torch.cat([((t <= 0) | (t >= 1)).flatten() for t in wanted.state.tensors[:-1]])
+    assert 0 < int(bounded.sum()) < len(bounded)
+    assert found.outcome is Outcome.CONVERGED
+    assert int(found.steps.max()) <= 6 < int(wanted.steps.max())
+    assert gap(list(found.state), list(wanted.state)) < 1e-12
+
+
+def test_strong_couplings_end_too() -> None:
+    """Where full corrections would circle between sets of units: each one taken halves the residual, others are not."""
+    relax = NewtonKrylov(krylov=8, max_steps=60, tolerance=1e-12, check_every=1)
+    assert settled_freely(relax, gain=0.9).outcome is Outcome.CONVERGED
 
 
 @pytest.mark.parametrize("pool", ["max", "average"])
