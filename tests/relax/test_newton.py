@@ -66,8 +66,8 @@ def test_a_correction_that_does_not_help_is_left() -> None:
     torch.testing.assert_close(flat(received)[1], torch.full((3,), 2.0, dtype=torch.float64))
 
 
-def settled_freely(relax: Relaxation, **drawn: float) -> Solution:
-    network = nets.mlp(HardSigmoid(), bias=0.3, **drawn)
+def settled_freely(relax: Relaxation, gain: float = 1.0, norm: float = 0.0) -> Solution:
+    network = nets.mlp(HardSigmoid(), bias=0.3, gain=gain, norm=norm)
     problem = SinglePhase(network, nets.batch(network, samples=8)[0], 1.0, Ledger())
     return solve(problem, problem.initial_state(), relax)
 
