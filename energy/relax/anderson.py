@@ -16,6 +16,7 @@ from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
 from energy.relax.synchronous import Synchronous
+from energy.relax.zebra import Zebra
 from energy.state import State
 
 ROUNDING: Final = 8.0  # least ridge, in units of the rounding of the states
@@ -56,7 +57,7 @@ class Anderson(Relaxation, name="anderson"):
 
     Attributes:
         inner: the relaxation that is accelerated, without momentum; its budget and tolerance are not used. A problem
-            without layers is stepped synchronously in place of a sweep.
+        without layers is stepped synchronously in place of `sweep` and `zebra`.
         window: m, the number of steps that are looked back on; each keeps two copies of x.
         ridge: the Tikhonov term, relative to the length of each column; at least a few roundings are taken.
         limit: the largest Σ|c_j|; a sample beyond it, or with no finite solution, takes the plain step x ← g.
@@ -133,8 +134,8 @@ def padded(received: State, sent: State) -> State:
 
 
 def inner_for(problem: Problem, inner: Relaxation) -> Relaxation:
-    """Return the relaxation that steps `problem`: synchronous in place of a sweep if it has no layers."""
-    return Synchronous() if type(inner) is Sweep and not isinstance(problem, Layered) else inner
+    """Return the relaxation that steps `problem`: synchronous in place of one by layers if it has none."""
+    return Synchronous() if isinstance(inner, Sweep | Zebra) and not isinstance(problem, Layered) else inner
 
 
 def require_memoryless(relax: Relaxation, inner: Relaxation) -> None:

@@ -46,7 +46,7 @@ class NewtonKrylov(Relaxation, name="newton_krylov"):
 
     Attributes:
         inner: the relaxation that gives G, without momentum; its budget and tolerance are not used. A problem without
-            layers is stepped synchronously in place of a sweep.
+        layers is stepped synchronously in place of `sweep` and `zebra`.
         krylov: dimensions of the Krylov space; each keeps two copies of x.
         difference: the length of the step of a difference over that of x, in units of the square root of the rounding.
 

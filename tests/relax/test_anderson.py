@@ -199,15 +199,16 @@ def test_a_recorded_solve_is_the_plain_one(relax: Any, freeze_mean: bool) -> Non
         assert pair.recorded == 1
 
 
-@pytest.mark.parametrize("relax", [Anderson(tolerance=1e-10), NewtonKrylov(tolerance=1e-10)], ids=lambda one: one.name)
-def test_any_energy(relax: Any) -> None:
+@pytest.mark.parametrize("kind", [Anderson, NewtonKrylov])
+@pytest.mark.parametrize("inner", [Sweep(), Zebra(), Synchronous(damping=0.5)], ids=lambda one: one.name)
+def test_any_energy(kind: Any, inner: Any) -> None:
     """E = ½ sᵀA s − xᵀs with A between ½ and 1.6: a problem without layers is stepped synchronously."""
     stream = torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(5, 5, generator=stream, dtype=torch.float64)).Q
     matrix = basis @ torch.diag(torch.linspace(0.5, 1.6, 5, dtype=torch.float64)) @ basis.T
     x = torch.randn(4, 5, generator=stream, dtype=torch.float64)
     problem = EnergyProblem(lambda x, s, _: ((s[0] @ matrix) * s[0]).sum(1) / 2 - (x * s[0]).sum(1), x, {})
-    solution = solve(problem, State([torch.zeros_like(x)]), relax)
+    solution = solve(problem, State([torch.zeros_like(x)]), kind(inner=inner, tolerance=1e-10))
     assert solution.outcome is Outcome.CONVERGED
     torch.testing.assert_close(solution.state[0], torch.linalg.solve(matrix, x, left=False), rtol=0, atol=1e-8)
 
