@@ -15,7 +15,9 @@ from energy.couplings import Dense
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Tanh
+from energy.relax.anderson import Anderson
 from energy.relax.flow import Flow, Method
+from energy.relax.newton import NewtonKrylov
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
@@ -35,6 +37,8 @@ RELAXATIONS: dict[str, Relaxation] = {
     "sweep": Sweep(**TIGHT),
     "momentum": Sweep(**TIGHT, momentum=0.8),
     "zebra": Zebra(**TIGHT),
+    "anderson": Anderson(**TIGHT),
+    "newton": NewtonKrylov(**TIGHT),
     "synchronous": Synchronous(**TIGHT),
     "damped": Synchronous(**TIGHT, damping=0.5),
     "flow": Flow(**TIGHT, time=1.0),
