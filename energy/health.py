@@ -32,7 +32,7 @@ from energy.feedback.direct import leading
 from energy.network import Layer, Network
 from energy.reading import Flags
 from energy.relax.contraction import contraction, loop_gain
-from energy.relax.solver import Outcome
+from energy.relax.solution import Outcome
 from energy.settle.settled import Settled
 from energy.settle.settler import Settler, refuse_nonfinite
 from energy.state import State

@@ -18,7 +18,8 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.relax.convergence import expected_steps
 from energy.relax.relaxation import Relaxation
-from energy.relax.solver import Solution, solve
+from energy.relax.solution import Solution
+from energy.relax.solver import solve
 from energy.relax.spectrum import Spectrum, slowest_mode
 from energy.settle.reference import further
 from energy.settle.settler import Settler

@@ -20,7 +20,8 @@ from energy.program.flat import Skeleton, take_apart
 from energy.program.record import Untraceable, kept_by, record_graph, restore, tensors_of
 from energy.relax.block import BlockEnd, Point, block
 from energy.relax.relaxation import Relaxation
-from energy.relax.solver import Outcome, Solution, solve
+from energy.relax.solution import Outcome, Solution
+from energy.relax.solver import solve
 from energy.state import State
 from energy.tracing import Opaque
 

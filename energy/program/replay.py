@@ -18,7 +18,7 @@ from energy.objectives import Objective
 from energy.program.compiler import executable
 from energy.program.loop import Loop
 from energy.program.record import record_graph, tensors_of
-from energy.relax.solver import Solution
+from energy.relax.solution import Solution
 from energy.rules.rule import Rule
 from energy.settle.settled import Settled
 from energy.settle.settler import Settler

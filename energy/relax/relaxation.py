@@ -49,6 +49,25 @@ class Relaxation(Component):
         """
         raise NotImplementedError(f"{type(self).__name__} must define step(problem, state, memory)")
 
+    def argument(self, problem: Problem, state: State) -> State:
+        """Return the tensors that the next step depends on: `state`, unless a step reads something else.
+
+        Args:
+            problem: the problem.
+            state: the present state.
+        """
+        return state
+
+    def replace_argument(self, problem: Problem, state: State, argument: State) -> State:
+        """Return the state from which the next step goes on, after `argument` took the place of its argument.
+
+        Args:
+            problem: the problem.
+            state: the present state.
+            argument: as returned by `argument`, moved.
+        """
+        return argument
+
     def residual(self, problem: Problem, before: State, after: State) -> State:
         """Return response − state at `after`, or the step's own change if a step sets every layer to its response.
 

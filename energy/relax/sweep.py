@@ -13,8 +13,6 @@ from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.state import State
 
-Memory = tuple[State, State]
-
 
 class Sweep(Relaxation, name="sweep"):
     """One bottom-up and one top-down half-sweep, s_k ← f(J(s)_k) at each visit.
@@ -40,24 +38,29 @@ class Sweep(Relaxation, name="sweep"):
         super().__post_init__()
         require(0 <= self.momentum < 1, self, "momentum", "in [0, 1)")
 
-    def step(self, problem: Problem, state: State, memory: Memory | None) -> tuple[State, Memory | None]:
-        layered = require_layers(problem, self.name)
-        state = layered.top_down(layered.bottom_up(state))
-        return state, self._extrapolate(layered, memory) if self.momentum else None
+    def argument(self, problem: Problem, state: State) -> State:
+        """Return the downward messages, on which alone the step after a top-down half depends."""
+        return require_layers(problem, self.name).sent_down()
 
-    def _extrapolate(self, problem: Layered, memory: Memory | None) -> Memory | None:
-        """Put x in the place of g, and return (x, g)."""
-        sent = problem.sent_down()
-        if not len(sent):
-            return None
-        if memory is None:
-            return sent, sent
-        received, before = memory
-        change = sent - before
-        going_on = (sent - received).dot(change) > 0
-        onward = sent + change.weighted(going_on.to(sent[0].dtype) * self.momentum)
-        problem.replace_sent_down(onward)
-        return onward, sent
+    def replace_argument(self, problem: Problem, state: State, argument: State) -> State:
+        require_layers(problem, self.name).replace_sent_down(argument)
+        return state
+
+    def step(self, problem: Problem, state: State, memory: State | None) -> tuple[State, State | None]:
+        layered = require_layers(problem, self.name)
+        received = layered.sent_down() if self.momentum else None
+        state = layered.top_down(layered.bottom_up(state))
+        return state, None if received is None else self._extrapolate(layered, state, received, memory)
+
+    def _extrapolate(self, problem: Layered, state: State, received: State, before: State | None) -> State:
+        """Put x in the place of g, and return g."""
+        sent = self.argument(problem, state)
+        if before is not None and len(sent):
+            change = sent - before
+            going_on = (sent - received).dot(change) > 0
+            onward = sent + change.weighted(going_on.to(sent[0].dtype) * self.momentum)
+            self.replace_argument(problem, state, onward)
+        return sent
 
     def residual(self, problem: Problem, before: State, after: State) -> State:
         return after - before

@@ -24,7 +24,8 @@ from energy.objectives import Objective
 from energy.potentials import Identity, Potential
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import PhaseNudge
-from energy.relax.solver import Solution, solve
+from energy.relax.solution import Solution
+from energy.relax.solver import solve
 from energy.relax.synchronous import Synchronous
 from energy.settle.settled import Prediction, Settled
 from energy.settle.settler import Needs, Settler, validate_batch

@@ -16,7 +16,7 @@ from energy.relax.dyad import Nudging
 from energy.relax.predictive import PredictiveDyad, SiteUpdate
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Solution
+from energy.relax.solution import Solution
 from energy.relax.sweep import Sweep
 from energy.settle.final_phase import run_to_layers
 from energy.settle.settled import Settled, SettledDyad, SettledDyads

@@ -12,7 +12,7 @@ from energy.couplings import Linearization
 from energy.errors import UsageError
 from energy.graph import Gain
 from energy.ledger import Ledger
-from energy.relax.solver import Solution
+from energy.relax.solution import Solution
 from energy.relax.top_down import FinalLayer
 from energy.state import State
 

@@ -23,7 +23,8 @@ from energy.relax.early import settle_early
 from energy.relax.layered import Layered
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Solution, solve
+from energy.relax.solution import Solution
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.relax.visits import visits
 from energy.settle.settled import Prediction, Settled

@@ -25,7 +25,7 @@ from energy.potentials import Identity, Potential
 from energy.relax.contraction import ContractBy, attach_contraction
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import PhaseNudge, SinglePhase
-from energy.relax.solver import Solution
+from energy.relax.solution import Solution
 from energy.relax.sweep import Sweep
 from energy.relax.visits import attach_visits
 from energy.settle.settled import Phase, Settled, SettledPhases

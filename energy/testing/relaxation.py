@@ -10,7 +10,7 @@ from torch import Tensor
 from energy.ledger import Ledger
 from energy.relax.relaxation import Relaxation, returned
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Outcome, Solution
+from energy.relax.solution import Outcome, Solution
 from energy.state import State
 from energy.testing.claim import agree, claim, promise, public_check, shuffled
 from energy.testing.small import EXACT, SmallProblem, batch, contracting

@@ -10,7 +10,7 @@ from torch import Tensor
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective, SquaredError
-from energy.relax.solver import Outcome
+from energy.relax.solution import Outcome
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.settled import Settled

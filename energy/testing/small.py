@@ -17,7 +17,8 @@ from energy.potentials import Identity, Tanh, per_sample
 from energy.relax.dyad import Dyad, Nudging
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Solution, solve
+from energy.relax.solution import Solution
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.settle.energy_phases import EnergyTwoPhase
 from energy.settle.settler import Settler

@@ -25,6 +25,7 @@ from energy.analysis.gradient_alignment import angles
 from energy.ledger import Ledger
 from energy.models import Hopfield
 from energy.objectives import SquaredError, one_hot
+from energy.relax.anderson import Anderson
 from energy.relax.relaxation import Relaxation
 from energy.relax.sweep import Sweep
 from energy.relax.zebra import Zebra
@@ -40,8 +41,9 @@ from tests.benchmarks.timing import QUIET, Record, interleaved, rows
 
 pytestmark = [pytest.mark.slow, QUIET]
 
-BUDGETS: Final = ((1, 1), (3, 1), (6, 3), (12, 3), (26, 4))  # sweeps of the mean, then of δ
-TOLERANCES: Final = ((3e-2, 0.1), (1e-2, 0.1), (5e-3, 0.03))  # the first are the defaults
+BUDGETS: Final = ((1, 1), (2, 1), (3, 1), (6, 3), (7, 2), (12, 3), (18, 4), (26, 4))  # sweeps of the mean, then of δ
+TOLERANCES: Final = ((3e-2, 0.45), (3e-2, 0.1), (1e-2, 0.1), (5e-3, 0.03), (5e-3, 1e-3))  # the second are the defaults
+ANDERSON: Final = ((5e-3, 1e-3),)  # momentum on the mean, Anderson acceleration on δ
 JOINT: Final = ((16, 8), (60, 20))  # sweeps of the mean, then of mean and δ together, without momentum
 PUBLISHED: Final = "two phases, 60 + 20"
 
@@ -66,6 +68,10 @@ def settlers(gamma: float = 1.0) -> dict[str, Settler]:
     for free, delta in TOLERANCES:
         relax, nudged = sweeps(100, free), sweeps(30, delta)
         tested[f"held, to {free:g} and {delta:g}"] = EquilibriumPropagation(gamma=gamma, relax=relax, nudged=nudged)
+    for free, delta in ANDERSON:
+        relax, nudged = sweeps(100, free), Anderson(max_steps=30, tolerance=delta, check_every=1)
+        label = f"held, to {free:g} and {delta:g} by anderson"
+        tested[label] = EquilibriumPropagation(gamma=gamma, relax=relax, nudged=nudged)
     for steps, both in JOINT:
         relax, nudged = sweeps(steps, momentum=0.0), sweeps(both, momentum=0.0)
         label = f"joint, plain, {steps} + {both}"

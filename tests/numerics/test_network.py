@@ -12,7 +12,8 @@ from energy.network import Network
 from energy.pooling import AveragePool, MaxPool
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Outcome, solve
+from energy.relax.solution import Outcome
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.state import State
 from energy.stream import stream

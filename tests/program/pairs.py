@@ -13,7 +13,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.program import Program
-from energy.relax.solver import Solution
+from energy.relax.solution import Solution
 from energy.rules.rule import Rule
 from energy.settle.settled import Settled
 from energy.settle.settler import Settler

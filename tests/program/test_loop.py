@@ -12,7 +12,7 @@ from energy.network import Network
 from energy.potentials import ReLU, Tanh
 from energy.program.record import Untraceable
 from energy.relax import Sweep, Synchronous, Zebra
-from energy.relax.solver import Outcome
+from energy.relax.solution import Outcome
 from energy.rules import Contrast
 from energy.settle import EquilibriumPropagation, TwoPhase
 from tests.program.cases import NETWORKS, normalized

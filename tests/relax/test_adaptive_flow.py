@@ -19,7 +19,8 @@ from energy.relax.adaptive_flow import AdaptiveFlow, AdaptiveMethod, Progress
 from energy.relax.custom import EnergyProblem
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Outcome, Solution, solve
+from energy.relax.solution import Outcome, Solution
+from energy.relax.solver import solve
 from energy.relax.trajectory import Trajectory
 from energy.rules import Contrast
 from energy.settle import EquilibriumPropagation

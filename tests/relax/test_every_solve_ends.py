@@ -27,7 +27,8 @@ from energy.relax.dyad import ClampedDyad, Dyad, HeldDyad, NudgeForm, Nudging
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import PhaseNudge, SinglePhase
-from energy.relax.solver import Outcome, Solution, solve
+from energy.relax.solution import Outcome, Solution
+from energy.relax.solver import solve
 from energy.state import State
 from energy.train.registration import register_builtins
 

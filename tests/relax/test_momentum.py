@@ -14,7 +14,8 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Outcome, solve
+from energy.relax.solution import Outcome
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.settle.dyadic import ContrastiveHebbian, EquilibriumPropagation
 from energy.settle.settled import SettledDyad

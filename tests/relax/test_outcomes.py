@@ -14,7 +14,8 @@ from energy.potentials import HardSigmoid, Tanh
 from energy.relax.flow import Flow
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Outcome, Solution, solve
+from energy.relax.solution import Outcome, Solution
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.relax.synchronous import Synchronous
 from energy.settle.dyadic import DualPropagation

@@ -16,11 +16,13 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Sigmoid, Tanh
 from energy.relax.adaptive_flow import AdaptiveFlow, AdaptiveMethod
+from energy.relax.anderson import Anderson
 from energy.relax.flow import Flow, Method
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Outcome, Solution, solve
+from energy.relax.solution import Outcome, Solution
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.relax.synchronous import Synchronous
 from energy.relax.zebra import Zebra
@@ -28,6 +30,7 @@ from energy.settle.dyadic import EquilibriumPropagation
 from energy.settle.settled import SettledDyad
 from energy.settle.settler import solve_layers
 from energy.state import State
+from tests.relax.newton import NewtonKrylov
 from tests.settle import nets
 from tests.settle.oracles import equilibrium, gap
 
@@ -36,6 +39,8 @@ RELAXATIONS: dict[str, Relaxation] = {
     "sweep": Sweep(**TIGHT),
     "momentum": Sweep(**TIGHT, momentum=0.8),
     "zebra": Zebra(**TIGHT),
+    "anderson": Anderson(**TIGHT),
+    "newton": NewtonKrylov(**TIGHT),
     "synchronous": Synchronous(**TIGHT),
     "damped": Synchronous(**TIGHT, damping=0.5),
     "flow": Flow(**TIGHT, time=1.0),

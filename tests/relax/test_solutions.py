@@ -7,7 +7,8 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solver import Solution, solve
+from energy.relax.solution import Solution
+from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.settle.dyadic import EquilibriumPropagation
 from energy.stream import stream

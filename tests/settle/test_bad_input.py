@@ -10,7 +10,7 @@ import torch
 from energy.couplings import Dense
 from energy.network import Network
 from energy.potentials import HardSigmoid, Identity, Tanh
-from energy.relax.solver import Outcome
+from energy.relax.solution import Outcome
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
 from energy.settle.feedforward import Feedforward

@@ -10,7 +10,7 @@ from torch import Tensor
 from energy.couplings.convolution import ConvolutionLinearization
 from energy.network import Network
 from energy.potentials import HardSigmoid
-from energy.relax.solver import Outcome
+from energy.relax.solution import Outcome
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import EquilibriumPropagation, Implicit
 from energy.settle.settled import SettledDyad, SettledPhases

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from energy.relax.solver import Outcome, Solution
+from energy.relax.solution import Outcome, Solution
 from energy.state import State
 from energy.train.metrics import EpochMetrics, percentile, summarize_histogram
 
