@@ -43,6 +43,7 @@ pytestmark = [pytest.mark.slow, QUIET]
 
 BUDGETS: Final = ((1, 1), (2, 1), (3, 1), (6, 3), (7, 2), (12, 3), (18, 4), (26, 4))  # sweeps of the mean, then of δ
 TOLERANCES: Final = ((3e-2, 0.45), (3e-2, 0.1), (1e-2, 0.1), (5e-3, 0.03), (5e-3, 1e-3))  # the second are the defaults
+LEAVING: Final = ((6e-2, 0.45), (3e-2, 0.1))  # tolerances at which samples leave the mean's batch
 ANDERSON: Final = ((5e-3, 1e-3),)  # momentum on the mean, Anderson acceleration on δ
 JOINT: Final = ((16, 8), (60, 20))  # sweeps of the mean, then of mean and δ together, without momentum
 PUBLISHED: Final = "two phases, 60 + 20"
@@ -68,6 +69,10 @@ def settlers(gamma: float = 1.0) -> dict[str, Settler]:
     for free, delta in TOLERANCES:
         relax, nudged = sweeps(100, free), sweeps(30, delta)
         tested[f"held, to {free:g} and {delta:g}"] = EquilibriumPropagation(gamma=gamma, relax=relax, nudged=nudged)
+    for free, delta in LEAVING:
+        relax, nudged = replace(sweeps(100, free), drop_converged=True), sweeps(30, delta)
+        label = f"held, to {free:g} and {delta:g}, samples leave"
+        tested[label] = EquilibriumPropagation(gamma=gamma, relax=relax, nudged=nudged)
     for free, delta in ANDERSON:
         relax, nudged = sweeps(100, free), Anderson(max_steps=30, tolerance=delta, check_every=1)
         label = f"held, to {free:g} and {delta:g} by anderson"
