@@ -129,7 +129,14 @@ def elsewhere(name: str, root: T, children: Callable[[T], Mapping[str, Sequence[
             for field in children(node):
                 found.setdefault(field, {}).setdefault(f"{path}{field}")
     wanted = name if name in found else nearest(name, found)
-    return list(found.get(wanted, ()))[:SHOWN]
+    paths = found.get(wanted, {})
+    return [path for path in paths if _further_up(path) not in paths][:SHOWN]
+
+
+def _further_up(path: str) -> str:
+    """The same field one part further up, beside which one inside a part of it (`relax.inner`) is not worth showing."""
+    *parts, _, field = path.split(".") if "." in path else ("", path)
+    return ".".join((*parts, field))
 
 
 def _near(name: str, known: Iterable[str]) -> bool:

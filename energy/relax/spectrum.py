@@ -21,7 +21,6 @@ from typing import Final, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from energy.energy_network import EnergyNetwork
 from energy.network import Network
 from energy.potentials import Potential, Softmax
 from energy.potentials.gated import Gated
@@ -179,7 +178,7 @@ def spectrum(
         network: the network, in evaluation mode; the feedback that reaches the mean is that of the weights themselves.
         x: (B, *input shape).
         state: such as the equilibrium: the activity of every layer.
-        gamma: γ, the feedback gain; takes no part for an `EnergyNetwork`.
+        gamma: γ, the feedback gain; takes no part for an energy of one's own.
         steps: the budget; a step applies every coupling up and down once, to every sample.
         tolerance: the error, in units of ρ, at which no further step is taken; eigenvalues are then closer by a power
             of two.
@@ -227,8 +226,8 @@ def _linearized(network: Network, x: Tensor, state: State, gamma: float) -> tupl
     generator = stream(0, "spectrum")
     drawn = [torch.rand(t.shape[1:], generator=generator, dtype=torch.float64, device="cpu") for t in state]
     start = State(one.to(like).expand_as(t) for one, t in zip(drawn, state, strict=True))
-    if isinstance(network, EnergyNetwork):
-        return EnergyJacobian(network.problem(x), state), start
+    if (problem := getattr(network, "problem", None)) is not None:  # an energy of one's own
+        return EnergyJacobian(problem(x), state), start
     return NetworkJacobian(network, x, state, gamma), start
 
 

@@ -104,6 +104,18 @@ TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
     ),
     "equilibrium/contrast": (lambda row: row["kind"] == "contrast", ANGLE),
     "equilibrium_full/angle": (lambda row: row["kind"] == "angle", ANGLE),
+    "contraction": (
+        lambda row: True,
+        {
+            "c": number("scale"),
+            "γ": number("gamma"),
+            "ρ²": number("squared_radius"),
+            "zebra": number("rate_zebra"),
+            "sweep": number("rate_sweep"),
+            "synchronous": number("rate_synchronous"),
+            "loop gain": number("loop_gain"),
+        },
+    ),
     "scaling": (lambda row: "ratio" in row, {**SCALED, "candidate": text("name"), "time": spread("ratio")}),
     "scaling/feedback": (
         lambda row: row["axis"] == "gamma",

@@ -87,6 +87,16 @@ def settlers(gamma: float = 1.0) -> dict[str, Settler]:
     return tested if not FULL else {label: one for label, one in tested.items() if label.startswith("held")}
 
 
+def early(label: str) -> dict[str, Settler]:
+    """The settler `label` with its first steps in bfloat16, all samples together and with those that leave."""
+    whole = settlers()[label]
+    tested: dict[str, Settler] = {}
+    for name, leave in {"bfloat16 first": False, "bfloat16 first, samples leave": True}.items():
+        relax = replace(whole.relax, bfloat16_until=0.1, drop_converged=leave)
+        tested[f"{label}, {name}"] = replace(whole, relax=relax)
+    return tested
+
+
 @dataclass(frozen=True)
 class Cell:
     """One draw of the weights."""
@@ -113,7 +123,7 @@ class Cell:
 
 def test_what_a_step_costs(record: Record) -> None:
     given = Cell("g = .5", 1.0, 1).task(TIMED)
-    tested = settlers()
+    tested = settlers() | early("held, to 0.03 and 0.1")
     spent = {label: backprop_steps(given, settler) for label, settler in tested.items()}
     for free, delta in BUDGETS:
         assert spent[f"held, {free} + {delta}"] == pytest.approx(_counted(given, free, delta), rel=1e-12)

@@ -50,6 +50,8 @@ def test_steps_and_sweeps_are_those_of_both_parts() -> None:
     after = solve_layers(parts, near, FINE)
     assert before is not None and torch.equal(found.steps, before + after.steps)
     assert int(before.min()) >= 1 and int(after.steps.min()) >= 1
+    _, cold = prepared()
+    assert int(after.steps.sum()) < int(solve_layers(cold, cold.initial_state(), FINE).steps.sum())
     assert problem.ledger == parts.ledger
     assert problem.ledger.sweeps["free"] == int(before.max()) + after.taken
     del network
