@@ -23,7 +23,9 @@ def test_python_m_energy_is_energy(tmp_path: Path) -> None:
     assert _started(["-m", "energy", "--version"], tmp_path).returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["package", "file", "folder"])
+@pytest.mark.parametrize(
+    "kind", ["package", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("file", "folder"))]
+)
 def test_ours_are_found_beside_those_of_the_user(tmp_path: Path, kind: str) -> None:
     if kind == "file":
         (tmp_path / "models.py").write_text("MINE = 1\n")
@@ -62,7 +64,7 @@ def test_a_models_of_ones_own_that_was_imported_before_stays(tmp_path: Path) -> 
     [
         {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "COLUMNS": "abc", "LINES": "-1"},
         {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONWARNINGS": "error"},
-        {"PYTHONIOENCODING": "ascii", "MPLBACKEND": "nonsense"},
+        pytest.param({"PYTHONIOENCODING": "ascii", "MPLBACKEND": "nonsense"}, marks=pytest.mark.slow),
     ],
 )
 def test_no_environment_costs_a_comparison_at_its_end(tmp_path: Path, changes: dict[str, str]) -> None:

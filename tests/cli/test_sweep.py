@@ -161,6 +161,7 @@ def test_a_signal_ends_the_sweep_with_its_table(
     assert states(out) == ["done", "stopped", "not run"]
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_each_members_own(energy: Energy) -> None:
     words = ["train", "-m", "seed=0,1", "train.time_limit=1e-9", *TINY]
     answer = energy(words)

@@ -186,7 +186,7 @@ def test_narrow_states(relax: Any, dtype: torch.dtype, close: float) -> None:
 
 
 @pytest.mark.parametrize("relax", [Anderson(), NewtonKrylov(krylov=2)], ids=lambda one: one.name)
-@pytest.mark.parametrize("freeze_mean", [True, False])
+@pytest.mark.parametrize("freeze_mean", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_recorded_solve_is_the_plain_one(relax: Any, freeze_mean: bool) -> None:
     """Every number, of several batches, whichever way their solves end."""
     network = nets.mlp(Tanh(), sizes=(5, 4, 4, 3), norm=0.4)

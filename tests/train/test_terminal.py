@@ -56,7 +56,10 @@ def words(run: Run) -> list[str]:
     return [sys.executable, "-c", TRAINING, json.dumps(to_dict(run))]
 
 
-@pytest.mark.parametrize(("columns", "missing"), [(40, 5), (80, 1), (120, 0), (160, 0)])
+@pytest.mark.parametrize(
+    ("columns", "missing"),
+    [(40, 5), pytest.param(80, 1, marks=pytest.mark.slow), (120, 0), pytest.param(160, 0, marks=pytest.mark.slow)],
+)
 def test_no_line_is_torn_or_wrapped(make_run: Maker, columns: int, missing: int) -> None:
     pytest.importorskip("tqdm")
     run = make_run(
