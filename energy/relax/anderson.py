@@ -124,7 +124,7 @@ class Anderson(Relaxation, name="anderson"):
         products = torch.stack([change.dot(residual) for change in changes], 1)
         held = torch.arange(self.window, device=gram.device) < age[:, None]
         ridge = max(self.ridge, ROUNDING * torch.finfo(residual[0].dtype).eps)
-        found, _ = solve_gram(gram, products, held, ridge)
+        found = solve_gram(gram, products, held, ridge)
         return torch.where((found.abs().sum(1) <= self.limit)[:, None], found, 0.0)
 
 

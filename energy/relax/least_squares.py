@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def solve_gram(gram: Tensor, products: Tensor, held: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """Return the c that minimizes ‖b − Σ_j c_j a_j‖² + ridge Σ_j c_j² ‖a_j‖² of each sample, and where it is finite.
+def solve_gram(gram: Tensor, products: Tensor, held: Tensor, ridge: float) -> Tensor:
+    """Return the c that minimizes ‖b − Σ_j c_j a_j‖² + ridge Σ_j c_j² ‖a_j‖² of each sample.
 
     Columns are scaled to length 1 first, so that `ridge` is relative to each of them. A column of length zero has the
     coefficient zero. Nothing is read from the device.
@@ -19,7 +19,7 @@ def solve_gram(gram: Tensor, products: Tensor, held: Tensor, ridge: float) -> tu
         ridge: at least 0.
 
     Returns:
-        The coefficients (B, m), zero for a sample whose system has no finite solution, and true for the others, (B,).
+        (B, m); zero for a sample whose system has no finite solution.
     """
     size = gram.diagonal(dim1=1, dim2=2).sqrt()
     used = held & (size > 0)
@@ -30,5 +30,4 @@ def solve_gram(gram: Tensor, products: Tensor, held: Tensor, ridge: float) -> tu
     system = torch.where(eye > 0, 1.0 + ridge, scaled)
     wanted = torch.where(used, products / size, 0.0)
     found = torch.linalg.solve_ex(system, wanted[:, :, None]).result.squeeze(2) / size
-    finite = found.isfinite().all(1)
-    return torch.where(finite[:, None], found, 0.0), finite
+    return torch.where(found.isfinite().all(1)[:, None], found, 0.0)

@@ -104,7 +104,7 @@ class NewtonKrylov(Relaxation):
         after = image(moved)
         left = (after - moved).dot(after - moved)
         fell = left < FALL**2 * least
-        return chosen(fell, after, sent), torch.where(fell, left, least)
+        return after.where(fell, sent), torch.where(fell, left, least)
 
     def _correction(self, image: Callable[[State], State], received: State, sent: State) -> State:
         """Return d, of a Krylov space built by Arnoldi's method."""
@@ -125,18 +125,12 @@ class NewtonKrylov(Relaxation):
         return found
 
 
-def chosen(where: Tensor, one: State, other: State) -> State:
-    """Return the samples of `one` where `where`, (B,), is true, and those of `other` elsewhere."""
-    pairs = zip(one, other, strict=True)
-    return State(torch.where(where.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs)
-
-
 def _least_squares(columns: list[State], wanted: State) -> Tensor:
     """Return the y of each sample that minimizes ‖wanted − Σ_j y_j columns_j‖, (B, columns)."""
     gram = torch.stack([torch.stack([a.dot(b) for b in columns], 1) for a in columns], 1)
     products = torch.stack([column.dot(wanted) for column in columns], 1)
     rounding = torch.finfo(wanted[0].dtype).eps
-    return solve_gram(gram, products, torch.ones_like(products, dtype=torch.bool), rounding)[0]
+    return solve_gram(gram, products, torch.ones_like(products, dtype=torch.bool), rounding)
 
 
 def _unit(state: State) -> State:

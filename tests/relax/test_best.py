@@ -84,9 +84,7 @@ def test_one_that_does_not_rise_returns_its_last_state(along: type[Relaxation]) 
 
 
 def test_a_solve_that_diverges_gives_back_what_was_finite() -> None:
-    """s ← 3s + b on one linear unit pair: it leaves every bound, and the first look was the best."""
-    network = nets.mlp(HardSigmoid(), norm=0.5)
-    del network
+    """s ← 30 s leaves every bound, and the first look was as good as any."""
 
     class Growing(Shown):
         def response(self, state: State) -> State:

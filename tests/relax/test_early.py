@@ -41,7 +41,7 @@ def test_the_end_is_the_same_equilibrium(relax: Relaxation, dtype: torch.dtype) 
 
 
 def test_steps_and_sweeps_are_those_of_both_parts() -> None:
-    network, problem = prepared()
+    _, problem = prepared()
     state = problem.initial_state()
     relax = replace(FINE, bfloat16_until=0.05)
     found = solve_layers(problem, state, relax)
@@ -54,7 +54,6 @@ def test_steps_and_sweeps_are_those_of_both_parts() -> None:
     assert int(after.steps.sum()) < int(solve_layers(cold, cold.initial_state(), FINE).steps.sum())
     assert problem.ledger == parts.ledger
     assert problem.ledger.sweeps["free"] == int(before.max()) + after.taken
-    del network
 
 
 def test_nothing_is_done_unless_it_can_help() -> None:

@@ -17,7 +17,7 @@ from energy.settle import EquilibriumPropagation, Implicit
 from energy.settle.settled import SettledDyad
 from energy.state import State
 from tests.relax.affine import Affine, drawn, flat, parts
-from tests.relax.newton import NewtonKrylov, chosen
+from tests.relax.newton import NewtonKrylov
 from tests.settle import nets
 from tests.settle.oracles import gap
 
@@ -123,7 +123,7 @@ def test_samples_are_chosen_one_by_one() -> None:
         State([torch.ones(3, 2), torch.ones(3, 1, 2)]),
         State([torch.zeros(3, 2), torch.full((3, 1, 2), math.nan)]),
     )
-    found = chosen(torch.tensor([True, False, True]), one, other)
+    found = one.where(torch.tensor([True, False, True]), other)
     assert found[0].sum(1).tolist() == [2, 0, 2]
     assert found[1].isnan().any(2).squeeze(1).tolist() == [False, True, False]
 
