@@ -1,6 +1,6 @@
 """Newton's method with a Krylov solver of its corrections, per sample: another principle to check equilibria by.
 
-It is no component of the library, since it took more sweeps than `anderson` or momentum wherever it was measured.
+It is no component of the library.
 """
 
 from __future__ import annotations
