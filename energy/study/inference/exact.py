@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
@@ -15,15 +15,17 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.relax.anderson import Anderson
+from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.solution import Outcome, Solution
+from energy.relax.sweep import Sweep
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import Implicit
 from energy.settle.reference import exact_settler
 from energy.settle.settler import Settler
 from energy.state import State
 
-ONWARD: Final = 600  # steps of the relaxation, and of the solve of the adjoint
+ONWARD: Final = 500  # steps of the relaxation, and of the solve of the adjoint
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,40 @@ def exact_gradient(network: Network, settler: Settler, batch: tuple[Tensor, Tens
 def onward(settler: Settler, dtype: torch.dtype) -> Settler:
     """Return the settler of the exact gradient, the same one for all budgets and tolerances of a relaxation."""
     exact = exact_settler(settler, dtype)
-    relax = run_on(exact.relax)
-    if isinstance(exact, Implicit):
-        adjoint = Anderson(max_steps=ONWARD, tolerance=relax.tolerance)
-        return dataclasses.replace(exact, relax=relax, nudged=adjoint)
-    return dataclasses.replace(exact, relax=relax)
+    if not isinstance(exact, Implicit):
+        return exact
+    limit = {"max_steps": ONWARD, "tolerance": exact.relax.tolerance, "check_every": 4}
+    inner = dataclasses.replace(exact.relax, **limit, drop_converged=False, bfloat16_until=0.0)
+    relax = inner if isinstance(inner, Sweep) else Polished(inner=inner, **limit)
+    return dataclasses.replace(exact, relax=relax, nudged=Anderson(**limit))
 
 
-def run_on(relax: Relaxation) -> Relaxation:
-    """Return a relaxation with a budget and a tolerance that do not depend on those it has."""
-    tight = 1e-6 if relax.tolerance <= 1e-6 else 1e-3
-    return dataclasses.replace(
-        relax, max_steps=ONWARD, tolerance=tight, check_every=4, drop_converged=False, bfloat16_until=0.0
-    )
+class Polished(Relaxation):
+    """A relaxation for its first steps, and from where it has come to, sweeps to the equilibrium.
+
+    A slow relaxation has chosen its minimum long before it is there.
+
+    Attributes:
+        inner: the relaxation.
+        first: the number of its steps.
+    """
+
+    inner: Relaxation = field(default_factory=Sweep)
+    first: int = 100
+
+    def step(self, problem: Problem, state: State, memory: Any) -> tuple[State, Any]:
+        count, held = memory or (0, None)
+        way = self.inner if count < self.first else Sweep()
+        if count == self.first:
+            state, held = adopted(problem, state), None
+        state, held = way.step(problem, state, held)
+        return state, (count + 1, held)
+
+
+def adopted(problem: Problem, state: State) -> State:
+    """Return the state, from which all messages are sent anew."""
+    adopt = getattr(problem, "adopt", None)
+    return state if adopt is None else adopt(state)
 
 
 def key_of(settler: Settler, dtype: torch.dtype) -> dict[str, Any]:

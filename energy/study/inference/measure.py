@@ -21,8 +21,10 @@ from energy.settle.settled import Settled
 from energy.settle.settler import Settler
 from energy.state import State
 from energy.study.inference.block import Quantity
-from energy.study.inference.exact import Exact, exact_gradient, told, worst
+from energy.study.inference.exact import Exact, told, worst
 from energy.study.inference.point import Point
+from energy.train.evaluate import score
+from energy.train.run import Run
 
 SINGLES: Final = 8  # samples that are settled alone, for the cosine of each
 Judge = Callable[[tuple[Tensor, Tensor]], Exact]
@@ -189,6 +191,7 @@ def number(value: Tensor) -> float | None:
     return float(value) if bool(value.isfinite()) else None
 
 
-def exactly(case_network: Network, settler: Settler, objective: Any) -> Judge:
-    """Return the judge of a network at the settler's γ and relaxation."""
-    return lambda batch: exact_gradient(case_network, at_rest(settler), batch, objective)
+def accuracy(case: Case, run: Run) -> float:
+    """Return the percent of the validation images that the free phase classifies, at its budget or tolerance."""
+    with kept_buffers(case.network):
+        return score(run, case.network, case.validation)["accuracy"]

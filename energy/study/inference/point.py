@@ -79,6 +79,10 @@ class Point:
         where = {"batch": self.batch, "precision": self.precision.value, "protocol": PROTOCOL}
         return hash_of_description({**self.weights, **own, **where})
 
+    def group(self) -> str:
+        """Return the name of all points on the same weights, images and precision."""
+        return hash_of_description({**self.weights, "batch": self.batch, "precision": self.precision.value})
+
     def joined(self, other: Point) -> Point:
         """Return this point with the blocks and quantities of another one of the same key."""
         blocks = tuple(dict.fromkeys((*self.blocks, *other.blocks)))
@@ -122,7 +126,7 @@ def with_budget(settler: Mapping[str, Any], budget: str) -> dict[str, Any]:
     """
     counts = budget.split("+")
     if len(counts) != 2 or not all(count.isdigit() and int(count) for count in counts):
-        raise ConfigurationError(f"budget={budget!r}: must be T+K, steps of the free and of the nudged phases, from 1 on")
+        raise ConfigurationError(f"budget={budget!r}: must be T+K, the steps of free and nudged phases, from 1 on")
     steps = zip(PHASES, map(int, counts), strict=True)
     return _relaxing(settler, {phase: {"max_steps": count, "tolerance": 0.0} for phase, count in steps})
 
@@ -170,11 +174,11 @@ def with_gain(model: Model, gain: float) -> Model:
     """
     if gain == 1:
         return model
-    fields = annotations(type(model))
+    fields, plain = annotations(type(model)), to_dict(model)
     if "gains" in fields:
-        return dataclasses.replace(model, gains=[gain * one for one in model.gains])
+        return dataclasses.replace(model, gains=[gain * one for one in plain["gains"]])
     if "gain" in fields:
-        return dataclasses.replace(model, gain=gain * model.gain)
+        return dataclasses.replace(model, gain=gain * plain["gain"])
     raise ConfigurationError(f"gain={gain:g}: model={model.name} has no gain to scale; vary a field of it instead")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from energy.component import Component, ConfigurationError, require, to_dict
 from energy.hints import hint
+from energy.paths import expanded
 from energy.study.entrants import Entrant, entrants_of
 from energy.study.inference.block import Block
 from energy.study.inference.point import PARTS, Point, setting, varied, with_gain
+from energy.study.inference.record import TRAINED
 from energy.train.run import Precision, Run, Setting
 
 
@@ -25,6 +28,7 @@ class Study(Setting):
         batch: samples that a point is measured on, unless a block varies it.
         trainer: label of the settler that trains the weights of ages above 0; empty for the point's own settler, as it
             is before a block varies it, but for γ.
+        trainings: the folder of the trained weights; empty for one in the study's own. Studies may share it.
         validation_images: number of images that accuracy is measured on.
         timing_rounds: steps that each point takes when times are measured, in turn with the others.
         timing_seconds: time after which measuring those of one network stops early; three rounds are taken in any case.
@@ -36,6 +40,7 @@ class Study(Setting):
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     batch: int = 32
     trainer: str = ""
+    trainings: str = ""
     validation_images: int = 1000
     timing_rounds: int = 5
     timing_seconds: float = 120.0
@@ -71,7 +76,7 @@ def points(study: Study) -> list[Point]:
             found[point.key] = found[point.key].joined(point) if point.key in found else point
     groups: dict[str, list[Point]] = {}
     for point in found.values():
-        groups.setdefault(repr((point.weights, point.batch, point.precision)), []).append(point)
+        groups.setdefault(point.group(), []).append(point)
     return [point for group in groups.values() for point in group]
 
 
@@ -126,8 +131,13 @@ def _training(study: Study, entrant: Entrant, parts: dict[str, Any], seed: int, 
     names = ("readout", "optimizer", "schedule", "device", "precision", "fused")
     shared: dict[str, Any] = {name: getattr(study, name) for name in names}
     shared |= {name: parts[name] for name in ("model", "data", "objective", "rule")}
-    run = Run(**shared, train=train, settler=trainer, seed=seed, title=f"{study.title}-training")
-    return dataclasses.replace(run, out=str(study.folder / "trainings" / run.folder.name))
+    run = Run(**shared, train=train, settler=trainer, seed=seed, title="training")
+    return dataclasses.replace(run, out=str(trainings_of(study) / run.folder.name))
+
+
+def trainings_of(study: Study) -> Path:
+    """Return the folder of the trained weights."""
+    return expanded(study.trainings) if study.trainings else study.folder / TRAINED
 
 
 def ages_of(blocks: Iterable[Block]) -> list[int]:
