@@ -10,7 +10,7 @@ from typing import Any, Final
 from energy.columns import blocks, terminal_width
 from energy.io.record import read_json
 from energy.study.bench import Price
-from energy.study.paired import closest_pair, paired_difference, signed, within_noise
+from energy.study.paired import MOST_SEEDS, closest_pair, paired_difference, signed, within_noise
 from energy.study.results import validated
 from energy.study.statistics import markdown, number, plus_minus, sample_statistics
 
@@ -106,8 +106,8 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         f"commit {report['commit'] or 'unknown'}; seeds {', '.join(map(str, report['seeds']))}; ± is one s.d.; "
         "intervals of differences are 95 % t intervals over the seeds that both finished, if these differ.",
         "Cosines are with the exact gradient at the same gamma (`implicit`), at the equilibrium that the same "
-        "relaxation reaches when it runs on. Multiply-adds of a step are a mean over training; times are medians of "
-        "steps on trained weights, taken in turn with the others.",
+        "relaxation reaches when it runs on. Multiply-adds of a step are a mean over training; times are of steps on "
+        "trained weights, taken in turn with the others: the median of the ratios within a round.",
         f"Peak memory: {report['memory']}.",
         "Figure: `compare.png` beside this file; `energy plot` with this folder draws it from `compare.json`.",
     ]
@@ -153,7 +153,7 @@ def _told(report: Mapping[str, Any]) -> list[str]:
     closest = paired["closest"]
     if closest is not None:
         found = closest["difference"]
-        needed = "more than 100,000" if found["seeds_needed"] is None else f"{found['seeds_needed']:,}"
+        needed = f"more than {MOST_SEEDS:,}" if found["seeds_needed"] is None else f"{found['seeds_needed']:,}"
         text += f"; {closest['first']} and {closest['second']}, the closest two ({signed(found['mean'], None)}), take "
         text += f"{needed} seeds to be told apart if that is their true difference (80 % power, 5 % two-sided)"
     return [f"{text}."]
