@@ -6,19 +6,23 @@ carry out the same study: each takes the points of a network that no other has, 
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import itertools
+import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
+from energy.component import ConfigurationError, from_dict, to_dict
 from energy.errors import LockedFolderError, NonFiniteError
+from energy.io.code import plugins
 from energy.io.record import read_json, write_json
 from energy.network import Network
 from energy.study.inference.block import Quantity
@@ -30,6 +34,8 @@ from energy.study.inference.record import POINTS
 from energy.study.inference.study import Study, points
 from energy.study.inference.timing import timed
 from energy.train.finite_check import NonFinite
+from energy.train.registration import register_builtins
+from energy.train.run import Run
 from energy.train.settings import settings
 from energy.train.terminal import say
 
@@ -37,19 +43,64 @@ WAIT: Final = 5.0  # seconds between two looks for points that another process i
 
 
 def carry_out(study: Study) -> None:
-    """Measure every point that is not in the folder yet, wait for those that other processes have taken, then time."""
+    """Measure every point that is not in the folder yet, wait for those that other processes have taken, then time.
+
+    Raises:
+        ConfigurationError: for several workers of a study with plug-ins, which they would not know.
+    """
     wanted = points(study)
-    networks = Networks(study.place())
-    while left := [point for point in wanted if not _covers(_held(study, point), point.measure - {Quantity.TIME})]:
-        if not _round(study, networks, left, lambda group: _measure(study, networks, group)):
-            time.sleep(WAIT)
+    if study.workers > 1 and plugins(study.parts()):
+        raise ConfigurationError(f"workers={study.workers}: must be 1 with plug-ins; start the command several times")
+    before = torch.get_num_threads()
+    with helpers(study):
+        torch.set_num_threads(max(1, before // study.workers))
+        _until_done(study, wanted, lambda point: point.measure - {Quantity.TIME}, _measure)
+    torch.set_num_threads(before)
     late = [point for point in wanted if Quantity.TIME in point.measure]
-    while left := [point for point in late if not _covers(_held(study, point), {Quantity.TIME})]:
-        if not _round(study, networks, left, lambda group: _time(study, networks, group)):
+    _until_done(study, late, lambda point: frozenset({Quantity.TIME}), _time)
+
+
+@contextmanager
+def helpers(study: Study) -> Iterator[None]:
+    """Let the other workers measure points while the context lasts; they end with this process, however it ends."""
+    spawning = multiprocessing.get_context("spawn")
+    plain = to_dict(dataclasses.replace(study, workers=1, out=str(study.folder)))
+    threads = max(1, torch.get_num_threads() // study.workers)
+    started = [spawning.Process(target=help_out, args=(plain, threads), daemon=True) for _ in range(1, study.workers)]
+    for process in started:
+        process.start()
+    yield
+    for process in started:
+        process.join()
+
+
+def help_out(plain: dict[str, Any], threads: int) -> None:
+    """Measure the points of a study that no other process has, in a process of its own.
+
+    Args:
+        plain: the study as plain values.
+        threads: of torch.
+    """
+    register_builtins()
+    torch.set_num_threads(threads)
+    study = from_dict(Study, plain)
+    _until_done(study, points(study), lambda point: point.measure - {Quantity.TIME}, _measure)
+
+
+def _until_done(
+    study: Study,
+    wanted: Sequence[Point],
+    asked: Callable[[Point], frozenset[Quantity]],
+    work: Callable[[Study, Networks, list[Point]], None],
+) -> None:
+    """Work on what is left, group by group, until nothing is."""
+    networks = Networks(study.place())
+    while left := [point for point in wanted if not _covers(_held(study, point), asked(point))]:
+        if not _round(study, left, lambda group: work(study, networks, group)):
             time.sleep(WAIT)
 
 
-def _round(study: Study, networks: Networks, left: list[Point], work: Callable[[list[Point]], None]) -> bool:
+def _round(study: Study, left: list[Point], work: Callable[[list[Point]], None]) -> bool:
     """Work on the groups that no other process has; False if there was none."""
     worked = False
     for _, group in itertools.groupby(left, key=lambda point: point.group):
@@ -145,9 +196,7 @@ def _case(study: Study, networks: Networks, point: Point, judged: dict[str, Exac
     return Case(point, network, batch, judge, networks.validation(point, study.validation_images))
 
 
-def _run(study: Study, point: Point) -> Any:
-    from energy.train.run import Run
-
+def _run(study: Study, point: Point) -> Run:
     parts = {name: point.setting[name] for name in ("model", "data", "objective", "rule")}
     return Run(**parts, settler=point.settler, seed=point.seed, precision=point.precision, train=study.train)
 

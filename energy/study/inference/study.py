@@ -29,6 +29,8 @@ class Study(Setting):
         batch: samples that a point is measured on, unless a block varies it.
         trainer: label of the settler that trains the weights of ages above 0; empty for the point's own settler, as it
             is before a block varies it, but for γ.
+        workers: processes that measure points at the same time, sharing the threads of the machine; times are measured
+            by one alone.
         trainings: the folder of the trained weights; empty for one in the study's own. Studies may share it.
         validation_images: number of images that accuracy is measured on.
         timing_rounds: steps that each point takes when times are measured, in turn with the others.
@@ -41,6 +43,7 @@ class Study(Setting):
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     batch: int = 32
     trainer: str = ""
+    workers: int = 1
     trainings: str = ""
     validation_images: int = 1000
     timing_rounds: int = 5
@@ -50,7 +53,7 @@ class Study(Setting):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), self, "seeds", "different numbers")
-        for name in ("batch", "validation_images", "timing_rounds"):
+        for name in ("batch", "validation_images", "timing_rounds", "workers"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         require(self.timing_seconds > 0, self, "timing_seconds", "above 0")
         labels = [entrant.label for entrant in entrants_of(self, self.settlers)]
