@@ -1,6 +1,6 @@
 """Figure A: what a budget of sweeps buys, whenever settling is stopped."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ def anytime_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
             yield Chart(
                 name=f"a-anytime-{file_name(places[key])}",
                 title=f"Anytime curves: {places[key]}",
-                caption=f"What a budget of sweeps buys in block {BLOCK}, {places[key]}, {seeds_text(cell)}. {OVER_SEEDS}. "
+                caption=f"What a budget buys: block {BLOCK}, {places[key]}, {seeds_text(cell)}. {OVER_SEEDS}. "
                 "Residual and energy gap are those of the samples of the batch: solid their median, dashed the 95th "
                 "percentile. The cosine is that with the exact gradient at the settler's own γ.",
                 panels=panels,
@@ -85,7 +85,7 @@ def _panels(points: Sequence[StudyPoint]) -> Iterator[Panel]:
         yield replace(_panel(title, BELOW_ONE, _lines(points, gap)), levels=COSINES)
 
 
-def _panel(title: str, label: str, series: Sequence[Series]) -> Panel:
+def _panel(title: str, label: str, series: Iterable[Series]) -> Panel:
     return Panel(title, "", label, tuple(series), x_log=True, y_log=True, x_labels=ACROSS_LABELS)
 
 

@@ -22,7 +22,7 @@ SWEEPS: Final = "sweeps to the tolerance (log)"
 
 
 def growth_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
-    """Yield one chart with a panel for each axis, the fitted power below it, and the law where the axis changes γρ₀²."""
+    """Yield one chart with a panel for each axis, the fitted power below it, and the law where γρ₀² changes."""
     blocks = {block: points_of(record, block) for block in AXES}
     panels = tuple(panel for block, points in blocks.items() if (panel := _panel(block, points)).series)
     if not panels:
@@ -33,10 +33,10 @@ def growth_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
         name="c-scaling",
         title="How the sweeps to a tolerance grow",
         caption=f"Sweeps of the batch, summed over the phases, that settling to a tolerance takes, in blocks "
-        f"{', '.join(shown)}, {seeds_text(fitted)}. {OVER_SEEDS}; points that did not converge are left out. Below each "
-        "panel: the power p of sweeps ∝ axis^p by least squares on logarithms, with its 95 % interval by Student's t "
-        "over the points of all seeds. Dotted: the law ln ε / ln(γρ₀²) of each phase, times the phases, with the median "
-        "γρ₀² of the seeds.",
+        f"{', '.join(shown)}, {seeds_text(fitted)}. {OVER_SEEDS}; points that did not converge are left out. Below "
+        "each panel: the power p of sweeps ∝ axis^p by least squares on logarithms, with its 95 % interval by "
+        "Student's t over the points of all seeds. Dotted: the law ln ε / ln(γρ₀²) of each phase, times the phases, with the "
+        "median γρ₀² of the seeds.",
         panels=panels,
     )
 

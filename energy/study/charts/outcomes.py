@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from energy.plots.chart import Chart, Panel, Series
+from energy.plots.chart import INK, Chart, Panel, Series
 from energy.study.charts.lines import worst_gap
 from energy.study.points import (
     StudyPoint,
@@ -29,6 +29,13 @@ MEANINGS: Final = {
     "converged": "converged",
     "budget": "budget spent",
     "diverged": "diverged",
+}
+COLORS: Final = {
+    "none": "#999999",
+    "fixed": "#56B4E9",
+    "converged": "#009E73",
+    "budget": "#E69F00",
+    "diverged": "#D55E00",
 }
 EDGE: Final = "predicted γρ₀² = 1"
 GAMMA: Final = "feedback gain γ (log)"
@@ -56,9 +63,9 @@ def outcome_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     yield Chart(
         name="h-phases",
         title="Where settling converges",
-        caption=f"Block {BLOCK}, {seeds_text(points)}. Left: the worst outcome over the seeds, and the median sweeps where "
-        "all of them converged. Right: the median of 1 − cosine in the worst layer over the seeds, where there is one. "
-        "Dotted: where the median of the predicted γρ₀² crosses 1.",
+        caption=f"Block {BLOCK}, {seeds_text(points)}. Left: the worst outcome over the seeds, and the median sweeps "
+        "where all of them converged. Right: the median of 1 − cosine in the worst layer over the seeds, where there "
+        "is one. Dotted: where the median of the predicted γρ₀² crosses 1.",
         panels=tuple(panel for panel in panels if any(one.style == "heat" for one in panel.series)),
         choices=tuple(choices),
         choice="settler",
@@ -83,6 +90,7 @@ def _outcomes(points: Sequence[StudyPoint], group: str) -> Iterator[Series]:
                 x=tuple(key[0] for key in held),
                 y=tuple(key[1] for key in held),
                 style="heat",
+                color=COLORS[outcome],
                 marks=tuple(f"{one.middle:.0f}" if one and settled else "" for one in sweeps),
                 hover=tuple(_told(key, outcome, one) for key, one in zip(held, sweeps, strict=True)),
                 group=group,
@@ -126,4 +134,4 @@ def _edge(points: Sequence[StudyPoint], group: str) -> list[Series]:
     if len(found) < 2:
         return []
     across, up = zip(*sorted(found), strict=True)
-    return [Series(label=EDGE, x=across, y=up, dash="dotted", group=group)]
+    return [Series(label=EDGE, x=across, y=up, dash="dotted", color=INK, group=group)]

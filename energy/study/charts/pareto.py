@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from energy.plots.chart import Chart, Panel, Series
+from energy.plots.chart import INK, Chart, Panel, Series
 from energy.study.charts.lines import BELOW_ONE, COSINES, present
 from energy.study.points import (
     CELL,
@@ -62,7 +62,7 @@ def _cloud(points: Sequence[StudyPoint], group: str, names: Mapping[Any, str]) -
     best = front(found)
     if best:
         line = _marks(FRONT, best, group)
-        yield replace(line, style="steps", dash="dotted", marks=())
+        yield replace(line, style="steps", dash="dotted", color=INK, marks=())
 
 
 def _marks(label: str, found: Sequence[Rung], group: str) -> Series:
