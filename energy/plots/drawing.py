@@ -48,6 +48,8 @@ def draw_chart(chart: Chart, folder: Path) -> list[Path]:
                 else:
                     axis.remove()
         _frame(figure, chart, rows, tint, WIDE * columns)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # the layout is found once, not for each file
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": chart.name}):
             return [save(figure, folder / f"{chart.name}.{form}") for form in FORMATS]
 
@@ -87,8 +89,8 @@ def _draw(figure: "Figure", axes: "Axes", shown: tuple[Panel, str], tint: Tint, 
 def _finish(axes: "Axes", panel: Panel, choice: str, places: Mapping[str, int]) -> None:
     """Titles, labels and scales."""
     axes.set_title(panel.title, fontsize=9)
-    note = textwrap.fill(panel.note, int(LETTERS * WIDE * 0.95))
-    axes.set_xlabel("\n".join(part for part in (panel.across(choice), note) if part), fontsize=SMALL)
+    notes = [line for part in panel.note.split("\n") for line in textwrap.wrap(part, int(LETTERS * WIDE))]
+    axes.set_xlabel("\n".join([panel.across(choice), *notes]), fontsize=SMALL)
     axes.set_ylabel(panel.y_label, fontsize=SMALL)
     axes.tick_params(labelsize=SMALL)
     if places:
@@ -96,13 +98,13 @@ def _finish(axes: "Axes", panel: Panel, choice: str, places: Mapping[str, int]) 
         axes.set_xlim(-0.5, len(places) - 0.5)
         axes.grid(False, axis="x")
     elif panel.x_log:
-        scale_axis(axes, "x")
+        scale_axis(axes, "x", [float(x) for one in panel.shown(choice) for x in one.x])
     if panel.y_log:
         scale_axis(axes, "y")
 
 
 def _frame(figure: "Figure", chart: Chart, rows: Sequence[Sequence[Any]], tint: Tint, width: float) -> None:
-    """Title above; legend and caption below."""
+    """Title and legend above; caption below."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -115,12 +117,16 @@ def _frame(figure: "Figure", chart: Chart, rows: Sequence[Sequence[Any]], tint: 
         handles.setdefault(one.label, Patch(color=color) if one.style == "heat" else line)
     single = f", {chart.choices[0]}" if len(chart.choices) == 1 else ""
     more = f" ({chart.choices[0]}, one of {len(chart.choices)})" if len(chart.choices) > MOST else ""
-    figure.suptitle(f"{chart.title}{single}{more}", fontsize=11, x=0.01, ha="left", fontweight="bold")
     caption = textwrap.fill(chart.caption, int(LETTERS * width))
     figure.supxlabel(caption, fontsize=SMALL, x=0.01, ha="left", color="#333333")
     longest = max(map(len, handles), default=1) + 7
     across = max(1, min(len(handles), int(1.05 * LETTERS * width / longest), 6))
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=across, fontsize=SMALL)
+    title = f"{chart.title}{single}{more}"
+    legend = figure.legend(
+        handles.values(), handles.keys(), loc="outside upper left", ncols=across, fontsize=SMALL, title=title
+    )
+    legend.set_alignment("left")
+    legend.get_title().set(fontsize=11, fontweight="bold")
 
 
 def _line(axes: "Axes", series: Series, across: list[Any], color: Any, marker: str) -> None:

@@ -11,15 +11,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DECADES: Final = 2.2  # of an axis below which 2 and 5 get a tick too
+FEW: Final = 8  # values that get a tick each
+APART: Final = 0.06  # of the axis between such ticks, at least
 PLAIN: Final = (1e-3, 1e5)  # between these a tick is written out, not as a power of ten
 
 
-def scale_axis(axes: "Axes", name: Literal["x", "y"]) -> None:
+def scale_axis(axes: "Axes", name: Literal["x", "y"], values: Iterable[float] = ()) -> None:
     """Make the axis of that name logarithmic, with a few ticks that are written as plain numbers where those are short.
 
     Its limits must be set by what is drawn; an axis without a positive number stays linear.
+
+    Args:
+        axes: the panel.
+        name: which of its axes.
+        values: numbers that get the ticks if they are few and well apart.
     """
-    from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterMathtext, LogLocator, NullLocator
 
     axis = axes.xaxis if name == "x" else axes.yaxis
     bounds = axis.get_data_interval()
@@ -29,10 +36,12 @@ def scale_axis(axes: "Axes", name: Literal["x", "y"]) -> None:
     low, high = axis.get_view_interval()
     decades = math.log10(high / low)
     subs = (1.0, 2.0, 5.0) if decades < DECADES else (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs))
+    few = sorted({value for value in values if value > 0})
+    apart = min((math.log10(second / first) for first, second in pairwise(few)), default=0.0) > APART * decades
+    axis.set_major_locator(FixedLocator(few) if apart and len(few) <= FEW else LogLocator(subs=subs))
     plain = PLAIN[0] <= low and high <= PLAIN[1]
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}") if plain else LogFormatterMathtext())
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def place_categories(series: Iterable[Series]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from energy.study.charts.lines import (
     ACROSS_LABELS,
     BELOW_ONE,
     COSINES,
+    CUT,
     OVER_SEEDS,
     Reading,
     file_name,
@@ -49,7 +50,8 @@ def anytime_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
                 title=f"Anytime curves: {places[key]}",
                 caption=f"What a budget buys: block {BLOCK}, {places[key]}, {seeds_text(cell)}. {OVER_SEEDS}. "
                 "Residual and energy gap are those of the samples of the batch: solid their median, dashed the 95th "
-                "percentile. The cosine is that with the exact gradient at the settler's own γ.",
+                "percentile. The cosine is that with the exact gradient at the settler's own γ; "
+                f"{CUT}.",
                 panels=panels,
                 choices=choices,
                 choice="abscissa",
@@ -121,7 +123,7 @@ def _layers(points: Sequence[StudyPoint]) -> Iterator[Chart]:
             name="a-layers",
             title="Anytime curves, layer by layer",
             caption=f"1 − cosine with the exact gradient, one layer at a time, in block {BLOCK}, {seeds_text(points)}. "
-            f"{OVER_SEEDS}.",
+            f"{OVER_SEEDS}; {CUT}.",
             panels=drawn,
             choices=shown,
             choice="layer",

@@ -26,8 +26,8 @@ def law_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
         title="The law of settling: a residual shrinks by γρ₀² a sweep",
         caption=f"Every point is one network, γ and seed of blocks {', '.join(BLOCKS)}, {seeds_text(points)}; the "
         "dotted line is the law. Left: the factor by which a sweep shrinks the residual, against that of the "
-        "linearized sweep at the equilibrium. Right: the sweeps of the free phase where it converged, against the law's "
-        "from a residual of 1. Below each panel: measured over law, median and range of the points.",
+        "linearized sweep at the equilibrium. Right: the sweeps of the free phase where it converged, against the "
+        "law's from a residual of 1. Below each panel: measured over law, median and range of the points.",
         panels=panels,
     )
 
@@ -72,7 +72,7 @@ def _panel(
     if series:
         span = (min(ends), max(ends))
         series.append(Series(label="law", x=span, y=span, dash="dotted", color=INK, hover=("law", "law")))
-    return Panel(title, x_label, y_label, tuple(series), x_log=True, y_log=True, note="; ".join(notes))
+    return Panel(title, x_label, y_label, tuple(series), x_log=True, y_log=True, note="\n".join(notes))
 
 
 def _scatter(label: str, pairs: Sequence[Pair]) -> Series:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from energy.plots.chart import INK, Chart, Panel, Series
+from energy.plots.chart import Chart, Panel, Series
 from energy.study.charts.lines import worst_gap
 from energy.study.points import (
     StudyPoint,
@@ -37,8 +37,9 @@ COLORS: Final = {
     "budget": "#E69F00",
     "diverged": "#D55E00",
 }
+BLACK: Final = "#000000"
 EDGE: Final = "predicted γρ₀² = 1"
-GAMMA: Final = "feedback gain γ (log)"
+GAMMA: Final = "feedback gain γ"
 GAIN: Final = "factor on the initial weights"
 
 
@@ -57,15 +58,15 @@ def outcome_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     if not choices:
         return
     panels = (
-        Panel("outcome, and sweeps where it converged", GAMMA, GAIN, tuple(outcomes), x_log=True),
-        Panel("worst layer's cosine", GAMMA, GAIN, tuple(cosines), x_log=True, value_label="log₁₀ (1 − cosine)"),
+        Panel("outcome, and sweeps where it converged", GAMMA, GAIN, tuple(outcomes)),
+        Panel("worst layer's cosine", GAMMA, GAIN, tuple(cosines), value_label="log₁₀ (1 − cosine)"),
     )
     yield Chart(
         name="h-phases",
         title="Where settling converges",
         caption=f"Block {BLOCK}, {seeds_text(points)}. Left: the worst outcome over the seeds, and the median sweeps "
         "where all of them converged. Right: the median of 1 − cosine in the worst layer over the seeds, where there "
-        "is one. Dotted: where the median of the predicted γρ₀² crosses 1.",
+        "is one. Dashed: where the median of the predicted γρ₀² crosses 1.",
         panels=tuple(panel for panel in panels if any(one.style == "heat" for one in panel.series)),
         choices=tuple(choices),
         choice="settler",
@@ -134,4 +135,4 @@ def _edge(points: Sequence[StudyPoint], group: str) -> list[Series]:
     if len(found) < 2:
         return []
     across, up = zip(*sorted(found), strict=True)
-    return [Series(label=EDGE, x=across, y=up, dash="dotted", color=INK, group=group)]
+    return [Series(label=EDGE, x=across, y=up, dash="dashed", color=BLACK, group=group)]
