@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from energy.analysis.gradient_alignment import at_rest
-from energy.analysis.other_equilibrium import elsewhere
+from energy.analysis.other_equilibrium import elsewhere, objective_of_some
 from energy.analysis.remedies import REMEDIES, Trial, in_float64
 from energy.component import ConfigurationError
 from energy.errors import NonFiniteError
@@ -148,8 +148,9 @@ class _Chain:
             self.left_out.append(name)
             return
         part = _minus(self.gradient, found)
-        if name == "rounding" and len(rows := elsewhere(self.trial, trial)):
-            other = _minus(*(_gradient(_rows(one, rows), self.objective, Contrast()) for one in (self.trial, trial)))
+        if name == "rounding" and bool((chosen := elsewhere(self.trial, trial)).any()):
+            of_some = objective_of_some(self.objective, chosen)
+            other = _minus(*(_gradient(one, of_some, Contrast()) for one in (self.trial, trial)))
             self.parts["other_equilibrium"], part = other, _minus(part, other)
         self.parts[name] = part
         self.trial, self.gradient = trial, found
@@ -178,10 +179,6 @@ def _exact(trial: Trial, objective: Objective) -> tuple[Gradient, dict[str, str]
 def _gradient(trial: Trial, objective: Objective, rule: Rule) -> Gradient:
     settled = trial.settler.settle(trial.network, trial.x, trial.target, objective)
     return [tensor.detach().double() for tensor in rule.gradients(trial.network, settled)]
-
-
-def _rows(trial: Trial, rows: Tensor) -> Trial:
-    return dataclasses.replace(trial, x=trial.x[rows], target=trial.target[rows])
 
 
 def _minus(one: Gradient, other: Gradient) -> Gradient:

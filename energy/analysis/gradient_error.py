@@ -46,7 +46,7 @@ CAUSES: Final[Mapping[str, str]] = {
 ADVICE: Final[Mapping[str, str]] = {
     **CURES,
     "rule": "the rule is not the gradient of the objective: rule=contrast is",
-    "other_equilibrium": "rounding decides between equilibria: use float64, or settler.keep_contracting for a single one",
+    "other_equilibrium": "rounding decides between equilibria: use float64, or settler.keep_contracting to have one",
     UNEXPLAINED: "no setting of this settler makes it the exact gradient: take another settler",
 }
 
@@ -110,7 +110,7 @@ class GradientError:
         whole = LayerError(self.cosine, self.relative_error, self.parts, self.cause)
         shown = list(self.parts)
         rows = [_row("whole", whole, shown), *(_row(name, layer, shown) for name, layer in self.layers.items())]
-        table = blocks(["", "cosine", "error", *shown, "cause"], rows, terminal_width())
+        table = blocks(["", "cosine", "error", "cause", *shown], rows, terminal_width())
         return "\n".join([*self._verdict(), "", table, "", LEGEND])
 
     def _verdict(self) -> list[str]:
@@ -208,7 +208,7 @@ def _row(name: str, layer: LayerError, shown: Sequence[str]) -> list[str]:
     cells = [_cell(layer.parts[part]) for part in shown]
     relative = "none" if layer.relative_error is None else f"{layer.relative_error:.1e}"
     angle = "none" if layer.cosine is None else f"{layer.cosine:.4f}"
-    return [name, angle, relative, *cells, layer.cause or ""]
+    return [name, angle, relative, layer.cause or "", *cells]
 
 
 def _cell(part: Part) -> str:

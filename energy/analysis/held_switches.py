@@ -63,6 +63,6 @@ def hold_switches(network: Network, x: Tensor, state: State) -> Network:
         for edge in held.edges:
             pool = getattr(edge.coupling, "pool", None)
             if isinstance(pool, MaxPool | AdaptiveMaxPool):
-                edge.coupling.pool = HeldSwitches(pool)
+                edge.coupling.pool = HeldSwitches(pool)  # pyright: ignore[reportArgumentType] (a plain attribute)
                 edge.coupling.linearize(state[edge.source - 1] if edge.source else x)
     return held

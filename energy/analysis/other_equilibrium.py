@@ -15,6 +15,8 @@ from torch import Tensor
 
 from energy.analysis.remedies import Trial
 from energy.ledger import Ledger
+from energy.objectives import Objective
+from energy.potentials import Potential
 from energy.relax.single_phase import SinglePhase
 from energy.relax.solution import Solution
 from energy.settle.settler import solve_layers
@@ -25,7 +27,7 @@ STILL: Final = 1e-10  # a residual up to which a state in float64 is at an equil
 
 @torch.no_grad()
 def elsewhere(narrow: Trial, wide: Trial) -> Tensor:
-    """Return the places of the samples that have another equilibrium in narrow states than in float64, (b,).
+    """Return true for each sample that has another equilibrium in narrow states than in float64, (B,).
 
     The narrow free phase settles as far as its digits allow. From there it goes on in float64, which ends in the
     equilibrium that it was at. A sample counts if this one and that of a free phase all in float64 are both reached,
@@ -36,7 +38,7 @@ def elsewhere(narrow: Trial, wide: Trial) -> Tensor:
         narrow: the trial as it is.
         wide: the same in float64.
     """
-    nowhere = torch.empty(0, dtype=torch.long, device=wide.x.device)
+    nowhere = torch.zeros(len(wide.x), dtype=torch.bool, device=wide.x.device)
     settler = narrow.settler
     if not settler.gamma or any(edge.coupling.batchwise for edge in narrow.network.edges):
         return nowhere
@@ -49,8 +51,51 @@ def elsewhere(narrow: Trial, wide: Trial) -> Tensor:
     assert direct is not None  # there is feedback
     size = direct.state.norms().clamp_min(torch.finfo(torch.float64).tiny)
     distance = ((again.state - direct.state).norms() / size).amax(0)
-    return ((distance > APART) & _at_rest(again) & _at_rest(direct)).nonzero().flatten()
+    return (distance > APART) & _at_rest(again) & _at_rest(direct)
 
 
 def _at_rest(solution: Solution) -> Tensor:
     return solution.converged | (solution.residual < STILL)
+
+
+def objective_of_some(objective: Objective, chosen: Tensor) -> Objective:
+    """Return the same objective for the samples that are `chosen`, (B,) booleans, and 0 for the others.
+
+    The others are settled as before but not nudged, so they have no gradient. A smaller batch would not do: the
+    rounding of a matrix product depends on the size of the batch. A clamp is not lifted.
+    """
+    some = _OfSome(inner=objective, nudge=objective.nudge)
+    some._chosen = chosen
+    return some
+
+
+class _OfSome(Objective):
+    inner: Objective
+
+    def _choose(self, mine: Tensor, others: Tensor) -> Tensor:
+        chosen = self._chosen  # pyright: ignore[reportAttributeAccessIssue] (a tensor is no field of a component)
+        return torch.where(chosen.view(-1, *[1] * (mine.ndim - 1)), mine, others)
+
+    def value(self, output: Tensor, target: Tensor) -> Tensor:
+        mine = self.inner.value(output, target)
+        return self._choose(mine, torch.zeros_like(mine))
+
+    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        mine = self.inner.gradient(output, target)
+        return self._choose(mine, torch.zeros_like(mine))
+
+    def validate_output(self, potential: Potential) -> None:
+        self.inner.validate_output(potential)
+
+    def nudged(
+        self,
+        potential: Potential,
+        drive: Tensor,
+        h: Tensor,
+        target: Tensor,
+        frozen: Tensor | None,
+        beta_plus: float,
+        beta_minus: float,
+    ) -> tuple[Tensor, Tensor]:
+        mine, pull = self.inner.nudged(potential, drive, h, target, frozen, beta_plus, beta_minus)
+        return self._choose(mine, drive), self._choose(pull, h)
