@@ -10,7 +10,7 @@ from typing import Final
 
 from torch import Tensor
 
-from energy.analysis.remedies import REMEDIES, Trial
+from energy.analysis.remedies import REMEDIES, Attempt
 from energy.network import Network
 from energy.settle.settler import Settler
 
@@ -43,8 +43,8 @@ def binds(settler: Settler, network: Network, x: Tensor, target: Tensor, before:
     Returns:
         A name from `suspects`, "several", or None if no suspect has a worst cosine.
     """
-    trials = suspects(Trial(settler, network, x, target))
-    found = {name: worst(trial.settler, trial.network, trial.x, trial.target) for name, trial in trials}
+    attempts = suspects(Attempt(settler, network, x, target))
+    found = {name: worst(attempt.settler, attempt.network, attempt.x, attempt.target) for name, attempt in attempts}
     known = {name: value for name, value in found.items() if value is not None}
     if not known:
         return None
@@ -53,8 +53,8 @@ def binds(settler: Settler, network: Network, x: Tensor, target: Tensor, before:
     return first if known[first] > before + GAIN else "several"
 
 
-def suspects(trial: Trial) -> Iterator[tuple[str, Trial]]:
-    """Yield every suspect that the settler of a trial has: its name, and the trial after that remedy alone."""
+def suspects(attempt: Attempt) -> Iterator[tuple[str, Attempt]]:
+    """Yield every suspect that the settler of an attempt has: its name, and the attempt after that remedy alone."""
     for name, remedy in REMEDIES.items():
-        if (other := remedy(trial)) is not None:
+        if (other := remedy(attempt)) is not None:
             yield name, other

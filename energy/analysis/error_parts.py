@@ -35,8 +35,8 @@ import torch
 from torch import Tensor
 
 from energy.analysis.gradient_alignment import at_rest
-from energy.analysis.other_equilibrium import elsewhere, objective_of_some
-from energy.analysis.remedies import REMEDIES, Trial, in_float64
+from energy.analysis.other_equilibrium import in_another_equilibrium, objective_of_some
+from energy.analysis.remedies import REMEDIES, Attempt, in_float64
 from energy.component import ConfigurationError
 from energy.errors import NonFiniteError
 from energy.network import Network
@@ -98,11 +98,11 @@ def error_parts(
         raise ConfigurationError(f"rule={rule.name}: descends no objective that its gradient could be compared with")
     if isinstance(settler, SpikingSettler):
         raise ConfigurationError(f"settler={settler.name}: spikes have no equilibrium, whose gradient this is about")
-    start = Trial(_as_probed(settler), copy.deepcopy(network), x, target, until_rest)
+    start = Attempt(_as_probed(settler), copy.deepcopy(network), x, target, until_rest)
     exact, reference = _exact(start, objective)
     chain = _Chain(objective, rule, start)
     for name, remedy in REMEDIES.items():
-        chain.refine(name, remedy(chain.trial))
+        chain.refine(name, remedy(chain.attempt))
     parts = {**chain.parts, UNEXPLAINED: _minus(chain.gradient, exact)}
     return ErrorParts(exact, parts, reference, chain.left_out)
 
@@ -121,39 +121,39 @@ def until_rest(relax: Relaxation, dtype: torch.dtype) -> Relaxation:
 
 
 class _Chain:
-    """The refinements so far: the trial that they lead to, its gradient, and the parts.
+    """The refinements so far: the attempt that they lead to, its gradient, and the parts.
 
     Args:
         objective: the loss.
         rule: gives the first gradient; the others come from the contrast.
-        trial: the trial as it is.
+        attempt: the attempt as it is.
     """
 
-    def __init__(self, objective: Objective, rule: Rule, trial: Trial) -> None:
-        self.objective, self.trial = objective, trial
+    def __init__(self, objective: Objective, rule: Rule, attempt: Attempt) -> None:
+        self.objective, self.attempt = objective, attempt
         self.parts: dict[str, Gradient] = {}
         self.left_out: list[str] = []
-        self.gradient = _gradient(trial, objective, rule)
+        self.gradient = _gradient(attempt, objective, rule)
         if not _finite(self.gradient):
-            raise NonFiniteError(f"settler={trial.settler.name}: its gradient is not finite, so it has no error")
+            raise NonFiniteError(f"settler={attempt.settler.name}: its gradient is not finite, so it has no error")
         if not rule.exact:
-            self.refine("rule", trial)
+            self.refine("rule", attempt)
 
-    def refine(self, name: str, trial: Trial | None) -> None:
-        """Enter the part of one cause; `trial` is the one without it, None if it has no such cause."""
-        if trial is None:
+    def refine(self, name: str, attempt: Attempt | None) -> None:
+        """Enter the part of one cause; `attempt` is the one without it, None if it has no such cause."""
+        if attempt is None:
             return
-        found = _gradient(trial, self.objective, Contrast())
+        found = _gradient(attempt, self.objective, Contrast())
         if not _finite(found):
             self.left_out.append(name)
             return
         part = _minus(self.gradient, found)
-        if name == "rounding" and bool((chosen := elsewhere(self.trial, trial)).any()):
+        if name == "rounding" and bool((chosen := in_another_equilibrium(self.attempt, attempt)).any()):
             of_some = objective_of_some(self.objective, chosen)
-            other = _minus(*(_gradient(one, of_some, Contrast()) for one in (self.trial, trial)))
+            other = _minus(*(_gradient(one, of_some, Contrast()) for one in (self.attempt, attempt)))
             self.parts["other_equilibrium"], part = other, _minus(part, other)
         self.parts[name] = part
-        self.trial, self.gradient = trial, found
+        self.attempt, self.gradient = attempt, found
 
 
 def _as_probed(settler: Settler) -> Settler:
@@ -161,9 +161,9 @@ def _as_probed(settler: Settler) -> Settler:
     return dataclasses.replace(settler, warm_starts=0) if isinstance(settler, Dyadic | Phases) else settler
 
 
-def _exact(trial: Trial, objective: Objective) -> tuple[Gradient, dict[str, str]]:
+def _exact(attempt: Attempt, objective: Objective) -> tuple[Gradient, dict[str, str]]:
     """The exact gradient in float64, and how its solves ended."""
-    wide = in_float64(trial) or trial
+    wide = in_float64(attempt) or attempt
     settler = exact_settler(wide.settler, torch.float64)
     fields = {name: until_rest(getattr(settler, name), torch.float64) for name in ("relax", "nudged")}
     settled = dataclasses.replace(settler, **fields).settle(wide.network, wide.x, wide.target, objective)
@@ -176,9 +176,9 @@ def _exact(trial: Trial, objective: Objective) -> tuple[Gradient, dict[str, str]
     }
 
 
-def _gradient(trial: Trial, objective: Objective, rule: Rule) -> Gradient:
-    settled = trial.settler.settle(trial.network, trial.x, trial.target, objective)
-    return [tensor.detach().double() for tensor in rule.gradients(trial.network, settled)]
+def _gradient(attempt: Attempt, objective: Objective, rule: Rule) -> Gradient:
+    settled = attempt.settler.settle(attempt.network, attempt.x, attempt.target, objective)
+    return [tensor.detach().double() for tensor in rule.gradients(attempt.network, settled)]
 
 
 def _minus(one: Gradient, other: Gradient) -> Gradient:

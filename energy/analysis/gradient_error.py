@@ -52,8 +52,8 @@ ADVICE: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one cause does to a gradient.
+class ErrorPart:
+    """The effect of one cause on a gradient.
 
     Attributes:
         size: |part| / |g*|; None where the exact gradient is zero.
@@ -77,7 +77,7 @@ class LayerError:
 
     cosine: float | None
     relative_error: float | None
-    parts: dict[str, Part]
+    parts: dict[str, ErrorPart]
     cause: str | None
 
 
@@ -95,7 +95,7 @@ class GradientError:
 
     cosine: float | None
     relative_error: float | None
-    parts: dict[str, Part]
+    parts: dict[str, ErrorPart]
     cause: str | None
     advice: str
     layers: dict[str, LayerError]
@@ -188,7 +188,7 @@ def _measured(found: ErrorParts, places: Sequence[int]) -> LayerError:
     error = torch.stack([*parts.values()]).sum(0)
     length, square = float(exact.norm()), float(error @ error)
     measured = {
-        name: Part(
+        name: ErrorPart(
             size=float(part.norm()) / length if length else None, share=float(part @ error) / square if square else None
         )
         for name, part in parts.items()
@@ -211,7 +211,7 @@ def _row(name: str, layer: LayerError, shown: Sequence[str]) -> list[str]:
     return [name, angle, relative, layer.cause or "", *cells]
 
 
-def _cell(part: Part) -> str:
+def _cell(part: ErrorPart) -> str:
     if part.size is None or part.share is None:
         return "none"
     return f"{part.size:.1e} {100 * part.share:4.0f} %"

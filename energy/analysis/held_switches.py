@@ -10,6 +10,7 @@ import copy
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from energy.network import Network
 from energy.pooling import AdaptiveMaxPool, MaxPool, Pool
@@ -34,9 +35,14 @@ class HeldSwitches(Pool):
 
     def open(self, full: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.switches is None:
-            pooled, self.switches = self.pool.open(full)
-            return pooled, self.switches
-        return self.pool.tangent(full, self.switches), self.switches
+            self.switches = self._winners(full.detach())
+        return self.pool.tangent(full, self.switches), self.switches  # differentiable, as positions are gathered
+
+    def _winners(self, full: Tensor) -> Tensor | None:
+        """Positions in the image: not the byte of the compiled kernel, through which autograd does not pass."""
+        if isinstance(self.pool, AdaptiveMaxPool):
+            return self.pool.open(full)[1]
+        return F.max_pool2d(full, self.size, self.stride, self.padding, return_indices=True)[1]
 
     def adjoint(self, post: Tensor, switches: Tensor | None, full: torch.Size) -> Tensor:
         return self.pool.adjoint(post, switches, full)

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from energy.analysis.remedies import Trial
+from energy.analysis.remedies import Attempt
 from energy.ledger import Ledger
 from energy.objectives import Objective
 from energy.potentials import Potential
@@ -26,7 +26,7 @@ STILL: Final = 1e-10  # a residual up to which a state in float64 is at an equil
 
 
 @torch.no_grad()
-def elsewhere(narrow: Trial, wide: Trial) -> Tensor:
+def in_another_equilibrium(narrow: Attempt, wide: Attempt) -> Tensor:
     """Return true for each sample that has another equilibrium in narrow states than in float64, (B,).
 
     The narrow free phase settles as far as its digits allow. From there it goes on in float64, which ends in the
@@ -35,7 +35,7 @@ def elsewhere(narrow: Trial, wide: Trial) -> Tensor:
     makes one problem of all samples.
 
     Args:
-        narrow: the trial as it is.
+        narrow: the attempt as it is.
         wide: the same in float64.
     """
     nowhere = torch.zeros(len(wide.x), dtype=torch.bool, device=wide.x.device)

@@ -1,4 +1,4 @@
-"""The remedies of an inexact gradient: each makes one aspect of a trial as good as it can be, all else unchanged.
+"""The remedies of an inexact gradient: each makes one aspect of an attempt as good as it can be, all else unchanged.
 
     rounding           weights, inputs and states in float64
     mean               the free phase settled until it stands still
@@ -8,8 +8,8 @@
     switches           pooling by the switches of the free equilibrium in every phase
     nudge              β → 0
 
-A remedy maps a trial to a trial, so that remedies compose: the result of one is the subject of the next. The order
-above is the one to compose them in (`energy.analysis.error_parts`).
+A remedy maps an attempt to an attempt, so that remedies compose: the result of one is the subject of the next. The
+order above is the one to compose them in (`energy.analysis.error_parts`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ GENTLE: Final = 1e-3  # the nudge that takes the place of a clamp
 
 
 @dataclass(frozen=True)
-class Trial:
+class Attempt:
     """A settler on a network and a batch.
 
     Attributes:
@@ -59,47 +59,47 @@ class Trial:
     onward: Callable[[Relaxation, torch.dtype], Relaxation] = further
 
 
-def in_float64(trial: Trial) -> Trial | None:
-    """Return the trial in float64, on a copy of the network; None if it is."""
-    if trial.x.dtype == torch.float64 and all(p.dtype == torch.float64 for p in trial.network.parameters()):
+def in_float64(attempt: Attempt) -> Attempt | None:
+    """Return the attempt in float64, on a copy of the network; None if it is."""
+    if attempt.x.dtype == torch.float64 and all(p.dtype == torch.float64 for p in attempt.network.parameters()):
         return None
-    wide = copy.deepcopy(trial.network).double()
-    return dataclasses.replace(trial, network=wide, x=trial.x.double(), target=trial.target.double())
+    wide = copy.deepcopy(attempt.network).double()
+    return dataclasses.replace(attempt, network=wide, x=attempt.x.double(), target=attempt.target.double())
 
 
-def settled_mean(trial: Trial) -> Trial | None:
-    """Return the trial with its free phase settled further; None at γ = 0, where there is none."""
-    settler = trial.settler
+def settled_mean(attempt: Attempt) -> Attempt | None:
+    """Return the attempt with its free phase settled further; None at γ = 0, where there is none."""
+    settler = attempt.settler
     if not (settler.gamma or isinstance(settler, EnergyTwoPhase)):
         return None
-    return _other(trial, dataclasses.replace(settler, relax=trial.onward(settler.relax, trial.x.dtype)))
+    return _other(attempt, dataclasses.replace(settler, relax=attempt.onward(settler.relax, attempt.x.dtype)))
 
 
-def tied_feedback(trial: Trial) -> Trial | None:
-    """Return the trial with the weights in place of feedback weights; None if it has none."""
-    settler = trial.settler
+def tied_feedback(attempt: Attempt) -> Attempt | None:
+    """Return the attempt with the weights in place of feedback weights; None if it has none."""
+    settler = attempt.settler
     if not isinstance(settler, Dyadic) or isinstance(settler.feedback, Tied):
         return None
-    return _other(trial, dataclasses.replace(settler, feedback=Tied()))
+    return _other(attempt, dataclasses.replace(settler, feedback=Tied()))
 
 
-def settled_difference(trial: Trial) -> Trial | None:
-    """Return the trial with its nudged phases settled further; None for one sweep at γ = 0, which is the whole way."""
-    settler = trial.settler
+def settled_difference(attempt: Attempt) -> Attempt | None:
+    """Return the attempt with its nudged phases settled further; None for a dyad at γ = 0, whose sweep is all."""
+    settler = attempt.settler
     if isinstance(settler, EnergyTwoPhase | PredictiveCodingEP) or (
         isinstance(settler, Dyadic | Phases) and settler.gamma
     ):
-        return _other(trial, dataclasses.replace(settler, nudged=trial.onward(settler.nudged, trial.x.dtype)))
+        return _other(attempt, dataclasses.replace(settler, nudged=attempt.onward(settler.nudged, attempt.x.dtype)))
     return None
 
 
-def unclamped(trial: Trial) -> Trial | None:
-    """Return the trial with a nudged output; None if it is not clamped.
+def unclamped(attempt: Attempt) -> Attempt | None:
+    """Return the attempt with a nudged output; None if it is not clamped.
 
     Coupled learning gets phases with its own β, a clamp at the target itself a small one. Where phases are stored the
     difference then needs the digits of float64.
     """
-    settler = trial.settler
+    settler = attempt.settler
     if isinstance(settler, ContrastiveHebbian):
         dyad = EquilibriumPropagation(
             gamma=settler.gamma,
@@ -109,48 +109,48 @@ def unclamped(trial: Trial) -> Trial | None:
             relax=settler.relax,
             nudged=settler.nudged,
         )
-        return _other(trial, dyad)
+        return _other(attempt, dyad)
     if not isinstance(settler, Clamping):
         return None
     phases = TwoPhase(gamma=settler.gamma, beta=GENTLE, relax=settler.relax, nudged=settler.nudged)
     if isinstance(settler, CoupledLearning):
-        return _other(trial, dataclasses.replace(phases, beta=settler.beta, kind=settler.kind))
-    return _other(in_float64(trial) or trial, phases)
+        return _other(attempt, dataclasses.replace(phases, beta=settler.beta, kind=settler.kind))
+    return _other(in_float64(attempt) or attempt, phases)
 
 
-def shared_switches(trial: Trial) -> Trial | None:
-    """Return the trial with the switches of its free phase held in all phases; None without phases or switches."""
-    settler = trial.settler
-    if not isinstance(settler, Phases) or not switching(trial.network):
+def shared_switches(attempt: Attempt) -> Attempt | None:
+    """Return the attempt with the switches of its free phase held in all phases; None without phases or switches."""
+    settler = attempt.settler
+    if not isinstance(settler, Phases) or not switching(attempt.network):
         return None
-    with trial.network.normalizing():
-        _, state, _ = settler.free(trial.network, trial.x, Ledger())
-    return dataclasses.replace(trial, network=hold_switches(trial.network, trial.x, state))
+    with attempt.network.normalizing():
+        _, state, _ = settler.free(attempt.network, attempt.x, Ledger())
+    return dataclasses.replace(attempt, network=hold_switches(attempt.network, attempt.x, state))
 
 
-def smaller_nudge(trial: Trial) -> Trial | None:
-    """Return the trial with a hundredth of β, in float64 where stored phases need its digits.
+def smaller_nudge(attempt: Attempt) -> Attempt | None:
+    """Return the attempt with a hundredth of β, in float64 where stored phases need its digits.
 
     None if the settler has no β to choose, or one that is as small as float64 allows already.
     """
-    settler = trial.settler
+    settler = attempt.settler
     if isinstance(settler, TwoPhase | EnergyTwoPhase):
         beta = max(settler.beta / LESS, LEAST)
-        wide = in_float64(trial) or trial
+        wide = in_float64(attempt) or attempt
         return _other(wide, dataclasses.replace(settler, beta=beta)) if beta < settler.beta else None
     if not isinstance(settler, Dyadic | PredictiveCodingEP) or not settler.beta:
         return None
     try:
-        return _other(trial, dataclasses.replace(settler, beta=settler.beta / LESS))
+        return _other(attempt, dataclasses.replace(settler, beta=settler.beta / LESS))
     except ValueError:  # a clamp has no strength to choose
         return None
 
 
-def _other(trial: Trial, settler: Settler) -> Trial:
-    return dataclasses.replace(trial, settler=settler)
+def _other(attempt: Attempt, settler: Settler) -> Attempt:
+    return dataclasses.replace(attempt, settler=settler)
 
 
-REMEDIES: Final[Mapping[str, Callable[[Trial], Trial | None]]] = {
+REMEDIES: Final[Mapping[str, Callable[[Attempt], Attempt | None]]] = {
     "rounding": in_float64,
     "mean": settled_mean,
     "feedback_weights": tied_feedback,

@@ -13,7 +13,8 @@ from torch import Tensor
 from energy.analysis.error_parts import error_parts
 from energy.analysis.gradient_error import ADVICE, GradientError, gradient_error
 from energy.component import ConfigurationError
-from energy.couplings import Dense
+from energy.couplings import Convolution, Dense
+from energy.couplings.normalization import BatchNorm
 from energy.errors import NonFiniteError
 from energy.feedback import Random
 from energy.network import Network
@@ -306,6 +307,18 @@ def test_a_rule_of_ones_own_has_a_part() -> None:
     result = gradient_error(network, Backprop(), Doubled(), nets.FROZEN, x, target)
     assert result.cause == "rule" and result.relative_error == pytest.approx(1)
     assert "learning rate makes up for" in str(result)
+
+
+def test_switches_are_held_behind_a_normalization_too() -> None:
+    network = Network((2, 4, 4))
+    network.add(Convolution(2, 4, 3, padding=1), HardSigmoid())
+    network.add(BatchNorm(Convolution(4, 4, 3, padding=1, bias=False), 4, pool=MaxPool(2)), HardSigmoid())
+    network.add(Dense(16, 3), Identity())
+    nets.draw(network, 0.5, 0, bias=0.5)
+    x, target = nets.batch(network, samples=8)
+    result = found(TwoPhase(beta=0.3, relax=REST, nudged=REST), (network, x, FAR * target))
+    assert result.relative_error is not None and _size(result.parts["switches"]) > 0.01
+    assert _size(result.parts["unexplained"]) < 0.1 * result.relative_error
 
 
 def test_units_at_their_bounds_leave_no_exact_gradient_to_compare_with() -> None:
