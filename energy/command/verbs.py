@@ -119,6 +119,13 @@ def evaluate_command(arguments: Arguments) -> int:
     return 0
 
 
+def gradient_error_command(arguments: Arguments) -> int:
+    """Split the error of a gradient by cause."""
+    from energy.command.budgets import print_error_budgets
+
+    return print_error_budgets(arguments)
+
+
 def table_command(arguments: Arguments) -> int:
     """Regenerate a table from its results, adding runs to them first."""
     folder, *added = folders.sort("table", arguments.rest)[0]
@@ -188,6 +195,14 @@ VERBS: Final = {
         "runs/first split=validation",
         evaluate_command,
         needs="a folder",
+    ),
+    "gradient-error": Verb(
+        "RUN_FOLDER ... | name=value ... [batch=64] [split=validation]",
+        "the causes of an inexact gradient, of a finished run or of an untrained network, and what to change",
+        "runs/first batch=32",
+        gradient_error_command,
+        needs="a run folder, or the name=value words of an untrained network",
+        options=frozenset({"folders"}),
     ),
     "compare": Verb(
         "name=value ...",
