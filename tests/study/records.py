@@ -24,6 +24,10 @@ EXPONENTS: Final = {"depth": 1.5, "units": 0.25, "batch": 0.0}
 TOLERANCE: Final = 1e-4
 BATCH: Final = 32
 SECONDS: Final = 0.01  # of a back-propagation step
+UNMEASURED: Final = (
+    *("bytes_held", "bytes_moved", "seconds", "seconds_over_backprop", "seconds_over_compiled", "joules"),
+    *("cosine_whole", "cosine_worst", "worst_layer", "loop_gain", "rate_predicted", "rate_measured", "accuracy"),
+)
 LAYERS: Final = ("hidden1", "hidden2", "output")
 
 
@@ -62,15 +66,7 @@ def gap(arm: Arm, sweeps: int, seed: int, gain: float, age: int = 0) -> float:
 
 def study_record() -> dict[str, Any]:
     """Return a record with every block, figure by figure as a study writes it."""
-    points = [
-        *anytime(),
-        *tolerance(),
-        *scaling(),
-        *phases(),
-        *evaluation(),
-        *nudge(),
-        *recipes(),
-    ]
+    points = [*anytime(), *tolerance(), *scaling(), *phases(), *evaluation(), *nudge(), *recipes()]
     spent = {"seconds": 1234.5, "multiply_adds": 10**12, "points": len(points), "trainings": 4}
     return {
         "schema": 1,
@@ -118,10 +114,7 @@ def point(block: str, arm: Arm, seed: int, axes: dict[str, Any] | None = None, *
     samples = measures.pop("samples", {"sweeps": {}, "residual": [], "energy_gap": [], "cosine": []})
     layers = measures.pop("layers", {})
     name = hashlib.sha256(repr((block, sorted(usual.items(), key=str))).encode()).hexdigest()[:12]
-    blank = dict.fromkeys(
-        "bytes_held bytes_moved seconds seconds_over_backprop seconds_over_compiled joules cosine_whole cosine_worst "
-        "worst_layer loop_gain rate_predicted rate_measured accuracy".split()
-    )
+    blank = dict.fromkeys(UNMEASURED)
     found = {"outcome": "fixed", "outcomes": {}, "steps": {}, "backprop_steps": 1.0, "multiply_adds": 10**6, **blank}
     measured = found | {"reference": {"free": "converged", "nudged": "converged"}} | measures
     return {"id": name, "blocks": [block], "axes": usual, "measures": measured, "layers": layers, "samples": samples}
@@ -151,12 +144,13 @@ def anytime() -> Iterator[dict[str, Any]]:
                 for arm in ARMS:
                     for free, nudged in LADDER:
                         yield budgeted("anytime", arm, seed, (free, nudged), cell)
-                axes = {**cell, "budget": "1+1"}
-                samples = settled(1e-7, 2)
-                steps = {"free": 1, "nudged": 1}
-                yield point(
-                    "anytime", DUAL, seed, axes, **priced(DUAL, 0), **judged(0.002), samples=samples, steps=steps
-                )
+                made = {
+                    **priced(DUAL, 0),
+                    **judged(0.002),
+                    "samples": settled(1e-7, 2),
+                    "steps": {"free": 1, "nudged": 1},
+                }
+                yield point("anytime", DUAL, seed, {**cell, "budget": "1+1"}, **made)
 
 
 def budgeted(block: str, arm: Arm, seed: int, budget: tuple[int, int], cell: dict[str, Any]) -> dict[str, Any]:
@@ -293,21 +287,23 @@ def trainings() -> list[dict[str, Any]]:
             "seed": seed,
             "model": "mlp",
             "data": "digits",
-            "epochs": [
-                {
-                    "epoch": epoch,
-                    "validation_accuracy": 96 - 30 / epoch + 0.1 * seed,
-                    "cosine_worst": 0.99,
-                    "cosine_whole": 0.995,
-                    "sweeps": {"free": 12.0, "nudged": 6.0},
-                    "backprop_steps": 1 + 18 * arm.sweep,
-                    "seconds": 2.0 * (1 + arm.sweep),
-                }
-                for epoch in range(1, 6)
-            ],
+            "epochs": [epoch(arm, seed, number) for number in range(1, 6)],
             "test_accuracy": 90.0 + seed,
             "state": "finished",
         }
         for arm in (SWEEP, DUAL)
         for seed in SEEDS
     ]
+
+
+def epoch(arm: Arm, seed: int, number: int) -> dict[str, Any]:
+    """An epoch of a training."""
+    return {
+        "epoch": number,
+        "validation_accuracy": 96 - 30 / number + 0.1 * seed,
+        "cosine_worst": 0.99,
+        "cosine_whole": 0.995,
+        "sweeps": {"free": 12.0, "nudged": 6.0},
+        "backprop_steps": 1 + 18 * arm.sweep,
+        "seconds": 2.0 * (1 + arm.sweep),
+    }
