@@ -19,11 +19,14 @@ TEXT: Final = 16  # pixels
 INK: Final = "#1b1b1b"
 HEIGHT: Final = 400  # pixels of a panel, as the numbers below
 BETWEEN: Final = 150  # labels of the panel above, title of the one below
-ABOVE: Final = 110  # menus and the title of the first panel
-BELOW: Final = 76  # labels of the last axis
+MENU: Final = 46  # a menu
+TITLE: Final = 56  # the title of the first panel, in two lines
+BELOW: Final = 88  # labels of the last axis
+BOLD: Final = 28  # bold letters in a line on a telephone
 ENTRY: Final = 26  # an entry of the legend
 WIDE: Final = 900  # a line of the legend on a desk
 LETTER: Final = 9  # a letter of it
+DECADES: Final = 100.0  # ratio of the ends of a logarithmic axis above which only powers of ten have labels
 SCALES: Final = (
     ("axes as drawn", None),
     ("x log, y log", ("log", "log")),
@@ -66,7 +69,7 @@ def heights(chart: Chart) -> tuple[int, int]:
     """Return the pixels that a chart takes on a desk and on a telephone, where its legend is a column."""
     labels = list(dict.fromkeys(series.label for series in chart.series if series.named))
     lines = math.ceil(sum(60 + LETTER * len(label) for label in labels) / WIDE)
-    body = len(chart.panels) * (HEIGHT + BETWEEN) - BETWEEN + ABOVE + BELOW
+    body = len(chart.panels) * (HEIGHT + BETWEEN) - BETWEEN + _above(chart) + BELOW
     return body + ENTRY * lines, body + ENTRY * len(labels)
 
 
@@ -107,10 +110,10 @@ def _layout(chart: Chart, groups: Sequence[str]) -> dict[str, Any]:
         "barmode": "group",
         "hovermode": "closest",
         "hoverlabel": {"font": {"size": TEXT}, "align": "left"},
-        "margin": {"l": 64, "r": 16, "t": ABOVE, "b": BELOW},
+        "margin": {"l": 64, "r": 16, "t": _above(chart), "b": BELOW},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": -BELOW / body, "yanchor": "top"},
         "annotations": [],
-        "updatemenus": _menus(chart, groups, 1 + (ABOVE - 52) / body),
+        "updatemenus": _menus(chart, groups, body),
     }
     for row, panel in enumerate(chart.panels, start=1):
         top = 1 - (row - 1) * (HEIGHT + BETWEEN) / body
@@ -125,16 +128,29 @@ def _axes(panel: Panel, row: int, domain: tuple[float, float], across: str) -> d
     kinds = _kinds(panel, None)
     x_axis = {"anchor": axis_name("y", row), "type": kinds[0], "title": {"text": shown_text(across)}}
     y_axis = {"anchor": axis_name("x", row), "type": kinds[1], "title": {"text": shown_text(panel.y_label)}}
-    small = {"nticks": 8, "exponentformat": "power"}
+    ticks = [_ticks(panel, letter, kind) for letter, kind in zip("xy", kinds, strict=True)]
     return {
-        _layout_name("x", row): {**common, **x_axis, **small, "domain": [0, 1]},
-        _layout_name("y", row): {**common, **y_axis, **small, "domain": list(domain)},
+        _layout_name("x", row): {**common, **x_axis, **ticks[0], "domain": [0, 1]},
+        _layout_name("y", row): {**common, **y_axis, **ticks[1], "domain": list(domain)},
+    }
+
+
+def _ticks(panel: Panel, letter: str, kind: str) -> dict[str, Any]:
+    """Labels of an axis: on a logarithmic one at powers of ten, and at 2 and 5 between if it spans less than two."""
+    numbers = [one for series in panel.series for one in getattr(series, letter)]
+    above = [one for one in numbers if isinstance(one, int | float) and one > 0]
+    narrow = kind == "log" and bool(above) and max(above) < DECADES * min(above)
+    return {
+        "nticks": 8,
+        "exponentformat": "power",
+        "minorloglabels": "complete" if narrow else "none",
+        "dtick": "D2" if narrow else None,
     }
 
 
 def _title(panel: Panel, top: float) -> dict[str, Any]:
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": top, "xanchor": "left", "yanchor": "bottom", "yshift": 6}
-    return {**place, "text": f"<b>{shown_text(panel.title)}</b>", "showarrow": False, "align": "left"}
+    return {**place, "text": f"<b>{shown_text(panel.title, BOLD)}</b>", "showarrow": False, "align": "left"}
 
 
 def _kinds(panel: Panel, asked: tuple[str, str] | None) -> tuple[str, str]:
@@ -144,15 +160,21 @@ def _kinds(panel: Panel, asked: tuple[str, str] | None) -> tuple[str, str]:
     return ("category" if has_names(panel.series) else x, y)
 
 
-def _menus(chart: Chart, groups: Sequence[str], height: float) -> list[dict[str, Any]]:
-    """The menu of choices, if there are any, on the left, and that of scales."""
-    look = {"y": height, "yanchor": "bottom", "bgcolor": "white", "bordercolor": "#767676", "showactive": True}
+def _menus(chart: Chart, groups: Sequence[str], body: int) -> list[dict[str, Any]]:
+    """The menu of choices, if there are any, and above it that of scales."""
+    look = {"x": 0, "xanchor": "left", "yanchor": "bottom", "bgcolor": "white", "bordercolor": "#767676"}
+    base = _above(chart) - MENU
     scales = [{"label": name, "method": "relayout", "args": [_scaled(chart, asked)]} for name, asked in SCALES]
-    menus = [{**look, "x": 1, "xanchor": "right", "buttons": scales}]
+    menus = [{**look, "y": 1 + base / body, "buttons": scales}]
     if chart.choices:
         buttons = [_chosen(chart, choice, groups) for choice in chart.choices]
-        menus.insert(0, {**look, "x": 0, "xanchor": "left", "buttons": buttons})
+        menus.append({**look, "y": 1 + (base - MENU) / body, "buttons": buttons})
     return menus
+
+
+def _above(chart: Chart) -> int:
+    """Pixels of the menus and the title of the first panel."""
+    return TITLE + MENU * (2 if chart.choices else 1)
 
 
 def _scaled(chart: Chart, asked: tuple[str, str] | None) -> dict[str, Any]:
@@ -161,7 +183,8 @@ def _scaled(chart: Chart, asked: tuple[str, str] | None) -> dict[str, Any]:
     for row, panel in enumerate(chart.panels, start=1):
         for letter, kind in zip("xy", _kinds(panel, asked), strict=True):
             name = _layout_name(letter, row)
-            change |= {f"{name}.type": kind, f"{name}.autorange": True}
+            ticks = {f"{name}.{what}": value for what, value in _ticks(panel, letter, kind).items()}
+            change |= {f"{name}.type": kind, f"{name}.autorange": True} | ticks
     return change
 
 
@@ -172,7 +195,8 @@ def _chosen(chart: Chart, choice: str, groups: Sequence[str]) -> dict[str, Any]:
         for row, panel in enumerate(chart.panels, start=1)
     }
     visible = [group in ("", choice) for group in groups]
-    return {"label": shown_text(choice), "method": "update", "args": [{"visible": visible}, titles]}
+    label = f"{chart.choice}: {choice}" if chart.choice else choice
+    return {"label": shown_text(label), "method": "update", "args": [{"visible": visible}, titles]}
 
 
 def _layout_name(letter: str, row: int) -> str:

@@ -1,0 +1,138 @@
+"""The page of a study, with its figures, tables and citations beside it: written from the record alone."""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from energy.errors import MissingDependencyError, MissingFileError, UsageError
+from energy.io.atomic import write_text
+from energy.io.record import read_json
+from energy.plots.chart import Chart
+from energy.plots.web.figure import fragment, heights, plotly_script
+from energy.study.charts.gallery import charts, missing
+from energy.study.html.answers import answers, main_cell, settler_prices
+from energy.study.html.bibliography import bibtex
+from energy.study.html.findings import abstract
+from energy.study.html.methods import EQUATIONS, TERMS, WORDS
+from energy.study.html.origin import origin_table
+from energy.study.html.sheets import write_sheets
+from energy.study.html.tables import answer_table, price_table, recipe_table, scaling_table, training_table
+from energy.study.prices import CosinePrice
+
+STUDY: Final = "study.json"
+REPORT: Final = "report"
+SCHEMA: Final = 1
+HOME: Final = "energy.study.html"
+
+
+def write_report(folder: Path) -> Path:
+    """Write the report of a study into `folder/report` and return the path of its page.
+
+    Beside `report.html`, which needs no other file and no network, stand the figures as SVG and PNG, the tables as
+    comma-separated values, and `citation.bib`.
+
+    Raises:
+        MissingFileError: when the folder has no `study.json`.
+        UsageError: when that has a schema which this version does not read.
+        MissingDependencyError: when plotly, matplotlib or jinja2 is not installed; it names the extra.
+    """
+    from energy.plots.drawing import draw_chart
+
+    record = study_record(folder)
+    place = folder / REPORT
+    content = report_content(record)
+    content["figures"] = [_figure(chart, draw_chart(chart, place)) for chart in charts(record)]
+    page = place / "report.html"
+    write_text(page, rendered_page(content))
+    write_text(place / "citation.bib", content["citation"])
+    write_sheets(record, settler_prices(record), place)
+    return page
+
+
+def study_record(folder: Path) -> dict[str, Any]:
+    """Read the record of the study in `folder`.
+
+    Raises:
+        MissingFileError: when there is none.
+        UsageError: when it has a schema which this version does not read.
+    """
+    path = folder / STUDY
+    if not path.is_file():
+        raise MissingFileError(f"{folder}: has no {STUDY}; `energy study` writes one")
+    record = read_json(path)
+    if record.get("schema") != SCHEMA:
+        raise UsageError(f"{path}: schema={record.get('schema')!r}: must be {SCHEMA}")
+    return record
+
+
+def report_content(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a page says of a record, without its figures: paragraphs, tables and lists."""
+    prices = settler_prices(record)
+    cell = main_cell(prices) if prices else ""
+    found = answers(prices)
+    others = [name for name in dict.fromkeys(one.cell for one in found) if name != cell]
+    return {
+        "record": record,
+        "abstract": abstract(record, prices),
+        "words": WORDS,
+        "cell": cell,
+        "answers": answer_table([one for one in found if one.cell == cell]),
+        "elsewhere": [_elsewhere(name, prices) for name in others],
+        "prices": price_table(prices),
+        "scaling": scaling_table(record),
+        "recipes": recipe_table(record),
+        "trainings": training_table(record),
+        "gammas": len({one["gamma"] for one in record["trainings"]}),
+        "equations": EQUATIONS,
+        "terms": TERMS,
+        "origin": origin_table(record),
+        "configuration": json.dumps(record["study"], indent=2, ensure_ascii=False),
+        "limits": [*record["limits"], *missing(record)],
+        "citation": bibtex(record["points"]),
+    }
+
+
+def rendered_page(content: Mapping[str, Any]) -> str:
+    """Return the HTML of a page; every text of `content` is escaped.
+
+    Args:
+        content: as of `report_content`, and the `figures`.
+
+    Raises:
+        MissingDependencyError: when plotly or jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MissingDependencyError(f"reports need jinja2, which the extra `report` installs ({error})") from None
+    setting = Environment(
+        loader=PackageLoader(HOME, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = Markup(files(HOME).joinpath("report.css").read_text(encoding="utf-8"))
+    return setting.get_template("report.html").render(**content, style=style, plotly=Markup(plotly_script()))
+
+
+def _figure(chart: Chart, drawn: Sequence[Path]) -> dict[str, Any]:
+    """A figure of the page: interactive, and as a still picture for paper."""
+    from markupsafe import Markup
+
+    wide, narrow = heights(chart)
+    (still,) = [path for path in drawn if path.suffix == ".svg"]
+    return {
+        "name": chart.name,
+        "title": chart.title,
+        "caption": chart.caption,
+        "notes": [f"{panel.title}: {panel.note}" for panel in chart.panels if panel.note],
+        "plot": Markup(fragment(chart)),
+        "still": f"data:image/svg+xml;base64,{b64encode(still.read_bytes()).decode()}",
+        "wide": wide,
+        "narrow": narrow,
+    }
+
+
+def _elsewhere(cell: str, prices: Sequence[CosinePrice]) -> dict[str, Any]:
+    return {"cell": cell, "table": answer_table(answers([price for price in prices if price.cell == cell]))}
