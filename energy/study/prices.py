@@ -1,4 +1,4 @@
-"""The price of a cosine: what a settler pays, in back-propagation steps, for a gradient that is close to the exact one."""
+"""The price of a cosine: what a settler pays, in back-propagation steps, for a gradient close to the exact one."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -133,15 +133,21 @@ def cosine_prices(
 def cheapest(prices: Iterable[CosinePrice]) -> list[CosinePrice]:
     """Return the price with the least mean, and after it those that are tied with it, by mean.
 
-    Tied are prices whose intervals overlap that of the first; a price of one seed has no interval, and is tied with all. Prices that are not reached by all seeds are left out.
+    Tied are prices whose intervals overlap that of the first; a price of one seed has no interval, and is tied with all.
+    Prices that are not reached by all seeds are left out.
     """
     ranked = sorted((price for price in prices if price.mean is not None), key=lambda price: price.mean or 0.0)
     return [price for price in ranked if _overlap(ranked[0], price)]
 
 
-def rungs(points: Sequence[StudyPoint]) -> list[Rung]:
-    """Return the budgets of every settler in every cell, with mean price and the least cosine over their seeds."""
-    names = arm_names(points)
+def rungs(points: Sequence[StudyPoint], names: Mapping[Key, str] | None = None) -> list[Rung]:
+    """Return the budgets of every settler in every cell, with mean price and the least cosine over their seeds.
+
+    Args:
+        points: those of budgets or tolerances; budgets with a seed that has no cosine are left out.
+        names: of the settlers, by the axes of an arm; those that tell them apart among these points if not given.
+    """
+    names = arm_names(points) if names is None else names
     found = []
     for key, group in grouped(points, (*ARM, *CELL, *RUNG)).items():
         cosines = [cosine for cosine in map(judged_cosine, group) if cosine is not None]
