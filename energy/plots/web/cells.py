@@ -1,72 +1,63 @@
 """Cells of a heat map: numbers at places that need not be evenly spaced, as a grid with borders between them."""
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from energy.plots.chart import Numbers, Panel, Series
+from energy.plots.scales import cell_edges, place_categories
+
+Domain = tuple[tuple[float, float], tuple[float, float]]
+SHADES: Final = "Viridis"
+SMALL: Final = 14  # pixels of short texts at marks and in cells
 
 
-def cell_borders(places: Sequence[float], log: bool) -> list[float]:
-    """Return the borders of cells about rising `places`, one more than these.
+def heat_trace(series: Series, panel: Panel, color: str, domain: Domain) -> dict[str, Any]:
+    """Build plotly's heat map of a series: cells of one color, or colored by `value` with a bar beside the panel.
 
-    An inner border is the mean of its two neighbors, the geometric one on a logarithmic axis; the outer cells are as
-    wide to the outside as to the inside. A single cell reaches half of its place to either side.
-
-    Example:
-        >>> cell_borders([1.0, 2.0, 4.0], log=False)
-        [0.5, 1.5, 3.0, 5.0]
+    Args:
+        series: of style `heat`.
+        panel: whose cells, of all series, make the grid.
+        color: of cells without values.
+        domain: the shares of the figure from left to right and from bottom to top that the panel takes.
     """
-    at = [math.log(place) for place in places] if log else list(places)
-    if len(at) == 1:
-        half = math.log(1.5) if log else abs(at[0]) / 2 or 0.5
-        found = [at[0] - half, at[0] + half]
-    else:
-        inner = [(low + high) / 2 for low, high in zip(at, at[1:], strict=False)]
-        found = [2 * at[0] - inner[0], *inner, 2 * at[-1] - inner[-1]]
-    return [math.exp(one) for one in found] if log else found
-
-
-def heat_trace(series: Series, panel: Panel, color: str) -> dict[str, Any]:
-    """Build plotly's heat map of a series: cells of one color, or colored by `value`."""
-    across = _ordered(panel, [one for other in _cells(panel) for one in other.x])
-    up = _ordered(panel, [one for other in _cells(panel) for one in other.y if one is not None])
-    places = {(x, y): index for index, (x, y) in enumerate(zip(series.x, series.y, strict=True))}
-    values: Numbers = series.value if series.value is not None else (1.0,) * len(series.x)
-    grid = [[_at(places, values, x, y) for x in across] for y in up]
+    cells = [other for other in panel.series if other.style == "heat"]
+    names = place_categories(panel.series)
+    across = _once([names.get(one, one) for other in cells for one in other.x])
+    up = _once([one for other in cells for one in other.y])
+    at = [(names.get(x, x), y) for x, y in zip(series.x, series.y, strict=True)]
+    values: Numbers = series.value if series.value is not None else (1.0,) * len(at)
     trace: dict[str, Any] = {
         "type": "heatmap",
-        "x": _axis(across, panel.x_log),
-        "y": _axis(up, panel.y_log),
-        "z": grid,
-        "customdata": [[_at(places, series.hover, x, y) or "" for x in across] for y in up],
-        "text": [[_at(places, series.marks, x, y) or "" for x in across] for y in up],
+        "x": _borders(across, panel.x_log and not names),
+        "y": _borders(up, panel.y_log),
+        "z": _grid(across, up, dict(zip(at, values, strict=True)), None),
+        "customdata": _grid(across, up, dict(zip(at, series.hover, strict=False)), ""),
+        "text": _grid(across, up, dict(zip(at, series.marks, strict=False)), ""),
         "texttemplate": "%{text}",
-        "hovertemplate": "%{customdata}<extra></extra>" if series.hover else None,
+        "textfont": {"size": SMALL},
+        "hovertemplate": "%{customdata}<extra></extra>",
         "hoverongaps": False,
         "xgap": 2,
         "ygap": 2,
     }
     if series.value is None:
         return trace | {"colorscale": [[0, color], [1, color]], "showscale": False, "zmin": 0, "zmax": 1}
-    return trace | {"colorscale": "Viridis", "colorbar": {"title": {"text": panel.value_label, "side": "right"}}}
+    (_, right), (bottom, top) = domain
+    bar = {"x": right, "xpad": 8, "y": (bottom + top) / 2, "len": top - bottom, "thickness": 14}
+    bar |= {"title": {"text": panel.value_label, "side": "right"}}
+    return trace | {"colorscale": SHADES, "reversescale": True, "colorbar": bar}
 
 
-def _cells(panel: Panel) -> list[Series]:
-    return [series for series in panel.series if series.style == "heat"]
+def _once(places: Sequence[Any]) -> list[float]:
+    return sorted({place for place in places if place is not None})
 
 
-def _ordered(panel: Panel, places: Sequence[Any]) -> list[Any]:
-    """The places, each once: numbers rising, names as they come."""
-    once = list(dict.fromkeys(places))
-    return once if any(isinstance(one, str) for one in once) else sorted(once)
+def _borders(places: Sequence[float], log: bool) -> list[float]:
+    """The borders of cells about rising places, one more than these."""
+    edges = list(cell_edges(places, log=log).values())
+    return [*(low for low, _ in edges), edges[-1][1]]
 
 
-def _axis(places: Sequence[Any], log: bool) -> list[Any]:
-    return list(places) if any(isinstance(one, str) for one in places) else cell_borders(places, log)
-
-
-def _at(places: dict[tuple[Any, Any], int], values: Sequence[Any], x: Any, y: Any) -> Any:
-    """The value of the cell at a place, None where the series has none."""
-    index = places.get((x, y))
-    return None if index is None or not values else values[index]
+def _grid(across: Sequence[float], up: Sequence[float], found: Mapping[Any, Any], blank: Any) -> list[list[Any]]:
+    """Rows from the lowest to the highest, with `blank` where nothing was found."""
+    return [[found.get((x, y), blank) for x in across] for y in up]

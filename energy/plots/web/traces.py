@@ -6,8 +6,9 @@ from html import escape
 from typing import Any, Final
 
 from energy.plots.chart import Chart, Panel, Series
+from energy.plots.scales import place_categories
 from energy.plots.style import Look
-from energy.plots.web.cells import heat_trace
+from energy.plots.web.cells import SMALL, Domain, heat_trace
 
 SYMBOLS: Final = {
     "o": "circle",
@@ -20,9 +21,8 @@ SYMBOLS: Final = {
     "*": "star",
 }
 DASHES: Final = {"solid": "solid", "dashed": "dash", "dotted": "dot"}
-MODES: Final = {"line": "lines+markers", "points": "markers", "steps": "lines"}
-SMALL: Final = 14  # points of short texts beside marks
 LETTERS: Final = 38  # in a line that a telephone shows whole
+SPREAD: Final = 0.6  # of a category, over which its series stand side by side
 
 
 def shown_text(text: str, letters: int = LETTERS) -> str:
@@ -31,22 +31,30 @@ def shown_text(text: str, letters: int = LETTERS) -> str:
     return "<br>".join(escape(line, quote=False) for line in lines)
 
 
-def chart_traces(chart: Chart, look: Mapping[str, Look]) -> Iterator[tuple[dict[str, Any], str]]:
+def chart_traces(
+    chart: Chart, look: Mapping[str, Look], domains: Sequence[Domain]
+) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the traces of a chart, each with the choice that shows it; empty for one that is always shown.
 
     The legend has each label once for every choice.
+
+    Args:
+        chart: what is drawn.
+        look: color and marker of every key.
+        domains: the place of each panel in the figure.
     """
     named: set[tuple[str, str]] = set()
-    for row, panel in enumerate(chart.panels, start=1):
-        axes = {"xaxis": axis_name("x", row), "yaxis": axis_name("y", row)}
+    for number, (panel, domain) in enumerate(zip(chart.panels, domains, strict=True), start=1):
+        axes = {"xaxis": axis_name("x", number), "yaxis": axis_name("y", number)}
         for series in panel.series:
             entry = series.named and not {(series.label, ""), (series.label, series.group)} & named
             named |= {(series.label, series.group)} if entry else set()
-            across = panel.across(series.group or (chart.choices[0] if chart.choices else ""))
-            for trace in _traces(series, panel, across, look[series.key], entry):
-                yield trace | axes, series.group
-        for height, text in panel.levels:
-            yield _level(panel, height, text) | axes, ""
+            common = {"name": shown_text(series.label), "legendgroup": series.label, "showlegend": entry}
+            for trace in _traces(series, panel, look, domain):
+                yield common | trace | axes, series.group
+        for choice in chart.choices or ("",):
+            for index, level in enumerate(panel.levels if panel.shown(choice) else ()):
+                yield _level(panel.shown(choice), level, index) | axes, choice
 
 
 def axis_name(letter: str, row: int) -> str:
@@ -59,46 +67,59 @@ def axis_name(letter: str, row: int) -> str:
     return letter if row == 1 else f"{letter}{row}"
 
 
-def has_names(series: Sequence[Series]) -> bool:
-    """Whether the horizontal axis of these series has names of categories."""
-    return any(isinstance(one, str) for other in series for one in other.x)
-
-
-def _traces(series: Series, panel: Panel, across: str, look: Look, entry: bool) -> Iterator[dict[str, Any]]:
-    """The trace of a series, after its interval."""
-    color = look.color if isinstance(look.color, str) else _css(look.color)
-    common = {"name": shown_text(series.label), "legendgroup": series.label, "showlegend": entry}
+def _traces(series: Series, panel: Panel, look: Mapping[str, Look], domain: Domain) -> Iterator[dict[str, Any]]:
+    """The trace of a series, after its interval; names of categories are numbered."""
+    style = look.get(series.key, Look(series.color, ""))
+    color = series.color or (style.color if isinstance(style.color, str) else _css(style.color))
     if series.style == "heat":
-        yield heat_trace(series, panel, color) | common
+        yield heat_trace(series, panel, color, domain)
         return
-    banded = series.low is not None and series.style in ("line", "steps") and not has_names([series])
-    if banded and sum(low is not None for low in series.low or ()) > 1:
-        yield _band(series, color, panel.y_log) | {"legendgroup": series.label}
-    elif series.low is not None:
-        common["error_y"] = _error_bars(series, color)
-    values = "%{x}" if has_names([series]) else f"{shown_text(across)}: %{{x:.4~g}}"
-    said = "%{customdata}" if any(series.hover) else f"{values}<br>{shown_text(panel.y_label)}: %{{y:.4~g}}"
-    common |= {
-        "x": list(series.x),
+    across = _across(series, panel)
+    trace: dict[str, Any] = {
+        "x": across,
         "y": list(series.y),
-        "customdata": [shown_text(text) for text in series.hover],
-        "hovertemplate": f"<b>{shown_text(series.label)}</b><br>{said}<extra></extra>",
+        "customdata": [shown_text(text) for text in series.hover or map(str, series.x)],
+        "hovertemplate": _hover(series, panel),
         "text": [shown_text(text) for text in series.marks],
         "textfont": {"size": SMALL},
     }
-    yield common | _drawn(series, color, look)
+    if series.low is not None and series.style in ("line", "steps") and not place_categories([series]):
+        yield _band(series, color, panel.y_log)
+    elif series.low is not None:
+        trace["error_y"] = _error_bars(series, color)
+    yield trace | _drawn(series, color, style.marker)
 
 
-def _drawn(series: Series, color: str, look: Look) -> dict[str, Any]:
+def _hover(series: Series, panel: Panel) -> str:
+    """The text under the pointer: what the series says of the point, or else label and both values."""
+    if any(series.hover):
+        return "%{customdata}<extra></extra>"
+    x_label = shown_text(panel.across(series.group))
+    return f"{shown_text(series.label)}<br>{x_label}: %{{customdata}}<br>%{{y:.4~g}}<extra></extra>"
+
+
+def _across(series: Series, panel: Panel) -> list[float]:
+    """Abscissas: numbers as they are, names by their places, side by side for the series of a panel."""
+    places = place_categories(panel.series)
+    if not places:
+        return [float(x) for x in series.x]
+    keys = list(dict.fromkeys(other.key for other in panel.shown(series.group)))
+    shift = 0.0 if series.style == "bars" else SPREAD * ((keys.index(series.key) + 0.5) / len(keys) - 0.5)
+    return [places[str(x)] + shift for x in series.x]
+
+
+def _drawn(series: Series, color: str, marker: str) -> dict[str, Any]:
     """The part of a trace that says how it is drawn."""
     if series.style == "bars":
-        return {"type": "bar", "marker": {"color": color}, "textposition": "outside"}
+        return {"type": "bar", "marker": {"color": color}, "textposition": "outside", "cliponaxis": False}
     line = {"color": color, "dash": DASHES[series.dash], "width": 2.2}
+    marked = series.style == "points" or (series.style == "line" and series.dash == "solid" and not series.color)
+    mode = [*(["lines"] if series.style != "points" else []), *(["markers"] if marked else [])]
     return {
         "type": "scatter",
-        "mode": MODES[series.style] + ("+text" if any(series.marks) else ""),
+        "mode": "+".join([*mode, *(["text"] if any(series.marks) else [])]),
         "line": line | ({"shape": "hv"} if series.style == "steps" else {}),
-        "marker": {"color": color, "symbol": SYMBOLS.get(look.marker, "circle"), "size": 8},
+        "marker": {"color": color, "symbol": SYMBOLS.get(marker, "circle"), "size": 8},
         "textposition": "top center",
     }
 
@@ -140,17 +161,21 @@ def _error_bars(series: Series, color: str) -> dict[str, Any]:
     return kind | {"arrayminus": below, "array": above}
 
 
-def _level(panel: Panel, height: float, text: str) -> dict[str, Any]:
-    """A thin horizontal line with its text; a trace, since it stays in its place when the scale of an axis changes."""
-    x = [one for series in panel.series for one in series.x]
-    ends = [x[0], x[-1]] if has_names(panel.series) else [min(x, key=float), max(x, key=float)]
+def _level(shown: Sequence[Series], level: tuple[float, str], index: int) -> dict[str, Any]:
+    """A thin horizontal line with its text, above and below in turn.
+
+    It is a trace, since that stays in its place when the scale of an axis changes.
+    """
+    height, text = level
+    names = place_categories(shown)
+    x = [-0.5, len(names) - 0.5] if names else [float(one) for series in shown for one in series.x]
     return {
         "type": "scatter",
-        "x": ends,
+        "x": [min(x), max(x)],
         "y": [height, height],
         "mode": "lines+text",
-        "text": [shown_text(text), ""],
-        "textposition": "top right",
+        "text": ["", shown_text(text)],
+        "textposition": "bottom left" if index % 2 else "top left",
         "textfont": {"size": SMALL, "color": "#555555"},
         "line": {"color": "#777777", "width": 1, "dash": "dot"},
         "hoverinfo": "skip",

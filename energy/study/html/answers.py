@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from energy.study.points import points_of
+from energy.study.html.words import number_text
+from energy.study.points import axis_text, points_of
 from energy.study.prices import CosinePrice, cheapest, cosine_prices
 
 BLOCKS: Final = ("anytime", "tolerance")  # in which settlers are paid for by budgets, or by tolerances of their own
@@ -57,6 +58,22 @@ def budget_text(price: CosinePrice) -> str:
     """Return the budget, or tolerance, that a price buys; of each seed where they differ."""
     chosen = list(dict.fromkeys(rung for rung in price.rungs.values() if rung is not None))
     return " or ".join(chosen)
+
+
+def plain_label(price: CosinePrice) -> str:
+    """Return the name of a settler without its feedback gain, for a place that names the gain."""
+    return price.label.replace(f", {axis_text('gamma', price.axes['gamma'])}", "")
+
+
+def interval_text(price: CosinePrice) -> str:
+    """Return the interval of a price over seeds, or that there is none, or that all seeds have the same."""
+    if len(price.by_seed) == 1:
+        return "1 seed"
+    if price.low is None or price.high is None:
+        return ""
+    if number_text(price.low) == number_text(price.high):
+        return f"all {len(price.by_seed)} seeds"
+    return f"{number_text(price.low)} to {number_text(price.high)}"
 
 
 def _answer(key: tuple[str, float, float], prices: Sequence[CosinePrice]) -> Answer:

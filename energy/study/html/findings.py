@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any, Final
 
 from energy.study.charts.stragglers import waiting
-from energy.study.html.answers import Answer, answers, budget_text, main_cell
+from energy.study.html.answers import Answer, answers, interval_text, main_cell, plain_label
 from energy.study.html.words import counted, listed, number_text, quoted, seconds_text
 from energy.study.points import StudyPoint, axis_text, points_of
 from energy.study.prices import CosinePrice
@@ -19,7 +19,9 @@ def abstract(record: Mapping[str, Any], prices: Sequence[CosinePrice]) -> list[s
     if prices:
         cell = main_cell(prices)
         said = answers([price for price in prices if price.cell == cell])
-        found += [f"Weights: {cell}. {' '.join(_priced(said, gamma) for gamma in dict.fromkeys(one.gamma for one in said))}"]
+        seeds = counted(len(prices[0].by_seed), "seed")
+        found.append(f"Prices on weights of {cell}, mean over {seeds} with its 95 % interval:")
+        found += [_priced(said, gamma) for gamma in dict.fromkeys(one.gamma for one in said)]
         found += [text for text in (by_the_clock(said), unreached(said)) if text]
     return found + [text for text in (stragglers(record), law(record), trained(record), failed(record)) if text]
 
@@ -51,8 +53,8 @@ def by_the_clock(said: Sequence[Answer]) -> str:
             continue
         fastest = min(timed, key=lambda price: price.seconds or 0.0)
         if fastest not in one.best:
-            there = f"{number_text(one.level)} at γ = {one.gamma:g} takes {seconds_text(fastest.seconds)} a step"
-            found.append(f"{there} with {quoted(fastest.label)}, {seconds_text(one.best[0].seconds)} with the cheapest")
+            there = f"{one.level:g} at γ = {one.gamma:g} takes {seconds_text(fastest.seconds)} a step"
+            found.append(f"{there} with {quoted(plain_label(fastest))}, {seconds_text(one.best[0].seconds)} with the cheapest")
     return f"By the clock another settler is ahead: {'; '.join(found)}." if found else ""
 
 
@@ -61,9 +63,9 @@ def unreached(said: Sequence[Answer]) -> str:
     found: dict[tuple[str, float], list[CosinePrice]] = {}
     for one in said:
         for price in one.short:
-            found.setdefault((price.label, price.axes["gamma"]), []).append(price)
+            found.setdefault((plain_label(price), price.axes["gamma"]), []).append(price)
     parts = [
-        f"{quoted(label)} (γ = {gamma:g}) does not reach {number_text(short[0].level)} within "
+        f"{quoted(label)} (γ = {gamma:g}) does not reach {short[0].level:g} within "
         f"{number_text(short[0].dearest)} BP steps" + _some(short[0])
         for (label, gamma), short in found.items()
     ]
@@ -131,25 +133,27 @@ def failed(record: Mapping[str, Any]) -> str:
 
 
 def _priced(said: Sequence[Answer], gamma: float) -> str:
-    """A sentence for one feedback gain: each level with its cheapest settlers."""
+    """A sentence for one feedback gain: each level with its cheapest settlers, which are named once if they are the same."""
+    found = [one for one in said if one.gamma == gamma and one.best]
+    lost = [f"{one.level:g}" for one in said if one.gamma == gamma and not one.best]
     parts = []
-    for one in (answer for answer in said if answer.gamma == gamma):
-        if not one.best:
-            parts.append(f"{number_text(one.level)} is reached by no settler with every seed")
-            continue
-        price = one.best[0]
-        who = listed([quoted(tied.label) for tied in one.best], "or")
-        tied = ", which are tied" if len(one.best) > 1 else ""
-        parts.append(f"{number_text(one.level)} costs {price_text(price)} with {who} ({budget_text(price)}){tied}")
-    return f"At γ = {gamma:g}, a cosine with the exact gradient in the worst layer of {'; '.join(parts)}."
+    for who in dict.fromkeys(map(_who, found)):
+        own = [one for one in found if _who(one) == who]
+        costs = listed([f"{number_text(one.best[0].mean)}{_spread(one)}" for one in own])
+        parts.append(f"{listed([f'{one.level:g}' for one in own])} costs {costs} BP steps with {who}")
+    parts += [f"{listed(lost, 'or')} is reached by no settler with every seed"] if lost else []
+    return f"At γ = {gamma:g}, in the worst layer a cosine with the exact gradient of {'; '.join(parts)}."
 
 
-def price_text(price: CosinePrice) -> str:
-    """Return a price in BP steps, with its interval and the number of seeds."""
-    seeds = counted(len(price.by_seed), "seed")
-    if price.low is None or price.high is None:
-        return f"{number_text(price.mean)} BP steps ({seeds})"
-    return f"{number_text(price.mean)} BP steps ({number_text(price.low)} to {number_text(price.high)}, {seeds})"
+def _who(one: Answer) -> str:
+    """The cheapest settlers of a level."""
+    names = listed([quoted(plain_label(price)) for price in one.best], "or")
+    return f"{names}, which are tied" if len(one.best) > 1 else names
+
+
+def _spread(one: Answer) -> str:
+    said = interval_text(one.best[0])
+    return f" ({said})" if said else ""
 
 
 def _waiting(point: StudyPoint) -> list[float]:

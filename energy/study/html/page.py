@@ -11,7 +11,9 @@ from energy.errors import MissingDependencyError, MissingFileError, UsageError
 from energy.io.atomic import write_text
 from energy.io.record import read_json
 from energy.plots.chart import Chart
-from energy.plots.web.figure import fragment, heights, plotly_script
+from energy.plots.drawing import draw_chart
+from energy.plots.web.figure import fragment, plotly_script
+from energy.plots.web.layout import figure_height
 from energy.study.charts.gallery import charts, missing
 from energy.study.html.answers import answers, main_cell, settler_prices
 from energy.study.html.bibliography import bibtex
@@ -25,6 +27,7 @@ from energy.study.prices import CosinePrice
 STUDY: Final = "study.json"
 REPORT: Final = "report"
 SCHEMA: Final = 1
+COLUMNS: Final = 2  # panels side by side on a desk
 HOME: Final = "energy.study.html"
 
 
@@ -39,8 +42,6 @@ def write_report(folder: Path) -> Path:
         UsageError: when that has a schema which this version does not read.
         MissingDependencyError: when plotly, matplotlib or jinja2 is not installed; it names the extra.
     """
-    from energy.plots.drawing import draw_chart
-
     record = study_record(folder)
     place = folder / REPORT
     content = report_content(record)
@@ -117,20 +118,21 @@ def rendered_page(content: Mapping[str, Any]) -> str:
 
 
 def _figure(chart: Chart, drawn: Sequence[Path]) -> dict[str, Any]:
-    """A figure of the page: interactive, and as a still picture for paper."""
+    """A figure of the page: interactive, for a desk and for a telephone where they differ, and as a still for paper."""
     from markupsafe import Markup
 
-    wide, narrow = heights(chart)
     (still,) = [path for path in drawn if path.suffix == ".svg"]
+    shown = {1: "always"} if len(chart.panels) == 1 else {COLUMNS: "desk", 1: "telephone"}
     return {
         "name": chart.name,
         "title": chart.title,
         "caption": chart.caption,
         "notes": [f"{panel.title}: {panel.note}" for panel in chart.panels if panel.note],
-        "plot": Markup(fragment(chart)),
+        "plots": [
+            {"look": look, "height": figure_height(chart, columns), "plot": Markup(fragment(chart, columns))}
+            for columns, look in shown.items()
+        ],
         "still": f"data:image/svg+xml;base64,{b64encode(still.read_bytes()).decode()}",
-        "wide": wide,
-        "narrow": narrow,
     }
 
 

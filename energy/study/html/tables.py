@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from energy.study.html.answers import Answer, budget_text
+from energy.study.html.answers import Answer, budget_text, interval_text, plain_label
 from energy.study.html.words import listed, number_text, seconds_text
 from energy.study.points import RUNG, StudyPoint, axis_text, grouped, points_of, rung_text, summarized
 from energy.study.prices import CosinePrice
@@ -43,21 +43,20 @@ class Table(NamedTuple):
 
 def answer_table(found: Sequence[Answer]) -> Table | None:
     """Return the table of the cheapest settlers of one cell: a row for each that is tied for a level and a gain."""
-    head = [_name("cosine, worst layer"), _name("γ"), _name("settler"), _name("relaxation")]
-    head += [_name("budget, free + nudged"), _name("standing")]
-    titles = ("price, BP steps", "interval, 95 %", "seconds a step here")
-    head += [*map(Cell, titles), Cell("× back-propagation, eager"), Cell("× compiled")]
+    head = [*map(_name, ("cosine, worst layer", "γ", "settler"))]
+    head += [*map(Cell, ("price, BP steps (95 %)", "seconds a step here", "× BP, eager", "× BP, compiled"))]
+    head += [*map(_name, ("standing", "relaxation", "budget, free + nudged"))]
     rows: list[tuple[Cell, ...]] = []
     begins = []
     for one in sorted(found, key=lambda answer: (answer.level, -answer.gamma)):
-        begins.append(len(rows))
+        begins += [len(rows)] if rows and one.level != found[0].level and f"≥ {one.level:g}" != rows[-1][0].text else []
         standing = "least" if len(one.best) == 1 else "tied for least"
         rows += [_answer_row(one, price, standing) for price in one.best]
         if not one.best:
             tried = max((price.dearest for price in one.short), default=None)
-            said = Cell(f"no settler with every seed, within {number_text(tried)} BP steps", "said")
-            rows.append((_level(one.level), _gain(one.gamma), said, *[Cell("–", "")] * 3, *[Cell("–")] * 5))
-    return Table(tuple(head), tuple(rows), tuple(begins[1:])) if rows else None
+            said = Cell(f"not within {number_text(tried)}, with every seed")
+            rows.append((_level(one), _gain(one.gamma), _name("none"), said, *[Cell("–")] * 3, *[Cell("–", "")] * 3))
+    return Table(tuple(head), tuple(rows), tuple(begins)) if rows else None
 
 
 def price_table(prices: Sequence[CosinePrice]) -> Table | None:
@@ -72,13 +71,13 @@ def price_table(prices: Sequence[CosinePrice]) -> Table | None:
         groups.setdefault((price.label, price.cell, price.axes["gamma"]), {})[price.level] = price
     rows = [
         (
-            _name(label),
+            _name(plain_label(next(iter(one.values())))),
             _gain(gamma),
             _name(cell),
             *(Cell(said_price(one[level])) for level in levels),
             *(Cell(seconds_text(one[level].seconds)) for level in levels),
         )
-        for (label, cell, gamma), one in groups.items()
+        for (_, cell, gamma), one in groups.items()
     ]
     return Table(tuple(head), tuple(rows))
 
@@ -88,8 +87,8 @@ def said_price(price: CosinePrice) -> str:
     if price.mean is None:
         seeds = f", {price.reached} of {len(price.by_seed)} seeds" if price.reached else ""
         return f"not within {number_text(price.dearest)}{seeds}"
-    interval = _interval(price)
-    return number_text(price.mean) if interval == "–" else f"{number_text(price.mean)} ({interval})"
+    interval = interval_text(price)
+    return f"{number_text(price.mean)} ({interval})" if interval else number_text(price.mean)
 
 
 def recipe_table(record: Mapping[str, Any]) -> Table | None:
@@ -117,15 +116,14 @@ def training_table(record: Mapping[str, Any]) -> Table | None:
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for one in record["trainings"]:
         groups.setdefault(tuple(one[name] for name in ("settler", "gamma", "gain", "model", "data")), []).append(one)
-    titles = ("seeds", "epochs", "test accuracy, %", "validation accuracy, last epoch, %", "cosine, worst layer")
+    titles = ("seeds × epochs", "test accuracy, %", "validation accuracy, last epoch, %", "cosine, worst layer")
     head = [_name("settler"), _name("γ"), _name("gain"), *map(Cell, titles), Cell("BP steps a step")]
     head += [Cell("seconds, total"), _name("state")]
     rows = []
     for (settler, gamma, gain, *_), group in sorted(groups.items(), key=lambda pair: (-pair[0][1], str(pair[0]))):
         last = [one["epochs"][-1] for one in group if one["epochs"]]
         cells = [
-            str(len(group)),
-            listed(sorted({str(len(one["epochs"])) for one in group}), "or"),
+            f"{len(group)} × {listed(sorted({str(len(one['epochs'])) for one in group}), 'or')}",
             _spread([one["test_accuracy"] for one in group]),
             _spread([epoch["validation_accuracy"] for epoch in last]),
             _spread([epoch["cosine_worst"] for epoch in last], 4),
@@ -153,16 +151,10 @@ def fitted_powers(record: Mapping[str, Any]) -> list[Exponent]:
 
 
 def _answer_row(one: Answer, price: CosinePrice, standing: str) -> tuple[Cell, ...]:
-    words = (price.label, str(price.axes.get("relaxation", "–")), budget_text(price), standing)
-    costs = (number_text(price.mean), _interval(price), seconds_text(price.seconds))
+    costs = (said_price(price), seconds_text(price.seconds))
     ratios = (number_text(price.over_backprop), number_text(price.over_compiled))
-    return (_level(one.level), _gain(one.gamma), *map(_name, words), *map(Cell, (*costs, *ratios)))
-
-
-def _interval(price: CosinePrice) -> str:
-    if price.low is None or price.high is None:
-        return "–"
-    return f"{number_text(price.low)} to {number_text(price.high)}"
+    words = (standing, price.axes.get("relaxation", "–"), budget_text(price))
+    return (_level(one), _gain(one.gamma), _name(plain_label(price)), *map(Cell, (*costs, *ratios)), *map(_name, words))
 
 
 def _middle(points: Sequence[StudyPoint], name: str) -> float | None:
@@ -184,8 +176,8 @@ def _name(text: Any) -> Cell:
     return Cell(str(text), "name" if len(str(text)) > 12 else "")
 
 
-def _level(level: float) -> Cell:
-    return Cell(f"≥ {level:g}", "")
+def _level(one: Answer) -> Cell:
+    return Cell(f"≥ {one.level:g}", "")
 
 
 def _gain(value: float) -> Cell:

@@ -8,14 +8,14 @@ def number_text(value: float | None, digits: int = 3) -> str:
 
     Example:
         >>> number_text(1234.5), number_text(0.0123456), number_text(7.0), number_text(None)
-        ('1,234', '0.0123', '7', '–')
+        ('1,234', '0.0123', '7.00', '–')
     """
     if value is None:
         return "–"
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.{digits}g}"
     whole = len(f"{abs(value):.0f}")
-    if abs(value) >= 10 ** (digits - 1) or value == round(value):
+    if abs(value) >= 10 ** (digits - 1) or not value:
         return f"{value:,.0f}"
     places = digits - whole if abs(value) >= 1 else digits - 1 - _exponent(value)
     return f"{value:.{places}f}"
