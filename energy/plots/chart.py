@@ -10,6 +10,7 @@ Style = Literal["line", "points", "bars", "steps", "heat"]
 Dash = Literal["solid", "dashed", "dotted"]
 STYLES: Final = ("line", "points", "bars", "steps", "heat")
 DASHES: Final = ("solid", "dashed", "dotted")
+INK: Final = "#444444"  # the color of what is no settler: laws, fronts, edges
 Numbers = tuple[float | None, ...]
 
 
@@ -23,14 +24,15 @@ class Series:
         y: ordinates, as many; None leaves a gap.
         low: lower ends of intervals of y; None for none.
         high: upper ends, with `low`.
-        style: `line` (with a marker at each point), `points` (markers alone), `bars` (upright), `steps` (a staircase
-            whose level holds until the next x), or `heat` (a cell at each (x, y), of one color for the series, or
-            colored by `value`).
+        style: `line` (with a marker at each point if it is solid), `points` (markers alone), `bars` (upright), `steps`
+            (a staircase whose level holds until the next x), or `heat` (a cell at each (x, y), of one color for the
+            series, or colored by `value`).
         value: number of each cell of `heat`; None for cells of one color.
         marks: short texts drawn at the points; empty for none.
         hover: a text for each point that a page shows under the pointer; empty for none.
         group: the choice with which it is shown; empty for always.
         look: the key of color and marker; series of one key are drawn alike. Empty for the label.
+        color: as `#rrggbb`, where it has a meaning of its own; empty for that of the key.
         dash: of its line.
         named: whether the legend has it.
     """
@@ -46,6 +48,7 @@ class Series:
     hover: tuple[str, ...] = ()
     group: str = ""
     look: str = ""
+    color: str = ""
     dash: Dash = "solid"
     named: bool = True
 
@@ -140,5 +143,5 @@ class Chart:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of color and marker, each once, in the order of the series."""
-        return tuple(dict.fromkeys(series.key for series in self.series))
+        """The keys of color and marker, each once, in the order of the series; those with a color need none."""
+        return tuple(dict.fromkeys(series.key for series in self.series if not series.color))

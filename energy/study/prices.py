@@ -133,7 +133,7 @@ def cosine_prices(
 def cheapest(prices: Iterable[CosinePrice]) -> list[CosinePrice]:
     """Return the price with the least mean, and after it those that are tied with it, by mean.
 
-    Tied are prices whose intervals overlap that of the first; a price of one seed has no interval, and is tied with all.
+    Tied are prices whose intervals overlap that of the first; one of a single seed has none, and is tied with all.
     Prices that are not reached by all seeds are left out.
     """
     ranked = sorted((price for price in prices if price.mean is not None), key=lambda price: price.mean or 0.0)

@@ -44,7 +44,8 @@ class Exponent:
 
     def said(self) -> str:
         """Return power and interval as words."""
-        return f"{self.power:.2f} ({self.low:.2f} to {self.high:.2f})"
+        power, low, high = (f"{number:z.2f}" for number in (self.power, self.low, self.high))
+        return f"{power} ({low} to {high})"
 
 
 def exponents(points: Sequence[StudyPoint], axis: str) -> list[Exponent]:

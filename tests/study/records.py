@@ -14,7 +14,7 @@ LADDER: Final = ((1, 1), (2, 1), (4, 2), (6, 3), (8, 4), (12, 6), (18, 9), (24, 
 GAINS: Final = (0.7, 1.0)
 AGES: Final = (0, 5)
 GAMMAS: Final = (0.1, 0.3, 0.5, 0.7, 0.85, 1.0)
-PHASE_GAINS: Final = (0.5, 0.75, 1.0, 1.25, 1.5)
+PHASE_GAINS: Final = (0.5, 0.75, 1.0, 1.3, 1.5)
 BETAS: Final = (1e-4, 1e-3, 1e-2, 1e-1)
 EPSILONS: Final = {"float64": 1e-16, "float32": 1e-7, "bfloat16": 4e-3}
 DEPTHS: Final = (2, 4, 8, 16)
@@ -234,7 +234,7 @@ def lawful(block: str, arm: Arm, seed: int, axes: dict[str, Any]) -> dict[str, A
         outcome = "diverged" if measured > 1.1 else "budget"
         wide = {"cosine_worst": None, "cosine_whole": None} if outcome == "diverged" else judged(0.4)
         return converged(block, arm, seed, 500, axes, **{**wide, **rates, "outcome": outcome})
-    return converged(block, arm, seed, math.ceil(needed(measured)), axes, **rates)
+    return converged(block, arm, seed, math.ceil(needed(measured)), axes, **judged(1e-3 / (1 - measured)), **rates)
 
 
 def phases() -> Iterator[dict[str, Any]]:

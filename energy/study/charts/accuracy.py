@@ -39,9 +39,8 @@ def accuracy_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
         )
     if right:
         seeds = len({training["seed"] for training in trainings})
-        said.append(
-            f"{'Right: a' if left else 'A'}ccuracy after each epoch of training, {seeds} seeds, against the seconds so far."
-        )
+        start = "Right: a" if left else "A"
+        said.append(f"{start}ccuracy after each epoch of training, {seeds} seeds, against the seconds so far.")
     panels = (
         Panel("accuracy at a budget", "sweeps of the free phase (log)", PERCENT, left, x_log=True),
         Panel("accuracy while training", "seconds of training on this machine", PERCENT, right),

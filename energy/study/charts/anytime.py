@@ -1,6 +1,6 @@
 """Figure A: what a budget of sweeps buys, whenever settling is stopped."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from energy.study.charts.lines import (
     ACROSS_LABELS,
     BELOW_ONE,
     COSINES,
+    CUT,
     OVER_SEEDS,
     Reading,
     file_name,
@@ -47,9 +48,10 @@ def anytime_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
             yield Chart(
                 name=f"a-anytime-{file_name(places[key])}",
                 title=f"Anytime curves: {places[key]}",
-                caption=f"What a budget of sweeps buys in block {BLOCK}, {places[key]}, {seeds_text(cell)}. {OVER_SEEDS}. "
+                caption=f"What a budget buys: block {BLOCK}, {places[key]}, {seeds_text(cell)}. {OVER_SEEDS}. "
                 "Residual and energy gap are those of the samples of the batch: solid their median, dashed the 95th "
-                "percentile. The cosine is that with the exact gradient at the settler's own γ.",
+                "percentile. The cosine is that with the exact gradient at the settler's own γ; "
+                f"{CUT}.",
                 panels=panels,
                 choices=choices,
                 choice="abscissa",
@@ -85,7 +87,7 @@ def _panels(points: Sequence[StudyPoint]) -> Iterator[Panel]:
         yield replace(_panel(title, BELOW_ONE, _lines(points, gap)), levels=COSINES)
 
 
-def _panel(title: str, label: str, series: Sequence[Series]) -> Panel:
+def _panel(title: str, label: str, series: Iterable[Series]) -> Panel:
     return Panel(title, "", label, tuple(series), x_log=True, y_log=True, x_labels=ACROSS_LABELS)
 
 
@@ -121,7 +123,7 @@ def _layers(points: Sequence[StudyPoint]) -> Iterator[Chart]:
             name="a-layers",
             title="Anytime curves, layer by layer",
             caption=f"1 − cosine with the exact gradient, one layer at a time, in block {BLOCK}, {seeds_text(points)}. "
-            f"{OVER_SEEDS}.",
+            f"{OVER_SEEDS}; {CUT}.",
             panels=drawn,
             choices=shown,
             choice="layer",

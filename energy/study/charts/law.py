@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from energy.plots.chart import Chart, Panel, Series
+from energy.plots.chart import INK, Chart, Panel, Series
 from energy.study.charts.lines import spread_text
 from energy.study.points import StudyPoint, arm_names, axis_text, grouped, points_of, seeds_text, summarized
 from energy.study.scaling import lawful_sweeps
@@ -24,10 +24,10 @@ def law_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     yield Chart(
         name="e-law",
         title="The law of settling: a residual shrinks by γρ₀² a sweep",
-        caption=f"Every point is one network, γ and seed of blocks {', '.join(BLOCKS)}, {seeds_text(points)}; the dotted "
-        "line is the law. Left: the factor by which a sweep shrinks the residual, against that of the linearized sweep "
-        "at the equilibrium. Right: the sweeps of the free phase where it converged, against the law's from a residual "
-        "of 1. Below each panel: measured over law, median and range of the points.",
+        caption=f"Every point is one network, γ and seed of blocks {', '.join(BLOCKS)}, {seeds_text(points)}; the "
+        "dotted line is the law. Left: the factor by which a sweep shrinks the residual, against that of the "
+        "linearized sweep at the equilibrium. Right: the sweeps of the free phase where it converged, against the "
+        "law's from a residual of 1. Below each panel: measured over law, median and range of the points.",
         panels=panels,
     )
 
@@ -71,8 +71,8 @@ def _panel(
             ends += [lawful for lawful, _, _ in pairs]
     if series:
         span = (min(ends), max(ends))
-        series.append(Series(label="law", x=span, y=span, dash="dotted", hover=("law", "law")))
-    return Panel(title, x_label, y_label, tuple(series), x_log=True, y_log=True, note="; ".join(notes))
+        series.append(Series(label="law", x=span, y=span, dash="dotted", color=INK, hover=("law", "law")))
+    return Panel(title, x_label, y_label, tuple(series), x_log=True, y_log=True, note="\n".join(notes))
 
 
 def _scatter(label: str, pairs: Sequence[Pair]) -> Series:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from energy.plots.chart import Chart, Panel, Series
-from energy.study.charts.lines import BELOW_ONE, COSINES, OVER_SEEDS, seeds_line, worst_gap
+from energy.study.charts.lines import BELOW_ONE, COSINES, CUT, OVER_SEEDS, seeds_line, worst_gap
 from energy.study.points import (
     CELL,
     StudyPoint,
@@ -45,7 +45,7 @@ def nudge_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
             name="g-nudge",
             title="The nudge: bias of a large β, rounding of a small one",
             caption=f"1 − cosine with the exact gradient in the worst layer, blocks {', '.join(BLOCKS)}, "
-            f"{seeds_text(points)}, at the settler's own γ. {OVER_SEEDS}.",
+            f"{seeds_text(points)}, at the settler's own γ. {OVER_SEEDS}; {CUT}.",
             panels=tuple(panel for panel in panels if panel.series),
             choices=tuple(choices),
             choice="settler",

@@ -30,8 +30,16 @@ MEANINGS: Final = {
     "budget": "budget spent",
     "diverged": "diverged",
 }
+COLORS: Final = {
+    "none": "#999999",
+    "fixed": "#56B4E9",
+    "converged": "#009E73",
+    "budget": "#E69F00",
+    "diverged": "#D55E00",
+}
+BLACK: Final = "#000000"
 EDGE: Final = "predicted γρ₀² = 1"
-GAMMA: Final = "feedback gain γ (log)"
+GAMMA: Final = "feedback gain γ"
 GAIN: Final = "factor on the initial weights"
 
 
@@ -50,15 +58,15 @@ def outcome_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     if not choices:
         return
     panels = (
-        Panel("outcome, and sweeps where it converged", GAMMA, GAIN, tuple(outcomes), x_log=True),
-        Panel("worst layer's cosine", GAMMA, GAIN, tuple(cosines), x_log=True, value_label="log₁₀ (1 − cosine)"),
+        Panel("outcome, and sweeps where it converged", GAMMA, GAIN, tuple(outcomes)),
+        Panel("worst layer's cosine", GAMMA, GAIN, tuple(cosines), value_label="log₁₀ (1 − cosine)"),
     )
     yield Chart(
         name="h-phases",
         title="Where settling converges",
-        caption=f"Block {BLOCK}, {seeds_text(points)}. Left: the worst outcome over the seeds, and the median sweeps where "
-        "all of them converged. Right: the median of 1 − cosine in the worst layer over the seeds, where there is one. "
-        "Dotted: where the median of the predicted γρ₀² crosses 1.",
+        caption=f"Block {BLOCK}, {seeds_text(points)}. Left: the worst outcome over the seeds, and the median sweeps "
+        "where all of them converged. Right: the median of 1 − cosine in the worst layer over the seeds, where there "
+        "is one. Dashed: where the median of the predicted γρ₀² crosses 1.",
         panels=tuple(panel for panel in panels if any(one.style == "heat" for one in panel.series)),
         choices=tuple(choices),
         choice="settler",
@@ -83,6 +91,7 @@ def _outcomes(points: Sequence[StudyPoint], group: str) -> Iterator[Series]:
                 x=tuple(key[0] for key in held),
                 y=tuple(key[1] for key in held),
                 style="heat",
+                color=COLORS[outcome],
                 marks=tuple(f"{one.middle:.0f}" if one and settled else "" for one in sweeps),
                 hover=tuple(_told(key, outcome, one) for key, one in zip(held, sweeps, strict=True)),
                 group=group,
@@ -126,4 +135,4 @@ def _edge(points: Sequence[StudyPoint], group: str) -> list[Series]:
     if len(found) < 2:
         return []
     across, up = zip(*sorted(found), strict=True)
-    return [Series(label=EDGE, x=across, y=up, dash="dotted", group=group)]
+    return [Series(label=EDGE, x=across, y=up, dash="dashed", color=BLACK, group=group)]

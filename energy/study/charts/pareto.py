@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from energy.plots.chart import Chart, Panel, Series
-from energy.study.charts.lines import BELOW_ONE, COSINES, present
+from energy.plots.chart import INK, Chart, Panel, Series
+from energy.study.charts.lines import BELOW_ONE, COSINES, CUT, present
 from energy.study.points import (
     CELL,
     StudyPoint,
@@ -46,7 +46,8 @@ def pareto_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
         caption=f"Blocks {', '.join(BLOCKS)} and {RECIPES}, {seeds_text(points)}. Left: each budget at its mean price "
         "and its least cosine in the worst layer over the seeds; the staircase joins those that none beats in both. "
         "Right: the least price at which a seed reaches a cosine, mean over seeds with its 95 % interval by Student's "
-        "t, cut at half the least price; a settler is absent where one of the seeds does not reach the cosine.",
+        "t, cut at half the least price; a settler is absent where one of the seeds does not reach the cosine. "
+        f"{CUT}.",
         panels=tuple(panel for panel in panels if panel.series),
         choices=choices,
         choice="network",
@@ -62,7 +63,7 @@ def _cloud(points: Sequence[StudyPoint], group: str, names: Mapping[Any, str]) -
     best = front(found)
     if best:
         line = _marks(FRONT, best, group)
-        yield replace(line, style="steps", dash="dotted", marks=())
+        yield replace(line, style="steps", dash="dotted", color=INK, marks=())
 
 
 def _marks(label: str, found: Sequence[Rung], group: str) -> Series:

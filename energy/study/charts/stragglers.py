@@ -38,9 +38,9 @@ def straggler_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     yield Chart(
         name="d-stragglers",
         title="Stragglers: the samples that a batch waits for",
-        caption=f"Block {BLOCK}, {seeds_text(points)}. Left: the samples of all seeds together that still settle after so "
-        "many sweeps. Right: the sweeps of the last sample over the mean of its batch, median over seeds, with the range "
-        "from the least to the greatest; 1 would be no waiting.",
+        caption=f"Block {BLOCK}, {seeds_text(points)}. Left: the samples of all seeds together that still settle after "
+        "so many sweeps. Right: the sweeps of the last sample over the mean of its batch, median over seeds, with the "
+        "range from the least to the greatest; 1 would be no waiting.",
         panels=tuple(panel for panel in panels if panel.series),
         choices=tuple(cells),
         choice="network",
