@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -54,7 +54,7 @@ def train_command(arguments: Arguments) -> int:
     for run in runs:
         rehearse(run)
     if arguments.dry:
-        return _print_descriptions(runs)
+        return print_descriptions(runs)
     from energy.train.fit import fit
     from energy.train.progress import answer
 
@@ -81,7 +81,7 @@ def compare_command(arguments: Arguments) -> int:
         for entrant in entrants(comparison):
             rehearse(next(trainings(comparison, entrant)))
     if arguments.dry:
-        return _print_descriptions(comparisons)
+        return print_descriptions(comparisons)
     for comparison in comparisons:
         comparison.place()
     for comparison in comparisons:
@@ -90,6 +90,16 @@ def compare_command(arguments: Arguments) -> int:
         print(report_text(comparison.folder) if sys.stdout is not None and sys.stdout.isatty() else report)
         _draw_compared(comparison.folder)
     return 0
+
+
+def study_command(arguments: Arguments) -> int:
+    """Measure what the inference phase costs, point by point, and report on it."""
+    if arguments.help:
+        entry = catalog.entry("energy.study.inference.study", "Study")
+        return _configuration_page(arguments, "study", "study", entry)
+    from energy.command.study import study_command as carry_out
+
+    return carry_out(arguments)
 
 
 def evaluate_command(arguments: Arguments) -> int:
@@ -188,6 +198,15 @@ VERBS: Final = {
         options=CONFIGURED,
         pages=True,
     ),
+    "study": Verb(
+        "name=value ... | merge FOLDER ... out=FOLDER",
+        "what the inference phase costs: points, figures, a report",
+        "experiment=inference_cost/hopfield out=runs/study",
+        study_command,
+        needs="to be told what, since it measures for minutes",
+        options=CONFIGURED,
+        pages=True,
+    ),
     "runs": Verb(
         "[FOLDER] [--sort FIELD] [--csv]",
         "the runs below a folder, runs/ unless given: how they differ, and how they ended",
@@ -252,7 +271,8 @@ def _draw_compared(folder: Path) -> None:
         print(f"No figure: {error or type(error).__name__}; energy plot {folder} draws it.")
 
 
-def _print_descriptions(components: list[Any]) -> int:
+def print_descriptions(components: Sequence[Any]) -> int:
+    """Print complete configurations as JSON."""
     for component in components:
         print(json.dumps(to_dict(component), indent=2, allow_nan=False))
     return 0

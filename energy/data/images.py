@@ -1,5 +1,6 @@
 """One split of a set, held on the device, and its batches."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -79,6 +80,10 @@ class Images:
         """Return the chosen images, normalized and otherwise as they are, and their labels."""
         x = self.pixels[rows].to(self.scale.dtype, copy=True).mul_(self.scale).sub_(self.shift)
         return x.to(self.dtype), self.labels[rows]
+
+    def first(self, count: int) -> "Images":
+        """Return the first `count` images, all of them if there are fewer."""
+        return dataclasses.replace(self, pixels=self.pixels[:count], labels=self.labels[:count])
 
     def _augmented(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = self.take(rows)

@@ -19,6 +19,7 @@ RESULT: Final = "result.json"
 CONFIGURATION: Final = "configuration.json"
 FINAL: Final = "final"
 CHECKPOINTS: Final = "checkpoints"
+EPOCHS: Final = "epochs"  # the weights after some of the epochs
 FAILED: Final = "failed"
 KERNELS: Final = "kernels.json"  # the forms of the couplings' maps that were chosen by measuring
 SNAPSHOT: Final = "snapshot.json"  # what a figure shows of the activity that a method has, if it has any

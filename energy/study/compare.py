@@ -4,21 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
-from energy.component import Component, ConfigurationError, annotations, require, to_dict
-from energy.errors import FieldError
+from energy.component import Component, annotations, require, to_dict
 from energy.io.atomic import write_text
 from energy.io.provenance import provenance
 from energy.io.record import write_json
 from energy.settle.settler import Settler
 from energy.study.bench import Bench, Price
-from energy.study.entrants import Entrant, parse_entrant
+from energy.study.entrants import Entrant, entrants_of
 from energy.study.memory import SAID
 from energy.study.report import UNITS, markdown_report, settler_row
 from energy.train.evaluate import load_run
 from energy.train.finite_check import NonFinite
 from energy.train.fit import fit
 from energy.train.measure import gradient_alignment_of_run
-from energy.train.registration import register_builtins
 from energy.train.run import Run, Setting
 from energy.train.terminal import say
 
@@ -65,18 +63,7 @@ def entrants(comparison: Comparison) -> list[Entrant]:
     Raises:
         ConfigurationError: naming the entry, for an unknown settler or field, a bad value or a label used twice.
     """
-    register_builtins()
-    parts = {name: kind for name, kind in annotations(Setting).items() if issubclass(kind, Component)}
-    choice, known = {name: (parts[name], getattr(comparison, name)) for name in parts}, annotations(Setting)
-    try:
-        parsed = [parse_entrant(text, choice, known) for text in comparison.settlers]
-    except ConfigurationError as error:
-        raise FieldError("comparison", str(error)) from None
-    labels = [entrant.label for entrant in parsed]
-    twice = [label for label in labels if labels.count(label) > 1]
-    if twice:
-        raise FieldError("comparison", f"settlers: two entries are called {twice[0]!r}; put 'label:' before one")
-    return parsed
+    return entrants_of(comparison, comparison.settlers)
 
 
 def entrant_runs(comparison: Comparison, entrant: Entrant) -> Iterator[Run]:

@@ -1,6 +1,6 @@
 """Entries of a comparison: `label: settler field=value …`, with values as on the command line."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,8 +8,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException
 
-from energy.component import Component, ConfigurationError, from_dict
+from energy.component import Component, ConfigurationError, annotations, from_dict
+from energy.errors import FieldError
 from energy.settle.settler import Settler
+from energy.train.registration import register_builtins
+from energy.train.run import Setting
 
 OPENING: Final = {"[": "]", "(": ")", "{": "}"}
 
@@ -21,6 +24,26 @@ class Entrant:
     label: str
     settler: Settler
     changes: Mapping[str, Any]
+
+
+def entrants_of(setting: Setting, texts: Sequence[str]) -> list[Entrant]:
+    """Parse the entries of a comparison or of a study, called by the group of `setting` in errors.
+
+    Raises:
+        ConfigurationError: naming the entry, for an unknown settler or field, a bad value or a label used twice.
+    """
+    register_builtins()
+    parts = {name: kind for name, kind in annotations(Setting).items() if issubclass(kind, Component)}
+    choice, known = {name: (parts[name], getattr(setting, name)) for name in parts}, annotations(Setting)
+    try:
+        parsed = [parse_entrant(text, choice, known) for text in texts]
+    except ConfigurationError as error:
+        raise FieldError(setting.group, str(error)) from None
+    labels = [entrant.label for entrant in parsed]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise FieldError(setting.group, f"settlers: two entries are called {twice[0]!r}; put 'label:' before one")
+    return parsed
 
 
 def parse_entrant(text: str, parts: Mapping[str, tuple[type[Component], Component]], known: Collection[str]) -> Entrant:
@@ -97,16 +120,17 @@ def value(word: str, where: str) -> Any:
         raise ConfigurationError(f"{where}: {word}: cannot be read ({str(error).splitlines()[0]})") from None
     if override.is_sweep_override() or override.is_delete() or override.is_add():
         raise ConfigurationError(f"{where}: {word}: must be one value; write an entry for each")
-    return _unquoted(override.value())
+    return unquoted(override.value())
 
 
-def _unquoted(found: Any) -> Any:
+def unquoted(found: Any) -> Any:
+    """Return a parsed value with its quotes taken off, in lists and mappings too."""
     if isinstance(found, QuotedString):
         return found.text
     if isinstance(found, list):
-        return [_unquoted(one) for one in found]
+        return [unquoted(one) for one in found]
     if isinstance(found, dict):
-        return {_unquoted(name): _unquoted(one) for name, one in found.items()}
+        return {unquoted(name): unquoted(one) for name, one in found.items()}
     return found
 
 

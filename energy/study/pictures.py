@@ -6,7 +6,6 @@ validation split, or of the test split if there is none. Nothing is chosen by it
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,7 +69,7 @@ def _aside(run: Run) -> tuple[Images, str]:
     splits = run.data.load(run.place(), run.seed, run.precision.activity)
     split = "validation" if len(splits.validation) else "test"
     images: Images = getattr(splits, split)
-    return dataclasses.replace(images, pixels=images.pixels[:MOST], labels=images.labels[:MOST]), split
+    return images.first(MOST), split
 
 
 def _receptive(network: Network, images: Images, seed: int) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from energy.data.dataset import Splits
 from energy.data.images import Images
 from energy.errors import MissingFileError, UsageError
 from energy.io import checkpoint
-from energy.io.record import FINAL
+from energy.io.record import EPOCHS, FINAL
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
@@ -99,11 +99,34 @@ def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, An
         DamagedCheckpointError: when they are not what was written.
         ConfigurationError: when a component they need is not registered.
     """
-    register_builtins()
     found = checkpoint.steps(folder / FINAL)
     if not found:
         raise MissingFileError(f"{folder}: has no final weights; the run is not finished")
-    tensors, facts = checkpoint.read(found[-1])
+    return _loaded(folder, found[-1], device)
+
+
+def load_epoch(folder: Path, epoch: int, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
+    """Load the run and the network with the weights that `train.keep_epochs` kept after an epoch; see `load_run`.
+
+    Args:
+        folder: the run folder.
+        epoch: the number of epochs done.
+        device: of the network; empty for the run's own.
+
+    Raises:
+        FileNotFoundError: when the weights after that epoch were not kept, naming the epochs that were.
+    """
+    found = {int(path.name.removeprefix("step-")): path for path in checkpoint.steps(folder / EPOCHS)}
+    if epoch not in found:
+        kept = f"kept are those after {', '.join(map(str, found))}" if found else "train.keep_epochs keeps some"
+        raise MissingFileError(f"{folder}: has no weights of epoch {epoch}; {kept}")
+    return _loaded(folder, found[epoch], device)
+
+
+def _loaded(folder: Path, path: Path, device: str) -> tuple[Run, Network, dict[str, Any]]:
+    """The run in `folder`, its network with the weights in the checkpoint `path`, and the facts there."""
+    register_builtins()
+    tensors, facts = checkpoint.read(path)
     plain = {**facts["run"], "device": device or facts["run"]["device"]}
     run = rebuilt(plain, folder)
     network = run.network()

@@ -80,6 +80,8 @@ class Training(Component):
         check_every: steps between two reads of the check for non-finite numbers.
         checkpoint_every: steps between two checkpoints; 0 for one at the end of each epoch.
         keep: number of checkpoints that stay on the disk while training.
+        keep_epochs: numbers of epochs, from 1, after which the weights stay on the disk for good, in `epochs/` of the
+            run folder (`energy.train.evaluate.load_epoch`).
         probe_every: epochs between two measurements of the gradient's angle; 0 for none.
         probe_batch: samples in that measurement.
         trace_every: epochs between two records of energy, residual and cosine after each step of settling; 0 for none.
@@ -104,6 +106,7 @@ class Training(Component):
     check_every: int = 50
     checkpoint_every: int = 0
     keep: int = 2
+    keep_epochs: list[int] = field(default_factory=list)
     probe_every: int = 1
     probe_batch: int = 64
     trace_every: int = 0
@@ -123,6 +126,8 @@ class Training(Component):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         for name in ("checkpoint_every", "probe_every", "trace_every"):
             require(getattr(self, name) >= 0, self, name, "at least 0")
+        within = all(1 <= epoch <= self.epochs for epoch in self.keep_epochs)
+        require(within, self, "keep_epochs", f"numbers from 1 to the {self.epochs} epochs")
         require(0 <= self.time_limit < math.inf, self, "time_limit", "a number of seconds of at least 0")
         require(all(one.count("=") == 1 for one in self.layer_map), self, "layer_map", "pairs there=here")
         require(bool(self.start) or not self.layer_map, self, "layer_map", "empty without a run to start from")
@@ -272,6 +277,7 @@ def identity(run: Setting) -> dict[str, Any]:
         "time_limit",
         "checkpoint_every",
         "keep",
+        "keep_epochs",
         "progress",
         "program",
         "tensorboard",

@@ -18,7 +18,7 @@ from energy.feedback import resample
 from energy.health import guarded
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, FAILED, KERNELS, RECORD, append_line, truncate_record
+from energy.io.record import CHECKPOINTS, EPOCHS, FAILED, KERNELS, RECORD, append_line, truncate_record
 from energy.network import Network
 from energy.settle.settled import Settled
 from energy.train.board import Board
@@ -176,6 +176,14 @@ class Session:
         checkpoint.prune(folder, self.run.train.keep)
         return path
 
+    def keep_weights(self) -> None:
+        """Write the weights after an epoch of `train.keep_epochs`, as those of the checkpoint `step-<epochs done>`."""
+        if self.epoch not in self.run.train.keep_epochs:
+            return
+        weights = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        facts = {"run": to_dict(self.run), "weights": f"after epoch {self.epoch}", "step": self.step}
+        checkpoint.write(self.folder / EPOCHS, self.epoch, weights, {**facts, "provenance": provenance(self.device)})
+
     def resume(self) -> bool:
         """Continue from the newest checkpoint of the run folder.
 
@@ -208,6 +216,7 @@ class Session:
         append_line(self.folder / RECORD, line)
         self._add_up()
         self.epoch += 1
+        self.keep_weights()
         self.batch = 0
         self.advanced = True
         self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)

@@ -1,0 +1,84 @@
+"""The verb `study`: carry out a study, gather it again, or merge several."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energy.command import folders
+from energy.command.arguments import Arguments
+from energy.component import ConfigurationError
+
+if TYPE_CHECKING:
+    from energy.study.inference.study import Study
+
+
+def study_command(arguments: Arguments) -> int:
+    """Carry out the studies that the overrides describe, one after the other, and report on each."""
+    if arguments.rest[:1] == ["merge"]:
+        return merge_command(arguments)
+    from energy.command.compose import plan
+    from energy.study.inference.study import Study, points
+
+    studies = plan(Study, "study", arguments)
+    for study in studies:
+        points(study)  # a mistake in any of them is found before the first is measured
+        study.place()
+    if arguments.dry:
+        from energy.command.verbs import print_descriptions
+
+        return print_descriptions(studies)
+    for study in studies:
+        print(announced(study), file=sys.stderr)
+        carry_out_and_report(study, shlex.join(["energy", *sys.argv[1:]]))
+    return 0
+
+
+def carry_out_and_report(study: Study, command: str) -> None:
+    """Measure what is missing, write the record, and draw the report; an error costs only the report."""
+    from energy.study.inference.carry_out import carry_out
+    from energy.study.inference.gather import gathered
+
+    carry_out(study)
+    record = gathered(study, command)
+    print(f"{record['spent']['points']} points, {study.folder / 'study.json'}, {study.folder / 'study.csv'}")
+    report(study.folder)
+
+
+def report(folder: Path) -> None:
+    """Write the report of a study into its folder."""
+    try:
+        from energy.study.page.report import write_report
+
+        print(f"Report: {write_report(folder)}")
+    except Exception as error:
+        print(f"No report: {error or type(error).__name__}; energy study merge {folder} out={folder} writes it.")
+
+
+def merge_command(arguments: Arguments) -> int:
+    """Join the records of several studies into one, with its table and report."""
+    from energy.io.record import write_json
+    from energy.study.inference.record import STUDY, merged, read_study, write_table
+
+    given, options = folders.sort("study merge", arguments.rest[1:], ("out",))
+    if not given or "out" not in options:
+        raise ConfigurationError("study merge: needs the folders of studies, and out=FOLDER")
+    record = merged((str(folder), read_study(folder)) for folder in given)
+    out = Path(options["out"])
+    write_json(out / STUDY, record)
+    write_table(out, record)
+    print(f"{len(record['points'])} points of {len(given)} studies, {out / STUDY}")
+    report(out)
+    return 0
+
+
+def announced(study: Study) -> str:
+    """Describe a study before it starts, in one line."""
+    from energy.study.inference.study import points
+
+    found = points(study)
+    trained = {str(point.training.folder) for point in found if point.training is not None}
+    told = f", {len(trained)} trainings" if trained else ""
+    return f"study: {study.title}: {study.model.name} on {study.data.name}, {len(found)} points{told}, {study.folder}"

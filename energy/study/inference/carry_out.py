@@ -1,0 +1,178 @@
+"""The course of a study: points are measured and kept one by one, then timed, then gathered into one record.
+
+What is in the folder is not measured again. Several processes, on one machine or on several that share the folder, may
+carry out the same study: each takes the points of a network that no other has, by a lock that ends with its process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from energy.errors import LockedFolderError, NonFiniteError
+from energy.io.record import read_json, write_json
+from energy.network import Network
+from energy.study.inference.block import Quantity
+from energy.study.inference.exact import Exact, exact_gradient, key_of
+from energy.study.inference.measure import Case, accuracy, measured
+from energy.study.inference.networks import Networks
+from energy.study.inference.point import Point, axes
+from energy.study.inference.record import POINTS
+from energy.study.inference.study import Study, points
+from energy.study.inference.timing import timed
+from energy.train.finite_check import NonFinite
+from energy.train.settings import settings
+from energy.train.terminal import say
+
+WAIT: Final = 5.0  # seconds between two looks for points that another process is measuring
+
+
+def carry_out(study: Study) -> None:
+    """Measure every point that is not in the folder yet, wait for those that other processes have taken, then time."""
+    wanted = points(study)
+    networks = Networks(study.place())
+    while left := [point for point in wanted if not _covers(_held(study, point), point.measure - {Quantity.TIME})]:
+        if not _round(study, networks, left, lambda group: _measure(study, networks, group)):
+            time.sleep(WAIT)
+    late = [point for point in wanted if Quantity.TIME in point.measure]
+    while left := [point for point in late if not _covers(_held(study, point), {Quantity.TIME})]:
+        if not _round(study, networks, left, lambda group: _time(study, networks, group)):
+            time.sleep(WAIT)
+
+
+def _round(study: Study, networks: Networks, left: list[Point], work: Callable[[list[Point]], None]) -> bool:
+    """Work on the groups that no other process has; False if there was none."""
+    worked = False
+    for _, group in itertools.groupby(left, key=Point.group):
+        own = list(group)
+        with claimed(study.folder / POINTS / f".{own[0].group()}.lock") as ours, suppress(LockedFolderError):
+            if ours:
+                work(own)
+                worked = True
+    return worked
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a lock while the context lasts; False if another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        with suppress(OSError):  # a file system without locks: the user is trusted to start one process
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+        yield True
+    finally:
+        os.close(handle)
+
+
+def path_of(study: Study, point: Point) -> Path:
+    """Return the file of a point."""
+    return study.folder / POINTS / f"{point.key}.json"
+
+
+def _held(study: Study, point: Point) -> dict[str, Any]:
+    path = path_of(study, point)
+    return read_json(path) if path.exists() else {}
+
+
+def _covers(held: dict[str, Any], asked: Iterable[Quantity]) -> bool:
+    """True if a point's file has all that is asked for, or says why it cannot."""
+    return bool(held) and ("failed" in held or {one.name for one in asked} <= set(held["measured"]))
+
+
+def _measure(study: Study, networks: Networks, group: list[Point]) -> None:
+    judged: dict[str, Exact] = {}
+    for point in group:
+        held, asked = _held(study, point), point.measure - {Quantity.TIME}
+        if _covers(held, asked):  # another process has measured it since
+            continue
+        start = time.perf_counter()
+        head = {"id": point.key, "blocks": list(point.blocks), "axes": axes(point)}
+        try:
+            with settings(study.train.deterministic, study.fused):
+                case = _case(study, networks, point, judged)
+                found = measured(case)
+                if Quantity.ACCURACY in asked:
+                    found["measures"]["accuracy"] = accuracy(case, _run(study, point))
+        except (NonFinite, NonFiniteError) as error:
+            write_json(path_of(study, point), {**head, "failed": str(error), "measured": []})
+            continue
+        network = {"depth": len(case.network.layers), "units": units(case.network), "parameters": count(case.network)}
+        head["axes"] |= network
+        done = sorted({*held.get("measured", []), *(one.name for one in asked)})
+        spent = {"seconds": time.perf_counter() - start, "multiply_adds": found["measures"]["multiply_adds"]}
+        write_json(path_of(study, point), {**head, **found, "measured": done, "spent": spent})
+        say(study.train.progress, f"{study.title}: {told(head['axes'], found['measures'])}")
+
+
+def _time(study: Study, networks: Networks, group: list[Point]) -> None:
+    held = {point.key: _held(study, point) for point in group}
+    sound = [point for point in group if "failed" not in held[point.key]]
+    if not sound:
+        return
+    cases = [_case(study, networks, point, {}) for point in sound]
+    found, conditions = timed(cases, rounds=study.timing_rounds, seconds=study.timing_seconds)
+    for point in sound:
+        one = held[point.key]
+        one["measures"] |= found[point.key]
+        done = sorted({*one["measured"], Quantity.TIME.name})
+        write_json(path_of(study, point), {**one, "measured": done, "timing": conditions})
+    say(study.train.progress, f"{study.title}: timed {len(sound)} steps in turn, {conditions['rounds']} rounds")
+
+
+def _case(study: Study, networks: Networks, point: Point, judged: dict[str, Exact]) -> Case:
+    network, batch = networks.network(point), networks.batch(point)
+
+    def judge(given: tuple[torch.Tensor, torch.Tensor]) -> Exact:
+        key = repr((point.group(), key_of(point.settler, given[0].dtype), digest(given[0])))
+        if key not in judged:
+            judged[key] = exact_gradient(network, point.settler, given, point.setting["objective"])
+        return judged[key]
+
+    return Case(point, network, batch, judge, networks.validation(point, study.validation_images))
+
+
+def _run(study: Study, point: Point) -> Any:
+    from energy.train.run import Run
+
+    parts = {name: point.setting[name] for name in ("model", "data", "objective", "rule")}
+    return Run(**parts, settler=point.settler, seed=point.seed, precision=point.precision, train=study.train)
+
+
+def told(where: dict[str, Any], measures: dict[str, Any]) -> str:
+    """Return one line on a point that was just measured."""
+    shown = {name: where[name] for name in ("gamma", "beta", "budget", "tolerance", "gain", "batch", "seed", "age")}
+    words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items()]
+    angle = measures.get("cosine_worst")
+    judged = "" if angle is None else f", worst cosine {angle:.4f}"
+    kept = ", ".join(word for word in words if not word.endswith("None"))
+    return f"{where['settler']} ({kept}): {measures['outcome']}, {measures['backprop_steps']:.2f} BP steps{judged}"
+
+
+def digest(tensor: torch.Tensor) -> str:
+    """Return the SHA-256 of the bytes of a tensor."""
+    plain = tensor.detach().contiguous().cpu()
+    return hashlib.sha256(plain.view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def units(network: Network) -> int:
+    """Return the number of units above the input."""
+    return sum(torch.Size(layer.shape).numel() for layer in network.layers)
+
+
+def count(network: Network) -> int:
+    """Return the number of parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,145 @@
+"""The description of a study: one network, several settlers, and blocks of what is varied."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from energy.component import Component, ConfigurationError, require, to_dict
+from energy.hints import hint
+from energy.paths import expanded
+from energy.study.entrants import Entrant, entrants_of
+from energy.study.inference.block import Block
+from energy.study.inference.point import PARTS, Point, setting, varied, with_gain
+from energy.study.inference.record import TRAINED
+from energy.train.run import Precision, Run, Setting
+
+
+class Study(Setting):
+    """What the inference phase costs: points measured block by block, their figures and their report.
+
+    Attributes:
+        settlers: as the entries of a comparison: `label: name field=value …`.
+        blocks: the sweeps, each for some of the settlers.
+        seeds: of weights and batches, unless a block has its own.
+        batch: samples that a point is measured on, unless a block varies it.
+        trainer: label of the settler that trains the weights of ages above 0; empty for the point's own settler, as it
+            is before a block varies it, but for γ.
+        trainings: the folder of the trained weights; empty for one in the study's own. Studies may share it.
+        validation_images: number of images that accuracy is measured on.
+        timing_rounds: steps that each point takes when times are measured, in turn with the others.
+        timing_seconds: time after which measuring those of one network stops early; three rounds are taken in any case.
+    """
+
+    group: ClassVar[str] = "study"
+    settlers: list[str] = field(default_factory=lambda: ["dual_propagation", "equilibrium_propagation"])
+    blocks: list[Block] = field(default_factory=lambda: [Block()])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    batch: int = 32
+    trainer: str = ""
+    trainings: str = ""
+    validation_images: int = 1000
+    timing_rounds: int = 5
+    timing_seconds: float = 120.0
+    title: str = "study"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), self, "seeds", "different numbers")
+        for name in ("batch", "validation_images", "timing_rounds"):
+            require(getattr(self, name) >= 1, self, name, "at least 1")
+        require(self.timing_seconds > 0, self, "timing_seconds", "above 0")
+        labels = [entrant.label for entrant in entrants_of(self, self.settlers)]
+        for label in [label for block in self.blocks for label in block.settlers] + [self.trainer] * bool(self.trainer):
+            if label not in labels:
+                raise ConfigurationError(f"study: no settler is called {label!r}; {hint(label, labels)}")
+
+    def parts(self) -> list[Component]:
+        return [self, *(entrant.settler for entrant in entrants_of(self, self.settlers))]
+
+
+def points(study: Study) -> list[Point]:
+    """Return the points of a study, each once, those of one network together.
+
+    Raises:
+        ConfigurationError: when a block has none, or varies what there is not.
+    """
+    found: dict[str, Point] = {}
+    for block in study.blocks:
+        own = list(_points_of(study, block))
+        if not own:
+            raise ConfigurationError(f"block {block.title}: no settler admits any of its combinations")
+        for point in own:
+            found[point.key] = found[point.key].joined(point) if point.key in found else point
+    groups: dict[str, list[Point]] = {}
+    for point in found.values():
+        groups.setdefault(point.group(), []).append(point)
+    return [point for group in groups.values() for point in group]
+
+
+def _points_of(study: Study, block: Block) -> Iterator[Point]:
+    for seed in block.seeds or study.seeds:
+        for age in block.ages:
+            for entrant in entrants_of(study, study.settlers):
+                if not block.settlers or entrant.label in block.settlers:
+                    yield from _points_of_entrant(study, block, entrant, seed, age)
+
+
+def _points_of_entrant(study: Study, block: Block, entrant: Entrant, seed: int, age: int) -> Iterator[Point]:
+    """The combinations of a block that a settler admits."""
+    refused: list[str] = []
+    for variation in block.variations():
+        plain = varied(_plain(study, entrant), variation)
+        gain, batch = float(plain.pop("gain")), int(plain.pop("batch"))
+        precision = Precision(plain.pop("precision"))
+        try:
+            parts = setting(plain)
+        except ConfigurationError as error:
+            refused.append(str(error))
+            continue
+        parts["model"] = with_gain(parts["model"], gain)
+        yield Point(
+            entrant.label, parts, gain, batch, precision, seed, age, _training(study, entrant, parts, seed, age),
+            (block.title,), frozenset(block.measure),
+        )  # fmt: skip
+
+
+def _plain(study: Study, entrant: Entrant) -> dict[str, Any]:
+    """The parts of a point before anything is varied, as plain values."""
+    found = {name: to_dict(entrant.changes.get(name) or getattr(study, name)) for name in PARTS if name != "settler"}
+    found |= {"settler": to_dict(entrant.settler), "gain": 1.0, "batch": study.batch}
+    return {**found, "precision": study.precision.value}
+
+
+def _training(study: Study, entrant: Entrant, parts: dict[str, Any], seed: int, age: int) -> Run | None:
+    """The run that trains the weights, in a folder of its own; None for fresh weights.
+
+    γ is that of the point where it trains itself.
+    """
+    if not age:
+        return None
+    trainer, own = entrant.settler, not study.trainer
+    if study.trainer:
+        trainer = next(one.settler for one in entrants_of(study, study.settlers) if one.label == study.trainer)
+    if own:
+        trainer = dataclasses.replace(trainer, gamma=parts["settler"].gamma)
+    ages = ages_of(study.blocks)
+    train = dataclasses.replace(study.train, keep_epochs=[one for one in ages if one <= study.train.epochs])
+    names = ("readout", "optimizer", "schedule", "device", "precision", "fused")
+    shared: dict[str, Any] = {name: getattr(study, name) for name in names}
+    shared |= {name: parts[name] for name in ("model", "data", "objective", "rule")}
+    run = Run(**shared, train=train, settler=trainer, seed=seed, title="training")
+    return dataclasses.replace(run, out=str(trainings_of(study) / run.folder.name))
+
+
+def trainings_of(study: Study) -> Path:
+    """Return the folder of the trained weights."""
+    return expanded(study.trainings) if study.trainings else study.folder / TRAINED
+
+
+def ages_of(blocks: Iterable[Block]) -> list[int]:
+    """Return the ages above 0 that blocks ask for, the least first."""
+    return sorted({age for block in blocks for age in block.ages if age})
