@@ -22,9 +22,9 @@ def heat_trace(series: Series, panel: Panel, color: str, domain: Domain) -> dict
     """
     cells = [other for other in panel.series if other.style == "heat"]
     names = place_categories(panel.series)
-    across = _once([names.get(one, one) for other in cells for one in other.x])
+    across = _once([_place(one, names) for other in cells for one in other.x])
     up = _once([one for other in cells for one in other.y])
-    at = [(names.get(x, x), y) for x, y in zip(series.x, series.y, strict=True)]
+    at = [(_place(x, names), y) for x, y in zip(series.x, series.y, strict=True)]
     values: Numbers = series.value if series.value is not None else (1.0,) * len(at)
     trace: dict[str, Any] = {
         "type": "heatmap",
@@ -46,6 +46,10 @@ def heat_trace(series: Series, panel: Panel, color: str, domain: Domain) -> dict
     bar = {"x": right, "xpad": 8, "y": (bottom + top) / 2, "len": top - bottom, "thickness": 14}
     bar |= {"title": {"text": panel.value_label, "side": "right"}}
     return trace | {"colorscale": SHADES, "reversescale": True, "colorbar": bar}
+
+
+def _place(x: float | str, names: Mapping[str, int]) -> float:
+    return float(names[x] if isinstance(x, str) else x)
 
 
 def _once(places: Sequence[Any]) -> list[float]:

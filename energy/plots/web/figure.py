@@ -1,4 +1,4 @@
-"""A chart as a figure of a page: values under the pointer, a legend that hides and shows, menus of choices and scales."""
+"""A chart as a figure of a page: values under the pointer, a legend that hides and shows, menus of choices and axes."""
 
 from typing import TYPE_CHECKING, Any, Final
 

@@ -8,6 +8,8 @@ from energy.plots.chart import Chart, Panel
 
 FEWEST: Final = 0.8  # decades of an axis below which most digits have labels
 FEW: Final = 2.2  # decades below which 2 and 5 have labels
+MOST_DIGITS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+FEW_DIGITS: Final = (1.0, 2.0, 5.0)
 LABELS: Final = 5  # powers of ten that have labels, at most
 PLAIN: Final = (1e-3, 1e5)  # between these a number is written out
 
@@ -27,7 +29,7 @@ def log_ticks(chart: Chart, panel: Panel, letter: str) -> dict[str, Any]:
     decades = max(math.log10(high / low) for low, high in spans)
     step = max(1, math.ceil(decades / LABELS))
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    digits = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0) if decades < FEWEST else (1.0, 2.0, 5.0) if decades < FEW else (1.0,)
+    digits = MOST_DIGITS if decades < FEWEST else FEW_DIGITS if decades < FEW else (1.0,)
     pairs = [(digit, power) for power in powers for digit in digits if power % step == 0]
     texts = [tick_text(digit, power) for digit, power in pairs]
     return {"tickmode": "array", "tickvals": [float(f"{digit}e{power}") for digit, power in pairs], "ticktext": texts}

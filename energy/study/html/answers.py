@@ -18,7 +18,7 @@ class Answer(NamedTuple):
         cell: name of the cell.
         gamma: the feedback gain whose exact gradient is approximated.
         level: the cosine in the worst layer.
-        best: the cheapest price, then those that are tied with it; empty if no settler reaches the level with all seeds.
+        best: the cheapest price, then those tied with it; empty if no settler reaches the level with all seeds.
         others: prices of the other settlers that reach it.
         short: prices of the settlers that do not.
     """
@@ -79,6 +79,8 @@ def interval_text(price: CosinePrice) -> str:
 def _answer(key: tuple[str, float, float], prices: Sequence[CosinePrice]) -> Answer:
     asked = [price for price in prices if (price.cell, price.axes["gamma"], price.level) == key]
     best = cheapest(asked)
-    reached = sorted((one for one in asked if one.mean is not None and one not in best), key=lambda one: one.mean or 0.0)
+    reached = sorted(
+        (one for one in asked if one.mean is not None and one not in best), key=lambda one: one.mean or 0.0
+    )
     short = tuple(price for price in asked if price.mean is None)
     return Answer(*key, tuple(best), tuple(reached), short)

@@ -19,8 +19,13 @@ def abstract(record: Mapping[str, Any], prices: Sequence[CosinePrice]) -> list[s
     if prices:
         cell = main_cell(prices)
         said = answers([price for price in prices if price.cell == cell])
-        seeds = counted(len(prices[0].by_seed), "seed")
-        found.append(f"Prices on weights of {cell}, mean over {seeds} with its 95 % interval:")
+        seeds = len(prices[0].by_seed)
+        how = (
+            f"mean over {seeds} seeds with its 95 % interval"
+            if seeds > 1
+            else "1 seed, so that those that reach it tie"
+        )
+        found.append(f"Prices on weights of {cell}, {how}:")
         found += [_priced(said, gamma) for gamma in dict.fromkeys(one.gamma for one in said)]
         found += [text for text in (by_the_clock(said), unreached(said)) if text]
     return found + [text for text in (stragglers(record), law(record), trained(record), failed(record)) if text]
@@ -54,7 +59,9 @@ def by_the_clock(said: Sequence[Answer]) -> str:
         fastest = min(timed, key=lambda price: price.seconds or 0.0)
         if fastest not in one.best:
             there = f"{one.level:g} at γ = {one.gamma:g} takes {seconds_text(fastest.seconds)} a step"
-            found.append(f"{there} with {quoted(plain_label(fastest))}, {seconds_text(one.best[0].seconds)} with the cheapest")
+            found.append(
+                f"{there} with {quoted(plain_label(fastest))}, {seconds_text(one.best[0].seconds)} with the cheapest"
+            )
     return f"By the clock another settler is ahead: {'; '.join(found)}." if found else ""
 
 
@@ -100,8 +107,7 @@ def law(record: Mapping[str, Any]) -> str:
         if measures["outcome"] == "converged" and None not in rates and rates[1] > 0:
             ratios.setdefault(point["axes"]["settler"], []).append(rates[0] / rates[1])
     parts = [
-        f"{number_text(median(found))} times it with {quoted(label)} ({number_text(min(found))} to "
-        f"{number_text(max(found))}, {counted(len(found), 'point')})"
+        f"{number_text(median(found))} times it with {quoted(label)} {_ranged(found, 'point')}"
         for label, found in ratios.items()
     ]
     if not parts:
@@ -116,8 +122,7 @@ def trained(record: Mapping[str, Any]) -> str:
         if training["test_accuracy"] is not None and training["state"] == "finished":
             found.setdefault((training["settler"], training["gamma"]), []).append(training["test_accuracy"])
     parts = [
-        f"{quoted(label)} at γ = {gamma:g} {number_text(median(one))} % ({number_text(min(one))} to "
-        f"{number_text(max(one))}, {counted(len(one), 'seed')})"
+        f"{quoted(label)} at γ = {gamma:g} {number_text(median(one))} % {_ranged(one, 'seed')}"
         for (label, gamma), one in found.items()
     ]
     return f"Test accuracy after training, median and range: {listed(parts)}." if parts else ""
@@ -127,13 +132,13 @@ def failed(record: Mapping[str, Any]) -> str:
     """Return how many points ran out of their budget or diverged, and of how many; empty if none did."""
     outcomes = [point["measures"]["outcome"] for point in record["points"]]
     lost = {name: outcomes.count(name) for name in ("budget", "diverged") if name in outcomes}
-    words = {"budget": "ran out of sweeps before their tolerance", "diverged": "diverged"}
+    words = {"budget": "ran out of sweeps before the tolerance", "diverged": "diverged"}
     said = listed([f"{count:,} {words[name]}" for name, count in lost.items()])
     return f"Of {counted(len(outcomes), 'point')}, {said}." if lost else ""
 
 
 def _priced(said: Sequence[Answer], gamma: float) -> str:
-    """A sentence for one feedback gain: each level with its cheapest settlers, which are named once if they are the same."""
+    """A sentence for one feedback gain: levels with their cheapest settlers, named once where they are the same."""
     found = [one for one in said if one.gamma == gamma and one.best]
     lost = [f"{one.level:g}" for one in said if one.gamma == gamma and not one.best]
     parts = []
@@ -146,14 +151,21 @@ def _priced(said: Sequence[Answer], gamma: float) -> str:
 
 
 def _who(one: Answer) -> str:
-    """The cheapest settlers of a level."""
-    names = listed([quoted(plain_label(price)) for price in one.best], "or")
-    return f"{names}, which are tied" if len(one.best) > 1 else names
+    """The cheapest settler of a level, and those that are tied with it."""
+    first, *others = (quoted(plain_label(price)) for price in one.best)
+    return f"{first}, tied with {listed(others)}" if others else first
 
 
 def _spread(one: Answer) -> str:
-    said = interval_text(one.best[0])
+    said = interval_text(one.best[0]) if len(one.best[0].by_seed) > 1 else ""
     return f" ({said})" if said else ""
+
+
+def _ranged(found: Sequence[float], noun: str) -> str:
+    """The range of numbers and their count, in brackets; the count alone where all are one."""
+    ends = [number_text(min(found)), number_text(max(found))]
+    span = f"{ends[0]} to {ends[1]}, " if ends[0] != ends[1] else ""
+    return f"({span}{counted(len(found), noun)})"
 
 
 def _waiting(point: StudyPoint) -> list[float]:

@@ -6,8 +6,8 @@ WORDS: Final = (
     "In one line: the cosine is that of the angle between the gradient a settler gives and the exact gradient of the "
     "equilibrium at its own γ, 1 being exact; the worst layer is the one where it is least. Price is in BP steps, the "
     "multiply-adds of one step of back-propagation on the same batch; γ is the gain of the feedback, 1 in equilibrium "
-    "propagation and 0 in back-propagation; a sweep is one pass of the relaxation over all layers; a settler is a method "
-    "of inference, with its relaxation."
+    "propagation and 0 in back-propagation; a sweep is one pass of the relaxation over all layers; a settler is a "
+    "method of inference, with its relaxation."
 )
 EQUATIONS: Final = """\
 E_γ(s; x) = Σ_k γ^(k−1) [ G_k(s_k) − ⟨s_k, A_k(s_{k−1})⟩ ]        energy
@@ -30,8 +30,8 @@ TERMS: Final = (
     ),
     (
         "BP steps",
-        "Multiply-adds of the whole step, counted by the ledger (not measured), over those of one back-propagation step "
-        "on the same batch.",
+        "Multiply-adds of the whole step, counted by the ledger (not measured), over those of one back-propagation "
+        "step on the same batch.",
     ),
     (
         "Seconds",
@@ -46,7 +46,8 @@ TERMS: Final = (
     ),
     (
         "Tied",
-        "Settlers whose intervals overlap that of the least mean. With one seed there is no interval, and all are tied.",
+        "Settlers whose intervals overlap that of the least mean. With one seed there is no interval, and all are "
+        "tied.",
     ),
     (
         "Energy gap",

@@ -25,8 +25,11 @@ def origin_table(record: Mapping[str, Any]) -> Table:
     data = record["data"]
     rows.append(("data", str(data["name"])))
     rows += [(f"SHA-256 of {file}", digest) for file, digest in data.get("digests", {}).items()]
+    for one in record.get("merged", ()):
+        rows.append(("merged from", f"{one['from']}, configuration {one['key']}, commit {one['commit'] or 'unknown'}"))
     rows.append(("compute spent", spent_text(record)))
-    return Table((Cell("fact", "name"), Cell("value", "said")), tuple((Cell(a, "name"), Cell(b, "said")) for a, b in rows))
+    cells = [(Cell(title, "name"), Cell(value, "said")) for title, value in rows]
+    return Table((Cell("fact", "name"), Cell("value", "said")), tuple(cells))
 
 
 def spent_text(record: Mapping[str, Any]) -> str:

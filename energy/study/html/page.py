@@ -7,9 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from energy.errors import MissingDependencyError, MissingFileError, UsageError
+from energy.errors import MissingDependencyError
 from energy.io.atomic import write_text
-from energy.io.record import read_json
 from energy.plots.chart import Chart
 from energy.plots.drawing import draw_chart
 from energy.plots.web.figure import fragment, plotly_script
@@ -17,16 +16,16 @@ from energy.plots.web.layout import figure_height
 from energy.study.charts.gallery import charts, missing
 from energy.study.html.answers import answers, main_cell, settler_prices
 from energy.study.html.bibliography import bibtex
+from energy.study.html.complete import complete_record
 from energy.study.html.findings import abstract
 from energy.study.html.methods import EQUATIONS, TERMS, WORDS
 from energy.study.html.origin import origin_table
 from energy.study.html.sheets import write_sheets
 from energy.study.html.tables import answer_table, price_table, recipe_table, scaling_table, training_table
+from energy.study.inference.record import read_study
 from energy.study.prices import CosinePrice
 
-STUDY: Final = "study.json"
 REPORT: Final = "report"
-SCHEMA: Final = 1
 COLUMNS: Final = 2  # panels side by side on a desk
 HOME: Final = "energy.study.html"
 
@@ -38,11 +37,11 @@ def write_report(folder: Path) -> Path:
     comma-separated values, and `citation.bib`.
 
     Raises:
-        MissingFileError: when the folder has no `study.json`.
+        FileNotFoundError: when the folder has no `study.json`.
         UsageError: when that has a schema which this version does not read.
         MissingDependencyError: when plotly, matplotlib or jinja2 is not installed; it names the extra.
     """
-    record = study_record(folder)
+    record = complete_record(read_study(folder))
     place = folder / REPORT
     content = report_content(record)
     content["figures"] = [_figure(chart, draw_chart(chart, place)) for chart in charts(record)]
@@ -53,24 +52,8 @@ def write_report(folder: Path) -> Path:
     return page
 
 
-def study_record(folder: Path) -> dict[str, Any]:
-    """Read the record of the study in `folder`.
-
-    Raises:
-        MissingFileError: when there is none.
-        UsageError: when it has a schema which this version does not read.
-    """
-    path = folder / STUDY
-    if not path.is_file():
-        raise MissingFileError(f"{folder}: has no {STUDY}; `energy study` writes one")
-    record = read_json(path)
-    if record.get("schema") != SCHEMA:
-        raise UsageError(f"{path}: schema={record.get('schema')!r}: must be {SCHEMA}")
-    return record
-
-
 def report_content(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a page says of a record, without its figures: paragraphs, tables and lists."""
+    """Return what a page says of a complete record, without its figures: paragraphs, tables and lists."""
     prices = settler_prices(record)
     cell = main_cell(prices) if prices else ""
     found = answers(prices)

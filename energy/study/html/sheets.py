@@ -47,10 +47,8 @@ def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
 def point_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield one row for each point: its axes, its measures, and those of each phase in columns of their own."""
     for point in record["points"]:
-        row = {"id": point["id"], "blocks": "; ".join(point["blocks"]), **point["axes"]}
-        for name, value in point["measures"].items():
-            row |= {f"{name} {phase}": one for phase, one in value.items()} if isinstance(value, dict) else {name: value}
-        yield row
+        own = {"id": point["id"], "blocks": "; ".join(point["blocks"])}
+        yield {**own, **point["axes"], **_flat(point["measures"])}
 
 
 def layer_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -64,6 +62,12 @@ def training_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield one row for each epoch of each training."""
     for training in record["trainings"]:
         shared = {name: value for name, value in training.items() if name != "epochs"}
-        for epoch in training["epochs"]:
-            sweeps = {f"sweeps {phase}": mean for phase, mean in epoch["sweeps"].items()}
-            yield {**shared, **{name: value for name, value in epoch.items() if name != "sweeps"}, **sweeps}
+        yield from ({**shared, **_flat(epoch)} for epoch in training["epochs"])
+
+
+def _flat(found: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of a tree by the names that lead to them."""
+    flat: dict[str, Any] = {}
+    for name, value in found.items():
+        flat |= _flat(value, f"{before}{name} ") if isinstance(value, Mapping) else {f"{before}{name}": value}
+    return flat

@@ -20,6 +20,9 @@ SIZES: Final = {
 }
 
 
+TRAINED: Final = ("settler", "gamma", "gain", "model", "data")
+
+
 class Cell(NamedTuple):
     """A cell: its text, and its class for the style of the page (`number`, `name`, `said` or empty)."""
 
@@ -115,7 +118,7 @@ def training_table(record: Mapping[str, Any]) -> Table | None:
     """Return the table of trainings: one row for each settler, gain of feedback and gain of weights, over seeds."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for one in record["trainings"]:
-        groups.setdefault(tuple(one[name] for name in ("settler", "gamma", "gain", "model", "data")), []).append(one)
+        groups.setdefault(tuple(one[name] for name in TRAINED), []).append(one)
     titles = ("seeds × epochs", "test accuracy, %", "validation accuracy, last epoch, %", "cosine, worst layer")
     head = [_name("settler"), _name("γ"), _name("gain"), *map(Cell, titles), Cell("BP steps a step")]
     head += [Cell("seconds, total"), _name("state")]
@@ -180,5 +183,5 @@ def _level(one: Answer) -> Cell:
     return Cell(f"≥ {one.level:g}", "")
 
 
-def _gain(value: float) -> Cell:
-    return Cell(f"{value:g}", "")
+def _gain(value: float | None) -> Cell:
+    return Cell("–" if value is None else f"{value:g}", "")
