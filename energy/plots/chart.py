@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from energy.errors import UsageError
+from energy.plots.style import APART
 
 Style = Literal["line", "points", "bars", "steps", "heat"]
 Dash = Literal["solid", "dashed", "dotted"]
@@ -118,6 +119,8 @@ class Chart:
         panels: pairs of axes.
         choices: groups of the series, in the order of a selector; the first is shown at the start. Empty for none.
         choice: what the selector chooses, such as `layer`.
+        palette: keys of color and marker in the order of all figures that are shown together, so that one key looks
+            alike in all of them.
     """
 
     name: str
@@ -126,6 +129,7 @@ class Chart:
     panels: tuple[Panel, ...]
     choices: tuple[str, ...] = ()
     choice: str = ""
+    palette: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or self.name.strip("abcdefghijklmnopqrstuvwxyz0123456789-"):
@@ -143,5 +147,10 @@ class Chart:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of color and marker, each once, in the order of the series; those with a color need none."""
-        return tuple(dict.fromkeys(series.key for series in self.series if not series.color))
+        """The keys of color and marker, each once: those of the palette, then those of the series that have no color.
+
+        A palette of more keys than are told apart is left out.
+        """
+        own = tuple(dict.fromkeys(series.key for series in self.series if not series.color))
+        both = tuple(dict.fromkeys((*self.palette, *own)))
+        return both if len(both) <= APART else own

@@ -22,7 +22,7 @@ LETTERS: Final = 15  # of small print per inch
 SMALL: Final = 8
 FORMATS: Final = ("svg", "png")
 DASHED: Final = {"solid": "-", "dashed": "--", "dotted": ":"}
-SHADES: Final = "viridis_r"
+SHADES: Final = "viridis"
 Tint = Mapping[str, Look]
 
 

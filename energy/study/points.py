@@ -11,7 +11,7 @@ ARM: Final = ("settler", "relaxation", "gamma", "beta", "precision")
 CELL: Final = ("model", "data", "gain", "age", "depth", "units", "batch")
 RUNG: Final = ("budget", "tolerance")
 DASHES: Final = ("-", "–", "—")
-FLOOR: Final = 1e-8  # of 1 − cosine on a logarithmic axis
+FLOOR: Final = 1e-8  # of 1 − cosine on a logarithmic axis, as captions say
 
 
 class Summary(NamedTuple):

@@ -66,13 +66,14 @@ def _budgets(points: Sequence[StudyPoint]) -> tuple[Series, ...]:
 
 
 def _trainings(trainings: Sequence[Mapping[str, Any]]) -> tuple[Series, ...]:
-    """Median accuracy after each epoch at the median seconds so far, for each settler and γ."""
+    """Median accuracy after each epoch at the median seconds so far, for each settler, and γ where it has several."""
     runs: dict[Key, list[Mapping[str, Any]]] = {}
     for training in trainings:
         runs.setdefault(tuple(training[name] for name in RUN), []).append(training)
-    told = [index for index in range(1, len(RUN)) if len({key[index] for key in runs}) > 1]
     found = []
     for key, group in runs.items():
+        alike = [other for other in runs if other[0] == key[0]]
+        told = [index for index in range(1, len(RUN)) if len({other[index] for other in alike}) > 1]
         label = ", ".join([str(key[0]), *(axis_text(RUN[index], key[index]) for index in told)])
         found += _course(label, group)
     return tuple(found)

@@ -1,6 +1,7 @@
 """All figures of a study, and why one is missing."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from energy.plots.chart import Chart
@@ -45,12 +46,37 @@ FAMILIES: Final = (
 
 def charts(record: Mapping[str, Any]) -> list[Chart]:
     """Return the figures A to H that the record of a study has data for, in that order."""
-    return [chart for family in FAMILIES for chart in family.make(record)]
+    found = [chart for family in FAMILIES for chart in family.make(record)]
+    return [_alike(chart, settlers(record)) for chart in found]
+
+
+def settlers(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the settlers of a record, each once, in the order of its points and trainings."""
+    named = [point["axes"]["settler"] for point in record["points"]]
+    return tuple(dict.fromkeys([*named, *(training["settler"] for training in record["trainings"])]))
 
 
 def missing(record: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each figure that the record has no data for, with the reason."""
     return [_reason(family, record) for family in FAMILIES if not any(True for _ in family.make(record))]
+
+
+def _alike(chart: Chart, names: tuple[str, ...]) -> Chart:
+    """The chart with one look for a settler in all charts, where a chart has one line of it."""
+    owners = {label: _owner(label, names) for label in dict.fromkeys(series.label for series in chart.series)}
+    alone = {label: owner for label, owner in owners.items() if owner and list(owners.values()).count(owner) == 1}
+    panels = tuple(
+        replace(panel, series=tuple(replace(one, look=one.look or alone.get(one.label, "")) for one in panel.series))
+        for panel in chart.panels
+    )
+    used = any(one.look in names for panel in panels for one in panel.series)
+    return replace(chart, panels=panels, palette=names if used else ())
+
+
+def _owner(label: str, names: tuple[str, ...]) -> str:
+    """The settler that a label is of: the longest name that begins it."""
+    found = [name for name in names if label == name or label.startswith((f"{name}, ", f"{name}; "))]
+    return max(found, key=len, default="")
 
 
 def _reason(family: Family, record: Mapping[str, Any]) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from energy.plots.chart import Series
-from energy.study.points import FLOOR, StudyPoint, Summary, measure, rung_text, shortfall, summarized, total_sweeps
+from energy.study.points import StudyPoint, Summary, measure, rung_text, shortfall, summarized, total_sweeps
 
 Reading = Callable[[StudyPoint], float | None]
 OVER_SEEDS: Final = "Lines are medians over seeds, bands the range from the least to the greatest"
 BELOW_ONE: Final = "1 − cosine (log; lower is better)"
-CUT: Final = f"1 − cosine is cut at {FLOOR:g}, below which rounding decides"
+CUT: Final = "1 − cosine is cut at 1e-8, below which rounding decides"
 COSINES: Final = ((0.1, "cosine 0.9"), (0.05, "0.95"), (0.01, "0.99"))  # heights of 1 − cosine
 ACROSS: Final[dict[str, Reading]] = {
     "sweeps": total_sweeps,
