@@ -43,7 +43,7 @@ def write_report(folder: Path) -> Path:
     """
     record = complete_record(read_study(folder))
     place = folder / REPORT
-    content = report_content(record)
+    content = report_content(record) | {"plotly": plotly_script()}
     content["figures"] = [_figure(chart, draw_chart(chart, place)) for chart in charts(record)]
     page = place / "report.html"
     write_text(page, rendered_page(content))
@@ -83,10 +83,10 @@ def rendered_page(content: Mapping[str, Any]) -> str:
     """Return the HTML of a page; every text of `content` is escaped.
 
     Args:
-        content: as of `report_content`, and the `figures`.
+        content: as of `report_content`, the `figures`, and the script `plotly`.
 
     Raises:
-        MissingDependencyError: when plotly or jinja2 is not installed.
+        MissingDependencyError: when jinja2 is not installed.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -97,7 +97,8 @@ def rendered_page(content: Mapping[str, Any]) -> str:
         loader=PackageLoader(HOME, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = Markup(files(HOME).joinpath("report.css").read_text(encoding="utf-8"))
-    return setting.get_template("report.html").render(**content, style=style, plotly=Markup(plotly_script()))
+    script = Markup(content["plotly"])
+    return setting.get_template("report.html").render({**content, "style": style, "plotly": script})
 
 
 def _figure(chart: Chart, drawn: Sequence[Path]) -> dict[str, Any]:

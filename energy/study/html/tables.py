@@ -48,16 +48,16 @@ def answer_table(found: Sequence[Answer]) -> Table | None:
     """Return the table of the cheapest settlers of one cell: a row for each that is tied for a level and a gain."""
     head = [*map(_name, ("cosine, worst layer", "γ", "settler"))]
     head += [*map(Cell, ("price, BP steps (95 %)", "seconds a step here", "× BP, eager", "× BP, compiled"))]
-    head += [*map(_name, ("standing", "relaxation", "budget, free + nudged"))]
+    head += [*map(_name, ("standing", "relaxation", "budget"))]
     rows: list[tuple[Cell, ...]] = []
     begins = []
     for one in sorted(found, key=lambda answer: (answer.level, -answer.gamma)):
         begins += [len(rows)] if rows and one.level != found[0].level and f"≥ {one.level:g}" != rows[-1][0].text else []
-        standing = "least" if len(one.best) == 1 else "tied for least"
+        standing = "least" if len(one.best) == 1 else "tied"
         rows += [_answer_row(one, price, standing) for price in one.best]
         if not one.best:
             tried = max((price.dearest for price in one.short), default=None)
-            said = Cell(f"not within {number_text(tried)}, with every seed")
+            said = Cell(f"not within {number_text(tried)}")
             rows.append((_level(one), _gain(one.gamma), _name("none"), said, *[Cell("–")] * 3, *[Cell("–", "")] * 3))
     return Table(tuple(head), tuple(rows), tuple(begins)) if rows else None
 
