@@ -121,6 +121,6 @@ def seeds_text(points: Sequence[StudyPoint]) -> str:
 
 
 def _named(title: str, blocks: Sequence[str]) -> bool:
-    """Whether a title is that of a block, with or without a suffix."""
+    """True for the title of a block, with or without a suffix."""
     rests = [title.removeprefix(block).strip() for block in blocks if title.startswith(block)]
     return any(not rest or rest.startswith(DASHES) for rest in rests)

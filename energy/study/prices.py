@@ -7,7 +7,19 @@ from statistics import fmean
 from typing import Any, Final
 
 from energy.errors import UsageError
-from energy.study.points import ARM, CELL, RUNG, Key, StudyPoint, arm_names, axis_text, cell_names, grouped, rung_text
+from energy.study.points import (
+    ARM,
+    CELL,
+    RUNG,
+    Key,
+    StudyPoint,
+    arm_names,
+    axis_text,
+    cell_names,
+    grouped,
+    rung_text,
+    shortfall,
+)
 
 LEVELS: Final = (0.9, 0.95, 0.99)
 CONFIDENCE: Final = 0.95
@@ -160,11 +172,15 @@ def rungs(points: Sequence[StudyPoint], names: Mapping[Key, str] | None = None) 
 
 
 def front(candidates: Iterable[Rung]) -> list[Rung]:
-    """Return the candidates that no other beats: by price, those with a greater cosine than all cheaper ones."""
-    best, kept = -math.inf, []
+    """Return the candidates that no other beats: by price, those with a greater cosine than all cheaper ones.
+
+    Cosines within 1e-8 of 1 are equal, because rounding tells them apart.
+    """
+    least, kept = math.inf, []
     for rung in sorted(candidates, key=lambda rung: (rung.price, -rung.cosine)):
-        if rung.cosine > best:
-            best = rung.cosine
+        gap = shortfall(rung.cosine)
+        if gap is not None and gap < least:
+            least = gap
             kept.append(rung)
     return kept
 
@@ -172,7 +188,7 @@ def front(candidates: Iterable[Rung]) -> list[Rung]:
 def judged_cosine(point: StudyPoint) -> float | None:
     """Return the worst layer's cosine; None if settling diverged, or the exact gradient did not settle itself."""
     measures = point["measures"]
-    doubtful = any(outcome in UNSETTLED for outcome in measures["reference"].values())
+    doubtful = any(outcome in UNSETTLED for outcome in (measures["reference"] or {}).values())
     return None if doubtful or measures["outcome"] == "diverged" else measures["cosine_worst"]
 
 
@@ -259,7 +275,7 @@ def _mean_of(points: Sequence[StudyPoint], name: str) -> float | None:
 
 
 def _overlap(one: CosinePrice, other: CosinePrice) -> bool:
-    """Whether two intervals share a number; an interval that is not there shares all."""
+    """True if two intervals share a number; an interval that is not there shares all."""
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return True
     return one.low <= other.high and other.low <= one.high

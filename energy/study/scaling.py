@@ -1,4 +1,4 @@
-"""How sweeps grow with the size of a problem: a fitted power, and the law of the contraction."""
+"""The growth of sweeps with the size of a problem: a fitted power, and the law of the contraction."""
 
 import math
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def exponents(points: Sequence[StudyPoint], axis: str) -> list[Exponent]:
         axis: their name for the size, such as `depth`.
     """
     found = []
-    for label, group in along(points, axis).items():
+    for label, group in grown(points, axis).items():
         settled = [point for point in group if point["measures"]["outcome"] == "converged"]
         pairs = [(point["axes"][axis], total_sweeps(point)) for point in settled]
         usable = [(float(value), sweeps) for value, sweeps in pairs if value > 0 and sweeps]
@@ -67,7 +67,7 @@ def exponents(points: Sequence[StudyPoint], axis: str) -> list[Exponent]:
     return found
 
 
-def along(points: Sequence[StudyPoint], axis: str) -> dict[str, list[StudyPoint]]:
+def grown(points: Sequence[StudyPoint], axis: str) -> dict[str, list[StudyPoint]]:
     """Group points by settler and by all axes of a cell except the one that varies, under a name for each group."""
     moving = SIZES if axis in SIZES else (axis,)
     arms, cells = (tuple(one for one in axes if one not in moving) for axes in (ARM, CELL))

@@ -17,13 +17,17 @@ GAMMAS: Final = (0.1, 0.3, 0.5, 0.7, 0.85, 1.0)
 PHASE_GAINS: Final = (0.5, 0.75, 1.0, 1.3, 1.5)
 BETAS: Final = (1e-4, 1e-3, 1e-2, 1e-1)
 EPSILONS: Final = {"float64": 1e-16, "float32": 1e-7, "bfloat16": 4e-3}
-DEPTHS: Final = (2, 4, 8, 16)
-WIDTHS: Final = (64, 128, 256, 512)
-BATCHES: Final = (8, 32, 128)
+SIZES: Final = (
+    ("depth", "depth", (2, 4, 8, 16)),
+    ("width", "units", (64, 128, 256, 512)),
+    ("batch", "batch", (8, 32, 128)),
+)
+POWERS: Final = {f"scaling-{block}": (axis, values) for block, axis, values in SIZES}
 EXPONENTS: Final = {"depth": 1.5, "units": 0.25, "batch": 0.0}
 TOLERANCE: Final = 1e-4
 BATCH: Final = 32
 SECONDS: Final = 0.01  # of a back-propagation step
+MACHINE: Final = {"device": "cpu", "device_name": "a made-up processor", "threads": 2, "torch": "2.9.0"}
 UNMEASURED: Final = (
     *("bytes_held", "bytes_moved", "seconds", "seconds_over_backprop", "seconds_over_compiled", "joules"),
     *("cosine_whole", "cosine_worst", "worst_layer", "loop_gain", "rate_predicted", "rate_measured", "accuracy"),
@@ -75,10 +79,7 @@ def study_record() -> dict[str, Any]:
         "command": "energy study study=made_up out=runs/study",
         "study": {"title": "a made-up study", "blocks": ["anytime", "tolerance"], "seeds": list(SEEDS)},
         "key": "0f1e2d3c",
-        "device": "cpu",
-        "device_name": "a made-up processor",
-        "threads": 2,
-        "torch": "2.9.0",
+        **MACHINE,
         "commit": "0123456789abcdef",
         "date": "2026-01-02",
         "data": {"name": "digits", "digests": {"digits.npz": "ab" * 32}},
@@ -205,23 +206,16 @@ def tolerance() -> Iterator[dict[str, Any]]:
 
 def scaling() -> Iterator[dict[str, Any]]:
     """Sweeps by a power of depth, width and batch, and by the law of the rate over γ, gain and age."""
-    powers = {
-        "scaling-depth": ("depth", DEPTHS),
-        "scaling-width": ("units", WIDTHS),
-        "scaling-batch": ("batch", BATCHES),
-    }
+    laws = {"gamma": GAMMAS, "gain": (0.5, 0.7, 0.9, 1.1), "age": (0, 1, 5, 10)}
     for seed in SEEDS:
         for arm in (SWEEP, ANDERSON):
-            for block, (axis, values) in powers.items():
+            for block, (axis, values) in POWERS.items():
                 for value in values:
                     sweeps = 2000 / arm.power * (value / values[0]) ** EXPONENTS[axis] * (1 + 0.02 * (seed - 1))
                     yield converged(block, arm, seed, round(sweeps), {axis: value})
-            for gamma in GAMMAS:
-                yield lawful("scaling-gamma", arm, seed, {"gamma": gamma})
-            for gain in (0.5, 0.7, 0.9, 1.1):
-                yield lawful("scaling-gain", arm, seed, {"gain": gain})
-            for age in (0, 1, 5, 10):
-                yield lawful("scaling-age", arm, seed, {"age": age})
+            for axis, values in laws.items():
+                for value in values:
+                    yield lawful(f"scaling-{axis}", arm, seed, {axis: value})
 
 
 def lawful(block: str, arm: Arm, seed: int, axes: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def anytime_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     yield from _layers(points)
 
 
-def percentile(name: str, percent: float) -> Reading:
+def sample_percentile(name: str, percent: float) -> Reading:
     """Return the function that reads a percentile over the samples of a point.
 
     Args:
@@ -78,8 +78,8 @@ def percentile(name: str, percent: float) -> Reading:
 def _panels(points: Sequence[StudyPoint]) -> Iterator[Panel]:
     """The four panels of one cell, each against every abscissa."""
     ordinates: dict[str, tuple[Reading, Reading | None]] = {
-        "relative residual": (percentile("residual", 50), percentile("residual", 95)),
-        "energy gap per sample": (percentile("energy_gap", 50), percentile("energy_gap", 95)),
+        "relative residual": (sample_percentile("residual", 50), sample_percentile("residual", 95)),
+        "energy gap per sample": (sample_percentile("energy_gap", 50), sample_percentile("energy_gap", 95)),
     }
     for title, (middle, upper) in ordinates.items():
         yield _panel(title, f"{title} (log)", [*_lines(points, middle), *_upper(points, upper)])

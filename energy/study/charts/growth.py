@@ -16,7 +16,7 @@ from energy.study.points import (
     summarized,
     total_sweeps,
 )
-from energy.study.scaling import along, exponents, lawful_sweeps
+from energy.study.scaling import exponents, grown, lawful_sweeps
 
 AXES: Final = {
     "scaling-depth": ("depth", "depth in layers"),
@@ -55,7 +55,7 @@ def _panel(block: str, points: Sequence[StudyPoint]) -> Panel:
     axis, label = AXES[block]
     settled = [point for point in points if point["measures"]["outcome"] == "converged"]
     series = []
-    for name, arm in along(settled, axis).items():
+    for name, arm in grown(settled, axis).items():
         by_value = grouped(sorted(arm, key=lambda point: point["axes"][axis]), (axis,))
         line = seeds_line(by_value.values(), _place(axis), total_sweeps, label=name)
         if line is not None:

@@ -61,7 +61,9 @@ def _panel(
         y_label: of what was measured.
     """
     names = arm_names(points, NAMES)
-    series, notes, ends = [], [], []
+    series: list[Series] = []
+    notes: list[str] = []
+    ends: list[float] = []
     for key, arm in grouped(points, NAMES).items():
         pairs = [(*both, point) for point in arm if (both := pair(point)) is not None]
         if pairs:

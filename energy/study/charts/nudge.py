@@ -27,7 +27,9 @@ def nudge_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     """Yield one chart, whose selector chooses settler and network: a line for each budget, and for each precision."""
     points = [point for point in points_of(record, *BLOCKS) if point["axes"]["beta"]]
     names, places = arm_names(points, WHO), cell_names(points)
-    budgets, precisions, choices = [], [], []
+    budgets: list[Series] = []
+    precisions: list[Series] = []
+    choices: list[str] = []
     for key, group in grouped(points, (*WHO, *CELL)).items():
         place = f"; {places[key[len(WHO) :]]}" if len(places) > 1 else ""
         choice = names[key[: len(WHO)]] + place

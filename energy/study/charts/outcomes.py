@@ -47,7 +47,9 @@ def outcome_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     """Yield one chart, whose selector chooses settler and network: the worst outcome, and the cosine, of each cell."""
     points = [point for point in points_of(record, BLOCK) if point["axes"]["gamma"] > 0]
     names, places = arm_names(points, WHO), cell_names(points, WHERE)
-    outcomes, cosines, choices = [], [], []
+    outcomes: list[Series] = []
+    cosines: list[Series] = []
+    choices: list[str] = []
     for key, group in grouped(points, (*WHO, *WHERE)).items():
         place = f"; {places[key[len(WHO) :]]}" if len(places) > 1 else ""
         choice = names[key[: len(WHO)]] + place

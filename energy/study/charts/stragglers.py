@@ -13,7 +13,7 @@ BLOCK: Final = "tolerance"
 
 def straggler_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
     """Yield one chart, whose selector chooses the network: samples left over sweeps, and the most over the mean."""
-    points = [point for point in points_of(record, BLOCK) if any(point["samples"]["sweeps"].values())]
+    points = [point for point in points_of(record, BLOCK) if any(point["samples"].get("sweeps", {}).values())]
     if not points:
         return
     phases = tuple(
