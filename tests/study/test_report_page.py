@@ -381,6 +381,47 @@ def test_a_browser_draws_every_figure_and_the_page_fits_its_window(written: Path
     assert told["menus"] >= told["figures"]
 
 
+CHOOSING = """<!DOCTYPE html><title></title>
+<iframe src="{page}" style="width:1280px;height:900px;border:0"></iframe>
+<script>
+const click = (e) => e.dispatchEvent(new MouseEvent("click", {{bubbles: true}}));
+const later = (what) => setTimeout(what, 1500);
+addEventListener("load", () => later(() => {{
+  const page = frames[0].document, plot = page.getElementById("plot-{chart}-2"), told = [];
+  const tell = () => told.push({{
+    across: plot.layout.xaxis.title.text, type: plot.layout.yaxis.type,
+    shown: plot.data.filter((one) => one.visible === true && one.showlegend).map((one) => one.x),
+  }});
+  const choose = (menu, item) => {{
+    click(plot.querySelectorAll(".updatemenu-header")[menu]);
+    later(() => click(plot.querySelectorAll(".updatemenu-dropdown-button")[item]));
+  }};
+  tell();
+  choose(1, 1);
+  setTimeout(() => {{ tell(); choose(0, 4); }}, 5000);
+  setTimeout(() => {{ tell(); document.title = JSON.stringify(told); }}, 10000);
+}}));
+</script>"""
+
+
+@pytest.mark.slow
+@needs_browser
+def test_menus_choose_what_is_shown_and_the_scales(written: Path) -> None:
+    """The second abscissa of the anytime curves is the price, and the last entry of the scales is linear."""
+    (chart,) = [path.stem for path in written.parent.glob("a-anytime-*.svg")]
+    asking = written.with_name("choosing.html")
+    asking.write_text(CHOOSING.format(page=written.name, chart=chart), encoding="utf-8")
+    title = re.search(r"<title>(.*?)</title>", document(asking, 1400), re.DOTALL)
+    assert title is not None and title[1]
+    first, second, third = json.loads(html.unescape(title[1]))
+    assert first["across"].startswith("sweeps") and first["type"] == "log"
+    assert second["across"].replace("<br>", " ").startswith("price in back-propagation steps")
+    sweeps = sorted(free + nudged for free, nudged in records.LADDER)
+    assert first["shown"][0] == sweeps
+    assert second["shown"][0] == pytest.approx([1 + records.SWEEP.sweep * one for one in sweeps])
+    assert third["type"] == "linear"
+
+
 @pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 400])

@@ -8,7 +8,7 @@ from typing import Any, Final
 from energy.plots.chart import Chart, Panel, Series
 from energy.plots.scales import place_categories
 from energy.plots.style import Look
-from energy.plots.web.cells import SMALL, Domain, heat_trace
+from energy.plots.web.cells import Domain, heat_trace
 
 SYMBOLS: Final = {
     "o": "circle",
@@ -43,12 +43,14 @@ def chart_traces(
         look: color and marker of every key.
         domains: the place of each panel in the figure.
     """
+    always = {series.label for series in chart.series if series.named and not series.group}
     named: set[tuple[str, str]] = set()
     for number, (panel, domain) in enumerate(zip(chart.panels, domains, strict=True), start=1):
         axes = {"xaxis": axis_name("x", number), "yaxis": axis_name("y", number)}
         for series in panel.series:
-            entry = series.named and not {(series.label, ""), (series.label, series.group)} & named
-            named |= {(series.label, series.group)} if entry else set()
+            name = (series.label, series.group)
+            entry = series.named and name not in named and (not series.group or series.label not in always)
+            named |= {name} if entry else set()
             common = {"name": shown_text(series.label), "legendgroup": series.label, "showlegend": entry}
             for trace in _traces(series, panel, look, domain):
                 yield common | trace | axes, series.group
@@ -81,7 +83,6 @@ def _traces(series: Series, panel: Panel, look: Mapping[str, Look], domain: Doma
         "customdata": [shown_text(text) for text in series.hover or map(str, series.x)],
         "hovertemplate": _hover(series, panel),
         "text": [shown_text(text) for text in series.marks],
-        "textfont": {"size": SMALL},
     }
     if series.low is not None and series.style in ("line", "steps") and not place_categories([series]):
         yield _band(series, color, panel.y_log)
@@ -176,7 +177,7 @@ def _level(shown: Sequence[Series], level: tuple[float, str], index: int) -> dic
         "mode": "lines+text",
         "text": ["", shown_text(text)],
         "textposition": "bottom left" if index % 2 else "top left",
-        "textfont": {"size": SMALL, "color": "#555555"},
+        "textfont": {"color": "#555555"},
         "line": {"color": "#777777", "width": 1, "dash": "dot"},
         "hoverinfo": "skip",
         "showlegend": False,
