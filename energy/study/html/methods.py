@@ -12,16 +12,16 @@ WORDS: Final = (
 EQUATIONS: Final = """\
 E_γ(s; x) = Σ_k γ^(k−1) [ G_k(s_k) − ⟨s_k, A_k(s_{k−1})⟩ ]        energy
 s = f(J(s)),  J(s)_k = A_k(s_{k−1}) + γ A_{k+1}ᵀ(s_{k+1})         equilibrium, f_k = ∇G_k*
-residual = |f(J(s)) − s| / |s|                                    relative, for each sample
+residual = max_k |f(J(s))_k − s_k| / |s_k|                        for each sample; of a layer, its own
 cosine_k = ⟨ĝ_k, g_k⟩ / (|ĝ_k| |g_k|)                             layer k; worst: the least over k
 price(c) = min { BP steps of a budget : worst cosine ≥ c }        for each seed
 n ≈ ln ε / ln(γρ₀²)                                               sweeps of one phase to a tolerance ε"""
 TERMS: Final = (
     (
         "Exact gradient",
-        "The gradient of the objective at the equilibrium of the network with the settler's own γ, by the implicit "
-        "settler, whose two solves run to a tolerance far below the settler's. Points whose exact gradient did not "
-        "converge itself have no price.",
+        "The gradient of the objective, at the settler's own γ, at the equilibrium that its own relaxation reaches when "
+        "it runs on; by implicit differentiation (the settler `implicit`). Points whose exact gradient did not converge "
+        "itself have no price.",
     ),
     (
         "Budget",
@@ -35,7 +35,8 @@ TERMS: Final = (
     ),
     (
         "Seconds",
-        "Median time of a step on this machine. × back-propagation is the time of a step over that of back-propagation "
+        "Median time of one step on this machine, settling and products of the rule, without the optimizer, taken in turn "
+        "with the others. × back-propagation is the time of a step over that of back-propagation "
         "on the same network and batch, run eagerly, and × compiled over that of compiled back-propagation.",
     ),
     (
@@ -51,13 +52,13 @@ TERMS: Final = (
     ),
     (
         "Energy gap",
-        "Energy of the settled state above that of the equilibrium, for each sample.",
+        "Energy at the end of the free phase above that of its equilibrium, for each sample, in float64.",
     ),
     (
         "γρ₀² and loop gain",
-        "ρ₀ is the spectral radius of the linearized coupling between layers; γρ₀² is the factor by which a sweep is "
-        "predicted to shrink the distance to the equilibrium, and settling contracts where it is below 1. The measured "
-        "rate is that of the last sweeps.",
+        "ρ₀ is the spectral radius of the linearized response of all layers at once, at γ = 1; γρ₀² is the factor by "
+        "which a sweep is predicted to shrink the distance to the equilibrium, and settling contracts where it is below "
+        "1. Both it and the measured rate are medians over samples.",
     ),
     (
         "Outcome",
