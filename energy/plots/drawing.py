@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from energy.plots.chart import INK, Chart, Panel, Series
 from energy.plots.scales import cell_edges, place_categories, scale_axis
@@ -20,6 +20,8 @@ WIDE: Final = 4.3  # inches of a panel
 TALL: Final = 3.2
 LETTERS: Final = 15  # of small print per inch
 SMALL: Final = 8
+LINE: Final = 0.17  # inches of a line of small print
+HANDLE: Final = 8  # letters that the mark of a legend takes
 FORMATS: Final = ("svg", "png")
 DASHED: Final = {"solid": "-", "dashed": "--", "dotted": ":"}
 SHADES: Final = "viridis"
@@ -38,7 +40,12 @@ def draw_chart(chart: Chart, folder: Path) -> list[Path]:
     rows = _rows(chart)
     columns = max(map(len, rows))
     tint = looks(chart.keys)
-    with canvas(columns, WIDE * columns + 0.6, TALL * len(rows) + 1.4, rows=len(rows)) as (figure, axes):
+    width = WIDE * columns
+    named = {one.label: one for row in rows for panel, choice in row for one in panel.shown(choice) if one.named}
+    across = _abreast(list(named), width)
+    lines = -(-len(named) // across) + len(textwrap.wrap(chart.caption, int(LETTERS * width)))
+    height = TALL * len(rows) + 0.7 + LINE * lines
+    with canvas(columns, width + 0.6, height, rows=len(rows)) as (figure, axes):
         from matplotlib import rc_context
 
         for number, row in enumerate(rows):
@@ -47,7 +54,7 @@ def draw_chart(chart: Chart, folder: Path) -> list[Path]:
                     _draw(figure, axis, row[place], tint, chart)
                 else:
                     axis.remove()
-        _frame(figure, chart, rows, tint, WIDE * columns)
+        _frame(figure, chart, named, tint, across)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the layout is found once, not for each file
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": chart.name}):
@@ -68,10 +75,11 @@ def _draw(figure: "Figure", axes: "Axes", shown: tuple[Panel, str], tint: Tint, 
     """One panel with one choice."""
     panel, choice = shown
     series = panel.shown(choice)
-    for height, text in panel.levels:
+    for index, (height, text) in enumerate(panel.levels):
         axes.axhline(height, color="#999999", linewidth=0.8, zorder=0)
         place = {"xy": (1.0, height), "xycoords": ("axes fraction", "data"), "xytext": (3, 0)}
-        axes.annotate(text, **place, textcoords="offset points", va="center", fontsize=7, color="#666666")
+        side = "top" if index else "bottom"  # two that are close stay apart
+        axes.annotate(text, **place, textcoords="offset points", va=side, fontsize=7, color="#666666")
     names = list(dict.fromkeys(one.key for one in series))
     places = place_categories(series)
     for one in series:
@@ -103,28 +111,34 @@ def _finish(axes: "Axes", panel: Panel, choice: str, places: Mapping[str, int]) 
         scale_axis(axes, "y")
 
 
-def _frame(figure: "Figure", chart: Chart, rows: Sequence[Sequence[Any]], tint: Tint, width: float) -> None:
+def _abreast(labels: Sequence[str], width: float) -> int:
+    """The most columns of a legend, filled one after the other, that fit in a width in inches."""
+    for count in range(min(len(labels), 6), 1, -1):
+        tall = -(-len(labels) // count)
+        columns = [labels[start : start + tall] for start in range(0, len(labels), tall)]
+        if sum(max(map(len, column)) + HANDLE for column in columns) <= LETTERS * width:
+            return count
+    return 1
+
+
+def _frame(figure: "Figure", chart: Chart, named: Mapping[str, Series], tint: Tint, across: int) -> None:
     """Title and legend above; caption below."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: dict[str, Any] = {}
-    for one in (one for row in rows for panel, choice in row for one in panel.shown(choice) if one.named):
+    handles: list[Any] = []
+    for one in named.values():
         color = one.color or tint[one.key].color
         marker = "" if one.color or one.dash != "solid" else tint[one.key].marker
-        dash = "" if one.style == "points" else DASHED[one.dash]
-        line = Line2D([], [], color=color, marker=marker, linestyle=cast("Any", dash), markersize=4, linewidth=1.2)
-        handles.setdefault(one.label, Patch(color=color) if one.style == "heat" else line)
+        dash: Any = "" if one.style == "points" else DASHED[one.dash]
+        line = Line2D([], [], color=color, marker=marker, linestyle=dash, markersize=4, linewidth=1.2)
+        handles.append(Patch(color=color) if one.style == "heat" else line)
     single = f", {chart.choices[0]}" if len(chart.choices) == 1 else ""
     more = f" ({chart.choices[0]}, one of {len(chart.choices)})" if len(chart.choices) > MOST else ""
-    caption = textwrap.fill(chart.caption, int(LETTERS * width))
+    caption = textwrap.fill(chart.caption, int(LETTERS * (figure.get_figwidth() - 0.6)))
     figure.supxlabel(caption, fontsize=SMALL, x=0.01, ha="left", color="#333333")
-    longest = max(map(len, handles), default=1) + 7
-    across = max(1, min(len(handles), int(1.05 * LETTERS * width / longest), 6))
     title = f"{chart.title}{single}{more}"
-    legend = figure.legend(
-        handles.values(), handles.keys(), loc="outside upper left", ncols=across, fontsize=SMALL, title=title
-    )
+    legend = figure.legend(handles, named, loc="outside upper left", ncols=across, fontsize=SMALL, title=title)
     legend.set_alignment("left")
     legend.get_title().set(fontsize=11, fontweight="bold")
 
@@ -154,8 +168,8 @@ def _bars(axes: "Axes", series: Series, across: list[Any], color: Any, marker: s
 
 
 def _steps(axes: "Axes", series: Series, across: list[Any], color: Any, marker: str) -> None:
-    del marker
-    axes.step(across, _numbers(series.y), DASHED[series.dash], where="post", color=color, linewidth=1.2)
+    mark = {"marker": marker if series.dash == "solid" else "", "markevery": max(1, len(across) // 5)}
+    axes.step(across, _numbers(series.y), DASHED[series.dash], where="post", color=color, markersize=4, **mark)
     _say(axes, series, across)
 
 

@@ -17,11 +17,8 @@ GAMMAS: Final = (0.1, 0.3, 0.5, 0.7, 0.85, 1.0)
 PHASE_GAINS: Final = (0.5, 0.75, 1.0, 1.3, 1.5)
 BETAS: Final = (1e-4, 1e-3, 1e-2, 1e-1)
 EPSILONS: Final = {"float64": 1e-16, "float32": 1e-7, "bfloat16": 4e-3}
-SIZES: Final = (
-    ("depth", "depth", (2, 4, 8, 16)),
-    ("width", "units", (64, 128, 256, 512)),
-    ("batch", "batch", (8, 32, 128)),
-)
+WIDTHS: Final = (64, 128, 256, 512)
+SIZES: Final = (("depth", "depth", (2, 4, 8, 16)), ("width", "units", WIDTHS), ("batch", "batch", (8, 32, 128)))
 POWERS: Final = {f"scaling-{block}": (axis, values) for block, axis, values in SIZES}
 EXPONENTS: Final = {"depth": 1.5, "units": 0.25, "batch": 0.0}
 TOLERANCE: Final = 1e-4
