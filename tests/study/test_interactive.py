@@ -1,6 +1,7 @@
 """Charts as figures of a page: traces, cells, ticks and menus, from constructed cases."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ CHART = Chart(
 
 
 def test_each_choice_shows_its_series_and_those_of_all() -> None:
-    figure = interactive(CHART)
+    figure: Any = interactive(CHART)
     (menu,) = [menu for menu in figure.layout.updatemenus if len(menu.buttons) == 2]
     for button, choice in zip(menu.buttons, CHART.choices, strict=True):
         visible, titles = button.args
@@ -46,7 +47,7 @@ def test_each_choice_shows_its_series_and_those_of_all() -> None:
 
 
 def test_a_label_is_in_the_legend_once_for_each_choice() -> None:
-    figure = interactive(CHART)
+    figure: Any = interactive(CHART)
     menu = next(menu for menu in figure.layout.updatemenus if len(menu.buttons) == 2)
     for button in menu.buttons:
         seen = button.args[0]["visible"]
@@ -55,7 +56,7 @@ def test_a_label_is_in_the_legend_once_for_each_choice() -> None:
 
 
 def test_scales_change_every_axis_of_numbers_and_no_axis_of_names() -> None:
-    figure = interactive(CHART)
+    figure: Any = interactive(CHART)
     menu = next(menu for menu in figure.layout.updatemenus if len(menu.buttons) == 5)
     drawn, *_, linear = (button.args[0] for button in menu.buttons)
     assert [drawn[f"{axis}.type"] for axis in ("xaxis", "yaxis", "xaxis2", "yaxis2")] == [

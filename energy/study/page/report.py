@@ -14,20 +14,20 @@ from energy.plots.drawing import draw_chart
 from energy.plots.web.figure import fragment, plotly_script
 from energy.plots.web.layout import figure_height
 from energy.study.charts.gallery import charts, missing
-from energy.study.html.answers import answers, main_cell, settler_prices
-from energy.study.html.bibliography import bibtex
-from energy.study.html.complete import complete_record
-from energy.study.html.findings import abstract
-from energy.study.html.methods import EQUATIONS, TERMS, WORDS
-from energy.study.html.origin import origin_table
-from energy.study.html.sheets import write_sheets
-from energy.study.html.tables import answer_table, price_table, recipe_table, scaling_table, training_table
 from energy.study.inference.record import read_study
+from energy.study.page.answers import answers, main_cell, settler_prices
+from energy.study.page.bibliography import bibtex
+from energy.study.page.complete import complete_record
+from energy.study.page.findings import abstract
+from energy.study.page.methods import EQUATIONS, TERMS, WORDS
+from energy.study.page.origin import origin_table
+from energy.study.page.sheets import write_sheets
+from energy.study.page.tables import answer_table, price_table, recipe_table, scaling_table, training_table
 from energy.study.prices import CosinePrice
 
 REPORT: Final = "report"
 COLUMNS: Final = 2  # panels side by side on a desk
-HOME: Final = "energy.study.html"
+HOME: Final = "energy.study.page"
 
 
 def write_report(folder: Path) -> Path:
@@ -93,12 +93,12 @@ def rendered_page(content: Mapping[str, Any]) -> str:
         from markupsafe import Markup
     except ImportError as error:
         raise MissingDependencyError(f"reports need jinja2, which the extra `report` installs ({error})") from None
-    setting = Environment(
+    engine = Environment(
         loader=PackageLoader(HOME, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = Markup(files(HOME).joinpath("report.css").read_text(encoding="utf-8"))
     script = Markup(content["plotly"])
-    return setting.get_template("report.html").render({**content, "style": style, "plotly": script})
+    return engine.get_template("report.html").render({**content, "style": style, "plotly": script})
 
 
 def _figure(chart: Chart, drawn: Sequence[Path]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from statistics import median
 from typing import Any, Final
 
 from energy.study.charts.stragglers import waiting
-from energy.study.html.answers import Answer, answers, interval_text, main_cell, plain_label
-from energy.study.html.words import counted, listed, number_text, quoted, seconds_text
+from energy.study.page.answers import Answer, answers, interval_text, main_cell, plain_label
+from energy.study.page.words import counted, listed, number_text, quoted, seconds_text
 from energy.study.points import StudyPoint, axis_text, points_of
 from energy.study.prices import CosinePrice
 
@@ -15,7 +15,7 @@ LAW: Final = ("phases", "scaling-gamma", "scaling-gain", "scaling-age")
 
 def abstract(record: Mapping[str, Any], prices: Sequence[CosinePrice]) -> list[str]:
     """Return the sentences of the abstract, each paragraph a string; every number in them is read from the record."""
-    found = [setting(record)]
+    found = [subject(record)]
     if prices:
         cell = main_cell(prices)
         said = answers([price for price in prices if price.cell == cell])
@@ -31,7 +31,7 @@ def abstract(record: Mapping[str, Any], prices: Sequence[CosinePrice]) -> list[s
     return found + [text for text in (stragglers(record), law(record), trained(record), failed(record)) if text]
 
 
-def setting(record: Mapping[str, Any]) -> str:
+def subject(record: Mapping[str, Any]) -> str:
     """Return what was measured, on which network and data, and by what."""
     axes = [point["axes"] for point in record["points"]]
     if not axes:

@@ -19,9 +19,9 @@ n ≈ ln ε / ln(γρ₀²)                                               sweeps
 TERMS: Final = (
     (
         "Exact gradient",
-        "The gradient of the objective, at the settler's own γ, at the equilibrium that its own relaxation reaches when "
-        "it runs on; by implicit differentiation (the settler `implicit`). Points whose exact gradient did not converge "
-        "itself have no price.",
+        "The gradient of the objective, at the settler's own γ, at the equilibrium that its own relaxation reaches "
+        "when it runs on; by implicit differentiation (the settler `implicit`). Points whose exact gradient did not "
+        "converge itself have no price.",
     ),
     (
         "Budget",
@@ -35,9 +35,9 @@ TERMS: Final = (
     ),
     (
         "Seconds",
-        "Median time of one step on this machine, settling and products of the rule, without the optimizer, taken in turn "
-        "with the others. × back-propagation is the time of a step over that of back-propagation "
-        "on the same network and batch, run eagerly, and × compiled over that of compiled back-propagation.",
+        "Median time of one step on this machine, settling and products of the rule, without the optimizer, taken "
+        "in turn with the others. × BP, eager is that time over the one of back-propagation on the same network and "
+        "batch; × BP, compiled over that of compiled back-propagation.",
     ),
     (
         "Interval",
@@ -56,9 +56,9 @@ TERMS: Final = (
     ),
     (
         "γρ₀² and loop gain",
-        "ρ₀ is the spectral radius of the linearized response of all layers at once, at γ = 1; γρ₀² is the factor by "
-        "which a sweep is predicted to shrink the distance to the equilibrium, and settling contracts where it is below "
-        "1. Both it and the measured rate are medians over samples.",
+        "ρ₀ is the spectral radius of the linearized response of all layers at once, at γ = 1; γρ₀² is the factor "
+        "by which a sweep is predicted to shrink the distance to the equilibrium, and settling contracts where it "
+        "is below 1. Both it and the measured rate are medians over samples.",
     ),
     (
         "Outcome",

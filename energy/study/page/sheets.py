@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from energy.io.atomic import write_text
-from energy.study.html.tables import fitted_powers
+from energy.study.page.tables import fitted_powers
 from energy.study.prices import CosinePrice
 
 

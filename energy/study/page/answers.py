@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from energy.study.html.words import number_text
+from energy.study.page.words import number_text
 from energy.study.points import axis_text, points_of
 from energy.study.prices import CosinePrice, cheapest, cosine_prices
 

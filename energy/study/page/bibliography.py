@@ -42,7 +42,7 @@ def bibtex(points: Sequence[Mapping[str, Any]]) -> str:
 
 def papers() -> dict[str, str]:
     """Return the entries of `papers.bib` by key."""
-    text = files("energy.study.html").joinpath("papers.bib").read_text(encoding="utf-8")
+    text = files("energy.study.page").joinpath("papers.bib").read_text(encoding="utf-8")
     found = [entry.strip() for entry in re.split(r"\n(?=@)", text)]
     return {entry.partition("{")[2].partition(",")[0]: entry for entry in found}
 

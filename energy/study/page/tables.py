@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from energy.study.html.answers import Answer, budget_text, interval_text, plain_label
-from energy.study.html.words import listed, number_text, seconds_text
+from energy.study.page.answers import Answer, budget_text, interval_text, plain_label
+from energy.study.page.words import listed, number_text, seconds_text
 from energy.study.points import RUNG, StudyPoint, axis_text, grouped, points_of, rung_text, summarized
 from energy.study.prices import CosinePrice
 from energy.study.scaling import Exponent, exponents

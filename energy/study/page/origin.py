@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from energy.study.html.tables import Cell, Table
-from energy.study.html.words import counted, number_text, seconds_text
+from energy.study.page.tables import Cell, Table
+from energy.study.page.words import counted, number_text, seconds_text
 
 FACTS: Final = (
     ("device_name", "machine"),
