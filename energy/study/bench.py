@@ -6,7 +6,6 @@ that the optimizer does its work and the weights stay.
 """
 
 import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.backprop import Backprop
 from energy.settle.settler import Settler
+from energy.study.interleaved import interleaved, median_ratio
 from energy.study.memory import peak_bytes
 from energy.train.evaluate import load_run
 from energy.train.run import Run, Setting
@@ -34,13 +34,17 @@ class Price:
 
     Attributes:
         seconds: median over the rounds.
-        ratio: the same over that of back-propagation on the same network.
+        ratio: of its time to that of back-propagation on the same network in the same round, median over the rounds.
+        ratio_low: lower end of the ratio's 95 % interval, from a bootstrap over the rounds; None at a single round.
+        ratio_high: upper end of it.
         backprop_steps: multiply-adds in units of one back-propagation step.
         peak_bytes: memory that the step works in.
     """
 
     seconds: float | None = None
     ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
     backprop_steps: float | None = None
     peak_bytes: int | None = None
 
@@ -79,37 +83,21 @@ class Bench:
         with settings(False, self.fused):
             for worker in self.workers.values():
                 worker.step()
-            times = self._times()
-            medians = {label: statistics.median(taken) for label, taken in times.items()}
+            steps = {label: worker.step for label, worker in self.workers.items()}
+            times = interleaved(steps, rounds=self.rounds, seconds=self.seconds, device=self.device)
+            ratios = {label: median_ratio(times, label, self.reference) for label in times}
             return {
                 label: Price(
-                    seconds=medians[label],
-                    ratio=medians[label] / medians[self.reference],
+                    seconds=statistics.median(times[label]),
+                    ratio=ratios[label].ratio,
+                    ratio_low=ratios[label].low,
+                    ratio_high=ratios[label].high,
                     backprop_steps=worker.backprop_steps(),
                     peak_bytes=worker.peak_bytes(self.device),
                 )
                 for label, worker in self.workers.items()
                 if label != REFERENCE
             }
-
-    def _times(self) -> dict[str, list[float]]:
-        times: dict[str, list[float]] = {label: [] for label in self.workers}
-        labels, start = list(self.workers), time.perf_counter()
-        for number in range(self.rounds):
-            if number >= 3 and time.perf_counter() - start > self.seconds:
-                break
-            turn = number % len(labels)
-            for label in labels[turn:] + labels[:turn]:
-                self._wait()
-                before = time.perf_counter()
-                self.workers[label].step()
-                self._wait()
-                times[label].append(time.perf_counter() - before)
-        return times
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
 
 class Worker:

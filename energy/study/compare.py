@@ -12,7 +12,7 @@ from energy.settle.settler import Settler
 from energy.study.bench import Bench, Price
 from energy.study.entrants import Entrant, entrants_of
 from energy.study.memory import SAID
-from energy.study.report import UNITS, markdown_report, settler_row
+from energy.study.report import UNITS, accuracy_differences, markdown_report, settler_row
 from energy.train.evaluate import load_run
 from energy.train.finite_check import NonFinite
 from energy.train.fit import fit
@@ -94,9 +94,11 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
     bench = Bench(comparison, finished, comparison.timing_rounds, comparison.timing_seconds) if finished else None
     prices = bench.prices() if bench else {}
     device = comparison.place()
+    rows = [settler_row(label, line, prices.get(label, Price())) for label, line in found.items()]
     report = {
         "title": comparison_title(comparison),
-        "rows": [settler_row(label, line, prices.get(label, Price())) for label, line in found.items()],
+        "rows": rows,
+        "paired": accuracy_differences(rows),
         "seeds": comparison.seeds,
         "memory": SAID[device.type],
         "comparison": to_dict(comparison),

@@ -42,10 +42,13 @@ def moved_bytes(step: Callable[[], object]) -> int:
     """Count the bytes that the operators of `step()` read and write, backward passes included.
 
     Every tensor that an operator is given counts once, every tensor that it makes or changes once more; an axis of
-    stride 0 counts as one place. Views, changes of shape in place, and memory that nobody has written to count 0. It is
-    an upper bound on the traffic of a machine that runs the operators one by one: what a cache holds between two of
-    them, and the reading that an operator which overwrites can spare, are not taken off. Inside one compiled or fused
-    kernel nothing is seen.
+    stride 0 counts as one place. Views, changes of shape in place, memory that nobody has written to, and a tensor that
+    gives only its shape count 0.
+
+    Operators that run one by one move no more than this between them, and less by what a cache holds from one to the
+    next and by the reading that an operator which overwrites can spare. One that reads an argument again, as a product
+    of matrices larger than the cache, moves more. Inside a compiled or fused kernel nothing is seen: its arguments and
+    results alone count.
     """
     with _Traffic() as seen:
         step()
@@ -67,10 +70,15 @@ class _Traffic(TorchDispatchMode):
         results = _distinct(made)
         fresh = [one for one in results if _memory(one) not in held]
         changed, filled = _written(func, args, kwargs)
-        unwritten = func.__name__.partition(".")[0] in UNWRITTEN or torch.Tag.inplace_view in func.tags
-        if unwritten or (results and not fresh and not changed):
+        name = func.__name__.partition(".")[0]
+        if (
+            name in UNWRITTEN
+            or torch.Tag.inplace_view in getattr(func, "tags", ())
+            or (results and not fresh and not changed)
+        ):
             return made
-        read = [one for one in given if all(one is not other for other in filled)]
+        shapes_alone = name.endswith("_like") or name.startswith("new_")
+        read = [] if shapes_alone else [one for one in given if all(one is not other for other in filled)]
         self.moved += sum(_bytes(one) for one in (*read, *changed, *fresh))
         return made
 

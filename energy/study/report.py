@@ -10,6 +10,7 @@ from typing import Any, Final
 from energy.columns import blocks, terminal_width
 from energy.io.record import read_json
 from energy.study.bench import Price
+from energy.study.paired import MOST_SEEDS, closest_pair, paired_difference, signed, within_noise
 from energy.study.results import validated
 from energy.study.statistics import markdown, number, plus_minus, sample_statistics
 
@@ -32,9 +33,14 @@ UNITS: Final = {
     "backprop_steps": "multiply-adds of a step, mean over training and seeds, in back-propagation steps (3U - U1)",
     "timed_backprop_steps": "the same for the step whose time and memory were measured",
     "seconds": "median seconds of one step on trained weights, taken in turn with the others",
-    "time_ratio": "the same over back-propagation on the same network and batch",
+    "time_ratio": "over back-propagation on the same network and batch, median of the ratios within a round",
+    "time_ratio_interval": "95 %, bootstrap over the rounds; null at a single round",
     "peak_bytes": "bytes; see memory",
     "outcomes": "solves of training (one per batch and phase) by how they ended",
+    "paired.differences": "test accuracy less that of the reference over the seeds that both finished, percentage "
+    "points; intervals 95 %; p of the sign-flip test; seeds_needed for this difference at 80 % power, 5 % two-sided",
+    "paired.within_noise": "the settler of the best mean, then all that are not told apart from it",
+    "paired.closest": "the pair with the smallest mean difference that is not 0",
 }
 
 
@@ -45,6 +51,7 @@ def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str,
     return {
         "label": label,
         "settler": found["settler"],
+        "seeds": [result["seed"] for result in results],
         "test_accuracy": _over([result["test_accuracy"] for result in results]),
         "validation_accuracy": _over([validated(result) for result in results]),
         **{
@@ -58,35 +65,98 @@ def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str,
         "timed_backprop_steps": costs["backprop_steps"],
         "seconds": costs["seconds"],
         "time_ratio": costs["ratio"],
+        "time_ratio_interval": None if costs["ratio_low"] is None else [costs["ratio_low"], costs["ratio_high"]],
         "peak_bytes": costs["peak_bytes"],
         "outcomes": _outcomes(results),
         "failures": found["failures"],
     }
 
 
+def accuracy_differences(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Compare the test accuracies of all settlers, seed by seed.
+
+    Args:
+        rows: as `settler_row` makes them.
+
+    Returns:
+        `reference`, the first row of back-propagation, otherwise the first of all; `differences` from it by label, null
+        for the reference and where no seed was finished by both; `within_noise`; and `closest`, null if no two rows
+        differ over two seeds.
+    """
+    arms = {row["label"]: _by_seed(row) for row in rows}
+    reference = next((row["label"] for row in rows if row["settler"]["name"] == "backprop"), rows[0]["label"])
+    differences: dict[str, Any] = {}
+    for label, arm in arms.items():
+        paired = label != reference and set(arm) & set(arms[reference])
+        differences[label] = asdict(paired_difference(arm, arms[reference])) if paired else None
+    closest = closest_pair(arms)
+    return {
+        "reference": reference,
+        "differences": differences,
+        "within_noise": within_noise(arms),
+        "closest": None if closest is None else asdict(closest),
+    }
+
+
 def markdown_report(report: Mapping[str, Any]) -> str:
     """Format the table and its conditions of measurement as Markdown."""
     notes = [
+        *_told(report),
         f"Device {report['device_name']} ({report['device']}, {report['threads']} threads), torch {report['torch']}, "
-        f"commit {report['commit'] or 'unknown'}; seeds {', '.join(map(str, report['seeds']))}; ± is one s.d.",
+        f"commit {report['commit'] or 'unknown'}; seeds {', '.join(map(str, report['seeds']))}; ± is one s.d.; "
+        "intervals of differences are 95 % t intervals over the seeds that both finished, if these differ.",
         "Cosines are with the exact gradient at the same gamma (`implicit`), at the equilibrium that the same "
-        "relaxation reaches when it runs on. Multiply-adds of a step are a mean over training; times are medians of "
-        "steps on trained weights, taken in turn with the others.",
+        "relaxation reaches when it runs on. Multiply-adds of a step are a mean over training; times are of steps on "
+        "trained weights, taken in turn with the others: the median of the ratios within a round.",
         f"Peak memory: {report['memory']}.",
         "Figure: `compare.png` beside this file; `energy plot` with this folder draws it from `compare.json`.",
     ]
     notes += [f"**{row['label']}**: {failure}" for row in report["rows"] for failure in row["failures"]]
-    table = markdown(HEAD, [_cells(row) for row in report["rows"]])
+    table = markdown(*_table(report))
     return f"# {report['title']}\n\n{table}\n" + "\n\n".join(notes) + "\n"
 
 
 def report_text(folder: Path) -> str:
     """Format the table of a `compare.json` for the terminal, in as many blocks as its width asks for."""
     report = read_json(folder / "compare.json")
-    table = blocks(HEAD, [_cells(row) for row in report["rows"]], terminal_width())
+    table = blocks(*_table(report), terminal_width())
     notes = [f"{row['label']}: {failure}" for row in report["rows"] for failure in row["failures"]]
-    notes = [*notes, f"{folder / 'compare.md'} says what it stands on"]
+    notes = [*_told(report), *notes, f"{folder / 'compare.md'} says what it stands on"]
     return "\n".join([report["title"], "", table, "", *(fill(note, terminal_width()) for note in notes)])
+
+
+def _by_seed(row: Mapping[str, Any]) -> dict[int, float]:
+    values = row["test_accuracy"]["values"] if row["test_accuracy"] else []
+    return dict(zip(row["seeds"], values, strict=True))
+
+
+def _table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The head and the cells; a record made before differences were in it has no column of them."""
+    head: list[str] = [*HEAD]
+    rows, paired = [_cells(row) for row in report["rows"]], report.get("paired")
+    if paired and len(rows) > 1:
+        head.insert(2, f"difference to {paired['reference']}")
+        for cells in rows:
+            found = paired["differences"][cells[0]]
+            nothing = "reference" if cells[0] == paired["reference"] else "–"
+            cells.insert(2, nothing if found is None else signed(found["mean"], found["t_interval"]))
+    return head, rows
+
+
+def _told(report: Mapping[str, Any]) -> list[str]:
+    """One sentence: which are within noise of the best, and what it takes to tell the closest two apart."""
+    paired = report.get("paired")
+    if not paired or len(report["rows"]) < 2 or not paired["within_noise"]:
+        return []
+    best, *others = paired["within_noise"]
+    text = f"Within noise of {best}, the best mean: {', '.join(others) or 'no other'} (paired over seeds, 95 %)"
+    closest = paired["closest"]
+    if closest is not None:
+        found = closest["difference"]
+        needed = f"more than {MOST_SEEDS:,}" if found["seeds_needed"] is None else f"{found['seeds_needed']:,}"
+        text += f"; {closest['first']} and {closest['second']}, the closest two ({signed(found['mean'], None)}), take "
+        text += f"{needed} seeds to be told apart if that is their true difference (80 % power, 5 % two-sided)"
+    return [f"{text}."]
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -46,7 +46,7 @@ def number(value: float | None, form: str, missing: str = "–") -> str:
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Format a Markdown table, padded: the first column to the left, the others to the right."""
-    cells = [list(head), *[[cell.replace("|", "\\|") for cell in row] for row in rows]]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
 
     rule = ["-" * widths[0], *["-" * (width - 1) + ":" for width in widths[1:]]]

@@ -18,6 +18,8 @@ from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation, Dyadic, EquilibriumPropagation
 from energy.settle.two_phase import PhaseContrast, TwoPhase
 from energy.study.compare import Comparison, compare, entrant_runs, entrants
+from energy.study.report import accuracy_differences, report_text
+from energy.study.statistics import sample_statistics
 from energy.train.registration import register_builtins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -126,9 +128,86 @@ def test_numbers_are_those_of_the_records(report: tuple[Path, str, dict[str, Any
         assert row["test_accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_differences_are_those_of_the_records_seed_by_seed(report: tuple[Path, str, dict[str, Any]]) -> None:
+    folder, text, found = report
+    accuracy = {
+        label: [
+            json.loads((folder / label / f"seed-{seed}" / "result.json").read_text())["test_accuracy"]
+            for seed in (0, 1)
+        ]
+        for label in ("backprop", "dual_propagation", "feedforward")
+    }
+    paired = found["paired"]
+    assert paired["reference"] == "backprop" and paired["differences"]["backprop"] is None
+    for label in ("dual_propagation", "feedforward"):
+        known = paired["differences"][label]
+        assert known["seeds"] == [0, 1] and known["smallest_p"] == 0.5
+        assert known["differences"] == list(np.subtract(accuracy[label], accuracy["backprop"]))
+        line = next(line for line in text.splitlines() if line.startswith(f"| {label} "))
+        assert line.split("|")[3].strip().startswith(f"{known['mean']:+z.2f}")
+    means = {label: np.mean(values) for label, values in accuracy.items()}
+    assert means[paired["within_noise"][0]] == max(means.values())
+    assert "difference to backprop" in text and "Within noise of" in text
+
+
+def _row(label: str, accuracies: dict[int, float], name: str = "feedforward") -> dict[str, Any]:
+    values = list(accuracies.values())
+    stats = sample_statistics(values) if values else None
+    return {"label": label, "settler": {"name": name}, "seeds": list(accuracies), "test_accuracy": stats}
+
+
+def test_differences_of_constructed_accuracies() -> None:
+    """The second of two back-propagations is no reference; a seed that one did not finish is left out."""
+    rows = [
+        _row("first", {0: 90.0, 1: 91.0, 2: 92.0}),
+        _row("bp", {0: 89.0, 1: 90.5, 2: 91.75}, "backprop"),
+        _row("short", {1: 95.5}),
+        _row("failed", {}),
+        _row("other bp", {0: 50.0, 1: 51.5, 2: 52.75}, "backprop"),
+    ]
+    found = accuracy_differences(rows)
+    assert found["reference"] == "bp"
+    known = found["differences"]
+    assert known["first"]["differences"] == [1.0, 0.5, 0.25] and known["short"]["differences"] == [5.0]
+    assert known["failed"] is None and known["other bp"]["differences"] == [-39.0] * 3
+    assert found["within_noise"][:2] == ["short", "first"]  # one shared seed tells nothing apart
+    assert (found["closest"]["first"], found["closest"]["second"]) == ("first", "bp")
+    assert accuracy_differences([rows[0], rows[2]])["reference"] == "first"
+
+
+def _written(rows: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """A `compare.json` of rows that have an accuracy and nothing else."""
+    nothing = dict.fromkeys(["backprop_steps", "time_ratio", "peak_bytes"]) | {"outcomes": {}, "failures": []}
+    nothing |= {f"cosine_{what}_{when}": None for what in ("worst", "whole") for when in ("initial", "trained")}
+    full = [{**row, **nothing, "sweeps": dict.fromkeys(["mean", "p95", "max"])} for row in rows]
+    report = {"title": "constructed", "rows": full, "paired": accuracy_differences(rows)}
+    (folder / "compare.json").write_text(json.dumps(report))
+    return report
+
+
+def test_the_sentence_below_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences of 1, 2, 3 have d_z = 2, for which five seeds do: the power of four is 0.73, that of five 0.91."""
+    monkeypatch.setenv("COLUMNS", "400")
+    rows = [_row("a", {0: 91.0, 1: 92.0, 2: 93.0}), _row("b", {0: 90.0, 1: 90.0, 2: 90.0})]
+    _written(rows, tmp_path)
+    text = report_text(tmp_path)
+    assert "Within noise of a, the best mean: b" in text and "a and b, the closest two (+2.00), take 5 seeds" in text
+    assert "-2.00 (-4.48 to +0.48)" in text  # 2 ∓ 4.3027/√3
+
+
+def test_a_record_without_differences_is_shown_as_before(tmp_path: Path) -> None:
+    report = _written([_row("a", {0: 91.0}), _row("b", {0: 90.0})], tmp_path)
+    assert "difference" in report_text(tmp_path) and "reference" in report_text(tmp_path)
+    del report["paired"]
+    (tmp_path / "compare.json").write_text(json.dumps(report))
+    assert "difference" not in report_text(tmp_path) and "91.00" in report_text(tmp_path)
+
+
 def test_prices(report: tuple[Path, str, dict[str, Any]]) -> None:
     rows = {row["label"]: row for row in report[2]["rows"]}
-    assert rows["backprop"]["time_ratio"] == 1.0
+    assert rows["backprop"]["time_ratio"] == 1.0 and rows["backprop"]["time_ratio_interval"] == [1.0, 1.0]
+    low, high = rows["feedforward"]["time_ratio_interval"]
+    assert low <= rows["feedforward"]["time_ratio"] <= high
     assert rows["backprop"]["backprop_steps"] == rows["dual_propagation"]["backprop_steps"] == 1.0
     assert rows["dual_propagation"]["timed_backprop_steps"] == 1.0
     forward, top, every = 64 * 10 + 10 * 10, 10 * 10, 3 * (64 * 10 + 10 * 10) - 64 * 10

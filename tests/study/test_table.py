@@ -90,6 +90,46 @@ def test_where_nothing_was_run_or_published_nothing_is_claimed(paper: Path) -> N
     assert "- **mnist_dp**: on par with BP. Published: Table 1, p. 7." in text
 
 
+@pytest.fixture
+def partner(paper: Path, runs: Path) -> Path:
+    """`mnist_bp` at seeds 1, 2 and 7, which `mnist_dp` is against."""
+    for seed, accuracy in ((1, 91.30), (2, 91.35), (7, 12.0)):
+        folder = runs / f"bp-{seed}"
+        folder.mkdir()
+        (folder / "result.json").write_text(json.dumps(_result(seed, accuracy, "mnist_bp")))
+    known = json.loads((paper / "expected.json").read_text())
+    known["cells"]["mnist_dp"]["against"] = "mnist_bp"
+    (paper / "expected.json").write_text(json.dumps(known))
+    return paper
+
+
+def _note(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("- **mnist_dp**"))
+
+
+def test_a_cell_against_another_is_paired_by_seed(partner: Path, runs: Path) -> None:
+    """Differences of 0.1 at both seeds but for a sign have the mean 0 and the half width 12.706 · 0.1414 / √2."""
+    note = _note(reproduction_table(partner, [runs]))
+    assert "Difference to mnist_bp: +0.00 (-1.27 to +1.27), by seed +0.10 (seed 1), -0.10 (seed 2)" in note
+    assert "sign-flip p = 1, least reachable 0.5." in note and "seed 7" not in note
+
+
+def test_what_cannot_be_paired_is_said(partner: Path, runs: Path) -> None:
+    assert "mnist_bp" not in _note(reproduction_table(partner, [runs / "bp-7"]))  # the cell itself was not run
+    note = _note(reproduction_table(partner, [runs / "seed-0"]))
+    assert "Not paired with mnist_bp: no seed was run with both." in note
+    second = {**_result(1, 90.0), "configuration_key": "other"}
+    (runs / "seed-1b").mkdir()
+    (runs / "seed-1b" / "result.json").write_text(json.dumps(second))
+    note = _note(reproduction_table(partner, [runs]))
+    assert "Not paired with mnist_bp: mnist_dp was run with one seed in several configurations." in note
+
+
+def test_a_partner_that_is_no_cell_is_named(partner: Path, runs: Path) -> None:
+    with pytest.raises(ValueError, match=r"mnist_dp\.against='mnist_bp': .*known: cifar_dp, mnist_dp"):
+        reproduction_table(partner, [runs / "seed-0"])
+
+
 def test_regenerating_changes_nothing(paper: Path, runs: Path) -> None:
     first = reproduction_table(paper, [runs])
     results = (paper / "results.csv").read_text()

@@ -52,9 +52,9 @@ def carry_out(study: Study) -> None:
 def _round(study: Study, networks: Networks, left: list[Point], work: Callable[[list[Point]], None]) -> bool:
     """Work on the groups that no other process has; False if there was none."""
     worked = False
-    for _, group in itertools.groupby(left, key=Point.group):
+    for _, group in itertools.groupby(left, key=lambda point: point.group):
         own = list(group)
-        with claimed(study.folder / POINTS / f".{own[0].group()}.lock") as ours, suppress(LockedFolderError):
+        with claimed(study.folder / POINTS / f".{own[0].group}.lock") as ours, suppress(LockedFolderError):
             if ours:
                 work(own)
                 worked = True
@@ -137,7 +137,7 @@ def _case(study: Study, networks: Networks, point: Point, judged: dict[str, Exac
     network, batch = networks.network(point), networks.batch(point)
 
     def judge(given: tuple[torch.Tensor, torch.Tensor]) -> Exact:
-        key = repr((point.group(), key_of(point.settler, given[0].dtype), digest(given[0])))
+        key = repr((point.group, key_of(point.settler, given[0].dtype), digest(given[0])))
         if key not in judged:
             judged[key] = exact_gradient(network, point.settler, given, point.setting["objective"])
         return judged[key]

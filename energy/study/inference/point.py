@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from energy.component import Component, ConfigurationError, annotations, from_dict, to_dict
@@ -65,20 +66,21 @@ class Point:
         """The settler, with its budgets and tolerances."""
         return self.setting["settler"]
 
-    @property
+    @cached_property
     def weights(self) -> dict[str, Any]:
         """Plain values on which the weights and the images depend."""
         held = {name: to_dict(self.setting[name]) for name in ("model", "data", "objective")}
         trained = None if self.training is None else identity(self.training)
         return {**held, "gain": self.gain, "seed": self.seed, "age": self.age, "training": trained}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of the point: ten hexadecimal digits of all that its numbers depend on."""
         own = {"settler": to_dict(self.settler), "rule": to_dict(self.setting["rule"])}
         where = {"batch": self.batch, "precision": self.precision.value, "protocol": PROTOCOL}
         return hash_of_description({**self.weights, **own, **where})
 
+    @cached_property
     def group(self) -> str:
         """Return the name of all points on the same weights, images and precision."""
         return hash_of_description({**self.weights, "batch": self.batch, "precision": self.precision.value})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from energy.component import Component, ConfigurationError, require, to_dict
 from energy.hints import hint
 from energy.paths import expanded
 from energy.study.entrants import Entrant, entrants_of
-from energy.study.inference.block import Block
+from energy.study.inference.block import Block, Variation
 from energy.study.inference.point import PARTS, Point, setting, varied, with_gain
 from energy.study.inference.record import TRAINED
 from energy.train.run import Precision, Run, Setting
@@ -68,43 +69,45 @@ def points(study: Study) -> list[Point]:
         ConfigurationError: when a block has none, or varies what there is not.
     """
     found: dict[str, Point] = {}
+    known = {entrant.label: entrant for entrant in entrants_of(study, study.settlers)}
+    where = trainings_of(study)
     for block in study.blocks:
-        own = list(_points_of(study, block))
+        own = list(_points_of(study, block, known, where))
         if not own:
             raise ConfigurationError(f"block {block.title}: no settler admits any of its combinations")
         for point in own:
             found[point.key] = found[point.key].joined(point) if point.key in found else point
     groups: dict[str, list[Point]] = {}
     for point in found.values():
-        groups.setdefault(point.group(), []).append(point)
+        groups.setdefault(point.group, []).append(point)
     return [point for group in groups.values() for point in group]
 
 
-def _points_of(study: Study, block: Block) -> Iterator[Point]:
-    for seed in block.seeds or study.seeds:
-        for age in block.ages:
-            for entrant in entrants_of(study, study.settlers):
-                if not block.settlers or entrant.label in block.settlers:
-                    yield from _points_of_entrant(study, block, entrant, seed, age)
+def _points_of(study: Study, block: Block, known: Mapping[str, Entrant], where: Path) -> Iterator[Point]:
+    variations = list(block.variations())
+    for label in block.settlers or known:
+        for variation in variations:
+            admitted = _admitted(study, known[label], variation)
+            if admitted is None:
+                continue
+            parts, numbers = admitted
+            for seed, age in itertools.product(block.seeds or study.seeds, block.ages):
+                run = _training(study, known[study.trainer or label], parts, seed) if age else None
+                run = run if run is None else dataclasses.replace(run, out=str(where / run.folder.name))
+                of = {"seed": seed, "age": age, "training": run, "blocks": (block.title,)}
+                yield Point(label, parts, **numbers, **of, measure=frozenset(block.measure))
 
 
-def _points_of_entrant(study: Study, block: Block, entrant: Entrant, seed: int, age: int) -> Iterator[Point]:
-    """The combinations of a block that a settler admits."""
-    refused: list[str] = []
-    for variation in block.variations():
-        plain = varied(_plain(study, entrant), variation)
-        gain, batch = float(plain.pop("gain")), int(plain.pop("batch"))
-        precision = Precision(plain.pop("precision"))
-        try:
-            parts = setting(plain)
-        except ConfigurationError as error:
-            refused.append(str(error))
-            continue
-        parts["model"] = with_gain(parts["model"], gain)
-        yield Point(
-            entrant.label, parts, gain, batch, precision, seed, age, _training(study, entrant, parts, seed, age),
-            (block.title,), frozenset(block.measure),
-        )  # fmt: skip
+def _admitted(study: Study, entrant: Entrant, variation: Variation) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The parts of a point, and its gain, batch and precision; None if they do not fit together."""
+    plain = varied(_plain(study, entrant), variation)
+    numbers = {"gain": float(plain.pop("gain")), "batch": int(plain.pop("batch"))}
+    numbers["precision"] = Precision(plain.pop("precision"))
+    try:
+        parts = setting(plain)
+    except ConfigurationError:
+        return None
+    return {**parts, "model": with_gain(parts["model"], numbers["gain"])}, numbers
 
 
 def _plain(study: Study, entrant: Entrant) -> dict[str, Any]:
@@ -114,25 +117,17 @@ def _plain(study: Study, entrant: Entrant) -> dict[str, Any]:
     return {**found, "precision": study.precision.value}
 
 
-def _training(study: Study, entrant: Entrant, parts: dict[str, Any], seed: int, age: int) -> Run | None:
-    """The run that trains the weights, in a folder of its own; None for fresh weights.
-
-    γ is that of the point where it trains itself.
-    """
-    if not age:
-        return None
-    trainer, own = entrant.settler, not study.trainer
-    if study.trainer:
-        trainer = next(one.settler for one in entrants_of(study, study.settlers) if one.label == study.trainer)
-    if own:
+def _training(study: Study, entrant: Entrant, parts: dict[str, Any], seed: int) -> Run:
+    """The run that trains the weights; γ is that of the point where it trains itself."""
+    trainer = entrant.settler
+    if not study.trainer:
         trainer = dataclasses.replace(trainer, gamma=parts["settler"].gamma)
     ages = ages_of(study.blocks)
     train = dataclasses.replace(study.train, keep_epochs=[one for one in ages if one <= study.train.epochs])
     names = ("readout", "optimizer", "schedule", "device", "precision", "fused")
     shared: dict[str, Any] = {name: getattr(study, name) for name in names}
     shared |= {name: parts[name] for name in ("model", "data", "objective", "rule")}
-    run = Run(**shared, train=train, settler=trainer, seed=seed, title="training")
-    return dataclasses.replace(run, out=str(trainings_of(study) / run.folder.name))
+    return Run(**shared, train=train, settler=trainer, seed=seed, title="training")
 
 
 def trainings_of(study: Study) -> Path:
