@@ -15,7 +15,7 @@ LAW: Final = ("phases", "scaling-gamma", "scaling-gain", "scaling-age")
 
 def abstract(record: Mapping[str, Any], prices: Sequence[CosinePrice]) -> list[str]:
     """Return the sentences of the abstract, each paragraph a string; every number in them is read from the record."""
-    found = [subject(record)]
+    found = [study_subject(record)]
     if prices:
         cell = main_cell(prices)
         said = answers([price for price in prices if price.cell == cell])
@@ -31,7 +31,7 @@ def abstract(record: Mapping[str, Any], prices: Sequence[CosinePrice]) -> list[s
     return found + [text for text in (stragglers(record), law(record), trained(record), failed(record)) if text]
 
 
-def subject(record: Mapping[str, Any]) -> str:
+def study_subject(record: Mapping[str, Any]) -> str:
     """Return what was measured, on which network and data, and by what."""
     axes = [point["axes"] for point in record["points"]]
     if not axes:
