@@ -58,7 +58,7 @@ def files() -> set[str]:
         str(Path(folder, name).relative_to(ROOT))
         for folder, _, names in os.walk(ROOT / "energy", followlinks=True)
         for name in names
-        if name.endswith((".py", ".yaml"))
+        if name.endswith((".py", ".yaml", ".html", ".css", ".bib"))
     }
     return found | {"energy/py.typed"}
 
