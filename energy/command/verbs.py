@@ -109,6 +109,13 @@ def evaluate_command(arguments: Arguments) -> int:
     return 0
 
 
+def doctor_command(arguments: Arguments) -> int:
+    """Diagnose runs before they train, or after it."""
+    from energy.command.doctor import examine_runs
+
+    return examine_runs(arguments)
+
+
 def table_command(arguments: Arguments) -> int:
     """Regenerate a table from its results, adding runs to them first."""
     folder, *added = folders.sort("table", arguments.rest)[0]
@@ -178,6 +185,14 @@ VERBS: Final = {
         "runs/first split=validation",
         evaluate_command,
         needs="a folder",
+    ),
+    "doctor": Verb(
+        "[name=value ...] | RUN_FOLDER ... [samples=16] [device=cpu] [out=FOLDER]",
+        "before a network trains, or after it: how fast it settles, whether an equilibrium is sure, and what is wrong; "
+        "overrides are those of train, and only the first training images are looked at",
+        "settler=equilibrium_propagation model.sizes=[64]",
+        doctor_command,
+        options=frozenset({"folders"}),
     ),
     "compare": Verb(
         "name=value ...",
