@@ -21,7 +21,7 @@ from energy.relax.convergence import expected_steps
 from energy.relax.problem import Problem
 from energy.relax.relaxation import Relaxation
 from energy.relax.single_phase import SinglePhase
-from energy.relax.solution import Solution
+from energy.relax.solution import Outcome, Solution
 from energy.relax.solver import solve
 from energy.relax.spectrum import Spectrum, slowest_mode
 from energy.settle.reference import further
@@ -175,6 +175,8 @@ def _expected(
     seen = _residuals(network, settler, x, watched, ledger)
     if seen is None:
         return None, None
+    if not len(seen):  # it diverged
+        return torch.full_like(rate, torch.inf), None
     within = seen <= near
     first = torch.where(within.any(0), within.double().argmax(0), len(seen) - 1)
     steps = first + 1 + expected_steps(rate, relax.tolerance, seen.gather(0, first[None])[0])
@@ -182,7 +184,7 @@ def _expected(
 
 
 def _residuals(network: Network, settler: Settler, x: Tensor, relax: Relaxation, ledger: Ledger) -> Tensor | None:
-    """The residual of each sample after every step of a solve from the start, (steps, B); None at γ = 0."""
+    """The residual of each sample after every step of a solve, (steps, B): no steps if it diverged, None at γ = 0."""
     seen = list[Tensor]()
 
     def run(problem: Problem, relax: Relaxation, point: Point, steps: int) -> BlockEnd | None:
@@ -197,7 +199,8 @@ def _residuals(network: Network, settler: Settler, x: Tensor, relax: Relaxation,
         found = solve(problem, problem.initial_state(), relax, run=run)
     else:
         return None
-    return torch.stack(seen[: found.taken])  # without what a solver had run ahead
+    kept = torch.stack(seen[: found.taken])  # without what a solver had run ahead
+    return kept[:0] if found.outcome is Outcome.DIVERGED else kept
 
 
 def _relative(found: Spectrum) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from energy.graph import Edge, Layer
+from energy.graph import Edge
 from energy.network import Network
 from energy.relax.spectrum import lanczos, visible
 from energy.state import State
@@ -31,11 +31,7 @@ class EdgeJacobian:
 
     def __init__(self, network: Network, edge: Edge, states: tuple[Tensor, ...], drives: State) -> None:
         self.linear = edge.coupling.linearize(states[edge.source])[1]
-        below = (network.layers[edge.source - 1], drives[edge.source - 1]) if edge.source else None
-        self.ends: list[tuple[Layer, Tensor] | None] = [
-            below,
-            (network.layers[edge.target - 1], drives[edge.target - 1]),
-        ]
+        self.ends = [(network.layers[k - 1], drives[k - 1]) if k else None for k in (edge.source, edge.target)]
 
     def slope(self, vector: State) -> State:
         """Return D v."""

@@ -233,7 +233,7 @@ def _linearized(network: Network, x: Tensor, state: State, gamma: float) -> tupl
 
 
 def lanczos(jacobian: Jacobian, start: State, steps: int, tolerance: float) -> tuple[Spectrum, Tensor]:
-    """Return the ends of the spectrum, and the coordinates (B, steps) of the slowest mode among the vectors of the basis.
+    """Return the ends of the spectrum, and the coordinates (B, steps) of the slowest mode among the basis vectors.
 
     Args:
         jacobian: the linear map.
