@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
+    from energy.analysis.doctor import Diagnosis, diagnose
     from energy.cautions import strict
     from energy.component import Component, ConfigurationError, from_dict
     from energy.couplings import Block, Convolution, Coupling, Dense, Module, Skip
@@ -64,6 +65,7 @@ __all__ = [
     "CrossEntropy",
     "DataSet",
     "Dense",
+    "Diagnosis",
     "Digits",
     "DualPropagation",
     "Edge",
@@ -109,6 +111,7 @@ __all__ = [
     "TwoPhase",
     "Zebra",
     "compare",
+    "diagnose",
     "evaluate",
     "fit",
     "from_dict",
@@ -150,6 +153,7 @@ _NAMES: Final = {
     "energy.train.fit": ("fit",),
     "energy.train.evaluate": ("evaluate",),
     "energy.study.compare": ("Comparison", "compare"),
+    "energy.analysis.doctor": ("Diagnosis", "diagnose"),
 }
 _HOMES: Final = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -14,7 +14,8 @@ from energy import __version__
 from energy.command import catalog, pages
 from energy.command.arguments import Arguments, parse, validate_options
 from energy.command.complaint import complaint, defect
-from energy.command.verbs import VERBS, Verb
+from energy.command.verb import Verb
+from energy.command.verbs import VERBS
 from energy.component import ConfigurationError
 from energy.hints import meant
 from energy.train.terminal import one_line_warnings, say

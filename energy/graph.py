@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from energy.couplings import Coupling, Shape
@@ -66,3 +67,8 @@ class Edge:
 def scaled(tensor: Tensor, gain: Gain) -> Tensor:
     """Return gain times a message: the message itself where the gain is known to be 1."""
     return tensor if not isinstance(gain, Tensor) and gain == 1 else tensor * gain
+
+
+def to_channels_last(x: Tensor) -> Tensor:
+    """Return images with the channel as the fastest axis, as convolution kernels prefer; shape and numbers stay."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+import energy as toolkit
 from energy import admission, modes
 from energy.couplings import Affine, Coupling, Shape
 from energy.errors import UsageError
-from energy.graph import Edge, Layer
+from energy.graph import Edge, Layer, to_channels_last
 from energy.potentials import Potential
 from energy.state import State
 from energy.summary import summary
@@ -233,6 +234,10 @@ class Network(nn.Module):
             modes.require_precision(name, edge.coupling, self.shape(edge.source), x)
             self._heard.add(pair)
 
+    def diagnose(self, x: Tensor, settler: toolkit.Settler | None = None, samples: int = 16) -> toolkit.Diagnosis:
+        """Return the expected course of a settling (`energy.analysis.doctor.diagnose`), before any step of learning."""
+        return toolkit.diagnose(self, x, settler, samples=samples)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of one bottom-up pass: the equilibrium at γ = 0. Differentiable."""
         return self.activity(x)[-1]
@@ -282,11 +287,6 @@ class Network(nn.Module):
         for edge in self.out_of(layer):
             if gain := edge.gain(gamma):
                 yield gain * edge.coupling.linearize(states[layer])[1].adjoint(states[edge.target])
-
-
-def to_channels_last(x: Tensor) -> Tensor:
-    """Return images with the channel as the fastest axis, as convolution kernels prefer; shape and numbers stay."""
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _total(tensors: Sequence[Tensor]) -> Tensor:

@@ -2,39 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from energy.command import catalog, folders, pages, presets
 from energy.command.arguments import OPTIONS, Arguments
 from energy.command.entry import Entry
+from energy.command.verb import Verb
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.hints import hint
-
-
-class Verb(NamedTuple):
-    """A verb of the command line.
-
-    Attributes:
-        usage: its words, for the usage line.
-        summary: its purpose.
-        example: the words of an example.
-        action: carries it out, and returns the exit status.
-        needs: the words that it requires; empty for a verb that stands alone.
-        options: the options that it takes in addition to `--help` and `--plugin`, as `Arguments` calls them.
-        components: whether it needs every component to be imported.
-        pages: whether its help lists the components, and is printed by the action.
-    """
-
-    usage: str
-    summary: str
-    example: str
-    action: Callable[[Arguments], int]
-    needs: str = ""
-    options: frozenset[str] = frozenset()
-    components: bool = True
-    pages: bool = False
 
 
 def train_command(arguments: Arguments) -> int:
@@ -126,6 +103,13 @@ def gradient_error_command(arguments: Arguments) -> int:
     return print_error_budgets(arguments)
 
 
+def doctor_command(arguments: Arguments) -> int:
+    """Diagnose runs before they train, or after it."""
+    from energy.command.doctor import examine_runs
+
+    return examine_runs(arguments)
+
+
 def table_command(arguments: Arguments) -> int:
     """Regenerate a table from its results, adding runs to them first."""
     folder, *added = folders.sort("table", arguments.rest)[0]
@@ -202,6 +186,14 @@ VERBS: Final = {
         "runs/first batch=32",
         gradient_error_command,
         needs="a run folder, or the name=value words of an untrained network",
+        options=frozenset({"folders"}),
+    ),
+    "doctor": Verb(
+        "[name=value ...] | RUN_FOLDER ... [samples=16] [device=cpu] [out=FOLDER]",
+        "before a network trains, or after it: how fast it settles, whether an equilibrium is sure, and what is wrong; "
+        "overrides are those of train, and only the first training images are looked at",
+        "settler=equilibrium_propagation model.sizes=[64]",
+        doctor_command,
         options=frozenset({"folders"}),
     ),
     "compare": Verb(

@@ -109,7 +109,7 @@ class NetworkJacobian:
     def seen(self, vector: State) -> State:
         """Return the vector without the part that D takes to zero, which the recursion would let grow."""
         layers = zip(self.network.layers, self.drives, vector, strict=True)
-        return State(_seen(layer.potential, drive, tensor) for layer, drive, tensor in layers)
+        return State(visible(layer.potential, drive, tensor) for layer, drive, tensor in layers)
 
 
 class EnergyJacobian:
@@ -149,7 +149,8 @@ class EnergyJacobian:
         return vector - State(bent)
 
 
-def _seen(potential: Potential, drive: Tensor, vector: Tensor) -> Tensor:
+def visible(potential: Potential, drive: Tensor, vector: Tensor) -> Tensor:
+    """Return the vector without what f′ takes to zero at `drive`."""
     if isinstance(potential, Softmax):
         return vector - vector.mean(1, keepdim=True)
     if isinstance(potential, Gated):
@@ -193,7 +194,7 @@ def spectrum(
         >>> spectrum(network, x, network.activity(x), gamma=1.0).radius  # of [[0, ½], [½, 0]]
         tensor([0.5000])
     """
-    return _recur(*_linearized(network, x, state, gamma), steps, tolerance)[0]
+    return lanczos(*_linearized(network, x, state, gamma), steps, tolerance)[0]
 
 
 @torch.no_grad()
@@ -208,7 +209,7 @@ def slowest_mode(
         network, x, state, gamma, steps, tolerance: as for `spectrum`.
     """
     jacobian, start = _linearized(network, x, state, gamma)
-    found, weights = _recur(jacobian, start, steps, tolerance)
+    found, weights = lanczos(jacobian, start, steps, tolerance)
     mode, sloped = start * 0.0, start * 0.0
     for (q, image, _, _), weight in zip(_basis(jacobian, start), weights.unbind(1), strict=False):
         mode, sloped = mode + q.weighted(weight), sloped + image.weighted(weight)
@@ -231,8 +232,14 @@ def _linearized(network: Network, x: Tensor, state: State, gamma: float) -> tupl
     return NetworkJacobian(network, x, state, gamma), start
 
 
-def _recur(jacobian: Jacobian, start: State, steps: int, tolerance: float) -> tuple[Spectrum, Tensor]:
-    """The ends of the spectrum, and the coordinates (B, steps) of the slowest mode among the vectors of the basis."""
+def lanczos(jacobian: Jacobian, start: State, steps: int, tolerance: float) -> tuple[Spectrum, Tensor]:
+    """Return the ends of the spectrum, and the coordinates (B, steps) of the slowest mode among the basis vectors.
+
+    Args:
+        jacobian: the linear map.
+        start: the vector that the recursion starts from.
+        steps, tolerance: as for `spectrum`.
+    """
     diagonal, beside = list[Tensor](), list[Tensor]()
     for _, _, alpha, beta in islice(_basis(jacobian, start), steps):
         diagonal.append(alpha)
