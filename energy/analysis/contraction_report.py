@@ -177,10 +177,11 @@ def _expected(
         return None, None
     if not len(seen):  # it diverged
         return torch.full_like(rate, torch.inf), None
-    within = seen <= near
-    first = torch.where(within.any(0), within.double().argmax(0), len(seen) - 1)
-    steps = first + 1 + expected_steps(rate, relax.tolerance, seen.gather(0, first[None])[0])
-    return (steps / relax.check_every).ceil() * relax.check_every, first + 1
+    outside = (seen > near).flip(0)  # a residual may rise again, so the last steps are looked at
+    inside = torch.where(outside.any(0), outside.double().argmax(0), len(seen))
+    counted = (len(seen) + 1 - inside).clamp_max(len(seen))
+    steps = counted + expected_steps(rate, relax.tolerance, seen.gather(0, counted[None] - 1)[0])
+    return (steps / relax.check_every).ceil() * relax.check_every, counted
 
 
 def _residuals(network: Network, settler: Settler, x: Tensor, relax: Relaxation, ledger: Ledger) -> Tensor | None:

@@ -162,22 +162,12 @@ def diagnose(network: Network, x: Tensor, settler: Settler | None = None, *, sam
         bounded = boundedness(network, found.gamma)
         scale = initial_scale(network, settler, x[:FEW], ledger)
     return Diagnosis(
-        settler=settler.name,
-        gamma=found.gamma,
-        relax=settler.relax.name,
-        tolerance=settler.relax.tolerance,
+        **_settling(settler, found),
         samples=len(x),
         precision=str(x.dtype).removeprefix("torch."),
         layers=tuple(layers),
-        loop_gain=over_samples(found.spectrum.radius.square()),
         loop_gain_at_one=over_samples(at_one),
         slowest=found.slowest(network),
-        rate=over_samples(found.predicted),
-        expected=over_samples(found.expected),
-        counted=over_samples(found.counted),
-        taken=over_samples(None if found.taken is None else found.taken.steps),
-        outcome=None if found.taken is None else found.taken.outcome.name.lower(),
-        budget=settler.relax.max_steps,
         ladder=ladder(settler.relax, at_one),
         bounds=bounded,
         scale=scale,
@@ -206,6 +196,23 @@ def ladder(relax: Relaxation, at_one: Tensor) -> tuple[Rung, ...]:
         steps = float(expected_steps(rate, relax.tolerance or TOLERANCE, torch.ones_like(rate)))
         rungs.append(Rung(gamma, float(rate), steps if math.isfinite(steps) else None))
     return tuple(rungs)
+
+
+def _settling(settler: Settler, found: FreePhase) -> dict[str, Any]:
+    """The fields of a diagnosis that are of the free phase alone."""
+    return {
+        "settler": settler.name,
+        "gamma": found.gamma,
+        "relax": settler.relax.name,
+        "tolerance": settler.relax.tolerance,
+        "budget": settler.relax.max_steps,
+        "loop_gain": over_samples(found.spectrum.radius.square()),
+        "rate": over_samples(found.predicted),
+        "expected": over_samples(found.expected),
+        "counted": over_samples(found.counted),
+        "taken": over_samples(None if found.taken is None else found.taken.steps),
+        "outcome": None if found.taken is None else found.taken.outcome.name.lower(),
+    }
 
 
 def _held(network: Network, settler: Settler, x: Tensor) -> Network:

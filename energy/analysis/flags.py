@@ -1,10 +1,12 @@
 """Flags: faults of a network that are seen before it learns, each with the layer, the number and the cure.
 
-unbounded       activity can grow without bound: no minimum, or unbounded units with a loop gain of 1 or more
-never_settles   a solve of the free phase that does not reach its tolerance within its budget
-saturated       three quarters of a hidden layer, with two bounds, at a bound: little gradient passes
-dead            three quarters of a hidden layer zero, or at the same bound, for every sample
-vanishing       a layer whose drive no longer depends on the sample, within the rounding of the precision
+    unbounded       activity can grow without bound: no minimum, or unbounded units with a loop gain of 1 or more
+    never_settles   a solve of the free phase that does not reach its tolerance within its budget
+    saturated       three quarters of a hidden layer, with two bounds, at a bound: little gradient passes
+    dead            three quarters of a hidden layer zero, or at the same bound, for every sample
+    vanishing       an output whose drive depends on the sample by less than the rounding of the precision
+
+Shares are those at the equilibrium, and a unit that is dead there may wake up for other samples than the few looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -24,8 +25,6 @@ from energy.health import CURE, SAMPLES, STUCK
 from energy.network import Network
 from energy.relax.solution import Outcome
 from energy.settle.settler import Settler
-
-DIGITS: Final = 8.0  # roundings below which a signal is lost
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,11 @@ def _never_settles(network: Network, settler: Settler, found: FreePhase) -> Iter
 
 
 def _vanishing(x: Tensor, layers: Sequence[LayerMeasures]) -> Iterator[Flag]:
-    least = DIGITS * torch.finfo(x.dtype).eps
-    lost = next((one for one in layers if one.signal <= least), None)
-    if lost is not None and len(x) > 1 and bool((x != x[:1]).any()):
+    least = torch.finfo(x.dtype).eps
+    if layers[-1].signal <= least and bool((x != x[:1]).any()):
+        lost = next(one for one in layers if one.signal <= least)
         said = (
             f"its drive differs between samples by {lost.signal:.1g} of itself, or of a target of size 1: rounding of "
-            f"{str(x.dtype).removeprefix('torch.')} is {torch.finfo(x.dtype).eps:.1g}"
+            f"{str(x.dtype).removeprefix('torch.')} is {least:.1g}"
         )
         yield Flag("vanishing", lost.layer, said, "larger weights (model.gain; the initial scale below), or float64")

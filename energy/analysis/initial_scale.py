@@ -89,7 +89,8 @@ def _with_feedback(network: Network, settler: Settler, x: Tensor, ledger: Ledger
 
 def _least(measure: Measure, factor: float) -> InitialScale:
     """Go up from a factor that is not too large to the first trial past the goal, then between the two."""
-    tried, below, above = dict[float, float](), 0.0, math.inf
+    tried = dict[float, float]()
+    below, above = 0.0, math.inf
     while len(tried) < TRIALS:
         found = tried[factor] = measure(factor)
         if abs(found / GOAL - 1) <= CLOSE:

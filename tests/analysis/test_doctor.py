@@ -17,6 +17,7 @@ from energy.analysis.boundedness import Verdict, boundedness
 from energy.analysis.contraction_report import contraction_report, free_phase
 from energy.analysis.doctor import LADDER, Diagnosis, diagnose, ladder
 from energy.analysis.initial_scale import CLOSE, GOAL, initial_scale, scaled_weights
+from energy.cautions import told
 from energy.component import ConfigurationError
 from energy.couplings import Convolution, Dense
 from energy.energy_network import EnergyNetwork
@@ -187,11 +188,12 @@ def trained(network: Network, seed: int) -> None:
     settler, rule = EquilibriumPropagation(), eq.Contrast()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     generator, classes = torch.Generator().manual_seed(seed), pictures(10, 77)
-    for _ in range(20):
-        labels = torch.randint(0, 10, (16,), generator=generator)
-        x = classes[labels] + 0.5 * torch.randn(16, 3, 32, 32, generator=generator)
-        rule.learn(network, settler, x, eq.one_hot(labels, 10), eq.SquaredError())
-        optimizer.step()
+    with told(lambda text: None):  # large gains are cautioned against
+        for _ in range(20):
+            labels = torch.randint(0, 10, (16,), generator=generator)
+            x = classes[labels] + 0.5 * torch.randn(16, 3, 32, 32, generator=generator)
+            rule.learn(network, settler, x, eq.one_hot(labels, 10), eq.SquaredError())
+            optimizer.step()
 
 
 def within(network: Network, x: Tensor, tolerance: float, kinds: tuple[Relaxation, ...]) -> None:
