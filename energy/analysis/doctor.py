@@ -49,7 +49,7 @@ Spread = dict[str, float | None]  # median and max over samples; None where infi
 
 
 @dataclass(frozen=True)
-class Rung:
+class LadderRung:
     """One γ of the ladder.
 
     Attributes:
@@ -107,7 +107,7 @@ class Diagnosis:
     taken: Spread | None
     outcome: str | None
     budget: int
-    ladder: tuple[Rung, ...]
+    ladder: tuple[LadderRung, ...]
     bounds: Boundedness
     scale: InitialScale
     flags: tuple[Flag, ...]
@@ -176,7 +176,7 @@ def diagnose(network: Network, x: Tensor, settler: Settler | None = None, *, sam
     )
 
 
-def ladder(relax: Relaxation, at_one: Tensor) -> tuple[Rung, ...]:
+def ladder(relax: Relaxation, at_one: Tensor) -> tuple[LadderRung, ...]:
     """Return the steps expected at every γ of the ladder from ρ₀² alone, of the median sample.
 
     Args:
@@ -186,15 +186,15 @@ def ladder(relax: Relaxation, at_one: Tensor) -> tuple[Rung, ...]:
     held = at_one[~at_one.isnan()].double()
     if not len(held):
         return ()
-    middle, rungs = held.median(), list[Rung]()
+    middle, rungs = held.median(), list[LadderRung]()
     for gamma in LADDER:
         end = (gamma * middle).sqrt()[None]
         rate = relax.contraction_rate(-end, end)
         if rate is None or not bool(rate.isfinite()):
-            rungs.append(Rung(gamma, None, None))
+            rungs.append(LadderRung(gamma, None, None))
             continue
         steps = float(expected_steps(rate, relax.tolerance or TOLERANCE, torch.ones_like(rate)))
-        rungs.append(Rung(gamma, float(rate), steps if math.isfinite(steps) else None))
+        rungs.append(LadderRung(gamma, float(rate), steps if math.isfinite(steps) else None))
     return tuple(rungs)
 
 

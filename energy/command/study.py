@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from energy.command import folders
 from energy.command.arguments import Arguments
+from energy.command.dry import print_descriptions
 from energy.component import ConfigurationError
 
 if TYPE_CHECKING:
     from energy.study.inference.study import Study
 
 
-def study_command(arguments: Arguments) -> int:
+def run_studies(arguments: Arguments) -> int:
     """Carry out the studies that the overrides describe, one after the other, and report on each."""
     if arguments.rest[:1] == ["merge"]:
         return merge_command(arguments)
@@ -27,21 +28,19 @@ def study_command(arguments: Arguments) -> int:
         points(study)  # a mistake in any of them is found before the first is measured
         study.place()
     if arguments.dry:
-        from energy.command.verbs import print_descriptions
-
         return print_descriptions(studies)
     for study in studies:
-        print(announced(study), file=sys.stderr)
+        print(_announced(study), file=sys.stderr)
         carry_out_and_report(study, shlex.join(["energy", *sys.argv[1:]]))
     return 0
 
 
 def carry_out_and_report(study: Study, command: str) -> None:
     """Measure what is missing, write the record, and draw the report; an error costs only the report."""
-    from energy.study.inference.carry_out import carry_out
+    from energy.study.inference.carry_out import carry_out_study
     from energy.study.inference.gather import gathered
 
-    carry_out(study)
+    carry_out_study(study)
     record = gathered(study, command)
     print(f"{record['spent']['points']} points, {study.folder / 'study.json'}, {study.folder / 'study.csv'}")
     report(study.folder)
@@ -74,7 +73,7 @@ def merge_command(arguments: Arguments) -> int:
     return 0
 
 
-def announced(study: Study) -> str:
+def _announced(study: Study) -> str:
     """Describe a study before it starts, in one line."""
     from energy.study.inference.study import points
 

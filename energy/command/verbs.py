@@ -2,15 +2,15 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from energy.command import catalog, folders, pages, presets
 from energy.command.arguments import OPTIONS, Arguments
+from energy.command.dry import print_descriptions
 from energy.command.entry import Entry
 from energy.command.verb import Verb
-from energy.component import ConfigurationError, from_dict, to_dict
+from energy.component import ConfigurationError, from_dict
 from energy.hints import hint
 
 
@@ -74,9 +74,9 @@ def study_command(arguments: Arguments) -> int:
     if arguments.help:
         entry = catalog.entry("energy.study.inference.study", "Study")
         return _configuration_page(arguments, "study", "study", entry)
-    from energy.command.study import study_command as carry_out
+    from energy.command.study import run_studies
 
-    return carry_out(arguments)
+    return run_studies(arguments)
 
 
 def evaluate_command(arguments: Arguments) -> int:
@@ -276,13 +276,6 @@ def _draw_compared(folder: Path) -> None:
             print(f"Figure: {figure}")
     except Exception as error:
         print(f"No figure: {error or type(error).__name__}; energy plot {folder} draws it.")
-
-
-def print_descriptions(components: Sequence[Any]) -> int:
-    """Print complete configurations as JSON."""
-    for component in components:
-        print(json.dumps(to_dict(component), indent=2, allow_nan=False))
-    return 0
 
 
 def _say(answer: object) -> None:

@@ -27,7 +27,7 @@ class Quantity(enum.Enum):
     ACCURACY = "percent of validation images that the free phase classifies"
 
 
-class Block(Component):
+class StudyBlock(Component):
     """Every combination of `vary`, for each of the settlers, seeds and ages.
 
     A combination that a settler does not admit, such as two phases at γ = 0, is left out.

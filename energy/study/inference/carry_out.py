@@ -26,10 +26,10 @@ from energy.io.code import plugins
 from energy.io.record import read_json, write_json
 from energy.network import Network
 from energy.study.inference.block import Quantity
-from energy.study.inference.exact import Exact, exact_gradient, key_of
-from energy.study.inference.measure import Case, accuracy, measured
+from energy.study.inference.exact import Exact, exact_gradient, exact_key
+from energy.study.inference.measure import Case, measure_point, validation_accuracy
 from energy.study.inference.networks import Networks
-from energy.study.inference.point import Point, axes
+from energy.study.inference.point import PlannedPoint, axes
 from energy.study.inference.record import POINTS
 from energy.study.inference.study import Study, points
 from energy.study.inference.timing import timed
@@ -42,7 +42,7 @@ from energy.train.terminal import say
 WAIT: Final = 5.0  # seconds between two looks for points that another process is measuring
 
 
-def carry_out(study: Study) -> None:
+def carry_out_study(study: Study) -> None:
     """Measure every point that is not in the folder yet, wait for those that other processes have taken, then time.
 
     Raises:
@@ -89,9 +89,9 @@ def help_out(plain: dict[str, Any], threads: int) -> None:
 
 def _until_done(
     study: Study,
-    wanted: Sequence[Point],
-    asked: Callable[[Point], frozenset[Quantity]],
-    work: Callable[[Study, Networks, list[Point]], None],
+    wanted: Sequence[PlannedPoint],
+    asked: Callable[[PlannedPoint], frozenset[Quantity]],
+    work: Callable[[Study, Networks, list[PlannedPoint]], None],
 ) -> None:
     """Work on what is left, group by group, until nothing is."""
     networks = Networks(study.place())
@@ -100,7 +100,7 @@ def _until_done(
             time.sleep(WAIT)
 
 
-def _round(study: Study, left: list[Point], work: Callable[[list[Point]], None]) -> bool:
+def _round(study: Study, left: list[PlannedPoint], work: Callable[[list[PlannedPoint]], None]) -> bool:
     """Work on the groups that no other process has; False if there was none."""
     worked = False
     for _, group in itertools.groupby(left, key=lambda point: point.group):
@@ -129,12 +129,12 @@ def claimed(path: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def path_of(study: Study, point: Point) -> Path:
+def path_of(study: Study, point: PlannedPoint) -> Path:
     """Return the file of a point."""
     return study.folder / POINTS / f"{point.key}.json"
 
 
-def _held(study: Study, point: Point) -> dict[str, Any]:
+def _held(study: Study, point: PlannedPoint) -> dict[str, Any]:
     path = path_of(study, point)
     return read_json(path) if path.exists() else {}
 
@@ -144,7 +144,7 @@ def _covers(held: dict[str, Any], asked: Iterable[Quantity]) -> bool:
     return bool(held) and ("failed" in held or {one.name for one in asked} <= set(held["measured"]))
 
 
-def _measure(study: Study, networks: Networks, group: list[Point]) -> None:
+def _measure(study: Study, networks: Networks, group: list[PlannedPoint]) -> None:
     judged: dict[str, Exact] = {}
     for point in group:
         held, asked = _held(study, point), point.measure - {Quantity.TIME}
@@ -155,9 +155,9 @@ def _measure(study: Study, networks: Networks, group: list[Point]) -> None:
         try:
             with settings(study.train.deterministic, study.fused):
                 case = _case(study, networks, point, judged)
-                found = measured(case)
+                found = measure_point(case)
                 if Quantity.ACCURACY in asked:
-                    found["measures"]["accuracy"] = accuracy(case, _run(study, point))
+                    found["measures"]["accuracy"] = validation_accuracy(case, _run(study, point))
         except (NonFinite, NonFiniteError) as error:
             write_json(path_of(study, point), {**head, "failed": str(error), "measured": []})
             continue
@@ -166,10 +166,10 @@ def _measure(study: Study, networks: Networks, group: list[Point]) -> None:
         done = sorted({*held.get("measured", []), *(one.name for one in asked)})
         spent = {"seconds": time.perf_counter() - start, "multiply_adds": found["measures"]["multiply_adds"]}
         write_json(path_of(study, point), {**head, **found, "measured": done, "spent": spent})
-        say(study.train.progress, f"{study.title}: {told(head['axes'], found['measures'])}")
+        say(study.train.progress, f"{study.title}: {point_line(head['axes'], found['measures'])}")
 
 
-def _time(study: Study, networks: Networks, group: list[Point]) -> None:
+def _time(study: Study, networks: Networks, group: list[PlannedPoint]) -> None:
     held = {point.key: _held(study, point) for point in group}
     sound = [point for point in group if "failed" not in held[point.key]]
     if not sound:
@@ -184,11 +184,11 @@ def _time(study: Study, networks: Networks, group: list[Point]) -> None:
     say(study.train.progress, f"{study.title}: timed {len(sound)} steps in turn, {conditions['rounds']} rounds")
 
 
-def _case(study: Study, networks: Networks, point: Point, judged: dict[str, Exact]) -> Case:
+def _case(study: Study, networks: Networks, point: PlannedPoint, judged: dict[str, Exact]) -> Case:
     network, batch = networks.network(point), networks.batch(point)
 
     def judge(given: tuple[torch.Tensor, torch.Tensor]) -> Exact:
-        key = repr((point.group, key_of(point.settler, given[0].dtype), digest(given[0])))
+        key = repr((point.group, exact_key(point.settler, given[0].dtype), digest(given[0])))
         if key not in judged:
             judged[key] = exact_gradient(network, point.settler, given, point.setting["objective"])
         return judged[key]
@@ -196,12 +196,12 @@ def _case(study: Study, networks: Networks, point: Point, judged: dict[str, Exac
     return Case(point, network, batch, judge, networks.validation(point, study.validation_images))
 
 
-def _run(study: Study, point: Point) -> Run:
+def _run(study: Study, point: PlannedPoint) -> Run:
     parts = {name: point.setting[name] for name in ("model", "data", "objective", "rule")}
     return Run(**parts, settler=point.settler, seed=point.seed, precision=point.precision, train=study.train)
 
 
-def told(where: dict[str, Any], measures: dict[str, Any]) -> str:
+def point_line(where: dict[str, Any], measures: dict[str, Any]) -> str:
     """Return one line on a point that was just measured."""
     shown = {name: where[name] for name in ("gamma", "beta", "budget", "tolerance", "gain", "batch", "seed", "age")}
     words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items()]

@@ -61,7 +61,7 @@ def exact_gradient(network: Network, settler: Settler, batch: tuple[Tensor, Tens
     wide = torch.promote_types(x.dtype, torch.float32)
     exact, ledger = onward(settler, wide), Ledger()
     settled = exact.settle(network, x.to(wide), target.to(wide), objective, ledger)
-    outcomes = {phase: told(solution) for phase, solution in settled.solutions.items()}
+    outcomes = {phase: outcome_word(solution) for phase, solution in settled.solutions.items()}
     gradient = Contrast().gradients(network, settled)
     mean = getattr(settled, "mean", None)
     return Exact(gradient, mean if isinstance(mean, State) else None, outcomes, ledger.multiply_adds)
@@ -106,12 +106,12 @@ def adopted(problem: Problem, state: State) -> State:
     return state if adopt is None else adopt(state)
 
 
-def key_of(settler: Settler, dtype: torch.dtype) -> dict[str, Any]:
+def exact_key(settler: Settler, dtype: torch.dtype) -> dict[str, Any]:
     """Return plain values that tell exact gradients on one network and batch apart."""
     return to_dict(onward(settler, torch.promote_types(dtype, torch.float32)))
 
 
-def told(solution: Solution) -> str:
+def outcome_word(solution: Solution) -> str:
     """Return the outcome of a solve as a word of the record."""
     return solution.read().outcome.name.lower()
 

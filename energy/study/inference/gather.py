@@ -14,7 +14,7 @@ from energy.component import to_dict
 from energy.io.provenance import provenance
 from energy.io.record import CONFIGURATION, RECORD, RESULT, read_json, read_lines, write_json
 from energy.study.inference.carry_out import digest, path_of
-from energy.study.inference.point import PROTOCOL, Point
+from energy.study.inference.point import PROTOCOL, PlannedPoint
 from energy.study.inference.record import SCHEMA, STUDY, write_table
 from energy.study.inference.study import Study, points
 from energy.train.run import hash_of_description, identity
@@ -107,7 +107,7 @@ def spent(sound: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any
 
 
 def limits(
-    wanted: Sequence[Point], found: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]
+    wanted: Sequence[PlannedPoint], found: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """Return sentences on what the record does not say."""
     sound = [one for one in found if "failed" not in one]

@@ -21,8 +21,8 @@ from energy.settle.settled import Settled
 from energy.settle.settler import Settler
 from energy.state import State
 from energy.study.inference.block import Quantity
-from energy.study.inference.exact import Exact, told, worst
-from energy.study.inference.point import Point
+from energy.study.inference.exact import Exact, outcome_word, worst
+from energy.study.inference.point import PlannedPoint
 from energy.train.evaluate import score
 from energy.train.run import Run
 
@@ -32,7 +32,7 @@ Judge = Callable[[tuple[Tensor, Tensor]], Exact]
 
 @dataclass(frozen=True)
 class Case:
-    """What one point is measured on.
+    """A point with its network and images.
 
     Attributes:
         point: the point.
@@ -42,7 +42,7 @@ class Case:
         validation: images to classify.
     """
 
-    point: Point
+    point: PlannedPoint
     network: Network
     batch: tuple[Tensor, Tensor]
     judge: Judge
@@ -54,7 +54,7 @@ class Case:
         return at_rest(self.point.settler)
 
 
-def measured(case: Case) -> dict[str, Any]:
+def measure_point(case: Case) -> dict[str, Any]:
     """Measure a point; see the record's description for the numbers (`energy.study.inference.record`).
 
     Neither weights, nor buffers, nor `.grad` change.
@@ -77,12 +77,12 @@ def measured(case: Case) -> dict[str, Any]:
         }
         residual = ends.residuals("free") if "free" in settled.solutions else ends.residuals("nudged")
         found["layers"] = layers(case.network, judged["cosines"], residual)
-        found["samples"]["residual"] = [] if residual is None else numbers(residual.amax(0))
+        found["samples"]["residual"] = [] if residual is None else finite_numbers(residual.amax(0))
         found["samples"]["energy_gap"] = energy_gap(case, ends.state("free"), exact.equilibrium)
     if Quantity.SAMPLES in asked:
         found["samples"]["cosine"] = single_cosines(case)
     if Quantity.SPECTRUM in asked:
-        found["measures"] |= spectrum(case)
+        found["measures"] |= spectral_measures(case)
     return found
 
 
@@ -125,8 +125,8 @@ def layers(
         rows = None if residual is None else residual[k :: len(network.layers)].double().amax(0)
         found[layer.name] = {
             "cosine": cosines.get(layer.name),
-            "residual_median": None if rows is None else number(rows.median()),
-            "residual_p95": None if rows is None else number(rows.quantile(0.95)),
+            "residual_median": None if rows is None else finite_number(rows.median()),
+            "residual_p95": None if rows is None else finite_number(rows.quantile(0.95)),
         }
     return found
 
@@ -141,7 +141,7 @@ def energy_gap(case: Case, state: State | None, rest: State | None) -> list[floa
         return []
     x = case.batch[0]
     ahead, at = (case.network.energy(x.to(s[0].dtype), s, gamma).double() for s in (state, rest))
-    return numbers(ahead - at)
+    return finite_numbers(ahead - at)
 
 
 def single_cosines(case: Case) -> list[float | None]:
@@ -155,14 +155,14 @@ def single_cosines(case: Case) -> list[float | None]:
     return found
 
 
-def spectrum(case: Case) -> dict[str, float | None]:
+def spectral_measures(case: Case) -> dict[str, float | None]:
     """Return the loop gain at the equilibrium and the rates, predicted and measured: medians over samples."""
     report = contraction_report(case.network, case.settler, case.batch[0])
     return {name: (report[name] or {}).get("median") for name in ("loop_gain", "rate_predicted", "rate_measured")}
 
 
 def _counts(case: Case, settled: Settled, ledger: Ledger) -> dict[str, Any]:
-    outcomes = {phase: told(solution) for phase, solution in settled.solutions.items()}
+    outcomes = {phase: outcome_word(solution) for phase, solution in settled.solutions.items()}
     return {
         "outcome": worst(outcomes),
         "outcomes": outcomes,
@@ -181,17 +181,17 @@ def _steps(solution: Solution) -> list[int]:
     return [int(one) for one in solution.steps.tolist()]
 
 
-def numbers(values: Tensor) -> list[float | None]:
+def finite_numbers(values: Tensor) -> list[float | None]:
     """Return the values as plain numbers, None for those that are not finite."""
-    return [number(one) for one in values.detach().double()]
+    return [finite_number(one) for one in values.detach().double()]
 
 
-def number(value: Tensor) -> float | None:
+def finite_number(value: Tensor) -> float | None:
     """Return a plain number, None for one that is not finite."""
     return float(value) if bool(value.isfinite()) else None
 
 
-def accuracy(case: Case, run: Run) -> float:
+def validation_accuracy(case: Case, run: Run) -> float:
     """Return the percent of the validation images that the free phase classifies, at its budget or tolerance."""
     with kept_buffers(case.network):
         return score(run, case.network, case.validation)["accuracy"]

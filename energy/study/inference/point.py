@@ -34,7 +34,7 @@ MOST: Final = 300  # steps of a solve to a tolerance that a study varies
 
 
 @dataclass(frozen=True)
-class Point:
+class PlannedPoint:
     """One point of a study.
 
     Attributes:
@@ -85,13 +85,13 @@ class Point:
         """Return the name of all points on the same weights, images and precision."""
         return hash_of_description({**self.weights, "batch": self.batch, "precision": self.precision.value})
 
-    def joined(self, other: Point) -> Point:
+    def joined(self, other: PlannedPoint) -> PlannedPoint:
         """Return this point with the blocks and quantities of another one of the same key."""
         blocks = tuple(dict.fromkeys((*self.blocks, *other.blocks)))
         return replace(self, blocks=blocks, measure=self.measure | other.measure)
 
 
-def varied(plain: dict[str, Any], variation: Variation) -> dict[str, Any]:
+def with_variation(plain: dict[str, Any], variation: Variation) -> dict[str, Any]:
     """Return a description of a point with some values changed.
 
     Args:
@@ -191,7 +191,7 @@ def phases(settler: Settler) -> dict[str, Relaxation]:
     return {name: one for name, one in found.items() if isinstance(one, Relaxation) and not (idle and name == "relax")}
 
 
-def axes(point: Point) -> dict[str, Any]:
+def axes(point: PlannedPoint) -> dict[str, Any]:
     """Return the values that tell points apart, in the words of the record; those of the network are added later."""
     settler, run = point.settler, phases(point.settler)
     fixed = bool(run) and all(one.tolerance == 0 for one in run.values())

@@ -58,7 +58,7 @@ def read_study(folder: Path) -> dict[str, Any]:
     return record
 
 
-def rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def table_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table: one for each point as a whole, and one for each of its layers."""
     origin = {name: record.get(name) for name in ("commit", "device_name", "torch")}
     head = {"protocol": record["protocol"], "study": record["title"]}
@@ -89,7 +89,7 @@ def _over_samples(samples: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_table(folder: Path, record: Mapping[str, Any]) -> None:
     """Write the table as CSV, and as Parquet where pyarrow is installed; empty cells stand for None."""
-    lines = [{name: row.get(name) for name in COLUMNS} for row in rows(record)]
+    lines = [{name: row.get(name) for name in COLUMNS} for row in table_rows(record)]
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -13,14 +13,14 @@ from energy.component import Component, ConfigurationError, require, to_dict
 from energy.hints import hint
 from energy.paths import expanded
 from energy.study.entrants import Entrant, entrants_of
-from energy.study.inference.block import Block, Variation
-from energy.study.inference.point import PARTS, Point, setting, varied, with_gain
+from energy.study.inference.block import StudyBlock, Variation
+from energy.study.inference.point import PARTS, PlannedPoint, setting, with_gain, with_variation
 from energy.study.inference.record import TRAINED
 from energy.train.run import Precision, Run, Setting
 
 
 class Study(Setting):
-    """What the inference phase costs: points measured block by block, their figures and their report.
+    """A study of the price of inference: points measured block by block, their figures and their report.
 
     Attributes:
         settlers: as the entries of a comparison: `label: name field=value …`.
@@ -39,7 +39,7 @@ class Study(Setting):
 
     group: ClassVar[str] = "study"
     settlers: list[str] = field(default_factory=lambda: ["dual_propagation", "equilibrium_propagation"])
-    blocks: list[Block] = field(default_factory=lambda: [Block()])
+    blocks: list[StudyBlock] = field(default_factory=lambda: [StudyBlock()])
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     batch: int = 32
     trainer: str = ""
@@ -65,13 +65,13 @@ class Study(Setting):
         return [self, *(entrant.settler for entrant in entrants_of(self, self.settlers))]
 
 
-def points(study: Study) -> list[Point]:
+def points(study: Study) -> list[PlannedPoint]:
     """Return the points of a study, each once, those of one network together.
 
     Raises:
         ConfigurationError: when a block has none, or varies what there is not.
     """
-    found: dict[str, Point] = {}
+    found: dict[str, PlannedPoint] = {}
     known = {entrant.label: entrant for entrant in entrants_of(study, study.settlers)}
     where = trainings_of(study)
     for block in study.blocks:
@@ -80,13 +80,13 @@ def points(study: Study) -> list[Point]:
             raise ConfigurationError(f"block {block.title}: no settler admits any of its combinations")
         for point in own:
             found[point.key] = found[point.key].joined(point) if point.key in found else point
-    groups: dict[str, list[Point]] = {}
+    groups: dict[str, list[PlannedPoint]] = {}
     for point in found.values():
         groups.setdefault(point.group, []).append(point)
     return [point for group in groups.values() for point in group]
 
 
-def _points_of(study: Study, block: Block, known: Mapping[str, Entrant], where: Path) -> Iterator[Point]:
+def _points_of(study: Study, block: StudyBlock, known: Mapping[str, Entrant], where: Path) -> Iterator[PlannedPoint]:
     variations = list(block.variations())
     for label in block.settlers or known:
         for variation in variations:
@@ -98,12 +98,12 @@ def _points_of(study: Study, block: Block, known: Mapping[str, Entrant], where: 
                 run = _training(study, known[study.trainer or label], parts, seed) if age else None
                 run = run if run is None else dataclasses.replace(run, out=str(where / run.folder.name))
                 of = {"seed": seed, "age": age, "training": run, "blocks": (block.title,)}
-                yield Point(label, parts, **numbers, **of, measure=frozenset(block.measure))
+                yield PlannedPoint(label, parts, **numbers, **of, measure=frozenset(block.measure))
 
 
 def _admitted(study: Study, entrant: Entrant, variation: Variation) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The parts of a point, and its gain, batch and precision; None if they do not fit together."""
-    plain = varied(_plain(study, entrant), variation)
+    plain = with_variation(_plain(study, entrant), variation)
     numbers = {"gain": float(plain.pop("gain")), "batch": int(plain.pop("batch"))}
     numbers["precision"] = Precision(plain.pop("precision"))
     try:
@@ -138,6 +138,6 @@ def trainings_of(study: Study) -> Path:
     return expanded(study.trainings) if study.trainings else study.folder / TRAINED
 
 
-def ages_of(blocks: Iterable[Block]) -> list[int]:
+def ages_of(blocks: Iterable[StudyBlock]) -> list[int]:
     """Return the ages above 0 that blocks ask for, the least first."""
     return sorted({age for block in blocks for age in block.ages if age})
