@@ -15,7 +15,8 @@ EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_experiments_compose(energy: Callable[[Sequence[str]], Any], path: Path) -> None:
     name = path.relative_to(CONFIGS / "experiment").with_suffix("").as_posix()
-    verb = "compare" if "settlers:" in path.read_text(encoding="utf-8") else "train"
+    text = path.read_text(encoding="utf-8")
+    verb = "study" if "\nblocks:" in text else "compare" if "\nsettlers:" in text else "train"
     answer = energy([verb, "--dry-run", f"experiment={name}"])
     assert answer.status == 0, answer.err
     assert json.loads(answer.out)["title"].startswith(path.stem), "tables call it by the name of the file"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import hashlib
 import itertools
 import multiprocessing
 import os
@@ -21,22 +20,18 @@ from typing import Any, Final
 import torch
 
 from energy.component import ConfigurationError, from_dict, to_dict
-from energy.errors import LockedFolderError, NonFiniteError
+from energy.errors import LockedFolderError
 from energy.io.code import plugins
+from energy.io.provenance import provenance
 from energy.io.record import read_json, write_json
-from energy.network import Network
 from energy.study.inference.block import Quantity
-from energy.study.inference.exact import Exact, exact_gradient, exact_key
-from energy.study.inference.measure import Case, measure_point, validation_accuracy
+from energy.study.inference.cases import case_of, measure_cases, point_line
 from energy.study.inference.networks import Networks
-from energy.study.inference.point import PlannedPoint, axes
-from energy.study.inference.record import POINTS
+from energy.study.inference.point import PlannedPoint
+from energy.study.inference.record import POINTS, origin_of
 from energy.study.inference.study import Study, points
 from energy.study.inference.timing import timed
-from energy.train.finite_check import NonFinite
 from energy.train.registration import register_builtins
-from energy.train.run import Run
-from energy.train.settings import settings
 from energy.train.terminal import say
 
 WAIT: Final = 5.0  # seconds between two looks for points that another process is measuring
@@ -114,19 +109,26 @@ def _round(study: Study, left: list[PlannedPoint], work: Callable[[list[PlannedP
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Hold a lock while the context lasts; False if another process holds it."""
+    """Hold a lock while the context lasts; False if another process holds it.
+
+    On a file system without locks the user is trusted to start one process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        with suppress(OSError):  # a file system without locks: the user is trusted to start one process
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-        yield True
+        yield _locked(handle)
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def path_of(study: Study, point: PlannedPoint) -> Path:
@@ -145,28 +147,14 @@ def _covers(held: dict[str, Any], asked: Iterable[Quantity]) -> bool:
 
 
 def _measure(study: Study, networks: Networks, group: list[PlannedPoint]) -> None:
-    judged: dict[str, Exact] = {}
-    for point in group:
-        held, asked = _held(study, point), point.measure - {Quantity.TIME}
-        if _covers(held, asked):  # another process has measured it since
-            continue
-        start = time.perf_counter()
-        head = {"id": point.key, "blocks": list(point.blocks), "axes": axes(point)}
-        try:
-            with settings(study.train.deterministic, study.fused):
-                case = _case(study, networks, point, judged)
-                found = measure_point(case)
-                if Quantity.ACCURACY in asked:
-                    found["measures"]["accuracy"] = validation_accuracy(case, _run(study, point))
-        except (NonFinite, NonFiniteError) as error:
-            write_json(path_of(study, point), {**head, "failed": str(error), "measured": []})
-            continue
-        network = {"depth": len(case.network.layers), "units": units(case.network), "parameters": count(case.network)}
-        head["axes"] |= network
-        done = sorted({*held.get("measured", []), *(one.name for one in asked)})
-        spent = {"seconds": time.perf_counter() - start, "multiply_adds": found["measures"]["multiply_adds"]}
-        write_json(path_of(study, point), {**head, **found, "measured": done, "spent": spent})
-        say(study.train.progress, f"{study.title}: {point_line(head['axes'], found['measures'])}")
+    left = [point for point in group if not _covers(_held(study, point), point.measure - {Quantity.TIME})]
+    origin = origin_of(provenance(networks.device))
+    for point, found in measure_cases(study, networks, left):
+        before = _held(study, point)
+        found["measured"] = sorted({*found["measured"], *before.get("measured", [])})
+        found["measures"] = {**before.get("measures", {}), **found["measures"]}
+        write_json(path_of(study, point), {**before, **found, "origin": origin})
+        say(study.train.progress, f"{study.title}: {point_line(found)}")
 
 
 def _time(study: Study, networks: Networks, group: list[PlannedPoint]) -> None:
@@ -174,7 +162,7 @@ def _time(study: Study, networks: Networks, group: list[PlannedPoint]) -> None:
     sound = [point for point in group if "failed" not in held[point.key]]
     if not sound:
         return
-    cases = [_case(study, networks, point, {}) for point in sound]
+    cases = [case_of(study, networks, point, {}) for point in sound]
     found, conditions = timed(cases, rounds=study.timing_rounds, seconds=study.timing_seconds)
     for point in sound:
         one = held[point.key]
@@ -182,46 +170,3 @@ def _time(study: Study, networks: Networks, group: list[PlannedPoint]) -> None:
         done = sorted({*one["measured"], Quantity.TIME.name})
         write_json(path_of(study, point), {**one, "measured": done, "timing": conditions})
     say(study.train.progress, f"{study.title}: timed {len(sound)} steps in turn, {conditions['rounds']} rounds")
-
-
-def _case(study: Study, networks: Networks, point: PlannedPoint, judged: dict[str, Exact]) -> Case:
-    network, batch = networks.network(point), networks.batch(point)
-
-    def judge(given: tuple[torch.Tensor, torch.Tensor]) -> Exact:
-        key = repr((point.group, exact_key(point.settler, given[0].dtype), digest(given[0])))
-        if key not in judged:
-            judged[key] = exact_gradient(network, point.settler, given, point.setting["objective"])
-        return judged[key]
-
-    return Case(point, network, batch, judge, networks.validation(point, study.validation_images))
-
-
-def _run(study: Study, point: PlannedPoint) -> Run:
-    parts = {name: point.setting[name] for name in ("model", "data", "objective", "rule")}
-    return Run(**parts, settler=point.settler, seed=point.seed, precision=point.precision, train=study.train)
-
-
-def point_line(where: dict[str, Any], measures: dict[str, Any]) -> str:
-    """Return one line on a point that was just measured."""
-    shown = {name: where[name] for name in ("gamma", "beta", "budget", "tolerance", "gain", "batch", "seed", "age")}
-    words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items()]
-    angle = measures.get("cosine_worst")
-    judged = "" if angle is None else f", worst cosine {angle:.4f}"
-    kept = ", ".join(word for word in words if not word.endswith("None"))
-    return f"{where['settler']} ({kept}): {measures['outcome']}, {measures['backprop_steps']:.2f} BP steps{judged}"
-
-
-def digest(tensor: torch.Tensor) -> str:
-    """Return the SHA-256 of the bytes of a tensor."""
-    plain = tensor.detach().contiguous().cpu()
-    return hashlib.sha256(plain.view(torch.uint8).numpy().tobytes()).hexdigest()
-
-
-def units(network: Network) -> int:
-    """Return the number of units above the input."""
-    return sum(torch.Size(layer.shape).numel() for layer in network.layers)
-
-
-def count(network: Network) -> int:
-    """Return the number of parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())

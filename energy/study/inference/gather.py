@@ -13,7 +13,8 @@ import torch
 from energy.component import to_dict
 from energy.io.provenance import provenance
 from energy.io.record import CONFIGURATION, RECORD, RESULT, read_json, read_lines, write_json
-from energy.study.inference.carry_out import digest, path_of
+from energy.study.inference.carry_out import path_of
+from energy.study.inference.cases import digest
 from energy.study.inference.point import PROTOCOL, PlannedPoint
 from energy.study.inference.record import SCHEMA, STUDY, write_table
 from energy.study.inference.study import Study, points

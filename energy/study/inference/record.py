@@ -58,9 +58,14 @@ def read_study(folder: Path) -> dict[str, Any]:
     return record
 
 
+def origin_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the code and the machine of a number, from the facts of `energy.io.provenance`."""
+    return {name: facts.get(name) for name in ("commit", "device_name", "torch", "threads")}
+
+
 def table_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table: one for each point as a whole, and one for each of its layers."""
-    origin = {name: record.get(name) for name in ("commit", "device_name", "torch")}
+    origin = origin_of(record)
     head = {"protocol": record["protocol"], "study": record["title"]}
     for point in record["points"]:
         own = {**origin, **point.get("origin", {})}
@@ -135,7 +140,7 @@ def merged(records: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
             if record[field] != first[field]:
                 told = f"{first_name} has {field} {first[field]!r}, {name} has {record[field]!r}"
                 raise UsageError(f"merge: {told}; measure one of them again")
-        origin = {key: record.get(key) for key in ("commit", "device_name", "torch", "threads")}
+        origin = origin_of(record)
         for point in record["points"]:
             own = point.get("origin", origin)
             points[(point["id"], *map(str, own.values()))] = {**point, "origin": own}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from energy.component import Component, ConfigurationError, require, to_dict
+from energy.errors import FieldError
 from energy.hints import hint
 from energy.paths import expanded
 from energy.study.entrants import Entrant, entrants_of
@@ -59,7 +60,7 @@ class Study(Setting):
         labels = [entrant.label for entrant in entrants_of(self, self.settlers)]
         for label in [label for block in self.blocks for label in block.settlers] + [self.trainer] * bool(self.trainer):
             if label not in labels:
-                raise ConfigurationError(f"study: no settler is called {label!r}; {hint(label, labels)}")
+                raise FieldError("study", f"no settler is called {label!r}; {hint(label, labels)}")
 
     def parts(self) -> list[Component]:
         return [self, *(entrant.settler for entrant in entrants_of(self, self.settlers))]
