@@ -17,7 +17,9 @@ from energy.study.results import read_results
 from tests.docs.pages import ROOT, SHELLS, blocks
 from tests.docs.script import calls
 
-REPRODUCTIONS = sorted((ROOT / "paper_repro").glob("**/README.md"))
+PAGES = sorted((ROOT / "paper_repro").glob("**/README.md"))
+REPRODUCTIONS = [page for page in PAGES if (page.parent / "expected.json").exists()]
+STUDIES = [page for page in PAGES if page not in REPRODUCTIONS]
 SEEDS = re.compile(r"seed=(\d+)(,\d+)+")
 
 
@@ -82,7 +84,23 @@ def gathered(page: Path, commands: list[list[str]]) -> PurePosixPath:
 
 
 def test_there_are_pages() -> None:
-    assert len(REPRODUCTIONS) >= 7
+    assert (len(REPRODUCTIONS), len(STUDIES)) == (7, 1)
+
+
+@pytest.mark.parametrize("page", STUDIES, ids=_name)
+def test_studies_of_a_page_compose_and_share_their_trainings(page: Path, place: Path) -> None:
+    commands = written(page, place)
+    found = [plain for words in commands for plain in _studied(words)]
+    assert {plain["title"] for plain in found} == {path.name for path in page.parent.iterdir() if path.is_dir()}
+    assert len({plain["trainings"] for plain in found}) == 1
+
+
+def _studied(words: list[str]) -> Iterator[dict[str, Any]]:
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+        status = main([words[0], "--dry-run", *words[1:]])
+    assert status == 0, f"energy {' '.join(words)}: {said.getvalue()}"
+    return _each(printed.getvalue())
 
 
 @pytest.mark.parametrize("page", REPRODUCTIONS, ids=_name)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import energy
+from energy.study.inference.complete import complete_record
 from energy.study.page.answers import answers, settler_prices
 from energy.study.page.bibliography import AUTHORS, LICENSE, RELAXATIONS, SETTLERS, TITLE, bibtex, papers
-from energy.study.page.complete import complete_record
 from energy.study.page.report import rendered_page, report_content, write_report
 from tests.study import records
 from tests.study.browser import chromium, document, picture

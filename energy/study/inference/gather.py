@@ -15,6 +15,7 @@ from energy.io.provenance import provenance
 from energy.io.record import CONFIGURATION, RECORD, RESULT, read_json, read_lines, write_json
 from energy.study.inference.carry_out import path_of
 from energy.study.inference.cases import digest
+from energy.study.inference.complete import complete_record
 from energy.study.inference.point import PROTOCOL, PlannedPoint
 from energy.study.inference.record import SCHEMA, STUDY, write_table
 from energy.study.inference.study import Study, points
@@ -32,38 +33,50 @@ def gathered(study: Study, command: str = "") -> dict[str, Any]:
     there = [(point, read_json(path_of(study, point))) for point in wanted if path_of(study, point).exists()]
     found = [{**held, "blocks": list(point.blocks)} for point, held in there]
     sound = [one for one in found if "failed" not in one]
-    runs = {str(point.training.folder): point.training for point in wanted if point.training is not None}
-    trained = [training(run.folder) for run in runs.values() if (run.folder / CONFIGURATION).exists()]
-    record = {
-        "schema": SCHEMA,
-        "protocol": PROTOCOL,
-        "title": study.title,
-        "command": command,
-        "study": to_dict(study),
-        "key": hash_of_description(identity(study)),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **provenance(study.place()),
-        "data": data_digests(study),
-        "spent": spent(sound, trained),
-        "limits": limits(wanted, found, trained),
-        "points": sound,
-        "failed": [one for one in found if "failed" in one],
-        "trainings": trained,
-        "timing": [one["timing"] for one in sound if "timing" in one][:1],
-    }
+    trained = trainings(study, wanted)
+    record = complete_record(
+        {
+            "schema": SCHEMA,
+            "protocol": PROTOCOL,
+            "title": study.title,
+            "command": command,
+            "study": to_dict(study),
+            "key": hash_of_description(identity(study)),
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **provenance(study.place()),
+            "data": data_digests(study),
+            "spent": spent(sound, trained),
+            "limits": limits(wanted, found, trained),
+            "points": sound,
+            "failed": [one for one in found if "failed" in one],
+            "trainings": trained,
+            "timing": [one["timing"] for one in sound if "timing" in one][:1],
+        }
+    )
     write_json(study.folder / STUDY, record)
     write_table(study.folder, record)
     return record
 
 
+def trainings(study: Study, wanted: Sequence[PlannedPoint]) -> list[dict[str, Any]]:
+    """Return the trainings that points stand on, in the words of the record, as far as they have come."""
+    found: dict[str, dict[str, Any]] = {}
+    for point in wanted:
+        run = point.training
+        if run is not None and str(run.folder) not in found and (run.folder / CONFIGURATION).exists():
+            label = {"settler": study.trainer or point.label, "gain": point.gain}
+            found[str(run.folder)] = training(run.folder) | label
+    return list(found.values())
+
+
 def training(folder: Path) -> dict[str, Any]:
-    """Return one training in the words of the record, as far as it has come."""
+    """Return one training in the words of the record."""
     run = read_json(folder / CONFIGURATION)["run"]
     lines = read_lines(folder / RECORD)
     result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
     return {
         "folder": folder.name,
-        "settler": run["settler"]["name"],
+        "kind": run["settler"]["name"],
         "gamma": run["settler"]["gamma"],
         "model": run["model"]["name"],
         "data": run["data"]["name"],

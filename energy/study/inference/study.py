@@ -34,6 +34,7 @@ class Study(Setting):
             by one alone.
         trainings: the folder of the trained weights; empty for one in the study's own. Studies may share it.
         validation_images: number of images that accuracy is measured on.
+        remarks: sentences for the report, such as where a recipe is published.
         timing_rounds: steps that each point takes when times are measured, in turn with the others.
         timing_seconds: time after which measuring those of one network stops early; three rounds are taken in any case.
     """
@@ -47,6 +48,7 @@ class Study(Setting):
     workers: int = 1
     trainings: str = ""
     validation_images: int = 1000
+    remarks: list[str] = field(default_factory=list)
     timing_rounds: int = 5
     timing_seconds: float = 120.0
     title: str = "study"

@@ -17,7 +17,6 @@ from energy.study.charts.gallery import charts, missing
 from energy.study.inference.record import read_study
 from energy.study.page.answers import answers, main_cell, settler_prices
 from energy.study.page.bibliography import bibtex
-from energy.study.page.complete import complete_record
 from energy.study.page.findings import abstract
 from energy.study.page.methods import EQUATIONS, TERMS, WORDS
 from energy.study.page.origin import origin_table
@@ -41,7 +40,7 @@ def write_report(folder: Path) -> Path:
         UsageError: when that has a schema which this version does not read.
         MissingDependencyError: when plotly, matplotlib or jinja2 is not installed; it names the extra.
     """
-    record = complete_record(read_study(folder))
+    record = read_study(folder)
     place = folder / REPORT
     content = report_content(record) | {"plotly": plotly_script()}
     content["figures"] = [_figure(chart, draw_chart(chart, place)) for chart in charts(record)]

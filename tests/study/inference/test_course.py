@@ -31,7 +31,7 @@ TIMED: list[dict[str, Any]] = [{"title": "time", "vary": ["budget=1+1"], "measur
 
 
 def numbers(record: dict[str, Any]) -> list[Any]:
-    """What is measured, without what depends on the clock."""
+    """Everything measured that does not depend on the clock."""
     return [(point["id"], point["measures"], point["layers"], point["samples"]) for point in record["points"]]
 
 
@@ -156,7 +156,10 @@ def test_the_record_says_what_it_stands_on(study_of: Maker) -> None:
 
 def test_trainings_are_in_the_record_epoch_by_epoch(study_of: Maker) -> None:
     record = carried_out(study_of(blocks=BLOCKS))
-    assert {one["settler"] for one in record["trainings"]} == {"dual_propagation", "equilibrium_propagation"}
+    assert {one["settler"]: one["kind"] for one in record["trainings"]} == {
+        "DP": "dual_propagation",
+        "EP": "equilibrium_propagation",
+    }
     for one in record["trainings"]:
         assert one["state"] == "finished"
         assert [epoch["epoch"] for epoch in one["epochs"]] == [1, 2]
