@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, geometric_mean
 from typing import Any, Final
 
 from energy.errors import UsageError
@@ -40,7 +40,7 @@ class CosinePrice:
         level: the cosine in the worst layer that is paid for.
         by_seed: least price of each seed; None where no point reaches the level.
         rungs: budget (or tolerance) with that price, of each seed.
-        low: lower end of the interval of the mean, by Student's t over seeds; None with one seed, or where `mean` is.
+        low: lower end of the interval of the mean, by Student's t over logarithms; None with one seed, or no `mean`.
         high: its upper end.
         dearest: the greatest price that was tried.
         shared: the cheapest budget with which every seed reaches the level; None if there is none.
@@ -72,9 +72,9 @@ class CosinePrice:
 
     @property
     def mean(self) -> float | None:
-        """Mean price over seeds; None unless all of them reach the level."""
+        """Geometric mean of the price over seeds; None unless all of them reach the level."""
         found = [price for price in self.by_seed.values() if price is not None]
-        return fmean(found) if found and len(found) == len(self.by_seed) else None
+        return geometric_mean(found) if found and len(found) == len(self.by_seed) else None
 
     def said(self) -> str:
         """Return the price as words: mean and interval, or within what it was not reached."""
@@ -193,20 +193,23 @@ def judged_cosine(point: StudyPoint) -> float | None:
 
 
 def mean_interval(numbers: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Return the interval of the mean by Student's t with n − 1 degrees of freedom; None of a single number.
+    """Return the interval of the geometric mean; None of a single number.
+
+    By Student's t with n − 1 degrees of freedom over the logarithms, so that no price is below 0.
 
     Args:
-        numbers: one of each seed, taken as independent and normal.
+        numbers: one of each seed, above 0, their logarithms taken as independent and normal.
         confidence: how often such an interval holds the true mean.
     """
     if len(numbers) < 2:
         return None
     from scipy.stats import t
 
-    mean = fmean(numbers)
-    spread = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / (len(numbers) - 1))
-    half = float(t.ppf(0.5 + confidence / 2, len(numbers) - 1)) * spread / math.sqrt(len(numbers))
-    return mean - half, mean + half
+    logs = [math.log(number) for number in numbers]
+    middle = fmean(logs)
+    spread = math.sqrt(math.fsum((one - middle) ** 2 for one in logs) / (len(logs) - 1))
+    half = float(t.ppf(0.5 + confidence / 2, len(logs) - 1)) * spread / math.sqrt(len(logs))
+    return math.exp(middle - half), math.exp(middle + half)
 
 
 def _priced(

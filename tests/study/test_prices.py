@@ -75,15 +75,17 @@ def test_prices_name_settler_and_network() -> None:
 def test_the_least_price_counts_though_dearer_points_fall_back() -> None:
     price = _only(cosine_prices(_bought([(2.0, 0.4), (3.0, 0.6), (4.0, 0.3), (5.0, 0.9)]), levels=(0.5,)))
     assert price.by_seed == {0: 3.0} and price.rungs == {0: "1+0"}
-    assert price.mean == 3.0 and price.low is None and price.said() == "3"
+    assert price.mean == pytest.approx(3.0) and price.low is None and price.said() == "3"
 
 
-def test_the_interval_is_students_over_seeds() -> None:
-    points = [one for seed, price in enumerate((1.0, 2.0, 6.0)) for one in _bought([(price, 0.99)], seed)]
+def test_the_interval_is_students_over_the_logarithms_of_seeds() -> None:
+    """Powers e⁰, e¹, e⁵ have logarithms of mean 2 and variance (4 + 1 + 9)/2."""
+    prices = [math.exp(power) for power in (0, 1, 5)]
+    points = [one for seed, price in enumerate(prices) for one in _bought([(price, 0.99)], seed)]
     price = _only(cosine_prices(points, levels=(0.9,)))
-    half = T_2 * math.sqrt(((1 - 3) ** 2 + (2 - 3) ** 2 + (6 - 3) ** 2) / 2) / math.sqrt(3)
-    assert price.mean == pytest.approx(3.0)
-    assert (price.low, price.high) == (pytest.approx(3 - half), pytest.approx(3 + half))
+    half = T_2 * math.sqrt(7) / math.sqrt(3)
+    assert price.mean == pytest.approx(math.exp(2))
+    assert (price.low, price.high) == (pytest.approx(math.exp(2 - half)), pytest.approx(math.exp(2 + half)))
 
 
 def test_a_seed_that_does_not_reach_the_level_leaves_no_mean() -> None:
@@ -100,7 +102,7 @@ def test_one_budget_for_all_seeds_is_the_cheapest_that_each_of_them_reaches_with
         *_bought([(2.0, 0.3), (4.0, 0.95), (7.0, 0.95)], 1),
     ]
     price = _only(cosine_prices(points, levels=(0.9,)))
-    assert price.by_seed == {0: 2.0, 1: 4.0} and price.mean == pytest.approx(3.0)
+    assert price.by_seed == {0: 2.0, 1: 4.0} and price.mean == pytest.approx(math.sqrt(8))
     assert price.shared == "2+0" and price.shared_price == pytest.approx(6.5)
 
 
@@ -144,7 +146,7 @@ def test_seconds_are_those_of_the_points_that_were_bought() -> None:
 
 
 def test_intervals_that_overlap_the_least_price_are_tied() -> None:
-    arms = {"a": (1.0, 2.0), "b": (1.4, 1.8), "c": (30.0, 30.1), "d": (0.5, None)}
+    arms = {"a": (1.0, 1.1), "b": (1.05, 1.12), "c": (30.0, 30.1), "d": (0.5, None)}
     points = [
         one
         for name, prices in arms.items()
@@ -189,7 +191,7 @@ def test_rungs_have_the_mean_price_and_the_least_cosine() -> None:
 
 
 def test_the_interval_of_one_number_is_none() -> None:
-    assert mean_interval([3.0]) is None and mean_interval([2.0, 2.0]) == (2.0, 2.0)
+    assert mean_interval([3.0]) is None and mean_interval([2.0, 2.0]) == pytest.approx((2.0, 2.0))
 
 
 def test_blocks_may_have_a_suffix_after_a_dash() -> None:

@@ -41,7 +41,7 @@ TERMS: Final = (
     ),
     (
         "Interval",
-        "Of prices: 95 % interval of the mean over seeds by Student's t, which takes seeds as independent and normal; "
+        "Of prices: 95 % interval of the geometric mean over seeds, by Student's t over their logarithms; "
         "counted prices of seeds that choose the same budget are equal, and such an interval has no width. Of figures: "
         "as their captions say.",
     ),
