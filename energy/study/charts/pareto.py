@@ -46,7 +46,8 @@ def pareto_charts(record: Mapping[str, Any]) -> Iterator[Chart]:
         caption=f"Blocks {', '.join(BLOCKS)} and {RECIPES}, {seeds_text(points)}. Left: each budget at its mean price "
         "and its least cosine in the worst layer over the seeds; the staircase joins those that none beats in both. "
         "Right: the least price at which a seed reaches a cosine, geometric mean over seeds with its 95 % interval by "
-        "Student's t over logarithms, cut at half the least price; a settler is absent where one of the seeds does not reach the cosine. "
+        "Student's t over logarithms, cut at half the least price; a settler is absent where one of the seeds does not "
+        "reach the cosine. "
         f"{CUT}.",
         panels=tuple(panel for panel in panels if panel.series),
         choices=choices,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -116,8 +115,3 @@ def _held(case: Case, step: Step, device: torch.device) -> int:
     case.network.zero_grad()
     return peak_bytes(step, device)
 
-
-def clock() -> Callable[[], float]:
-    """Return a function that gives the seconds since now."""
-    start = time.perf_counter()
-    return lambda: time.perf_counter() - start
