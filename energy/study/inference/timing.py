@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from energy.analysis.gradient_alignment import kept_buffers
+from energy.kernels import fused
 from energy.ledger import Ledger
 from energy.study.inference.measure import Case
 from energy.study.interleaved import interleaved
@@ -55,7 +56,7 @@ def timed(cases: Sequence[Case], *, rounds: int, seconds: float) -> tuple[dict[s
                 "seconds_over_compiled": medians[key] / medians[COMPILED] if COMPILED in medians else None,
                 "joules": None if counter is None else joules(step, counter, medians[key]),
                 "bytes_held": _held(first, step, device),
-                "bytes_moved": moved_bytes(step),
+                "bytes_moved": _moved(step),
             }
             for key, step in steps.items()
         }
@@ -109,6 +110,12 @@ def _references(case: Case) -> Mapping[str, Step]:
     except Exception:  # whatever a compiler that is missing or broken raises
         return {EAGER: eager}
     return {EAGER: eager, COMPILED: compiled}
+
+
+def _moved(step: Step) -> int:
+    """The bytes of the operators of plain functions: nothing compiles under a mode that watches them."""
+    with fused(False):
+        return moved_bytes(step)
 
 
 def _held(case: Case, step: Step, device: torch.device) -> int:
