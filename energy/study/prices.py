@@ -45,7 +45,8 @@ class CosinePrice:
         dearest: the greatest price that was tried.
         shared: the cheapest budget with which every seed reaches the level; None if there is none.
         shared_price: its price, the mean over seeds.
-        seconds: of a step at the price of each seed, the mean; None where not measured.
+        seconds: of a step at the price of each seed, the mean over seeds that were timed, at a fixed budget also at the
+            weights of another seed; None without any.
         over_backprop: those seconds over a step of back-propagation.
         over_compiled: the same over a compiled one.
     """
@@ -236,9 +237,9 @@ def _priced(
         dearest=max(map(_steps, points)),
         shared=shared,
         shared_price=shared_price,
-        seconds=_mean_of(bought, "seconds") if everyone else None,
-        over_backprop=_mean_of(bought, "seconds_over_backprop") if everyone else None,
-        over_compiled=_mean_of(bought, "seconds_over_compiled") if everyone else None,
+        seconds=_mean_of(bought, points, "seconds") if everyone else None,
+        over_backprop=_mean_of(bought, points, "seconds_over_backprop") if everyone else None,
+        over_compiled=_mean_of(bought, points, "seconds_over_compiled") if everyone else None,
     )
 
 
@@ -272,9 +273,21 @@ def _rung_name(point: StudyPoint, chosen: Sequence[str]) -> str:
     return ", ".join([rung_text(point["axes"]), *(axis_text(axis, point["axes"][axis]) for axis in chosen)])
 
 
-def _mean_of(points: Sequence[StudyPoint], name: str) -> float | None:
-    found = [point["measures"][name] for point in points]
-    return fmean(found) if found and None not in found else None
+def _mean_of(bought: Sequence[StudyPoint], points: Sequence[StudyPoint], name: str) -> float | None:
+    """The mean of a time over the bought points that have one; None if none has."""
+    found = [_time(point, points, name) for point in bought]
+    known = [time for time in found if time is not None]
+    return fmean(known) if known else None
+
+
+def _time(point: StudyPoint, points: Sequence[StudyPoint], name: str) -> float | None:
+    """The time of a point, or else that of the same budget at other seeds, where as much is done."""
+    own, budget = point["measures"][name], point["axes"]["budget"]
+    if own is not None or budget is None:
+        return own
+    same = [one["measures"][name] for one in points if one["axes"]["budget"] == budget]
+    known = [time for time in same if time is not None]
+    return fmean(known) if known else None
 
 
 def _overlap(one: CosinePrice, other: CosinePrice) -> bool:

@@ -198,3 +198,16 @@ def test_blocks_may_have_a_suffix_after_a_dash() -> None:
     titles = ["anytime", "anytime-late", "anytime – wide", "anytimes", "tolerance"]
     record = {"points": [{"id": title, "blocks": [title]} for title in titles]}
     assert [point["id"] for point in points_of(record, "anytime")] == titles[:3]
+
+
+def test_a_fixed_budget_takes_the_seconds_that_another_seed_was_timed_at() -> None:
+    """A seed that was not timed is left out at a tolerance, where seeds take different steps."""
+    points = [*_bought([(2.0, 0.99)], 0), *_bought([(2.0, 0.2), (3.0, 0.99)], 1)]
+    for one, seconds, budget in zip(points, (0.3, 0.5, None), ("1+1", "2+1", "1+1"), strict=True):
+        one["measures"]["seconds"] = seconds
+        one["axes"]["budget"] = budget
+    assert _only(cosine_prices(points, levels=(0.9,))).seconds == pytest.approx(0.3)
+    points[2]["measures"]["seconds"] = 0.7
+    assert _only(cosine_prices(points, levels=(0.9,))).seconds == pytest.approx(0.5)
+    points[2]["measures"]["seconds"], points[2]["axes"]["budget"] = None, None
+    assert _only(cosine_prices(points, levels=(0.9,))).seconds == pytest.approx(0.3)

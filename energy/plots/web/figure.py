@@ -1,5 +1,6 @@
 """A chart as a figure of a page: values under the pointer, a legend that hides and shows, menus of choices and axes."""
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from energy.errors import MissingDependencyError
@@ -11,6 +12,7 @@ from energy.plots.web.traces import chart_traces
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+LONG: Final = re.compile(r"-?\d+\.\d{6,}(?:e[-+]?\d+)?")  # numbers of more digits than a screen shows
 SETTINGS: Final = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 
 
@@ -48,7 +50,8 @@ def fragment(chart: Chart, columns: int = 1) -> str:
     """
     figure = interactive(chart, columns)
     name = f"plot-{chart.name}-{columns}"
-    return figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=SETTINGS)
+    page = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=SETTINGS)
+    return LONG.sub(lambda found: f"{float(found.group()):.5g}", page)
 
 
 def plotly_script() -> str:

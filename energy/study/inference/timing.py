@@ -121,4 +121,3 @@ def _moved(step: Step) -> int:
 def _held(case: Case, step: Step, device: torch.device) -> int:
     case.network.zero_grad()
     return peak_bytes(step, device)
-
