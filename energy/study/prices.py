@@ -18,7 +18,6 @@ from energy.study.points import (
     cell_names,
     grouped,
     rung_text,
-    shortfall,
 )
 
 LEVELS: Final = (0.9, 0.95, 0.99)
@@ -94,27 +93,6 @@ class CosinePrice:
         return {"label": self.label, "cell": self.cell, **self.axes, **found, "n": len(self.by_seed), **seeds, **rungs}
 
 
-@dataclass(frozen=True)
-class Rung:
-    """One budget of one settler in one cell, over seeds.
-
-    Attributes:
-        label: name of the settler.
-        axes: values of the axes that arm and cell have.
-        budget: as words.
-        price: back-propagation steps, the mean over seeds.
-        cosine: of the worst layer, the least over seeds.
-        n: seeds with both.
-    """
-
-    label: str
-    axes: Mapping[str, Any]
-    budget: str
-    price: float
-    cosine: float
-    n: int
-
-
 def cosine_prices(
     points: Sequence[StudyPoint], levels: Sequence[float] = LEVELS, chosen: Sequence[str] = ()
 ) -> list[CosinePrice]:
@@ -151,39 +129,6 @@ def cheapest(prices: Iterable[CosinePrice]) -> list[CosinePrice]:
     """
     ranked = sorted((price for price in prices if price.mean is not None), key=lambda price: price.mean or 0.0)
     return [price for price in ranked if _overlap(ranked[0], price)]
-
-
-def rungs(points: Sequence[StudyPoint], names: Mapping[Key, str] | None = None) -> list[Rung]:
-    """Return the budgets of every settler in every cell, with mean price and the least cosine over their seeds.
-
-    Args:
-        points: those of budgets or tolerances; budgets with a seed that has no cosine are left out.
-        names: of the settlers, by the axes of an arm; those that tell them apart among these points if not given.
-    """
-    names = arm_names(points) if names is None else names
-    found = []
-    for key, group in grouped(points, (*ARM, *CELL, *RUNG)).items():
-        cosines = [cosine for cosine in map(judged_cosine, group) if cosine is not None]
-        if len(cosines) == len(group):
-            axes: dict[str, Any] = dict(zip((*ARM, *CELL), key, strict=False))
-            price = fmean(point["measures"]["backprop_steps"] for point in group)
-            label = names[key[: len(ARM)]]
-            found.append(Rung(label, axes, rung_text(group[0]["axes"]), price, min(cosines), len(group)))
-    return found
-
-
-def front(candidates: Iterable[Rung]) -> list[Rung]:
-    """Return the candidates that no other beats: by price, those with a greater cosine than all cheaper ones.
-
-    Cosines within 1e-8 of 1 are equal, because rounding tells them apart.
-    """
-    least, kept = math.inf, []
-    for rung in sorted(candidates, key=lambda rung: (rung.price, -rung.cosine)):
-        gap = shortfall(rung.cosine)
-        if gap is not None and gap < least:
-            least = gap
-            kept.append(rung)
-    return kept
 
 
 def judged_cosine(point: StudyPoint) -> float | None:

@@ -9,17 +9,15 @@ import pytest
 
 from energy.component import ConfigurationError
 from energy.errors import UsageError
+from energy.study.front import Rung, front, rungs
 from energy.study.points import points_of
 from energy.study.prices import (
     LEVELS,
     CosinePrice,
-    Rung,
     cheapest,
     cosine_prices,
-    front,
     judged_cosine,
     mean_interval,
-    rungs,
 )
 from tests.study.records import AGES, ANDERSON, ARMS, DUAL, GAINS, LADDER, SEEDS, SWEEP, Arm, anytime, point, rate
 

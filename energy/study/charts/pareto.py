@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from energy.plots.chart import INK, Chart, Panel, Series
 from energy.study.charts.lines import BELOW_ONE, COSINES, CUT, present
+from energy.study.front import Rung, front, rungs
 from energy.study.points import (
     CELL,
     StudyPoint,
@@ -16,7 +17,7 @@ from energy.study.points import (
     seeds_text,
     shortfall,
 )
-from energy.study.prices import CosinePrice, Rung, cosine_prices, front, rungs
+from energy.study.prices import CosinePrice, cosine_prices
 
 BLOCKS: Final = ("anytime", "tolerance")
 RECIPES: Final = "recipes"
