@@ -108,7 +108,12 @@ def data_digests(study: Study) -> dict[str, Any]:
     """Return the SHA-256 of the pixels and labels of each split, as they are used."""
     splits = study.data.load("cpu", study.seeds[0], torch.float32)
     named = {name: getattr(splits, name) for name in ("train", "validation", "test")}
-    digests = {name: digest(images.pixels) + digest(images.labels) for name, images in named.items() if len(images)}
+    digests = {
+        f"{name} {part}": digest(getattr(images, part))
+        for name, images in named.items()
+        for part in ("pixels", "labels")
+        if len(images)
+    }
     return {"name": study.data.name, "seed": study.seeds[0], "digests": digests}
 
 

@@ -18,6 +18,18 @@ price(c) = min { BP steps of a budget : worst cosine ≥ c }        for each see
 n ≈ ln ε / ln(γρ₀²)                                               sweeps of one phase to a tolerance ε"""
 TERMS: Final = (
     (
+        "Free and nudged phase",
+        "A settler first relaxes without a target (free), then with the output drawn towards it by β (nudged); a dyad "
+        "carries mean and difference of two nudged states in one phase, others store a state for each sign of β.",
+    ),
+    (
+        "Relaxations",
+        "sweep: layers one after the other, up and down, with momentum in some settlers; zebra: even and odd layers in "
+        "turn; synchronous: all at once; flow and adaptive_flow: Runge–Kutta steps of the gradient flow; "
+        "anderson: sweeps, extrapolated from several of them. A settler without one named in figures has its own, of "
+        "the list below.",
+    ),
+    (
         "Exact gradient",
         "The gradient of the objective, at the settler's own γ, at the equilibrium that its own relaxation reaches "
         "when it runs on; by implicit differentiation (the settler `implicit`). Points whose exact gradient did not "
@@ -36,7 +48,9 @@ TERMS: Final = (
     (
         "Seconds",
         "Median time of one step on this machine, settling and products of the rule, without the optimizer, taken "
-        "in turn with the others. × BP, eager is that time over the one of back-propagation on the same network and "
+        "in turn with the others of the same weights and with back-propagation on them, so that ratios, not seconds, "
+        "compare between weights. Where one seed was timed, its seconds stand for a fixed budget at all seeds. "
+        "× BP, eager is that time over the one of back-propagation on the same network and "
         "batch; × BP, compiled over that of compiled back-propagation.",
     ),
     (
@@ -67,6 +81,7 @@ TERMS: Final = (
     ),
     (
         "Weights",
-        "Gain is a factor on the initial weights; age is the number of epochs trained.",
+        "Gain is a factor on the initial weights; epochs are those of the trainings of this page, and the weights of a "
+        "cell are the same for all its settlers.",
     ),
 )

@@ -99,7 +99,7 @@ def recipe_table(record: Mapping[str, Any]) -> Table | None:
     found = grouped(points_of(record, "recipes"), ("settler", "gamma", "gain", "age", *RUNG))
     names = ("cosine_worst", "cosine_whole", "backprop_steps", "seconds", "seconds_over_backprop")
     head = [_name("recipe"), _name("γ"), _name("weights"), _name("budget, free + nudged")]
-    titles = ("cosine, worst layer", "cosine, whole", "price, BP steps", "seconds a step here", "× back-propagation")
+    titles = ("cosine, worst layer", "cosine, whole", "price, BP steps", "seconds a step here", "× BP, eager")
     head += [*map(Cell, titles), _name("outcome")]
     rows = []
     for group in found.values():
