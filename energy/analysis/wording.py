@@ -47,8 +47,8 @@ def _speed(record: Mapping[str, Any]) -> list[str]:
     taken = f"{_spread(record['taken'])} taken of at most {record['budget']}: {record['outcome']}"
     if record["expected"] is None:
         return [f"{gain}at γ = 1 {_spread(record['loop_gain_at_one'])}.", f"Steps: none foreseen; {taken}."]
-    counted = f"{_spread(record['counted'])} of them counted, the others by ρ²"
-    foreseen = f"{_spread(record['expected'], 'no end')} expected, {counted}"
+    counted = f", {_spread(record['counted'])} of them counted, the others by ρ²" if record["counted"] else ""
+    foreseen = f"{_spread(record['expected'], 'no end')} expected{counted}"
     return [f"{gain}at γ = 1 {_spread(record['loop_gain_at_one'])}.", f"Steps: {foreseen}; {taken}."]
 
 
