@@ -31,8 +31,17 @@ def run_studies(arguments: Arguments) -> int:
         return print_descriptions(studies)
     for study in studies:
         print(_announced(study), file=sys.stderr)
-        carry_out_and_report(study, shlex.join(["energy", *sys.argv[1:]]))
+        carry_out_and_report(study, written(arguments))
     return 0
+
+
+def written(arguments: Arguments) -> str:
+    """Return the command line of a study."""
+    options = [f"--plugin={name}" for name in arguments.plugins] + [
+        f"--config-dir={path}" for path in arguments.folders
+    ]
+    options += ["-m"] if arguments.sweep else []
+    return shlex.join(["energy", "study", *options, *arguments.rest])
 
 
 def carry_out_and_report(study: Study, command: str) -> None:

@@ -45,7 +45,7 @@ def test_a_study_leaves_its_record_and_its_table(
         ("EP", "1+1"),
         ("EP", "4+2"),
     }
-    assert record["command"].startswith("energy ")
+    assert record["command"].startswith("energy study model=mlp")
     assert "4 points" in answer.out
     assert (tmp_path / "one" / "study.csv").exists()
     assert no_pages == [tmp_path / "one"]
