@@ -24,7 +24,7 @@ COLUMNS: Final = (
     "rate",
     "left",
 )
-LEAST: Final = {"objective": 9, "rate": 8}  # columns' widths that the next values are going to need
+LEAST: Final = {"objective": 9, "best %": 7, "rate": 8}  # columns' widths that the next values are going to need
 DROPPED: Final = ("rate", "sweeps", "norm", "left", "worst cosine", "best %", "train %", "objective")
 GAP: Final = "  "
 
