@@ -101,6 +101,7 @@ SLOWLY = [torch.float64, *(pytest.param(low, marks=pytest.mark.slow) for low in 
 
 
 @pytest.mark.parametrize("dtype", SLOWLY, ids=str)
+@pytest.mark.slow
 def test_compiled_is_plain(dtype: torch.dtype) -> None:
     coupling, seen = convolution(8, 16, bias=False).to(torch.promote_types(dtype, torch.float32)), image(2, 8, 8, 6)
     seen, post = seen.to(dtype), image(2, 16, 6, 4, seed=2).to(dtype)

@@ -132,6 +132,7 @@ def test_a_comparison_of_spiking_settlers(make_run: Maker, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("precision", ["float64", "bfloat16"])
+@pytest.mark.slow
 def test_other_precisions_train(make_run: Maker, precision: str) -> None:
     train = {"epochs": 15, "batch_size": 20, "progress": False, "probe_every": 0, "weights": "last"}
     run = make_run(precision=precision, train=train)
