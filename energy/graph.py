@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -62,6 +64,27 @@ class Edge:
         if isinstance(gamma, Tensor):
             return gamma**self.span if self.feedback and self.source else None
         return self.gain(gamma) or None
+
+
+class HasEdges(Protocol):
+    """A graph of layers, its edges in the order of their targets."""
+
+    @property
+    def edges(self) -> Sequence[Edge]: ...
+
+
+def learns(coupling: Coupling) -> bool:
+    """Return True if a parameter of the coupling learns."""
+    return any(parameter.requires_grad for parameter in coupling.parameters())
+
+
+def learns_below(network: HasEdges, layer: int) -> bool:
+    """Return True if a coupling that enters `layer` learns, or one below it that it depends on."""
+    reached = set[int]()
+    for edge in network.edges:
+        if edge.source in reached or learns(edge.coupling):
+            reached.add(edge.target)
+    return layer in reached
 
 
 def scaled(tensor: Tensor, gain: Gain) -> Tensor:

@@ -153,6 +153,14 @@ class Network(nn.Module):
         for edge in self.edges:
             edge.coupling.remember()
 
+    def start_from(self, x: Tensor) -> None:
+        """Let the couplings that read the input take constants from inputs x (B, *input shape), as a whitening does.
+
+        A training calls it once, before its first step.
+        """
+        for edge in self.out_of(0):
+            edge.coupling.start_from(x)
+
     def _learning(self) -> list[Coupling]:
         """The couplings that learn; one without parameters that normalizes by the batch learns its statistics."""
         found = ((edge.coupling, list(edge.coupling.parameters())) for edge in self.edges)

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from energy import reading
-from energy.component import Component, ConfigurationError
+from energy.component import Component, ConfigurationError, require
 from energy.errors import UsageError
 from energy.potentials import Identity, Potential, per_sample
 
@@ -170,13 +170,29 @@ class CrossEntropy(Objective, name="cross_entropy"):
     """C = −⟨y, ln softmax(s)⟩ on linear outputs (logits), the softmax over axis 1; ∇C = softmax(s)·Σy − y.
 
     There is no closed proximal step.
+
+    Attributes:
+        smoothing: ε; the target is (1 − ε) y + ε Σy/K in place of y, K being the number of classes.
+
+    Reference:
+        Szegedy et al., CVPR 2016, section 7 (label smoothing).
     """
 
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.smoothing < 1, self, "smoothing", "at least 0 and below 1")
+
     def value(self, output: Tensor, target: Tensor) -> Tensor:
-        return -per_sample(matching(target, output) * F.log_softmax(output, dim=1))
+        return -per_sample(self._smooth(matching(target, output)) * F.log_softmax(output, dim=1))
 
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
-        return output.softmax(1) * matching(target, output).sum(1, keepdim=True) - target
+        return output.softmax(1) * matching(target, output).sum(1, keepdim=True) - self._smooth(target)
+
+    def _smooth(self, target: Tensor) -> Tensor:
+        if not self.smoothing:
+            return target
+        return (1 - self.smoothing) * target + self.smoothing * target.mean(1, keepdim=True)
 
     def validate_output(self, potential: Potential) -> None:
         if self.nudge is Nudge.PROXIMAL:

@@ -11,6 +11,7 @@ from energy.couplings.normalization import BatchNorm, GroupNorm, LayerNorm
 from energy.couplings.recurrent import Recurrent
 from energy.couplings.skip import Skip
 from energy.couplings.units import UnitInputs
+from energy.couplings.whitening import Whitening
 
 __all__ = [
     "Affine",
@@ -30,4 +31,5 @@ __all__ = [
     "Shape",
     "Skip",
     "UnitInputs",
+    "Whitening",
 ]

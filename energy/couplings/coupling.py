@@ -71,6 +71,13 @@ class Coupling(nn.Module):
     def remember(self) -> None:
         """Take the last batch into running statistics, once per learned batch; no effect by default."""
 
+    def start_from(self, x: Tensor) -> None:
+        """Take constants from inputs of the training split, before the first step; no effect by default.
+
+        Args:
+            x: (B, *input shape); only couplings that read the input are given it.
+        """
+
     def linearize(self, pre: Tensor) -> tuple[Tensor, Linearization]:
         """Return A(pre), and the coupling linearized there.
 

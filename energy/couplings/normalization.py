@@ -3,8 +3,15 @@
     A(m) = P( scale · (u − μ)/√(σ² + ε) + shift ),      u = filters(m)
 
 `LayerNorm` and `GroupNorm` take μ and σ² over the units of one sample, `BatchNorm` over the samples and places of a
-batch. A is curved in m, since μ and σ² move with it: adjoint, tangent and products go *through* the statistics, by
-autograd, and the gradient of a settler is that of the normalized network.
+batch. A is curved in m, since μ and σ² move with it: adjoint, tangent and products go *through* the statistics, and the
+gradient of a settler is that of the normalized network. With u = filters(m) the adjoint and the product at the state of
+the linearization are
+
+    A′(m)ᵀ v = filters′(m)ᵀ w,      ∂θ⟨v, A(m)⟩ = ∂θ⟨w, filters(m)⟩,      w = N′(u)ᵀ Pᵀ v
+
+where autograd gives w once for both, and the filters have their own closed forms: the products of back-propagation.
+Away from that state, as the mean of a dyad is, μ and σ² have moved, and the product applies the filters anew; a settler
+with `freeze_mean=true` stays there.
 
 **The energy of a batch.** While a network with `BatchNorm` learns, ⟨s_k, A(s_{k−1})⟩ of a sample depends on the other
 samples by μ and σ²: E is then the energy of the batch as a whole, Σ over its samples, and no longer a sum of energies
@@ -19,8 +26,9 @@ Reference:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +36,77 @@ from torch.nn import functional as F
 
 from energy.arguments import named, whole_number
 from energy.couplings.coupling import Coupling
-from energy.couplings.linearization import AutogradLinearization, Shape
+from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
+from energy.tape import leaf, taped
+
+
+class NormalizedLinearization(AutogradLinearization):
+    """A `Normalization` linearized at one state: N by a tape of its own, the filters by their linearization.
+
+    Tangent, second product and curvature, which only networks with feedback read, are those of autograd.
+
+    Args:
+        coupling: the coupling.
+        forward: the whole map, by the statistics that are due here.
+        pre: the state m, (B, *pre shape).
+        filters: the filters' linearization at m.
+        drive: u, the filters' drive at m.
+    """
+
+    coupling: Normalization
+
+    def __init__(
+        self,
+        coupling: Normalization,
+        forward: Callable[[Tensor], Tensor],
+        pre: Tensor,
+        filters: Linearization,
+        drive: Tensor,
+    ) -> None:
+        super().__init__(coupling, forward, pre)
+        self.filters = filters
+        self.own = [p for p in (coupling.scale, coupling.shift) if p is not None and p.requires_grad]
+        with taped():
+            self._drive = leaf(drive)
+            self._normalized = coupling.normalize(self._drive)
+        self._switches: Tensor | None = None
+        self._prepared: tuple[Tensor, Tensor, Gradients] | None = None
+
+    def drive(self) -> Tensor:
+        """Return A(m)."""
+        full = self._normalized.detach()
+        if self.coupling.pool is None:
+            return full
+        pooled, self._switches = self.coupling.pool.open(full)
+        return pooled
+
+    def prepare(self, post: Tensor) -> None:
+        self._prepared = (post, *self._pulled(post))
+
+    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        pulled, _ = self._pulled(post)
+        return self.filters.adjoint(pulled, weight=weight)
+
+    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
+        if pre is not self.pre:
+            return super().weight_gradient(pre, post)
+        pulled, own = self._pulled(post)
+        return (*own, *self.filters.weight_gradient(pre, pulled))
+
+    def _pulled(self, post: Tensor) -> tuple[Tensor, Gradients]:
+        """N′(u)ᵀ Pᵀ post, and the gradients of scale and shift."""
+        if self._prepared is not None and self._prepared[0] is post:
+            return self._prepared[1:]
+        pool = self.coupling.pool
+        full = post if pool is None else pool.adjoint(post, self._switches, self._normalized.shape)
+        with taped():
+            learned = [self._drive, *self.own]
+            pulled, *found = torch.autograd.grad(self._normalized, learned, full, retain_graph=True)
+        given = iter(found)
+        held = [p for p in (self.coupling.scale, self.coupling.shift) if p is not None]
+        return pulled, tuple(next(given) if p.requires_grad else torch.zeros_like(p) for p in held)
 
 
 class Normalization(Coupling):
@@ -52,6 +128,7 @@ class Normalization(Coupling):
 
     scale: nn.Parameter | None
     shift: nn.Parameter | None
+    widens: ClassVar[bool] = True  # half-precision drives are normalized as float32 tensors
 
     def __init__(
         self,
@@ -86,17 +163,29 @@ class Normalization(Coupling):
         """Return N of the filters' drive, of the same shape.
 
         Args:
-            drive: (B, channels, …), in float32 or wider.
-            scale, shift: in the same precision; None without `affine`.
+            drive: (B, channels, …), in float32 or wider unless `widens` is false.
+            scale, shift: in float32 or wider; None without `affine`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define normalized(drive, scale, shift)")
 
     def forward(self, pre: Tensor) -> Tensor:
-        u = self.filters(pre)
-        wide = torch.promote_types(u.dtype, torch.float32)
-        scale, shift = (None if p is None else p.to(wide) for p in (self.scale, self.shift))
-        full = self.normalized(u.to(wide), scale, shift).to(u.dtype)
+        full = self.normalize(self.filters(pre))
         return full if self.pool is None else self.pool(full)
+
+    def normalize(self, drive: Tensor) -> Tensor:
+        """Return N(u) in the dtype of the filters' drive u."""
+        wide = torch.promote_types(drive.dtype, torch.float32)
+        scale, shift = (None if p is None else p.to(wide) for p in (self.scale, self.shift))
+        return self.normalized(drive.to(wide) if self.widens else drive, scale, shift).to(drive.dtype)
+
+    def linearize(self, pre: Tensor) -> tuple[Tensor, Linearization]:
+        return self._linearized(pre, self)
+
+    def _linearized(self, pre: Tensor, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, Linearization]:
+        with torch.no_grad():
+            drive, filters = self.filters.linearize(pre)
+            linear = NormalizedLinearization(self, forward, pre, filters, drive)
+            return linear.drive(), linear
 
     def shape(self, pre: Shape) -> Shape:
         full = tuple(self.filters.shape(pre))
@@ -194,6 +283,7 @@ class BatchNorm(Normalization):
     """
 
     batchwise = True
+    widens: ClassVar[bool] = False  # its kernels take half-precision drives and sum in float32
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -219,7 +309,8 @@ class BatchNorm(Normalization):
         self._next: tuple[Tensor, Tensor] | None = None  # the running statistics after the last batch
 
     def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-        mean, var = (buffer.to(drive.dtype) for buffer in (self.running_mean, self.running_var))
+        wide = torch.promote_types(drive.dtype, torch.float32)
+        mean, var = (buffer.to(wide) for buffer in (self.running_mean, self.running_var))
         if self.training:
             if drive.numel() == drive.shape[1]:
                 raise UsageError(
@@ -241,10 +332,8 @@ class BatchNorm(Normalization):
             self.num_batches_tracked += 1
             self._next = None
 
-    def linearize(self, pre: Tensor) -> tuple[Tensor, AutogradLinearization]:
-        by_batch = partial(self._normalizing, self.training)  # wherever the products are made
-        with torch.no_grad():
-            return self(pre), AutogradLinearization(self, by_batch, pre)
+    def linearize(self, pre: Tensor) -> tuple[Tensor, Linearization]:
+        return self._linearized(pre, partial(self._normalizing, self.training))  # wherever the products are made
 
     def _normalizing(self, by_batch: bool, pre: Tensor) -> Tensor:
         """A(pre) by the statistics of the batch, or by the running ones."""

@@ -10,10 +10,13 @@ Reference:
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad as extend
+
+MIRROR: Final = 2  # the place of the number that decides whether an image is mirrored
 
 
 def draw_augmentations(count: int, generator: torch.Generator) -> Tensor:
@@ -23,11 +26,15 @@ def draw_augmentations(count: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random shifts by up to `crop` pixels each way, mirrored images, and a blank square of side `cutout`."""
+    """Random shifts by up to `crop` pixels each way, mirrored images, and a blank square of side `cutout`.
+
+    With `alternate` the images that are mirrored in an epoch are the others of the epoch before (`Images.batches`).
+    """
 
     crop: int = 0
     flip: bool = False
     cutout: int = 0
+    alternate: bool = False
 
     @property
     def active(self) -> bool:

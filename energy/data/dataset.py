@@ -40,6 +40,7 @@ class DataSet(Component):
         pad: width of a border of zero pixels, added on every side.
         crop: largest shift of a training image each way, in pixels.
         flip: whether half of the training images are mirrored.
+        alternate: whether an image that is mirrored in one epoch is not in the next, in place of a draw each time.
         cutout: side of the square that is blanked in training images.
     """
 
@@ -57,6 +58,7 @@ class DataSet(Component):
     pad: int = 0
     crop: int = 0
     flip: bool = False
+    alternate: bool = False
     cutout: int = 0
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class DataSet(Component):
         )
         require(0 <= self.validation < 1, self, "validation", "at least 0 and below 1")
         require(self.limit >= 0, self, "limit", "at least 0")
+        require(self.flip or not self.alternate, self, "alternate", "false without flip")
         for field in ("pad", "crop", "cutout"):
             require(0 <= getattr(self, field) <= side, self, field, f"between 0 and {side}")
 
@@ -145,7 +148,7 @@ class DataSet(Component):
             raise DataError(f"{self.name}: pixels of train are {train.pixels.dtype}, of test {test.pixels.dtype}")
         look(train.pixels, self.levels, *self._normal(), self.name)
         chosen, aside = self._divide(len(train.labels), seed)
-        augment = Augment(self.crop, self.flip, self.cutout)
+        augment = Augment(self.crop, self.flip, self.cutout, self.alternate)
         return Splits(
             self._images(_pick(train, chosen), augment, device, dtype),
             self._images(_pick(train, aside), Augment(), device, dtype),

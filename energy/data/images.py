@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from energy.data.augment import Augment, draw_augmentations
+from energy.data.augment import MIRROR, Augment, draw_augmentations
 from energy.errors import DataError
 from energy.reading import sent
 from energy.stream import stream
@@ -72,8 +72,10 @@ class Images:
         order = torch.randperm(len(self), generator=stream(seed, "order", epoch), device="cpu")
         order = sent(order, self.pixels.device)
         rows = (order[step * batch_size : (step + 1) * batch_size] for step in steps)
+        mirror = self._mirrored(seed, epoch)
         return (
-            self._augmented(row, stream(seed, "augment", epoch, step)) for row, step in zip(rows, steps, strict=True)
+            self._augmented(row, stream(seed, "augment", epoch, step), mirror)
+            for row, step in zip(rows, steps, strict=True)
         )
 
     def take(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
@@ -85,8 +87,18 @@ class Images:
         """Return the first `count` images, all of them if there are fewer."""
         return dataclasses.replace(self, pixels=self.pixels[:count], labels=self.labels[:count])
 
-    def _augmented(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _mirrored(self, seed: int, epoch: int) -> Tensor | None:
+        """Numbers below ½ for the images that are mirrored in this epoch, (N,); None if each batch draws its own."""
+        if not self.augment.alternate:
+            return None
+        drawn = torch.rand(len(self), generator=stream(seed, "mirror"), dtype=torch.float32, device="cpu")
+        return sent(1 - drawn if epoch % 2 else drawn, self.pixels.device)
+
+    def _augmented(self, rows: Tensor, generator: torch.Generator, mirror: Tensor | None) -> tuple[Tensor, Tensor]:
         x, y = self.take(rows)
         if not self.augment.active:
             return x, y
-        return self.augment(x, sent(draw_augmentations(len(rows), generator), x.device)), y
+        draws = sent(draw_augmentations(len(rows), generator), x.device)
+        if mirror is not None:
+            draws[:, MIRROR] = mirror[rows]
+        return self.augment(x, draws), y

@@ -14,8 +14,8 @@ from energy.potentials.potential import Potential
 class Gated(Potential):
     """An elementwise response with δ = gate(a, βh) · h, the gate in closed form and free of cancellation.
 
-    A subclass must define `response` and `gate`; `secant` and `tangent` follow from the gate, and `pair` is one
-    compiled pass inside `energy.kernels.fused`.
+    A subclass must define `response` and `gate`; `secant` and `tangent` follow from the gate, and `pair` and
+    `difference` are one compiled pass each inside `energy.kernels.fused`.
     """
 
     lipschitz: ClassVar[float] = 1.0  # the gate lies in [0, lipschitz]
@@ -36,6 +36,10 @@ class Gated(Potential):
     def tangent(self, drive: Tensor, direction: Tensor) -> Tensor:
         return self.gate(drive, torch.zeros_like(drive), 0.5) * direction
 
+    def difference(self, drive: Tensor, h: Tensor, beta: float, r_plus: float) -> Tensor:
+        (delta,) = _DIFFERENCE((drive, h), self, beta, r_plus)
+        return delta
+
     def pair(self, drive: Tensor, h: Tensor, beta: float, r_plus: float, alpha: float) -> tuple[Tensor, Tensor]:
         mean, delta = _PAIR((drive, h), self, beta, r_plus, alpha)
         return mean, delta
@@ -47,4 +51,9 @@ def _elementwise_pair(
     return Potential.pair(potential, drive, h, beta, r_plus, alpha)
 
 
+def _elementwise_difference(drive: Tensor, h: Tensor, potential: Gated, beta: float, r_plus: float) -> tuple[Tensor]:
+    return (potential.secant(drive, h, beta, r_plus),)
+
+
+_DIFFERENCE = Kernel(_elementwise_difference, elementwise=True)
 _PAIR = Kernel(_elementwise_pair, elementwise=True)

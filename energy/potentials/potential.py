@@ -105,6 +105,10 @@ class Potential(Component):
         near = self.response(moved)
         return near if rest * beta == 0 else near.add(delta, alpha=rest * beta)
 
+    def difference(self, drive: Tensor, h: Tensor, beta: float, r_plus: float) -> Tensor:
+        """Return `secant` of the same arguments, for a dyad whose mean is held."""
+        return self.secant(drive, h, beta, r_plus)
+
     def pair(self, drive: Tensor, h: Tensor, beta: float, r_plus: float, alpha: float) -> tuple[Tensor, Tensor]:
         """Return (m, δ) of the dyad: `mean` and `secant` in one call.
 

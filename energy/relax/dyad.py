@@ -206,7 +206,7 @@ class HeldDyad(Dyad):
         if h is None:
             return {self.depth + layer - 1: _nothing(drive)}
         potential = self.network.layers[layer - 1].potential
-        return {self.depth + layer - 1: potential.secant(drive, h, self.nudging.beta, self.nudging.r_plus)}
+        return {self.depth + layer - 1: potential.difference(drive, h, self.nudging.beta, self.nudging.r_plus)}
 
     def send_up(self, state: Tensors, edge: Edge) -> None:
         self._send_difference_up(state, edge)

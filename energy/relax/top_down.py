@@ -14,6 +14,7 @@ from torch import Tensor
 
 from energy.couplings import Linearization
 from energy.errors import UsageError
+from energy.graph import learns_below
 from energy.network import Network
 from energy.relax.dyad import Dyad
 from energy.state import State
@@ -42,8 +43,8 @@ def stream_final_layers(dyad: Dyad, state: State, *, share: bool) -> Iterator[Fi
     Args:
         dyad: its upward messages are those of `state`.
         state: the dyad's state after an upward half-sweep.
-        share: un-pool every difference once for the layer below and for the product of its edge, which must follow
-            at once since the un-pooled tensor is kept until then.
+        share: the products of edges follow at once, and nothing else is read. Every difference is then un-pooled once
+            for the layer below and for the product of its edge; at γ = 0 layers below which nothing learns have none.
 
     Raises:
         ValueError: if parameters have moved since: a pending pass reads them.
@@ -54,6 +55,7 @@ def stream_final_layers(dyad: Dyad, state: State, *, share: bool) -> Iterator[Fi
 def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, versions: list[int]) -> Iterator[FinalLayer]:
     network, depth = dyad.network, dyad.depth
     dyad.messages.sent_by = None  # stale from here on, and it would keep the first state alive
+    fed_back = any(gain is not None for gain in dyad.gains)
     top = {2 * depth - 1} if dyad.nudging.feedback.reads_output else set[int]()
     for layer in reversed(range(1, depth + 1)):
         with torch.no_grad():  # not around the yield: the consumer would inherit it
@@ -62,7 +64,8 @@ def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, versions: list[in
             if share:
                 for edge in network.out_of(layer):
                     dyad.linearization(held, edge).prepare(dyad.delta(held, edge.target))
-            dyad.receive_from_above(held, layer)
+            if not share or fed_back or learns_below(network, layer):  # else no product reads its difference
+                dyad.receive_from_above(held, layer)
             held |= dyad.update(layer)
             final = [FinalLayer(layer, dyad.mean(held, layer), dyad.learned(held, layer), _taken(dyad, layer))]
             dyad.messages.drop(network, layer)

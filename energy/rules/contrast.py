@@ -17,6 +17,7 @@ from torch import Tensor
 
 from energy import foreach
 from energy.errors import UsageTypeError
+from energy.graph import learns
 from energy.network import Network
 from energy.rules.products import dyadic_gradients, zeros
 from energy.rules.rule import Rule
@@ -106,7 +107,7 @@ def _(settled: SettledEnergies, network: Network, scale: float) -> list[Tensor]:
 
 @contrast.register
 def _(settled: SettledTape, network: Network, scale: float) -> list[Tensor]:
-    for edge in network.edges:
+    for edge in filter(lambda edge: learns(edge.coupling), network.edges):
         settled.ledger.apply("products", edge.multiply_adds, len(settled.x) * settled.passes)
     parameters, (end, retain) = list(network.parameters()), settled.take()
     learned, seed = [p for p in parameters if p.requires_grad], torch.full_like(end, scale)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from energy import foreach
 from energy.couplings import Gradients, Linearization
+from energy.graph import learns
 from energy.network import Edge, Network
 from energy.settle.settled import SettledDyad
 
@@ -48,7 +49,7 @@ def edge_gradient(
         scale: a factor of the result.
     """
     (below, below_delta), (above, delta) = alive[edge.source], alive[edge.target]
-    if delta is None or linear is None:
+    if delta is None or linear is None or not learns(edge.coupling):
         return zeros(edge)
     settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
     products = _scaled(edge, linear, below, delta, scale)

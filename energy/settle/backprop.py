@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from energy.component import require
+from energy.graph import learns_below
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -39,7 +40,7 @@ class Backprop(Settler, name="backprop"):
             negative_loss = -objective.value(output, target).sum()
         for edge in network.edges:
             ledger.apply("free", edge.multiply_adds, len(x))
-            if edge.source:
+            if edge.source and learns_below(network, edge.source):
                 ledger.apply("nudged", edge.multiply_adds, len(x))
         require_finite(network, x, State([output.detach()]))
         return SettledTape(x=x, output=output.detach(), ledger=ledger, negative_loss=negative_loss)

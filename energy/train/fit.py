@@ -163,6 +163,8 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     session.metrics.add_control(network)
     session.step += 1
     session.batch += 1
+    if session.average is not None:
+        session.average.update(session.step)
     session.advanced = True
 
 
@@ -211,7 +213,8 @@ def validate(session: Session) -> dict[str, Any] | None:
     if not len(images):
         return None
     if session.scored:
-        return score(run, session.network, images)
+        with session.averaged():
+            return score(run, session.network, images)
     if not run.readout.every or (session.epoch + 1) % run.readout.every:
         return None
     lines: list[dict[str, Any]] = []

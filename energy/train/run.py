@@ -77,6 +77,9 @@ class Training(Component):
         batch_size: samples per step; the rest that does not fill a batch is left out of the epoch.
         evaluate_batch: samples per batch when scoring.
         weights: the weights that are kept and tested.
+        average: share of a running average of the weights that is kept at each step (`energy.train.average`); that
+            average is then validated, tested and kept. 0 for none.
+        mirrored: whether the test is also scored on the mean of the outputs for an image and for its mirror image.
         check_every: steps between two reads of the check for non-finite numbers.
         checkpoint_every: steps between two checkpoints; 0 for one at the end of each epoch.
         keep: number of checkpoints that stay on the disk while training.
@@ -103,6 +106,8 @@ class Training(Component):
     batch_size: int = 100
     evaluate_batch: int = 500
     weights: Weights = Weights.BEST
+    average: float = 0.0
+    mirrored: bool = False
     check_every: int = 50
     checkpoint_every: int = 0
     keep: int = 2
@@ -128,6 +133,7 @@ class Training(Component):
             require(getattr(self, name) >= 0, self, name, "at least 0")
         within = all(1 <= epoch <= self.epochs for epoch in self.keep_epochs)
         require(within, self, "keep_epochs", f"numbers from 1 to the {self.epochs} epochs")
+        require(0 <= self.average < 1, self, "average", "at least 0 and below 1")
         require(0 <= self.time_limit < math.inf, self, "time_limit", "a number of seconds of at least 0")
         require(all(one.count("=") == 1 for one in self.layer_map), self, "layer_map", "pairs there=here")
         require(bool(self.start) or not self.layer_map, self, "layer_map", "empty without a run to start from")
