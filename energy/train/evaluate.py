@@ -19,9 +19,10 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
-from energy.readout.decoder import Decoder, accuracy, dense_output
+from energy.readout.decoder import Decoder, accuracies, dense_output
 from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
+from energy.readout.top_five import TopFive
 from energy.settle.settled import Prediction
 from energy.train.folder import rebuilt
 from energy.train.metrics import EpochMetrics
@@ -38,12 +39,13 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
     The free phase of `run.settler` is used, with its own gamma and relaxation and without any nudge.
 
     Returns:
-        objective per sample, accuracy in percent, outcomes and steps of settling by phase, multiply-adds, spike counts
-        if a unit spikes, and seconds.
+        objective per sample, accuracy in percent, from 100 classes on also `top5_accuracy`, outcomes and steps of
+        settling by phase, multiply-adds, spike counts if a unit spikes, and seconds.
     """
     metrics = EpochMetrics(next(network.parameters()).device)
     start = time.perf_counter()
     classes, dtype = network.output.shape[0], run.precision.activity
+    top = TopFive(classes, metrics.correct.device)
     for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
         prediction = predict(run, network, x.to(dtype), metrics.ledger)
         output = prediction.alone  # a score must not depend on how the images are batched
@@ -51,10 +53,12 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         solutions = {} if prediction.solution is None else {"free": prediction.solution}
         objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
         metrics.add(objective, run.objective.predict(output), labels, solutions)
+        top.add(output, labels)
     objective_mean, accuracy = metrics.quality()
     return {
         "objective": objective_mean,
         "accuracy": accuracy,
+        **top.accuracy(),
         "examples": metrics.examples,
         "settle": metrics.settling(),
         "multiply_adds": metrics.ledger.multiply_adds,
@@ -191,5 +195,5 @@ def evaluate(
     ledger, lines = Ledger(), list[dict[str, Any]]()
     decode = decoder(run, network, splits, readout, ledger, lines.append)
     held = features(network, run.settler, images, run.train.evaluate_batch, ledger)
-    found = {"accuracy": accuracy(decode, held), "examples": len(held), "readout": to_dict(readout), "fit": lines}
+    found = {**accuracies(decode, held), "examples": len(held), "readout": to_dict(readout), "fit": lines}
     return {**head, **found, "multiply_adds": ledger.multiply_adds, "seconds": time.perf_counter() - start}
