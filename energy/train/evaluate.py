@@ -24,6 +24,7 @@ from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
 from energy.readout.top_five import TopFive
 from energy.settle.settled import Prediction
+from energy.train.exported import load_exported
 from energy.train.folder import rebuilt
 from energy.train.metrics import EpochMetrics
 from energy.train.registration import register_builtins
@@ -87,12 +88,12 @@ def predict(run: Run, network: Network, x: Tensor, ledger: Ledger) -> Prediction
 
 
 def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
-    """Load the run and the network of a finished run folder.
+    """Load the run and the network of a finished run folder, or of a file that `energy export` wrote.
 
     Components are rebuilt by their registered names, never by an import path from the file.
 
     Args:
-        folder: the run folder.
+        folder: the run folder, or the file.
         device: of the network; empty for the run's own.
 
     Returns:
@@ -100,9 +101,11 @@ def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, An
 
     Raises:
         FileNotFoundError: when the run left no final weights.
-        DamagedCheckpointError: when they are not what was written.
+        DamagedFileError: when they are not what was written; of a folder, a `DamagedCheckpointError`.
         ConfigurationError: when a component they need is not registered.
     """
+    if folder.is_file():
+        return load_exported(folder, device)
     found = checkpoint.steps(folder / FINAL)
     if not found:
         raise MissingFileError(f"{folder}: has no final weights; the run is not finished")
@@ -167,7 +170,7 @@ def evaluate(
     """Score a finished run folder on one split, with the settler and gamma stored beside the weights.
 
     Args:
-        folder: the run folder.
+        folder: the run folder, or a file that `energy export` wrote.
         split: train, validation or test.
         device: of the network; empty for the run's own.
         readout: fitted to the features of the training split, in place of the output layer of the run.

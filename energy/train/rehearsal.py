@@ -25,7 +25,7 @@ def rehearse(run: Run) -> None:
         ConfigurationError: for the first thing that does not fit.
     """
     _fill_a_batch(run)
-    network = _drafted(run)
+    network = drafted(run)
     require_learning(run, network, stages(run, network))
     run.optimizer.create(network)
     if run.train.start and not (run.folder / RESULT).exists():
@@ -35,8 +35,12 @@ def rehearse(run: Run) -> None:
             raise ConfigurationError(f"train.start={run.train.start!r}: {error}") from None
 
 
-def _drafted(run: Run) -> Network:
-    """Build the network without numbers; with them if a model of the user's own cannot do without."""
+def drafted(run: Run) -> Network:
+    """Build the network without numbers; with them if a model of the user's own cannot do without.
+
+    Raises:
+        ConfigurationError: when it cannot be built, or cannot read an image.
+    """
     try:
         with torch.device("meta"):
             network = run.draft()
