@@ -63,9 +63,8 @@ def _evaluation(name: str, digest: str) -> Iterator[str]:
     yield "## Evaluate"
     yield _console(["energy", "evaluate", name])
     yield (
-        "The metadata of the file hold the whole configuration, and the network is rebuilt from it by name; a byte that "
-        "was changed is noticed. `device=cpu` or `device=cuda` chooses another device, on which the last digits may "
-        "differ."
+        "The metadata of the file hold the whole configuration, and the network is rebuilt from it by name; a changed "
+        "byte is noticed. `device=cpu` or `device=cuda` chooses another device, on which the last digits may differ."
     )
     yield _console(["sha256sum", name], f"{digest}  {name}")
 

@@ -10,9 +10,9 @@ from energy.component import ConfigurationError
 from energy.errors import DamagedFileError
 from energy.io.weights import read_weights
 from energy.network import Network
+from energy.train.draft import drafted
 from energy.train.folder import rebuilt_with
 from energy.train.registration import register_builtins
-from energy.train.rehearsal import drafted
 from energy.train.run import Run
 
 CURE: Final = "take the code it was trained with"
