@@ -89,7 +89,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DamagedFileError(f"{path}: its metadata are {sorted(metadata)}; it was not written by energy export")
     if weights_digest(tensors, text) != metadata[DIGEST]:
         raise DamagedFileError(f"{path}: was changed after it was written (SHA-256 differs)")
-    return tensors, _typed(path, _facts(path, text))
+    try:
+        return tensors, _typed(path, json_object(text, f"{path}: metadata"))
+    except RecursionError:
+        raise DamagedFileError(f"{path}: metadata: nested too deeply") from None
 
 
 def weights_digest(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -108,13 +111,6 @@ def _bounded(path: Path, start: bytes) -> None:
     if len(start) < 8 or size > LARGEST_HEADER:
         told = f"announces a header of {size} bytes" if len(start) == 8 else f"has {len(start)} bytes"
         raise DamagedFileError(f"{path}: {told}; a file of weights has one of at most {LARGEST_HEADER}")
-
-
-def _facts(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return json_object(text, f"{path}: metadata")
-    except RecursionError:
-        raise DamagedFileError(f"{path}: metadata: nested too deeply") from None
 
 
 def _typed(path: Path, facts: dict[str, Any]) -> dict[str, Any]:

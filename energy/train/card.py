@@ -1,7 +1,7 @@
 """The card of exported weights: a page of Markdown on what they are, where they come from, and how to score them."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from energy.train.run import Run
@@ -44,9 +44,9 @@ def card_text(run: Run, facts: Mapping[str, Any], name: str, digest: str) -> str
         f"`{run.settler.name}`{rule}, seed {run.seed}. They are {_chosen(facts)}."
     )
     parts = [f"# {run.title}", what, *_evaluation(name, digest), *_training(run, facts)]
-    parts += ["## Scores", _table((SCORED[key], f"{value:.6g}") for key, value in facts["scores"].items())]
+    parts += ["## Scores", _table("score", [(SCORED[key], f"{value:.6g}") for key, value in facts["scores"].items()])]
     parts += ["Scored by the run itself, once, on the device below.", *_data(facts["data"])]
-    parts += ["## Origin", _table((title, f"`{_of(facts, key)}`") for key, title in ORIGIN.items() if _of(facts, key))]
+    parts += ["## Origin", _table("origin", _origin(facts["provenance"]))]
     parts += [f"The code is under {LICENSE}. Nothing is said here about a license of the weights or of the data."]
     return "\n\n".join(parts) + "\n"
 
@@ -82,16 +82,16 @@ def _data(data: Mapping[str, Any]) -> Iterator[str]:
     if not data["digests"]:
         yield "The data were not at hand when the file was written, so there are no digests of them."
         return
-    yield "SHA-256 of the data when the file was written:"
-    yield _table((f"`{name}`", f"`{sha}`") for name, sha in data["digests"].items())
+    yield "As the data were when the file was written:"
+    yield _table("SHA-256 of", [(f"`{name}`", f"`{sha}`") for name, sha in data["digests"].items()])
 
 
-def _of(facts: Mapping[str, Any], key: str) -> Any:
-    return facts["provenance"].get(key)
+def _origin(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(title, f"`{provenance[key]}`") for key, title in ORIGIN.items() if provenance.get(key)]
 
 
-def _table(rows: Any) -> str:
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join([f"| {head} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
 def _console(words: list[str], answer: str = "") -> str:

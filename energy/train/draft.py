@@ -1,4 +1,4 @@
-"""The network of a run without numbers, on torch's meta device, where a size that would fill the memory costs nothing."""
+"""The network of a run without numbers, on torch's meta device, where no size costs memory."""
 
 import torch
 
