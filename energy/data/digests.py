@@ -39,7 +39,7 @@ def examples_digest(examples: Examples) -> str:
     for tensor in examples:
         plain = tensor.detach().cpu().contiguous()
         found.update(f"{json.dumps([str(plain.dtype).removeprefix('torch.'), list(plain.shape)])}\n".encode())
-        found.update(plain.reshape(-1).view(torch.uint8).numpy())
+        found.update(plain.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

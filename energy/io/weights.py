@@ -101,7 +101,7 @@ def weights_digest(tensors: Mapping[str, Tensor], text: str) -> str:
     for name, tensor in sorted(tensors.items()):
         head = [name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]
         found.update(f"{json.dumps(head)}\n".encode())
-        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -65,7 +65,7 @@ def _words(path: str, plain: Any, kind: Any, default: Any, needs: Collection[str
         return
     cls = _class(plain, kind)
     same = isinstance(default, cls) and default.name == cls.name
-    if "name" in plain and ("." not in path or not same):
+    if "name" in plain and ("." not in path or not same or path in needs):
         yield f"{path}={cls.name}"
     for field, inner in annotations(cls).items():
         if field in plain:
