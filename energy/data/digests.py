@@ -13,7 +13,7 @@ from energy.data.source import data_root
 from energy.io.code import file_digest
 
 
-def data_digests(data: DataSet) -> dict[str, str]:
+def set_digests(data: DataSet) -> dict[str, str]:
     """Return SHA-256 digests of the set as it is here.
 
     Args:

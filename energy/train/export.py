@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from energy.component import to_dict
 from energy.data.dataset import DataSet
-from energy.data.digests import data_digests
+from energy.data.digests import set_digests
 from energy.errors import DamagedFileError, DataError, MissingFileError, UsageError
 from energy.io import checkpoint
 from energy.io.atomic import write_text
@@ -105,6 +105,6 @@ def _facts(run: Run, stored: dict[str, Any], result: dict[str, Any]) -> dict[str
 def _digests(data: DataSet) -> dict[str, str]:
     """The digests of the data; none where the set is not at hand."""
     try:
-        return data_digests(data)
+        return set_digests(data)
     except DataError:
         return {}

@@ -14,7 +14,7 @@ import torch
 
 from energy.component import ConfigurationError
 from energy.data import Mnist
-from energy.data.digests import data_digests, examples_digest
+from energy.data.digests import set_digests, examples_digest
 from energy.errors import DamagedFileError, DataError, MissingFileError, UsageError
 from energy.io.record import RESULT
 from energy.io.weights import LARGEST_HEADER, read_weights, weights_digest, write_weights
@@ -81,7 +81,7 @@ def test_what_the_metadata_say(exported: tuple[Run, Path], tmp_path: Path) -> No
     assert {name: facts["provenance"][name] for name in ("commit", "torch", "device")} == {
         name: result[name] for name in ("commit", "torch", "device")
     }
-    assert facts["data"] == {"name": "digits", "digests": data_digests(run.data)}
+    assert facts["data"] == {"name": "digits", "digests": set_digests(run.data)}
 
 
 def test_the_digest_is_the_documented_one(exported: tuple[Run, Path]) -> None:
@@ -305,7 +305,7 @@ def test_digests_of_examples(make_run: Maker) -> None:
     train, _ = raw = make_run().data.examples()
     by_hand = hashlib.sha256(b'["uint8", [1437, 1, 8, 8]]\n' + train.pixels.numpy().tobytes())
     by_hand.update(b'["int64", [1437]]\n' + train.labels.numpy().tobytes())
-    assert data_digests(make_run().data) == {"train": by_hand.hexdigest(), "test": examples_digest(raw.test)}
+    assert set_digests(make_run().data) == {"train": by_hand.hexdigest(), "test": examples_digest(raw.test)}
     pixels = train.pixels.clone()
     pixels[3, 0, 1, 2] ^= 1
     assert examples_digest(train._replace(pixels=pixels)) != by_hand.hexdigest()
@@ -317,12 +317,12 @@ def test_digests_of_published_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ENERGY_DATA", str(tmp_path))
     data = Mnist()
     with pytest.raises(DataError):
-        data_digests(data)
+        set_digests(data)
     layout = data.layouts[0]
     for number, file in enumerate(layout.locate(tmp_path)):
         path = tmp_path / layout.folders[0] / f"{file.name}{'.gz' if number == 0 else ''}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"content %d" % number)
-    found = data_digests(data)
+    found = set_digests(data)
     assert len(found) == len(layout.locate(tmp_path))
     assert all(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == sha for name, sha in found.items())
