@@ -183,7 +183,7 @@ VERBS: Final = {
         pages=True,
     ),
     "evaluate": Verb(
-        "RUN_FOLDER|FILE.safetensors ... [split=test] [device=cpu] [readout=nearest]",
+        "RUN_FOLDER ... | FILE.safetensors ... [split=test] [device=cpu] [readout=nearest]",
         "score a trained network again",
         "runs/first split=validation",
         evaluate_command,

@@ -14,7 +14,7 @@ import torch
 
 from energy.component import ConfigurationError
 from energy.data import Mnist
-from energy.data.digests import set_digests, examples_digest
+from energy.data.digests import examples_digest, set_digests
 from energy.errors import DamagedFileError, DataError, MissingFileError, UsageError
 from energy.io.record import RESULT
 from energy.io.weights import LARGEST_HEADER, read_weights, weights_digest, write_weights
