@@ -81,7 +81,8 @@ def study_command(arguments: Arguments) -> int:
 
 def evaluate_command(arguments: Arguments) -> int:
     """Score finished runs again, on the test split unless `split=` names another."""
-    paths, options = folders.sort("evaluate", arguments.rest, ("split", "device", "readout", "readout."))
+    known = ("split", "device", "readout", "readout.")
+    paths, options = folders.sort("evaluate", arguments.rest, known, suffix=WEIGHTS)
     if not paths:
         raise ConfigurationError("evaluate: needs a folder")
     fields = {name.removeprefix("readout."): value for name, value in options.items() if name.startswith("readout.")}
@@ -108,6 +109,13 @@ def doctor_command(arguments: Arguments) -> int:
     from energy.command.doctor import examine_runs
 
     return examine_runs(arguments)
+
+
+def export_command(arguments: Arguments) -> int:
+    """Write the weights of a finished run to one file."""
+    from energy.command.export import export_weights
+
+    return export_weights(arguments)
 
 
 def table_command(arguments: Arguments) -> int:
@@ -163,6 +171,7 @@ def explain_command(arguments: Arguments) -> int:
     return 0
 
 
+WEIGHTS: Final = ".safetensors"
 CONFIGURED: Final = frozenset({"sweep", "dry", "folders"})
 VERBS: Final = {
     "train": Verb(
@@ -174,11 +183,18 @@ VERBS: Final = {
         pages=True,
     ),
     "evaluate": Verb(
-        "RUN_FOLDER ... [split=test] [device=cpu] [readout=nearest]",
+        "RUN_FOLDER ... | FILE.safetensors ... [split=test] [device=cpu] [readout=nearest]",
         "score a trained network again",
         "runs/first split=validation",
         evaluate_command,
         needs="a folder",
+    ),
+    "export": Verb(
+        "RUN_FOLDER FILE.safetensors",
+        "the weights of a finished run as one file to give away, and a card FILE.md that describes it",
+        "runs/first first.safetensors",
+        export_command,
+        needs="a run folder and a file",
     ),
     "gradient-error": Verb(
         "RUN_FOLDER ... | name=value ... [batch=64] [split=validation]",

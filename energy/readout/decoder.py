@@ -13,6 +13,7 @@ from energy.couplings import Dense
 from energy.network import Network
 from energy.objectives import class_numbers
 from energy.readout.features import Features
+from energy.readout.top_five import TopFive
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,22 @@ def widened(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-@torch.no_grad()
 def accuracy(decoder: Callable[[Tensor], Tensor], features: Features, batch: int = 1000) -> float:
     """Return the percentage of samples whose greatest score is that of their label."""
+    return accuracies(decoder, features, batch)["accuracy"]
+
+
+@torch.no_grad()
+def accuracies(decoder: Callable[[Tensor], Tensor], features: Features, batch: int = 1000) -> dict[str, float]:
+    """Return `accuracy`, and from 100 classes on `top5_accuracy`, both in percent of the samples."""
     right = torch.zeros((), dtype=torch.float64, device=features.labels.device)
+    top: TopFive | None = None
     for values, labels in zip(features.values.split(batch), features.labels.split(batch), strict=True):
-        right += (decoder(values).argmax(1) == labels).sum()
-    return 100 * float(right) / max(len(features), 1)
+        scores = decoder(values)
+        right += (scores.argmax(1) == labels).sum()
+        top = top or TopFive(scores.shape[1], scores.device)
+        top.add(scores, labels)
+    return {"accuracy": 100 * float(right) / max(len(features), 1), **(top.accuracy() if top else {})}
 
 
 def dense_output(network: Network) -> Dense:

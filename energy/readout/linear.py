@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from energy.component import ConfigurationError, require
 from energy.kernels import Kernel
-from energy.readout.decoder import Decoder, accuracy, numbered, widened
+from energy.readout.decoder import Decoder, accuracies, numbered, widened
 from energy.readout.features import Features
 from energy.readout.readout import Readout, Report
 from energy.stream import stream
@@ -99,7 +99,8 @@ class LinearReadout(Readout, name="linear"):
         for epoch in range(self.epochs):
             line = course.epoch(epoch)
             if validation:
-                line["validation_accuracy"] = accuracy(course.decoder, validation)
+                found = accuracies(course.decoder, validation)
+                line |= {f"validation_{name}": value for name, value in found.items()}
             if not self.patience:
                 report(line)
                 continue

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from energy.component import require
-from energy.readout.decoder import Decoder, accuracy, numbered, widened
+from energy.readout.decoder import Decoder, accuracies, accuracy, numbered, widened
 from energy.readout.features import Features
 from energy.readout.readout import Readout, Report
 
@@ -43,6 +43,7 @@ class Ridge(Readout, name="ridge"):
         wanted = y - offset
         weight = (torch.cholesky_solve(x.T @ wanted, factor) if small else x.T @ torch.cholesky_solve(wanted, factor)).T
         decoder = Decoder(weight.contiguous(), offset - weight @ mean)
+        found = accuracies(decoder, validation) if validation else {}
         line = {"epoch": 0, "train_accuracy": accuracy(decoder, train)}
-        report(line | ({"validation_accuracy": accuracy(decoder, validation)} if validation else {}))
+        report(line | {f"validation_{name}": value for name, value in found.items()})
         return decoder

@@ -36,6 +36,7 @@ ASIDE: Final = frozenset({"out", "title"})
 FIRST: Final = ("settler.name", "seed", "optimizer.lr", "data.name", "model.name", "rule.name")
 NUMBERS: Final = {
     "accuracy": "test, %",
+    "top5": "top-5, %",
     "validation": "valid., %",
     "cosine": "worst cosine",
     "price": "BP steps",
@@ -61,8 +62,8 @@ def listing(folder: Path, *, sort: str = "", csv: bool = False, width: int = 0) 
 
     Args:
         folder: the top folder, searched six levels down.
-        sort: accuracy, validation, cosine (the greatest first), price, seconds, state, folder, title, or a field of the
-            configuration by its path or the end of it.
+        sort: accuracy, top5, validation, cosine (the greatest first), price, seconds, state, folder, title, or a field
+            of the configuration by its path or the end of it.
         csv: whether to give everything as comma-separated values.
         width: columns of a line; 0 for those of the terminal.
 
@@ -128,6 +129,7 @@ def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
     """The final numbers of a finished run."""
     return {
         "accuracy": result["test_accuracy"],
+        "top5": result.get("test_top5_accuracy"),
         "validation": validated(result),
         "price": result["backprop_steps"],
         "seconds": result["seconds"]["total"],
@@ -231,7 +233,7 @@ def _table(rows: Sequence[Row], width: int) -> str:
         for row in rows
     ]
     fields = list(range(1 + len(varied), 1, -1))  # the last goes first
-    numbers = ("seconds", "validation", "price", "cosine")
+    numbers = ("seconds", "validation", "price", "top5", "cosine")
     later = [2 + len(varied) + shown.index(name) for name in numbers if name in shown]
     spare = [*fields[:-KEPT], *later, *fields[-KEPT:]]
     text, gone = fitted(head, cells, width, spare)

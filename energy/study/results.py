@@ -17,6 +17,7 @@ COLUMNS: Final[tuple[str, ...]] = (
     "configuration",
     "seed",
     "test_accuracy_percent",
+    "test_top5_percent",
     "validation_accuracy_percent",
     "test_objective_per_sample",
     "epochs",
@@ -31,6 +32,7 @@ COLUMNS: Final[tuple[str, ...]] = (
     "commit",
     "outcomes",
 )
+FORMER: Final = tuple(name for name in COLUMNS if name != "test_top5_percent")  # of files that were written before it
 
 
 def result_row(result: Mapping[str, Any]) -> dict[str, str]:
@@ -40,6 +42,7 @@ def result_row(result: Mapping[str, Any]) -> dict[str, str]:
         "cell": result["title"],
         "configuration": result["configuration_key"],
         "test_accuracy_percent": f"{result['test_accuracy']:.4f}",
+        "test_top5_percent": number(result.get("test_top5_accuracy"), ".4f", ""),
         "validation_accuracy_percent": number(validated(result), ".4f", ""),
         "test_objective_per_sample": f"{result['test_objective']:.6g}",
         "sweeps_mean": number(result["sweeps"].get("mean"), ".2f", ""),
@@ -62,6 +65,8 @@ def validated(result: Mapping[str, Any]) -> float | None:
 def read_results(path: Path) -> list[dict[str, str]]:
     """Read the lines of a `results.csv`; there are none if there is no file yet.
 
+    A file without the column `test_top5_percent` is read as if that were empty.
+
     Raises:
         ValueError: naming the file, when its columns are not `COLUMNS`.
     """
@@ -70,9 +75,9 @@ def read_results(path: Path) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         lines = list(reader)
-    if tuple(reader.fieldnames or ()) != COLUMNS:
+    if tuple(reader.fieldnames or ()) not in (COLUMNS, FORMER):
         raise UsageError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
-    return lines
+    return [{"test_top5_percent": "", **line} for line in lines]
 
 
 def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:

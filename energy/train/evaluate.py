@@ -19,10 +19,12 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
-from energy.readout.decoder import Decoder, accuracy, dense_output
+from energy.readout.decoder import Decoder, accuracies, dense_output
 from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
+from energy.readout.top_five import TopFive
 from energy.settle.settled import Prediction
+from energy.train.exported import load_exported
 from energy.train.folder import rebuilt
 from energy.train.metrics import EpochMetrics
 from energy.train.registration import register_builtins
@@ -38,12 +40,13 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
     The free phase of `run.settler` is used, with its own gamma and relaxation and without any nudge.
 
     Returns:
-        objective per sample, accuracy in percent, outcomes and steps of settling by phase, multiply-adds, spike counts
-        if a unit spikes, and seconds.
+        objective per sample, accuracy in percent, from 100 classes on also `top5_accuracy`, outcomes and steps of
+        settling by phase, multiply-adds, spike counts if a unit spikes, and seconds.
     """
     metrics = EpochMetrics(next(network.parameters()).device)
     start = time.perf_counter()
     classes, dtype = network.output.shape[0], run.precision.activity
+    top = TopFive(classes, metrics.correct.device)
     for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
         prediction = predict(run, network, x.to(dtype), metrics.ledger)
         output = prediction.alone  # a score must not depend on how the images are batched
@@ -51,10 +54,12 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         solutions = {} if prediction.solution is None else {"free": prediction.solution}
         objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
         metrics.add(objective, run.objective.predict(output), labels, solutions)
+        top.add(output, labels)
     objective_mean, accuracy = metrics.quality()
     return {
         "objective": objective_mean,
         "accuracy": accuracy,
+        **top.accuracy(),
         "examples": metrics.examples,
         "settle": metrics.settling(),
         "multiply_adds": metrics.ledger.multiply_adds,
@@ -83,12 +88,12 @@ def predict(run: Run, network: Network, x: Tensor, ledger: Ledger) -> Prediction
 
 
 def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
-    """Load the run and the network of a finished run folder.
+    """Load the run and the network of a finished run folder, or of a file that `energy export` wrote.
 
     Components are rebuilt by their registered names, never by an import path from the file.
 
     Args:
-        folder: the run folder.
+        folder: the run folder, or the file.
         device: of the network; empty for the run's own.
 
     Returns:
@@ -96,9 +101,11 @@ def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, An
 
     Raises:
         FileNotFoundError: when the run left no final weights.
-        DamagedCheckpointError: when they are not what was written.
+        DamagedFileError: when they are not what was written; of a folder, a `DamagedCheckpointError`.
         ConfigurationError: when a component they need is not registered.
     """
+    if folder.is_file():
+        return load_exported(folder, device)
     found = checkpoint.steps(folder / FINAL)
     if not found:
         raise MissingFileError(f"{folder}: has no final weights; the run is not finished")
@@ -163,7 +170,7 @@ def evaluate(
     """Score a finished run folder on one split, with the settler and gamma stored beside the weights.
 
     Args:
-        folder: the run folder.
+        folder: the run folder, or a file that `energy export` wrote.
         split: train, validation or test.
         device: of the network; empty for the run's own.
         readout: fitted to the features of the training split, in place of the output layer of the run.
@@ -191,5 +198,5 @@ def evaluate(
     ledger, lines = Ledger(), list[dict[str, Any]]()
     decode = decoder(run, network, splits, readout, ledger, lines.append)
     held = features(network, run.settler, images, run.train.evaluate_batch, ledger)
-    found = {"accuracy": accuracy(decode, held), "examples": len(held), "readout": to_dict(readout), "fit": lines}
+    found = {**accuracies(decode, held), "examples": len(held), "readout": to_dict(readout), "fit": lines}
     return {**head, **found, "multiply_adds": ledger.multiply_adds, "seconds": time.perf_counter() - start}

@@ -8,7 +8,7 @@ import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -29,6 +29,7 @@ from energy.train.folder import acquire, finished_result
 from energy.train.interrupt import Interrupt, Stopped
 from energy.train.measure import measure_epoch
 from energy.train.memory import lacks_memory
+from energy.train.metrics import top_five
 from energy.train.out_of_memory import out_of_memory
 from energy.train.progress import closing, opening, readout_line, report_epoch
 from energy.train.result import run_summary
@@ -36,6 +37,8 @@ from energy.train.run import Run
 from energy.train.session import Session, parameters
 from energy.train.settings import settings
 from energy.train.terminal import Bar, bar, one_line_warnings, say
+
+VALIDATED: Final = ("validation_accuracy", "validation_top5_accuracy")
 
 
 def fit(run: Run) -> dict[str, Any]:
@@ -184,6 +187,7 @@ def finish_epoch(session: Session) -> None:
         "train_accuracy": accuracy,
         "validation_objective": None if validated is None else validated["objective"],
         "validation_accuracy": None if validated is None else validated["accuracy"],
+        **top_five("validation", validated),
         "gamma": run.settler.gain(session.network),
         "control": session.metrics.control(),
         "settle": session.metrics.settling(),
@@ -219,7 +223,9 @@ def validate(session: Session) -> dict[str, Any] | None:
         return None
     lines: list[dict[str, Any]] = []
     decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
-    return {"objective": None, "accuracy": kept(lines)["validation_accuracy"]}
+    line = kept(lines)
+    scores = {name.removeprefix("validation_"): value for name, value in line.items() if name in VALIDATED}
+    return {"objective": None, **scores}
 
 
 def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
@@ -247,6 +253,7 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         "readout_epochs": len(lines),
         "readout_train_accuracy": line["train_accuracy"],
         "readout_validation_accuracy": line.get("validation_accuracy"),
+        **top_five("readout_validation", line, "validation_"),
         "readout_feature_multiply_adds": ledger.multiply_adds,
         "readout_seconds": time.perf_counter() - start,
     }

@@ -96,6 +96,22 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
     facts = read_json(folder / CONFIGURATION) if (folder / CONFIGURATION).is_file() else {}
     stated = facts.get("identity")
     there = stated.get("plugins") if isinstance(stated, Mapping) else None
+    cure = f"take the code it was trained with, or take `plugins` out of {folder / CONFIGURATION} to go on without"
+    return rebuilt_with(plain, there or {}, folder, cure)
+
+
+def rebuilt_with(plain: Mapping[str, Any], there: Mapping[str, str], where: Path, cure: str) -> Run:
+    """Rebuild the run that `plain` describes, and compare its plug-ins with others.
+
+    Args:
+        plain: the run as `to_dict` writes it.
+        there: digests of the plug-ins that it was trained with.
+        where: the folder or file that it comes from, which messages begin with.
+        cure: the advice when they are others.
+
+    Raises:
+        ConfigurationError: as `rebuilt`.
+    """
     try:
         run = from_dict(Run, current(Run, plain))
     except ConfigurationError as error:
@@ -103,13 +119,12 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
             raise
         needed = ", ".join(there)
         raise ConfigurationError(
-            f"{folder}: was trained with {needed}; give --plugin, or install or import it ({error})"
+            f"{where}: was trained with {needed}; give --plugin, or install or import it ({error})"
         ) from None
     here = identity(run).get("plugins", {})
     if there and sorted(there.values()) != sorted(here.values()):
         difference = _difference({"plugins": there}, {"plugins": here})
-        cure = f"take the code it was trained with, or take `plugins` out of {folder / CONFIGURATION} to go on without"
-        raise ConfigurationError(f"{folder}: {difference}; {cure}")
+        raise ConfigurationError(f"{where}: {difference}; {cure}")
     return run
 
 

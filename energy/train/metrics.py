@@ -231,6 +231,22 @@ def _rank(count: int, percent: int) -> int:
     return max(1, -(-count * percent // 100)) - 1
 
 
+def top_five(split: str, scores: Mapping[str, Any] | None, before: str = "") -> dict[str, Any]:
+    """Return the top-5 accuracy in `scores` as `<split>_top5_accuracy`; empty if there is none.
+
+    Args:
+        split: the beginning of the new name.
+        scores: what a score or a read-out found.
+        before: the beginning of its name there.
+
+    Example:
+        >>> top_five("test", {"accuracy": 50.0, "top5_accuracy": 80.0})
+        {'test_top5_accuracy': 80.0}
+    """
+    name = f"{before}top5_accuracy"
+    return {f"{split}_top5_accuracy": scores[name]} if scores and name in scores else {}
+
+
 def finite_or_none(value: float) -> float | None:
     """Return `value`, or None if it is not finite, which JSON cannot write."""
     return value if math.isfinite(value) else None

@@ -140,13 +140,16 @@ def readout_line(title: str, line: Mapping[str, Any]) -> str:
     parts = [f"{title}: read-out, epoch {line['epoch'] + 1}, accuracy {line['train_accuracy']:.2f} %"]
     if "validation_accuracy" in line:
         parts.append(f"validation {line['validation_accuracy']:.2f} %")
+    if "validation_top5_accuracy" in line:
+        parts.append(f"top-5 {line['validation_top5_accuracy']:.2f} %")
     return ", ".join([*parts, f"{line['seconds']:.1f} s"])
 
 
 def tested(result: Mapping[str, Any]) -> str:
-    """Format the test accuracy of a result, with a note if its objective is not finite."""
+    """Format the test accuracy of a result and any top-5 accuracy, with a note if its objective is not finite."""
+    top = f", top-5 {result['test_top5_accuracy']:.2f} %" if "test_top5_accuracy" in result else ""
     trouble = "" if result.get("test_objective") is not None else ", with an objective that is not finite"
-    return f"test accuracy {result['test_accuracy']:.2f} %{trouble}"
+    return f"test accuracy {result['test_accuracy']:.2f} %{top}{trouble}"
 
 
 def closing(run: Run, result: Mapping[str, Any]) -> str:

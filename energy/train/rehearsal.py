@@ -4,12 +4,10 @@ The network is built on torch's meta device, where tensors have shapes and no nu
 the memory costs nothing. Faults that depend on numbers, the data or the device show when the run starts.
 """
 
-import torch
-
 from energy.component import ConfigurationError
 from energy.errors import DataError
 from energy.io.record import RESULT
-from energy.network import Network
+from energy.train.draft import drafted
 from energy.train.matching_layers import load_matching_layers
 from energy.train.run import Run
 from energy.train.stages import require_learning, stages
@@ -25,7 +23,7 @@ def rehearse(run: Run) -> None:
         ConfigurationError: for the first thing that does not fit.
     """
     _fill_a_batch(run)
-    network = _drafted(run)
+    network = drafted(run)
     require_learning(run, network, stages(run, network))
     run.optimizer.create(network)
     if run.train.start and not (run.folder / RESULT).exists():
@@ -33,24 +31,6 @@ def rehearse(run: Run) -> None:
             load_matching_layers(network, run.train.start, run.train.layer_map)
         except FileNotFoundError as error:
             raise ConfigurationError(f"train.start={run.train.start!r}: {error}") from None
-
-
-def _drafted(run: Run) -> Network:
-    """Build the network without numbers; with them if a model of the user's own cannot do without."""
-    try:
-        with torch.device("meta"):
-            network = run.draft()
-            network.try_out(torch.zeros(1, *run.data.shape))
-    except (ConfigurationError, ValueError, RuntimeError, TypeError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, RuntimeError) and "meta" in str(cause).lower():
-            return run.draft()
-        if isinstance(error, ConfigurationError):
-            raise
-        raise ConfigurationError(
-            f"model={run.model.name}: cannot read an image of {run.data.shape}: {error}"
-        ) from error
-    return network
 
 
 def _fill_a_batch(run: Run) -> None:

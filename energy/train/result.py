@@ -9,7 +9,7 @@ from energy.io.provenance import provenance
 from energy.io.record import RECORD, read_lines
 from energy.ledger import backprop_multiply_adds
 from energy.train.folder import UNITS
-from energy.train.metrics import ACTIVITY, summarize_histogram
+from energy.train.metrics import ACTIVITY, summarize_histogram, top_five
 from energy.train.run import hash_of_description, identity
 from energy.train.session import Session, parameters
 
@@ -28,6 +28,7 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "configuration_key": hash_of_description({name: value for name, value in plain.items() if name != "seed"}),
         "seed": run.seed,
         "test_accuracy": tested["accuracy"],
+        **top_five("test", tested),
         "test_objective": tested["objective"],
         "test_examples": tested["examples"],
         "validation_accuracy": None if session.best is None else last_or_best(session, last),

@@ -160,7 +160,7 @@ def test_without_dropout_nothing_is_drawn() -> None:
 def test_early_stopping_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     """50, 60, then two that rise by less than `least`: it stops after four and gives the weights of the second."""
     train, said = sample(), iter([50.0, 60.0, 60.005, 60.009, 99.0])
-    monkeypatch.setattr(page, "accuracy", lambda *_: next(said))
+    monkeypatch.setattr(page, "accuracies", lambda *_: {"accuracy": next(said)})
     lines: list[dict[str, Any]] = []
     found = LinearReadout(epochs=10, patience=2, least=0.01).fit(train, train, 4, 0, lines.append)
     assert [line["validation_accuracy"] for line in lines] == [50.0, 60.0, 60.005, 60.009]
