@@ -42,6 +42,12 @@ def add_(some: Sequence[Tensor], others: Sequence[Tensor], scale: float | Tensor
         _fused._foreach_add_(some, others, alpha=scale)
 
 
+def approach_(some: Sequence[Tensor], others: Sequence[Tensor], share: float) -> None:
+    """Add share·(b − a) to a, pair by pair, in place."""
+    if some:
+        _fused._foreach_lerp_(some, others, share)
+
+
 def all_finite(some: Sequence[Tensor]) -> Tensor:
     """Return true for each tensor whose elements are all finite, (n,).
 

@@ -154,10 +154,7 @@ class Network(nn.Module):
             edge.coupling.remember()
 
     def start_from(self, x: Tensor) -> None:
-        """Let the couplings that read the input take constants from inputs x (B, *input shape), as a whitening does.
-
-        A training calls it once, before its first step.
-        """
+        """Let couplings of the input take constants from x (B, *input shape), once before a training."""
         for edge in self.out_of(0):
             edge.coupling.start_from(x)
 

@@ -10,3 +10,8 @@ def layer_of(network: Network) -> dict[str, str]:
         for parameter in edge.coupling.parameters():
             owners.setdefault(id(parameter), network.layers[edge.target - 1].name)
     return {name: owners[id(parameter)] for name, parameter in network.named_parameters()}
+
+
+def parameters(network: Network) -> int:
+    """Return the number of numbers in them."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -66,7 +66,7 @@ class NormalizedVGG(Model, name="normalized_vgg"):
         network.add(Dense(math.prod(network.shape(len(network.layers))), classes), self.output, name="output")
         normal(network, seed, [1.0] * (len(network.edges) - 1) + [self.gain])
         for edge in network.edges:
-            if isinstance(edge.coupling, BatchNorm):
+            if isinstance(edge.coupling, BatchNorm) and isinstance(edge.coupling.filters, Convolution):
                 start_as_identity(edge.coupling.filters.weight)
         return network
 

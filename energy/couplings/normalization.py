@@ -4,14 +4,7 @@
 
 `LayerNorm` and `GroupNorm` take μ and σ² over the units of one sample, `BatchNorm` over the samples and places of a
 batch. A is curved in m, since μ and σ² move with it: adjoint, tangent and products go *through* the statistics, and the
-gradient of a settler is that of the normalized network. With u = filters(m) the adjoint and the product at the state of
-the linearization are
-
-    A′(m)ᵀ v = filters′(m)ᵀ w,      ∂θ⟨v, A(m)⟩ = ∂θ⟨w, filters(m)⟩,      w = N′(u)ᵀ Pᵀ v
-
-where autograd gives w once for both, and the filters have their own closed forms: the products of back-propagation.
-Away from that state, as the mean of a dyad is, μ and σ² have moved, and the product applies the filters anew; a settler
-with `freeze_mean=true` stays there.
+gradient of a settler is that of the normalized network (`energy.couplings.normalized`).
 
 **The energy of a batch.** While a network with `BatchNorm` learns, ⟨s_k, A(s_{k−1})⟩ of a sample depends on the other
 samples by μ and σ²: E is then the energy of the batch as a whole, Σ over its samples, and no longer a sum of energies
@@ -36,77 +29,10 @@ from torch.nn import functional as F
 
 from energy.arguments import named, whole_number
 from energy.couplings.coupling import Coupling
-from energy.couplings.linearization import AutogradLinearization, Gradients, Linearization, Shape
+from energy.couplings.linearization import Linearization, Shape
+from energy.couplings.normalized import NormalizedLinearization
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
-from energy.tape import leaf, taped
-
-
-class NormalizedLinearization(AutogradLinearization):
-    """A `Normalization` linearized at one state: N by a tape of its own, the filters by their linearization.
-
-    Tangent, second product and curvature, which only networks with feedback read, are those of autograd.
-
-    Args:
-        coupling: the coupling.
-        forward: the whole map, by the statistics that are due here.
-        pre: the state m, (B, *pre shape).
-        filters: the filters' linearization at m.
-        drive: u, the filters' drive at m.
-    """
-
-    coupling: Normalization
-
-    def __init__(
-        self,
-        coupling: Normalization,
-        forward: Callable[[Tensor], Tensor],
-        pre: Tensor,
-        filters: Linearization,
-        drive: Tensor,
-    ) -> None:
-        super().__init__(coupling, forward, pre)
-        self.filters = filters
-        self.own = [p for p in (coupling.scale, coupling.shift) if p is not None and p.requires_grad]
-        with taped():
-            self._drive = leaf(drive)
-            self._normalized = coupling.normalize(self._drive)
-        self._switches: Tensor | None = None
-        self._prepared: tuple[Tensor, Tensor, Gradients] | None = None
-
-    def drive(self) -> Tensor:
-        """Return A(m)."""
-        full = self._normalized.detach()
-        if self.coupling.pool is None:
-            return full
-        pooled, self._switches = self.coupling.pool.open(full)
-        return pooled
-
-    def prepare(self, post: Tensor) -> None:
-        self._prepared = (post, *self._pulled(post))
-
-    def adjoint(self, post: Tensor, *, weight: Tensor | None = None) -> Tensor:
-        pulled, _ = self._pulled(post)
-        return self.filters.adjoint(pulled, weight=weight)
-
-    def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
-        if pre is not self.pre:
-            return super().weight_gradient(pre, post)
-        pulled, own = self._pulled(post)
-        return (*own, *self.filters.weight_gradient(pre, pulled))
-
-    def _pulled(self, post: Tensor) -> tuple[Tensor, Gradients]:
-        """N′(u)ᵀ Pᵀ post, and the gradients of scale and shift."""
-        if self._prepared is not None and self._prepared[0] is post:
-            return self._prepared[1:]
-        pool = self.coupling.pool
-        full = post if pool is None else pool.adjoint(post, self._switches, self._normalized.shape)
-        with taped():
-            learned = [self._drive, *self.own]
-            pulled, *found = torch.autograd.grad(self._normalized, learned, full, retain_graph=True)
-        given = iter(found)
-        held = [p for p in (self.coupling.scale, self.coupling.shift) if p is not None]
-        return pulled, tuple(next(given) if p.requires_grad else torch.zeros_like(p) for p in held)
 
 
 class Normalization(Coupling):

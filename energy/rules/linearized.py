@@ -11,6 +11,7 @@ from torch import Tensor
 from energy.component import ConfigurationError
 from energy.couplings import UnitInputs
 from energy.errors import UsageTypeError
+from energy.graph import learns
 from energy.network import Edge, Network
 from energy.rules.joined import Joined, population
 from energy.rules.memory import memory_of
@@ -60,16 +61,11 @@ def linearized_layers(
     states = (settled.x, *settled.mean)
     for layer in range(1, len(states)):
         law, edges = rule.rule_for(network, layer), network.into(layer)
-        if law is not None and (not learning or any(is_trainable(edge) for edge in edges)):
+        if law is not None and (not learning or any(learns(edge.coupling) for edge in edges)):
             drive = _drive(network, settled, states, layer)
             inputs = population(edges, states, drive, settled.linear, network.layers[layer - 1].name)
             memory = memory_of(network, layer, law.name) if law.memory else {}
             yield LinearizedLayer(edges[0], law, inputs._replace(drive=_measured(law, inputs), memory=memory))
-
-
-def is_trainable(edge: Edge) -> bool:
-    """Return True if any parameter of an edge's coupling is not frozen."""
-    return any(parameter.requires_grad for parameter in edge.coupling.parameters())
 
 
 def _drive(network: Network, settled: SettledDyad, states: tuple[Tensor, ...], layer: int) -> Tensor:

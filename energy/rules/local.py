@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from energy.component import ConfigurationError
+from energy.graph import learns
 from energy.health import health
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
-from energy.rules.linearized import LinearizedLayer, is_trainable, linearized_layers
+from energy.rules.linearized import LinearizedLayer, linearized_layers
 from energy.rules.memory import attach_memory, has_memory, shaped
 from energy.rules.rule import Rule
 from energy.rules.unit_rule import UnitRule, Update
@@ -108,7 +109,7 @@ class Local(Rule):
                 layer.rule.remember(logits, shaped(layer.inputs.memory, logits))
 
     def _trains(self, network: Network, edge: Edge) -> bool:
-        return is_trainable(edge) and self.rule_for(network, edge.target) is not None
+        return learns(edge.coupling) and self.rule_for(network, edge.target) is not None
 
 
 def _paired(network: Network, found: dict[int, Update]) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -16,6 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from energy import foreach
 from energy.network import Network
 
 WARM: Final = 10  # steps after which half of the average is of older weights
@@ -26,12 +27,23 @@ class WeightAverage:
 
     Args:
         network: starts the average.
-        decay: d, the share of the average that is kept at a step.
+        decay: d, the share of the average that is kept at a step; at 0 there is none but the present weights.
+
+    Attributes:
+        tensors: the average, by name; empty if there is none.
     """
 
     def __init__(self, network: Network, decay: float) -> None:
         self.network, self.decay = network, decay
-        self.tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.tensors = {name: tensor.detach().clone() for name, tensor in self.present().items()} if decay else {}
+
+    def present(self) -> dict[str, Tensor]:
+        """Return the weights of the last step."""
+        return self.network.state_dict()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the average, or the present weights if there is none."""
+        return self.tensors or self.present()
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -40,9 +52,11 @@ class WeightAverage:
         Args:
             step: t, steps done since the start of the run.
         """
-        decay, present = min(self.decay, step / (step + WARM)), self.network.state_dict()
+        if not self.tensors:
+            return
+        decay, present = min(self.decay, step / (step + WARM)), self.present()
         moved = [name for name, tensor in present.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([self.tensors[name] for name in moved], [present[name] for name in moved], 1 - decay)
+        foreach.approach_([self.tensors[name] for name in moved], [present[name] for name in moved], 1 - decay)
         for name in present.keys() - set(moved):
             self.tensors[name].copy_(present[name])
 
@@ -54,7 +68,10 @@ class WeightAverage:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Let the network have the averaged weights while the context lasts."""
-        held = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        if not self.tensors:
+            yield
+            return
+        held = {name: tensor.clone() for name, tensor in self.present().items()}
         self.network.load_state_dict(self.tensors)
         try:
             yield

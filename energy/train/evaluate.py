@@ -34,10 +34,16 @@ SPLITS = ("train", "validation", "test")
 
 
 @torch.no_grad()
-def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
+def score(run: Run, network: Network, images: Images, mirrored: bool = False) -> dict[str, Any]:
     """Score a network on all of `images`.
 
     The free phase of `run.settler` is used, with its own gamma and relaxation and without any nudge.
+
+    Args:
+        run: its settler finds the free state.
+        network: the network.
+        images: a split.
+        mirrored: also score the mean of the outputs for an image and for its mirror image, as `mirrored_accuracy`.
 
     Returns:
         objective per sample, accuracy in percent, from 100 classes on also `top5_accuracy`, outcomes and steps of
@@ -46,7 +52,7 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
     metrics = EpochMetrics(next(network.parameters()).device)
     start = time.perf_counter()
     classes, dtype = network.output.shape[0], run.precision.activity
-    top = TopFive(classes, metrics.correct.device)
+    top, both = TopFive(classes, metrics.correct.device), torch.zeros_like(metrics.correct)
     for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
         prediction = predict(run, network, x.to(dtype), metrics.ledger)
         output = prediction.alone  # a score must not depend on how the images are batched
@@ -55,11 +61,15 @@ def score(run: Run, network: Network, images: Images) -> dict[str, Any]:
         objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
         metrics.add(objective, run.objective.predict(output), labels, solutions)
         top.add(output, labels)
+        if mirrored:
+            output = output + predict(run, network, x.flip(-1).to(dtype), metrics.ledger).alone
+            both += (run.objective.predict(output) == labels).sum()
     objective_mean, accuracy = metrics.quality()
     return {
         "objective": objective_mean,
         "accuracy": accuracy,
         **top.accuracy(),
+        **({"mirrored_accuracy": 100.0 * both.item() / metrics.examples} if mirrored else {}),
         "examples": metrics.examples,
         "settle": metrics.settling(),
         "multiply_adds": metrics.ledger.multiply_adds,
@@ -193,7 +203,7 @@ def evaluate(
         raise UsageError(f"split={split!r}: is empty in this run (data.validation={run.data.validation:g})")
     head = {"split": split, "step": facts["step"], "weights": facts["weights"]}
     if readout is None:
-        return {**head, **score(run, network, images)}
+        return {**head, **score(run, network, images, run.train.mirrored)}
     start = time.perf_counter()
     ledger, lines = Ledger(), list[dict[str, Any]]()
     decode = decoder(run, network, splits, readout, ledger, lines.append)

@@ -21,6 +21,7 @@ from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, append_line, exclusive_lock, write_json
 from energy.ledger import Ledger
 from energy.objectives import one_hot
+from energy.parameters import parameters
 from energy.readout.decoder import Decoder, install
 from energy.readout.readout import kept
 from energy.train.board import Board, require_board
@@ -34,7 +35,7 @@ from energy.train.out_of_memory import out_of_memory
 from energy.train.progress import closing, opening, readout_line, report_epoch
 from energy.train.result import run_summary
 from energy.train.run import Run
-from energy.train.session import Session, parameters
+from energy.train.session import Session
 from energy.train.settings import settings
 from energy.train.terminal import Bar, bar, one_line_warnings, say
 
@@ -166,8 +167,7 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     session.metrics.add_control(network)
     session.step += 1
     session.batch += 1
-    if session.average is not None:
-        session.average.update(session.step)
+    session.average.update(session.step)
     session.advanced = True
 
 
@@ -217,7 +217,7 @@ def validate(session: Session) -> dict[str, Any] | None:
     if not len(images):
         return None
     if session.scored:
-        with session.averaged():
+        with session.average.shown():
             return score(run, session.network, images)
     if not run.readout.every or (session.epoch + 1) % run.readout.every:
         return None
@@ -284,7 +284,7 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     weights = session.network.state_dict()
     facts = {"run": to_dict(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
     checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
-    tested = score(run, session.network, session.splits.test)
+    tested = score(run, session.network, session.splits.test, run.train.mirrored)
     result = {**run_summary(session, tested), **read, "weights": which}
     snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
     if snapshot is not None:

@@ -148,6 +148,9 @@ def readout_line(title: str, line: Mapping[str, Any]) -> str:
 def tested(result: Mapping[str, Any]) -> str:
     """Format the test accuracy of a result and any top-5 accuracy, with a note if its objective is not finite."""
     top = f", top-5 {result['test_top5_accuracy']:.2f} %" if "test_top5_accuracy" in result else ""
+    top += (
+        f", {result['test_mirrored_accuracy']:.2f} % with mirror images" if "test_mirrored_accuracy" in result else ""
+    )
     trouble = "" if result.get("test_objective") is not None else ", with an objective that is not finite"
     return f"test accuracy {result['test_accuracy']:.2f} %{top}{trouble}"
 

@@ -8,10 +8,11 @@ from energy.component import to_dict
 from energy.io.provenance import provenance
 from energy.io.record import RECORD, read_lines
 from energy.ledger import backprop_multiply_adds
+from energy.parameters import parameters
 from energy.train.folder import UNITS
 from energy.train.metrics import ACTIVITY, summarize_histogram, top_five
 from energy.train.run import hash_of_description, identity
-from energy.train.session import Session, parameters
+from energy.train.session import Session
 
 NO_SECONDS: Final = {"learn": 0.0, "step": 0.0, "total": 0.0}  # of a run in which only a read-out learns
 
@@ -29,6 +30,7 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "seed": run.seed,
         "test_accuracy": tested["accuracy"],
         **top_five("test", tested),
+        **({"test_mirrored_accuracy": tested["mirrored_accuracy"]} if "mirrored_accuracy" in tested else {}),
         "test_objective": tested["objective"],
         "test_examples": tested["examples"],
         "validation_accuracy": None if session.best is None else last_or_best(session, last),

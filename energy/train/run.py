@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 
@@ -27,6 +27,12 @@ from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
 from energy.train.optimizer import SGD, Optimizer
 from energy.train.schedule import Cosine, Schedule
+
+# fields of a training that leave its numbers as they are
+NO_EFFECT: Final = (
+    *("time_limit", "checkpoint_every", "keep", "keep_epochs", "progress", "program", "tensorboard", "strict"),
+    "trace_every",
+)
 
 
 class Precision(enum.Enum):
@@ -279,17 +285,7 @@ def identity(run: Setting) -> dict[str, Any]:
         plain["plugins"] = own
     for name in ("title", "out", "device"):
         del plain[name]
-    for name in (
-        "time_limit",
-        "checkpoint_every",
-        "keep",
-        "keep_epochs",
-        "progress",
-        "program",
-        "tensorboard",
-        "strict",
-        "trace_every",
-    ):
+    for name in NO_EFFECT:
         del plain["train"][name]
     return plain
 

@@ -4,8 +4,6 @@ No generator state is among it: every random draw is a function of (seed, purpos
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -22,6 +20,7 @@ from energy.io import checkpoint
 from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, EPOCHS, FAILED, KERNELS, RECORD, append_line, truncate_record
 from energy.network import Network
+from energy.parameters import layer_of
 from energy.settle.settled import Settled
 from energy.train.average import WeightAverage
 from energy.train.board import Board
@@ -48,7 +47,7 @@ class Session:
     Attributes:
         epoch, batch: epochs finished, and steps done of the next one.
         step: steps done since the start of the run.
-        average: the running average of the weights, if there is one.
+        average: the running average of the weights.
         best: `{"epoch", "accuracy"}` of the best validation so far, with its weights in `best_weights`.
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
         board: the event file that shows the run while it trains; None unless the run asks for one.
@@ -63,6 +62,7 @@ class Session:
         self.device = run.place()
         self.network: Network = run.network()
         self.stages = stages(run, self.network)
+        self._learnable = {name for name, p in self.network.named_parameters() if p.requires_grad}
         self.scored = self.scores(set().union(*self.stages))
         require_learning(run, self.network, self.stages)
         self.optimizer = run.optimizer.create(self.network)
@@ -73,7 +73,7 @@ class Session:
         self.network.start_from(self.splits.train.first(FIRST).take(slice(None))[0].to(run.precision.weight))
         if run.train.start:
             load_matching_layers(self.network, run.train.start, run.train.layer_map)
-        self.average = WeightAverage(self.network, run.train.average) if run.train.average else None
+        self.average = WeightAverage(self.network, run.train.average)
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
         self.finite_check = FiniteCheck(self.network, self.optimizer)
         self.stepper = Stepper(self)
@@ -96,8 +96,7 @@ class Session:
     @property
     def left(self) -> float:
         """Seconds that the epochs still to be done will take, if they take as long as those that are."""
-        done = self.totals["seconds"].get("total", 0.0)
-        return done / max(self.epoch, 1) * (self.epochs - self.epoch)
+        return self.totals["seconds"].get("total", 0.0) / max(self.epoch, 1) * (self.epochs - self.epoch)
 
     @property
     def epochs(self) -> int:
@@ -113,21 +112,12 @@ class Session:
         sizes = [(name, getattr(self.run.train, name.removeprefix("train."), None)) for name in fields]
         self.doing, self.cure = doing, " or ".join(name if size is None else f"{name}={size}" for name, size in sizes)
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return the weights that are validated, tested and kept: the average, or the present ones without one."""
-        return self.network.state_dict() if self.average is None else self.average.tensors
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Let the network have `weights` while the context lasts."""
-        with nullcontext() if self.average is None else self.average.shown():
-            yield
-
     def enter(self) -> None:
         """Let the layers of the present stage learn, and no others."""
         learned = self.stages[min(self.epoch // self.run.train.epochs, len(self.stages) - 1)]
-        for edge in self.network.edges:
-            edge.coupling.requires_grad_(self.network.layers[edge.target - 1].name in learned)
+        owners = layer_of(self.network)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in self._learnable and owners[name] in learned)
         self.scored = self.scores(learned)
 
     def set_rate(self) -> None:
@@ -198,7 +188,7 @@ class Session:
         """Write the weights after an epoch of `train.keep_epochs`, as those of the checkpoint `step-<epochs done>`."""
         if self.epoch not in self.run.train.keep_epochs:
             return
-        weights = {f"weights/{name}": tensor for name, tensor in self.weights().items()}
+        weights = {f"weights/{name}": tensor for name, tensor in self.average.weights().items()}
         facts = {"run": to_dict(self.run), "weights": f"after epoch {self.epoch}", "step": self.step}
         checkpoint.write(self.folder / EPOCHS, self.epoch, weights, {**facts, "provenance": provenance(self.device)})
 
@@ -230,7 +220,7 @@ class Session:
         if accuracy is not None and (self.best is None or accuracy > self.best["accuracy"]):
             self.best = {"epoch": self.epoch, "accuracy": accuracy}
             if self.run.train.weights is Weights.BEST:
-                self.best_weights = {name: tensor.clone() for name, tensor in self.weights().items()}
+                self.best_weights = {name: tensor.clone() for name, tensor in self.average.weights().items()}
         append_line(self.folder / RECORD, line)
         self._add_up()
         self.epoch += 1
@@ -243,7 +233,7 @@ class Session:
         """Return the weights the run ends with, and a description of the choice."""
         if self.best is not None and self.best_weights:
             return self.best_weights, f"best validation, epoch {self.best['epoch']}"
-        return self.weights(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
+        return self.average.weights(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
 
     def _add_up(self) -> None:
         self.totals["multiply_adds"] += self.metrics.ledger.multiply_adds
@@ -258,8 +248,7 @@ class Session:
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-        if self.average is not None:
-            tensors |= {f"average/{name}": tensor for name, tensor in self.average.tensors.items()}
+        tensors |= {f"average/{name}": tensor for name, tensor in self.average.tensors.items()}
         tensors |= {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": x for name, x in slots.items() if isinstance(x, Tensor)}
@@ -289,8 +278,7 @@ class Session:
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         self.network.load_state_dict(_under(tensors, "weights/"))
         self.best_weights, self.best = _under(tensors, "best/"), facts["best"]
-        if self.average is not None:
-            self.average.restore(_under(tensors, "average/"))
+        self.average.restore(_under(tensors, "average/"))
         self.metrics.restore(_under(tensors, "tally/"), facts["tally"])
         self.clock.seconds.update(facts["seconds"])
         self.epoch = facts["epoch"]
@@ -304,11 +292,6 @@ class Session:
             index, slot = name.split("/")
             state.setdefault(int(index), {})[slot] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-
-
-def parameters(network: Network) -> int:
-    """Return the number of learned numbers."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
