@@ -114,3 +114,29 @@ def test_a_batch_size_that_does_not_fit_is_refused_at_once(size: int, train: boo
 
 def test_evaluation_may_take_all_at_once() -> None:
     assert len(next(images().batches(1000, seed=0, epoch=0, train=False))[1]) == 50
+
+
+def test_alternating_images_are_mirrored_in_one_of_two_epochs_each() -> None:
+    """Nothing else is augmented, so every image of an epoch is as it is or mirrored, whatever batch it is in."""
+    source = images(200, augment=Augment(flip=True, alternate=True))
+    plain, _ = source.take(slice(None))
+    mirrored = []
+    for number in range(4):
+        found = torch.zeros(len(source), dtype=torch.bool)
+        for x, y in epoch(source, number):
+            there = (x == plain[y].flip(-1)).flatten(1).all(1)
+            assert bool((there | (x == plain[y]).flatten(1).all(1)).all())
+            found[y] = there
+        mirrored.append(found)
+    assert bool((mirrored[0] ^ mirrored[1]).all())
+    assert torch.equal(mirrored[0], mirrored[2]) and torch.equal(mirrored[1], mirrored[3])
+    assert 70 < int(mirrored[0].sum()) < 130  # half of them, within four standard deviations
+    other = torch.cat([x for x, _ in epoch(source, 0, seed=1)])
+    assert not torch.equal(other, torch.cat([x for x, _ in epoch(source, 0)]))
+
+
+def test_alternating_epochs_may_begin_anywhere() -> None:
+    source = images(augment=Augment(1, True, 2, alternate=True))
+    whole, rest = epoch(source, 1), epoch(source, 1, start=3)
+    for (x, y), (z, w) in zip(whole[3:], rest, strict=True):
+        assert torch.equal(x, z) and torch.equal(y, w)

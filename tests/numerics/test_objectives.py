@@ -105,16 +105,18 @@ def test_one_hot() -> None:
 class TestClassesLieAlongAxisOne:
     """As in torch: (B, C, …), whatever follows."""
 
+    @pytest.mark.parametrize("smoothing", [0.0, 0.2])
     @pytest.mark.parametrize("places", [(), (5,), (4, 6), (3, 2, 2)])
-    def test_cross_entropy_is_that_of_torch(self, places: tuple[int, ...]) -> None:
+    def test_cross_entropy_is_that_of_torch(self, places: tuple[int, ...], smoothing: float) -> None:
         stream = torch.Generator().manual_seed(0)
         output = torch.randn(3, 7, *places, generator=stream, dtype=DOUBLE, requires_grad=True)
         target = torch.randn(3, 7, *places, generator=stream, dtype=DOUBLE).softmax(1)
-        wanted = F.cross_entropy(output, target, reduction="none")
-        value = CrossEntropy().value(output, target)
+        wanted = F.cross_entropy(output, target, reduction="none", label_smoothing=smoothing)
+        smoothed = CrossEntropy(smoothing=smoothing)
+        value = smoothed.value(output, target)
         torch.testing.assert_close(value, per_sample(wanted) if places else wanted)
         (slope,) = torch.autograd.grad(value.sum(), output)
-        torch.testing.assert_close(CrossEntropy().gradient(output.detach(), target), slope)
+        torch.testing.assert_close(smoothed.gradient(output.detach(), target), slope)
         for objective in (CrossEntropy(), SquaredError()):
             assert torch.equal(objective.predict(output), output.argmax(1))
 

@@ -58,6 +58,12 @@ VARIANTS: list[dict[str, Any]] = [
         "train": {"weights": "best"},
     },
     {"schedule": {"name": "cosine", "warmup": 0.5}, "optimizer": {"layer_lr": [0.2, 0.1], "weight_decay": 1e-3}},
+    {"train": {"average": 0.9, "mirrored": True}, "data": {"flip": True, "alternate": True}},
+    {
+        "model": {"name": "normalized_vgg", "groups": [4], "whitened": 3},
+        "settler": {"freeze_mean": True},
+        "train": {"average": 0.8, "weights": "best"},
+    },
 ]
 
 
