@@ -92,6 +92,14 @@ def scaled(tensor: Tensor, gain: Gain) -> Tensor:
     return tensor if not isinstance(gain, Tensor) and gain == 1 else tensor * gain
 
 
+def total(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the sum, added from left to right."""
+    found = tensors[0]
+    for tensor in tensors[1:]:
+        found = found + tensor
+    return found
+
+
 def to_channels_last(x: Tensor) -> Tensor:
     """Return images with the channel as the fastest axis, as convolution kernels prefer; shape and numbers stay."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

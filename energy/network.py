@@ -18,7 +18,7 @@ import energy as toolkit
 from energy import admission, modes
 from energy.couplings import Affine, Coupling, Shape
 from energy.errors import UsageError
-from energy.graph import Edge, Layer, to_channels_last
+from energy.graph import Edge, Layer, learns, to_channels_last, total
 from energy.potentials import Potential
 from energy.state import State
 from energy.summary import summary
@@ -160,8 +160,8 @@ class Network(nn.Module):
 
     def _learning(self) -> list[Coupling]:
         """The couplings that learn; one without parameters that normalizes by the batch learns its statistics."""
-        found = ((edge.coupling, list(edge.coupling.parameters())) for edge in self.edges)
-        return [one for one, held in found if any(p.requires_grad for p in held) or (one.batchwise and not held)]
+        found = (edge.coupling for edge in self.edges)
+        return [one for one in found if learns(one) or (one.batchwise and not list(one.parameters()))]
 
     def __repr__(self) -> str:
         return summary(self)
@@ -257,7 +257,7 @@ class Network(nn.Module):
         states = [to_channels_last(x)]
         for k, layer in enumerate(self.layers, start=1):
             drives = list(self._from_below(k, tuple(states)))
-            states.append(layer.potential.response(_total(drives)))
+            states.append(layer.potential.response(total(drives)))
         return State(states[1:])
 
     def energy(self, x: Tensor, state: State, gamma: float = 1.0) -> Tensor:
@@ -276,13 +276,13 @@ class Network(nn.Module):
             weight = gamma ** (layer.depth - 1)
             terms.append(weight * layer.potential.value(states[k]))
             terms += [weight * e.coupling.energy(states[e.source], states[k]) for e in self.into(k)]
-        return _total(terms)
+        return total(terms)
 
     def drive(self, x: Tensor, state: State, gamma: float = 1.0) -> State:
         """Return J(s), the drive of each layer while the others are held at `state`."""
         states = (x, *state)
         return State(
-            _total([*self._from_below(k, states), *self._from_above(k, states, gamma)]) for k in range(1, len(states))
+            total([*self._from_below(k, states), *self._from_above(k, states, gamma)]) for k in range(1, len(states))
         )
 
     def _from_below(self, layer: int, states: tuple[Tensor, ...]) -> Iterator[Tensor]:
@@ -292,10 +292,3 @@ class Network(nn.Module):
         for edge in self.out_of(layer):
             if gain := edge.gain(gamma):
                 yield gain * edge.coupling.linearize(states[layer])[1].adjoint(states[edge.target])
-
-
-def _total(tensors: Sequence[Tensor]) -> Tensor:
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total

@@ -106,7 +106,11 @@ class Potential(Component):
         return near if rest * beta == 0 else near.add(delta, alpha=rest * beta)
 
     def difference(self, drive: Tensor, h: Tensor, beta: float, r_plus: float) -> Tensor:
-        """Return `secant` of the same arguments, for a dyad whose mean is held."""
+        """Return δ of a dyad whose mean is held: `secant`.
+
+        Args:
+            drive, h, beta, r_plus: as for `secant`.
+        """
         return self.secant(drive, h, beta, r_plus)
 
     def pair(self, drive: Tensor, h: Tensor, beta: float, r_plus: float, alpha: float) -> tuple[Tensor, Tensor]:

@@ -26,12 +26,11 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.feedback import TIED, Transport
-from energy.graph import Gain, scaled
+from energy.graph import Gain, scaled, total
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Objective
 from energy.relax.layered import Layered, Tensors
-from energy.relax.messages import total
 from energy.relax.single_phase import SinglePhase
 from energy.state import State
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from energy.component import ConfigurationError
 from energy.couplings import Linearization
-from energy.graph import Gain, scaled
+from energy.graph import Gain, scaled, total
 from energy.ledger import Ledger
 from energy.network import Edge, Network, to_channels_last
-from energy.relax.messages import Messages, total
+from energy.relax.messages import Messages
 from energy.relax.problem import Problem
 from energy.state import State
 

@@ -61,11 +61,3 @@ class Messages:
         below = [self.d_up[edge.index] for edge in network.into(layer)]
         above = [self.d_down[edge.index] for edge in network.out_of(layer)]
         return [tensor for tensor in (*below, *above) if tensor is not None]
-
-
-def total(tensors: list[Tensor]) -> Tensor:
-    """Return the sum, added from left to right."""
-    found = tensors[0]
-    for tensor in tensors[1:]:
-        found = found + tensor
-    return found

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from energy.graph import total
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.potentials import Identity, per_sample
 from energy.relax.layered import Layered, Tensors
-from energy.relax.messages import total
 from energy.relax.predictive import SiteUpdate
 from energy.relax.single_phase import PhaseNudge, SinglePhase
 from energy.state import State

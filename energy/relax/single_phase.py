@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from energy.graph import Gain
+from energy.graph import Gain, total
 from energy.ledger import Ledger
 from energy.network import Edge, Network
 from energy.objectives import Nudge, Objective
 from energy.potentials import Potential
 from energy.relax.layered import Layered, Tensors
-from energy.relax.messages import total
 from energy.state import State
 
 

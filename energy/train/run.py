@@ -29,10 +29,8 @@ from energy.train.optimizer import SGD, Optimizer
 from energy.train.schedule import Cosine, Schedule
 
 # fields of a training that leave its numbers as they are
-NO_EFFECT: Final = (
-    *("time_limit", "checkpoint_every", "keep", "keep_epochs", "progress", "program", "tensorboard", "strict"),
-    "trace_every",
-)
+SILENT: Final = ("progress", "tensorboard", "strict", "trace_every")
+NO_EFFECT: Final = (*SILENT, "time_limit", "checkpoint_every", "keep", "keep_epochs", "program")
 
 
 class Precision(enum.Enum):

@@ -23,6 +23,7 @@ from energy.potentials import Identity, ReLU
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
 from energy.settle.dyadic import DualPropagation
+from energy.settle.settled import SettledDyad
 from energy.settle.settler import Settler
 from energy.testing import check_coupling
 
@@ -178,7 +179,8 @@ def test_states_that_are_read_have_every_difference(gamma: float) -> None:
     network = residual({1, 2})
     x, target = torch.randn(BATCH, 5, dtype=torch.float64), one_hot(torch.arange(BATCH), 10, torch.float64)
     settled = DualPropagation(gamma=gamma).settle(network, x, target, CrossEntropy())
-    assert all(bool((difference != 0).any()) for difference in settled.delta)
+    assert isinstance(settled, SettledDyad)
+    assert all(difference is not None and bool((difference != 0).any()) for difference in settled.delta)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from energy.graph import total
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.potentials import HardSigmoid, Tanh
 from energy.relax import Dyad, Layered, NudgeForm, Nudging, SinglePhase, Sweep, Synchronous, Zebra, solve
 from energy.relax.dyad import HeldDyad
-from energy.relax.messages import Messages, total
+from energy.relax.messages import Messages
 from energy.state import State
 from tests.settle import nets
 

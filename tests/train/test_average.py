@@ -18,10 +18,9 @@ Maker = Callable[..., Run]
 
 
 def test_it_is_the_sum_that_its_definition_gives() -> None:
-    network = Network((1,))
-    network.add(Dense(1, 1, bias=False), Identity())
-    weight = network.edges[0].coupling.weight
-    average = WeightAverage(network.double(), 0.8)
+    network, coupling = Network((1,)), Dense(1, 1, bias=False)
+    network.add(coupling, Identity())
+    average, weight = WeightAverage(network.double(), 0.8), coupling.weight
     wanted = float(weight.detach())
     for step in range(1, 60):
         with torch.no_grad():
@@ -34,9 +33,9 @@ def test_it_is_the_sum_that_its_definition_gives() -> None:
 
 
 def test_it_is_shown_and_taken_away() -> None:
-    network = Network((2,))
-    network.add(Dense(2, 2), Identity())
-    average, weight = WeightAverage(network, 0.5), network.edges[0].coupling.weight
+    network, coupling = Network((2,)), Dense(2, 2)
+    network.add(coupling, Identity())
+    average, weight = WeightAverage(network, 0.5), coupling.weight
     with torch.no_grad():
         weight.add_(1.0)
     present = weight.clone()
