@@ -36,6 +36,7 @@ def ends(network: Network, relax: Any, *scales: float, kind: Any = EquilibriumPr
     return found
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("kind", [EquilibriumPropagation, TwoPhase])
 @pytest.mark.parametrize("relax", [Sweep, Synchronous, Zebra])
 @pytest.mark.parametrize("every", [1, 2, 3])

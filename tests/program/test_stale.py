@@ -44,6 +44,7 @@ def changed(found: Pair, change: Callable[[Network], object], *, anew: int = 1) 
     assert found.recorded == 1 + anew
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("samples", [1, 3, 7])
 def test_another_batch_size(samples: int) -> None:
     found = pair(settler=EP)
@@ -255,6 +256,7 @@ def step(network: Network) -> None:
     torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9).step()
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("change", [shift, load, data, step])
 @pytest.mark.parametrize("settler", [DualPropagation(), EP, Backprop()])
 def test_new_numbers_in_weights_are_read(settler: DualPropagation, change: Callable[[Network], None]) -> None:
@@ -275,6 +277,7 @@ def test_new_numbers_in_running_statistics_are_read() -> None:
     assert found.recorded == 1
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize(
     "settler",
     [
