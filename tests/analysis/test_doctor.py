@@ -471,6 +471,7 @@ def test_what_cannot_be_diagnosed_is_refused() -> None:
         network.diagnose(drawn(4, 5))
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("settler", [settling(), DualPropagation(), settling(Anderson())])
 def test_a_figure_is_drawn_from_the_record(settler: Settler, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

@@ -42,6 +42,7 @@ def slowly(names: tuple[str, ...]) -> list[object]:
     return [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in names]
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 @pytest.mark.parametrize("name", slowly(tuple(choices(Potential))))
 def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
@@ -59,16 +60,24 @@ def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
         torch.testing.assert_close(one.double(), other, rtol=room, atol=room)
 
 
-def test_every_nudge_has_a_kernel_of_its_own() -> None:
+@pytest.mark.parametrize(
+    "constants",
+    [
+        [(LeakyReLU(slope=0.1), 0.5), (LeakyReLU(slope=0.1), 0.05), (LeakyReLU(slope=0.5), 0.05)],
+        pytest.param([(ReLU(), 0.5), (ReLU(), 0.05), (LeakyReLU(slope=0.5), 0.5)], marks=pytest.mark.slow),
+    ],
+    ids=["slopes", "and without"],
+)
+def test_every_nudge_has_a_kernel_of_its_own(constants: list[tuple[Potential, float]]) -> None:
     """A second β, and a second slope, after the first: a constant must not linger in compiled code."""
     drive, h = draw(1, 2, 8, 8, dtype=torch.float64), draw(1, 2, 8, 8, dtype=torch.float64, seed=1)
-    for potential in (ReLU(), LeakyReLU(slope=0.1), LeakyReLU(slope=0.5)):
-        for beta in (0.5, 0.05):
-            with fused(smallest=1):
-                found = potential.pair(drive, h, beta, 0.5, 0.5)
-            torch.testing.assert_close(found, Potential.pair(potential, drive, h, beta, 0.5, 0.5), rtol=0, atol=1e-14)
+    for potential, beta in constants:
+        with fused(smallest=1):
+            found = potential.pair(drive, h, beta, 0.5, 0.5)
+        torch.testing.assert_close(found, Potential.pair(potential, drive, h, beta, 0.5, 0.5), rtol=0, atol=1e-14)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 def test_two_by_two_pooling(dtype: torch.dtype) -> None:
     """Equal to torch's, ties included, bit for bit: nothing is rounded. Integers make ties."""
@@ -153,6 +162,7 @@ def test_the_elementwise_potentials_are_those_with_a_gate() -> None:
     assert kernels.SMALL > 1
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 @pytest.mark.parametrize("power", [0.7, 1.4, 3.0])
 def test_a_power_is_that_of_the_plain_form(power: float, dtype: torch.dtype) -> None:

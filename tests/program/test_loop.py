@@ -46,7 +46,7 @@ def test_the_budget_runs_out(kind: Any, relax: Any, every: int) -> None:
     assert ends(contracting(), given, 1.0, 2.0, kind=kind) == [(Outcome.BUDGET, 7)] * 2
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("momentum", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_converged_at_the_first_look_or_later(momentum: float) -> None:
     """Without biases zeros stand still at once; others need longer, be they the first batch or the second."""
     relax = Sweep(max_steps=60, tolerance=1e-6, check_every=2, momentum=momentum)

@@ -24,6 +24,16 @@ from tests.program.pairs import Pair, plainly
 from tests.rules.test_memory import BCM
 from tests.settle import nets
 
+OTHERS = {
+    "equilibrium_propagation": ("sign", "kolen_pollack"),
+    "coupled": ("POSITIVE",),
+}  # quick ones of a second settler
+QUICK = [
+    pytest.param(name, marks=pytest.mark.slow)
+    if any(name.startswith(settler) and name.split()[1] not in few for settler, few in OTHERS.items())
+    else name
+    for name in VARIANTS
+]
 KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in NETWORKS if kind != "mlp"]
 OBJECTIVES = {"proximal": nets.PROXIMAL, "live": nets.LIVE, "cross": nets.CROSS, "live cross": nets.CROSS_LIVE}
 RELAXATIONS = {
@@ -51,7 +61,7 @@ def test_every_settler(name: str, dtype: torch.dtype) -> None:
     recorded(network, SETTLERS[name], Contrast(), batches(network, dtype))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", QUICK)
 def test_every_variant(name: str) -> None:
     network = subject(VARIANTS[name])
     recorded(network, VARIANTS[name], Contrast(), batches(network, torch.float32))

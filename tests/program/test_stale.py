@@ -59,7 +59,7 @@ def test_another_layout_of_a_batch() -> None:
     assert found.recorded == 3
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=str)
 def test_another_dtype_of_a_batch(dtype: torch.dtype) -> None:
     found = pair(settler=EP)
     found.run(nets.batch(found.plain, dtype=dtype), nets.batch(found.plain))
@@ -210,7 +210,7 @@ def test_bad_arguments_are_refused_in_the_words_of_the_plain_step(bad: str) -> N
     found.run((x, target))
 
 
-@pytest.mark.parametrize("settler", [DualPropagation, EquilibriumPropagation])
+@pytest.mark.parametrize("settler", [DualPropagation, pytest.param(EquilibriumPropagation, marks=pytest.mark.slow)])
 def test_feedback_weights_that_are_attached_anew(settler: type[DualPropagation]) -> None:
     """Other numbers are read; another kind is recorded anew."""
     kinds = [Random(), Random(), KolenPollack()]

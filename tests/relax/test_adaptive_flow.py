@@ -360,7 +360,7 @@ class TestProjection:
         assert any(bool((d < 0).any()) for d in ends[0])
 
 
-@pytest.mark.parametrize("method", [AdaptiveMethod.BOSH3, AdaptiveMethod.DOPRI8])
+@pytest.mark.parametrize("method", [AdaptiveMethod.BOSH3, pytest.param(AdaptiveMethod.DOPRI8, marks=pytest.mark.slow)])
 def test_the_contract(method: AdaptiveMethod) -> None:
     check_relaxation(AdaptiveFlow(method=method))
 
