@@ -17,7 +17,7 @@ from energy.pooling import MaxPool
 from energy.potentials import Gated, HardSigmoid, LeakyReLU, Potential, ReLU, RePU, Tanh
 
 ROUNDING = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 2**-7}  # two roundings of bfloat16
-QUICK = ("relu", "hard_sigmoid", "tanh")
+QUICK = {"relu": torch.float64, "hard_sigmoid": torch.bfloat16, "tanh": torch.float32}
 
 
 def draw(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
@@ -38,13 +38,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield seen
 
 
-def slowly(names: tuple[str, ...]) -> list[object]:
-    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in names]
-
-
-@pytest.mark.thinned(by=3)
-@pytest.mark.parametrize("dtype", ROUNDING, ids=str)
-@pytest.mark.parametrize("name", slowly(tuple(choices(Potential))))
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, marks=[] if QUICK.get(name) is dtype else [pytest.mark.slow], id=f"{name}-{dtype}")
+        for name in choices(Potential)
+        for dtype in ROUNDING
+    ],
+)
 def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
     """Against the plain form in float64, on the same rounded drives; the compiled one works in float32 or wider."""
     potential = from_dict(Potential, name)
