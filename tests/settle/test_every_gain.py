@@ -70,7 +70,7 @@ def test_the_limit_does_not_know_how_it_was_nudged(objective: str, gamma: float)
     assert error(Implicit(gamma=gamma, relax=nets.FIXED, nudged=nets.FIXED), "mlp", objective) < 1e-9
 
 
-@pytest.mark.thinned(by=4)
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("gamma", GAINS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_centered_dyad_converges_at_second_order(name: str, gamma: float) -> None:
