@@ -145,6 +145,7 @@ def test_the_ladder_is_the_law_of_one_number(relax: Relaxation) -> None:
     assert ladder(relax, at_one[2:])[-1].steps is None and ladder(relax, at_one[2:])[0].steps == 4
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("gamma", [1.0, 0.5, 0.1])
 @pytest.mark.parametrize("radius", [0.5, 0.9, 0.97])
 def test_linear_chains_take_the_steps_expected_within_one(radius: float, gamma: float) -> None:
@@ -470,6 +471,7 @@ def test_what_cannot_be_diagnosed_is_refused() -> None:
         network.diagnose(drawn(4, 5))
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("settler", [settling(), DualPropagation(), settling(Anderson())])
 def test_a_figure_is_drawn_from_the_record(settler: Settler, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

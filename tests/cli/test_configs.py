@@ -1,5 +1,8 @@
 """Every shipped preset and experiment composes, for the verb it is meant for, and says what it is for."""
 
+import contextlib
+import functools
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,31 +10,39 @@ from typing import Any
 
 import pytest
 
+from energy.cli import main
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_experiments_compose(energy: Callable[[Sequence[str]], Any], path: Path) -> None:
+@functools.cache
+def composed(path: Path) -> tuple[int, str, str]:
+    """Status, output and errors of a dry run of an experiment, once for all that is asked of it."""
     name = path.relative_to(CONFIGS / "experiment").with_suffix("").as_posix()
     text = path.read_text(encoding="utf-8")
     verb = "study" if "\nblocks:" in text else "compare" if "\nsettlers:" in text else "train"
-    answer = energy([verb, "--dry-run", f"experiment={name}"])
-    assert answer.status == 0, answer.err
-    assert json.loads(answer.out)["title"].startswith(path.stem), "tables call it by the name of the file"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main([verb, "--dry-run", f"experiment={name}"])
+    return status, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiments_compose(path: Path) -> None:
+    status, out, err = composed(path)
+    assert status == 0, err
+    assert json.loads(out)["title"].startswith(path.stem), "tables call it by the name of the file"
 
 
 WITHOUT_LABELS = [path for path in EXPERIMENTS if path.parent.name in {"softhebb", "krotov_hopfield"}]
 
 
 @pytest.mark.parametrize("path", WITHOUT_LABELS, ids=lambda path: path.stem)
-def test_layers_without_labels_learn_from_images_as_they_are(
-    energy: Callable[[Sequence[str]], Any], path: Path
-) -> None:
+def test_layers_without_labels_learn_from_images_as_they_are(path: Path) -> None:
     """As published; some data sets shift and mirror by default."""
-    answer = energy(["train", "--dry-run", f"experiment={path.parent.name}/{path.stem}"])
-    data = json.loads(answer.out)["data"]
+    data = json.loads(composed(path)[1])["data"]
     assert (data["crop"], data["flip"], data["cutout"]) == (0, False, 0)
 
 

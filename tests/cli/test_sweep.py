@@ -133,7 +133,9 @@ def test_a_mistake_in_the_configuration_of_any_member_comes_before_the_first(ene
     assert answer.status == 2 and answer.err.count("\n") == 1 and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    "kind", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow), KeyboardInterrupt]
+)
 def test_a_signal_ends_the_sweep_with_its_table(
     energy: Energy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: Any
 ) -> None:

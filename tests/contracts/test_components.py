@@ -116,6 +116,7 @@ def test_feedback(cls: Any, device: str) -> None:
     assert check_feedback(cls(), device=device) == []
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("cls", entries("feedback"))
 @pytest.mark.parametrize("settler", [EquilibriumPropagation, ContrastiveHebbian])
 def test_settlers_with_feedback_inside(cls: Any, settler: type[Dyadic], device: str) -> None:

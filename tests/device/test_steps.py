@@ -36,6 +36,7 @@ from tests.device.spy import META, Spy
 
 LOOK = "energy.relax.solver:_looking"
 RUNS = cases.every()
+SOLVED = ("equilibrium_propagation", "two_phase-", "energy_two_phase", "dual_propagation", "predictive_coding_ep")
 BATCH = 4
 
 
@@ -59,7 +60,15 @@ def batch(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.empty(BATCH, dtype=torch.int64, device=META)
 
 
-@pytest.mark.parametrize("name", RUNS)
+def is_quick(name: str) -> bool:
+    """Every field of every settler; ways to settle with five of them alone, and the fields of these ways with one."""
+    settled = "relax=" in name or "nudged=" in name
+    return not settled or name.startswith(SOLVED[0] if name.count("=") > 1 else SOLVED)
+
+
+@pytest.mark.parametrize(
+    "name", [name if is_quick(name) else pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
+)
 def test_a_step_waits_for_nothing(name: str) -> None:
     """But for one read per block of a solve with a tolerance: at 2, 4 and 5 of a budget of 5 steps."""
     run = RUNS[name]

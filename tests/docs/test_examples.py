@@ -22,13 +22,18 @@ from tests.docs.matching import mismatch
 from tests.docs.pages import PAGES, ROOT, SHELLS, Block, Command, blocks, commands
 
 COMPOSED = ("train", "compare")
+LONG = ("extending.md", "running.md", "feedback_free.md")  # pages that train often: .ci/run runs them by themselves
 
 
 def _name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page.name in LONG else page for page in PAGES],
+    ids=_name,
+)
 def test_the_page_does_what_it_says(page: Path, place: Path) -> None:
     with _module(f"page_{page.stem}") as module:
         for block in blocks(page.read_text(encoding="utf-8")):

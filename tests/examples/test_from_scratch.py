@@ -107,6 +107,7 @@ def test_dual_propagation(sizes: Sequence[int], seed: int) -> None:
         same(found, ours(settler, network, x, y, nets.PROXIMAL))
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("sizes", SIZES, ids=len)
 def test_equilibrium_propagation(sizes: Sequence[int], seed: int) -> None:
@@ -132,6 +133,7 @@ def test_equilibrium_propagation(sizes: Sequence[int], seed: int) -> None:
         same(found, ours(dyad, network, x, y, nets.PROXIMAL))
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("gamma", [1.0, 0.5, 0.2])
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("sizes", SIZES, ids=len)

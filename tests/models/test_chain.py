@@ -386,7 +386,9 @@ def trained(here: Path, *words: str, out: str = "run") -> dict[str, Any]:
     return json.loads((here / out / "configuration.json").read_text(encoding="utf-8"))["run"]["model"]
 
 
-@pytest.mark.parametrize("settler", ["dual_propagation", "backprop", "equilibrium_propagation"])
+@pytest.mark.parametrize(
+    "settler", ["dual_propagation", "backprop", pytest.param("equilibrium_propagation", marks=pytest.mark.slow)]
+)
 def test_a_run_folder_needs_no_file(here: Path, settler: str, capsys: pytest.CaptureFixture[str]) -> None:
     model = trained(here, "model.file=net.yaml", f"settler={settler}")
     assert "file" not in model

@@ -222,6 +222,7 @@ def plain_or_wrapped(wrapped: bool) -> Network:
     return nets.draw(network, 0.7, 1)
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("form", list(NudgeForm))

@@ -149,6 +149,7 @@ def repu_exactly(power: float, a: Tensor, h: Tensor, beta: float, r_plus: float)
         return torch.tensor(found, dtype=torch.float64).view(a.shape)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("power", POWERS)
 @pytest.mark.parametrize("beta", [4.0, -0.1, 1e-2, 1e-3, 1e-6])
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from energy.pooling import MaxPool
 from energy.potentials import Gated, HardSigmoid, LeakyReLU, Potential, ReLU, RePU, Tanh
 
 ROUNDING = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 2**-7}  # two roundings of bfloat16
-QUICK = ("relu", "hard_sigmoid", "tanh")
+QUICK = {"relu": torch.float64, "hard_sigmoid": torch.bfloat16, "tanh": torch.float32}
 
 
 def draw(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
@@ -38,12 +38,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield seen
 
 
-def slowly(names: tuple[str, ...]) -> list[object]:
-    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in names]
-
-
-@pytest.mark.parametrize("dtype", ROUNDING, ids=str)
-@pytest.mark.parametrize("name", slowly(tuple(choices(Potential))))
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, marks=[] if QUICK.get(name) is dtype else [pytest.mark.slow], id=f"{name}-{dtype}")
+        for name in choices(Potential)
+        for dtype in ROUNDING
+    ],
+)
 def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
     """Against the plain form in float64, on the same rounded drives; the compiled one works in float32 or wider."""
     potential = from_dict(Potential, name)
@@ -59,16 +61,24 @@ def test_a_pair_is_the_plain_pair(name: str, dtype: torch.dtype) -> None:
         torch.testing.assert_close(one.double(), other, rtol=room, atol=room)
 
 
-def test_every_nudge_has_a_kernel_of_its_own() -> None:
+@pytest.mark.parametrize(
+    "constants",
+    [
+        [(LeakyReLU(slope=0.1), 0.5), (LeakyReLU(slope=0.1), 0.05), (LeakyReLU(slope=0.5), 0.05)],
+        pytest.param([(ReLU(), 0.5), (ReLU(), 0.05), (LeakyReLU(slope=0.5), 0.5)], marks=pytest.mark.slow),
+    ],
+    ids=["slopes", "and without"],
+)
+def test_every_nudge_has_a_kernel_of_its_own(constants: list[tuple[Potential, float]]) -> None:
     """A second β, and a second slope, after the first: a constant must not linger in compiled code."""
     drive, h = draw(1, 2, 8, 8, dtype=torch.float64), draw(1, 2, 8, 8, dtype=torch.float64, seed=1)
-    for potential in (ReLU(), LeakyReLU(slope=0.1), LeakyReLU(slope=0.5)):
-        for beta in (0.5, 0.05):
-            with fused(smallest=1):
-                found = potential.pair(drive, h, beta, 0.5, 0.5)
-            torch.testing.assert_close(found, Potential.pair(potential, drive, h, beta, 0.5, 0.5), rtol=0, atol=1e-14)
+    for potential, beta in constants:
+        with fused(smallest=1):
+            found = potential.pair(drive, h, beta, 0.5, 0.5)
+        torch.testing.assert_close(found, Potential.pair(potential, drive, h, beta, 0.5, 0.5), rtol=0, atol=1e-14)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 def test_two_by_two_pooling(dtype: torch.dtype) -> None:
     """Equal to torch's, ties included, bit for bit: nothing is rounded. Integers make ties."""
@@ -153,6 +163,7 @@ def test_the_elementwise_potentials_are_those_with_a_gate() -> None:
     assert kernels.SMALL > 1
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 @pytest.mark.parametrize("power", [0.7, 1.4, 3.0])
 def test_a_power_is_that_of_the_plain_form(power: float, dtype: torch.dtype) -> None:

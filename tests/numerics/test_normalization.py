@@ -285,6 +285,7 @@ def rest(network: Network, x: Tensor, gamma: float, steps: int = 500) -> list[Te
     return states
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("kind", ["batch", "layer"])
 @pytest.mark.parametrize("gamma", [0.5, 1.0])
 def test_at_equilibrium_the_gradient_is_that_of_the_energy_of_the_batch(kind: str, gamma: float) -> None:

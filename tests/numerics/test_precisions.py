@@ -91,6 +91,7 @@ IDS = (
 settlers = pytest.mark.parametrize("settler", SETTLERS, ids=IDS)
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("target_dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-6), (torch.bfloat16, 0.25)], ids=str)
 @settlers
@@ -185,6 +186,7 @@ def test_statistics_are_remembered_in_every_precision(dtype: torch.dtype) -> Non
 Context = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("within", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
 @pytest.mark.parametrize("made", ["outside", "inside"])
 @settlers

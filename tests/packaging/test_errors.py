@@ -23,6 +23,12 @@ LOOKS = {"startswith", "endswith", "find", "index", "count", "search", "match"}
 FOR_USERS = {"ValueError", "TypeError", "RuntimeError", "ImportError", "FileNotFoundError", "OSError", "Exception"}
 
 
+@pytest.fixture(scope="module", params=FILES, ids=lambda path: str(path.relative_to(HOME)))
+def path(request: pytest.FixtureRequest) -> Path:
+    """One file after another, both tests of it together."""
+    return request.param
+
+
 def ours() -> list[type[BaseException]]:
     """Every class of exception that a module of the library defines."""
     load_all()
@@ -116,7 +122,6 @@ def decisions(source: str) -> Iterator[str]:
                 yield function.name
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOME)))
 def test_nothing_is_decided_by_the_words_of_an_error(path: Path) -> None:
     place = path.relative_to(HOME).as_posix()
     assert not [found for found in decisions(path.read_text(encoding="utf-8")) if (place, found) not in IN_WORDS]
@@ -136,7 +141,6 @@ def test_the_lint_sees_a_decision_by_words(body: str) -> None:
     assert not list(decisions("def f(error: Exception):\n    return f'{str(error).strip()}: {error}'\n"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOME)))
 def test_plain_built_in_errors_are_not_raised_with_a_message(path: Path) -> None:
     """What a person is to read is an `EnergyError`; a re-raise, and what Python's protocols ask for, are not meant."""
     raised = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Raise)]

@@ -1,6 +1,7 @@
 """How the library is written: docstrings by one template and one markup, small files, no crowded assignment."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,15 +26,25 @@ MANY: Final = 4  # parameters from which they are listed
 Definition = ast.Module | ast.ClassDef | ast.FunctionDef
 
 
+@pytest.fixture(scope="module", params=FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def path(request: pytest.FixtureRequest) -> Path:
+    """One file after another: all tests of a file follow each other, so that it is read once."""
+    return request.param
+
+
+@functools.lru_cache(maxsize=1)
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def documented(path: Path) -> Iterator[tuple[str, Definition, str]]:
+@functools.lru_cache(maxsize=1)
+def documented(path: Path) -> list[tuple[str, Definition, str]]:
     """Every docstring: (where, definition, text)."""
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
-            yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", node, text
+    return [
+        (f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", node, text)
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node))
+    ]
 
 
 def public(path: Path) -> Iterator[tuple[str, ast.FunctionDef, str]]:
@@ -55,22 +66,18 @@ def parameters(node: ast.FunctionDef) -> list[str]:
     return [name for name in names if name not in ("self", "cls")]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_title_asks_a_question(path: Path) -> None:
     assert [where for where, _, text in documented(path) if QUESTIONS.match(text)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_docstrings_have_one_markup(path: Path) -> None:
     assert [where for where, _, text in documented(path) if MARKUP.search(text)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_rates_are_per_something(path: Path) -> None:
     assert [(where, found.group()) for where, _, text in documented(path) if (found := PER.search(text))] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_sections_are_those_of_the_template(path: Path) -> None:
     """A source is a Reference, what is raised stands below Raises, and both begin on a line of their own."""
     wrong = re.compile(
@@ -79,7 +86,6 @@ def test_sections_are_those_of_the_template(path: Path) -> None:
     assert [where for where, _, text in documented(path) if wrong.search(text)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_many_parameters_are_listed(path: Path) -> None:
     """A public function of many parameters that has a docstring of its own says of each what it is."""
     found = []
@@ -90,7 +96,6 @@ def test_many_parameters_are_listed(path: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_a_docstring_lists_is_a_parameter(path: Path) -> None:
     found = []
     for where, node, text in documented(path):
@@ -105,14 +110,12 @@ def test_what_a_docstring_lists_is_a_parameter(path: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_and_functions_are_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
     functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef)]
     assert [node.name for node in functions if length(node) > LONGEST_FUNCTION] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_assignment_packs_more_than_two_values(path: Path) -> None:
     """`a, b, c = 1, 2, 3` buys lines and costs reading; unpacking what a call returns is another matter."""
     packed = [

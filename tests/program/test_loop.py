@@ -36,6 +36,7 @@ def ends(network: Network, relax: Any, *scales: float, kind: Any = EquilibriumPr
     return found
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("kind", [EquilibriumPropagation, TwoPhase])
 @pytest.mark.parametrize("relax", [Sweep, Synchronous, Zebra])
 @pytest.mark.parametrize("every", [1, 2, 3])
@@ -45,7 +46,7 @@ def test_the_budget_runs_out(kind: Any, relax: Any, every: int) -> None:
     assert ends(contracting(), given, 1.0, 2.0, kind=kind) == [(Outcome.BUDGET, 7)] * 2
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("momentum", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_converged_at_the_first_look_or_later(momentum: float) -> None:
     """Without biases zeros stand still at once; others need longer, be they the first batch or the second."""
     relax = Sweep(max_steps=60, tolerance=1e-6, check_every=2, momentum=momentum)

@@ -33,6 +33,7 @@ def tensors(seen: set[int]) -> list[Tensor]:
     return [one for one in found if type(one) in (Tensor, torch.nn.Parameter) and not one.is_meta]
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("settler", SOME, ids=label)
 @pytest.mark.parametrize("kind", ["mlp", "pooled"])
 def test_a_program_keeps_nothing_of_its_first_batch(settler: Settler, kind: str) -> None:

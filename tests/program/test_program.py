@@ -24,7 +24,16 @@ from tests.program.pairs import Pair, plainly
 from tests.rules.test_memory import BCM
 from tests.settle import nets
 
-PRECISIONS = [pytest.param(one, marks=pytest.mark.slow) if one == torch.float32 else one for one in DTYPES]
+OTHERS = {
+    "equilibrium_propagation": ("sign", "kolen_pollack"),
+    "coupled": ("POSITIVE",),
+}  # quick ones of a second settler
+QUICK = [
+    pytest.param(name, marks=pytest.mark.slow)
+    if any(name.startswith(settler) and name.split()[1] not in few for settler, few in OTHERS.items())
+    else name
+    for name in VARIANTS
+]
 KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in NETWORKS if kind != "mlp"]
 OBJECTIVES = {"proximal": nets.PROXIMAL, "live": nets.LIVE, "cross": nets.CROSS, "live cross": nets.CROSS_LIVE}
 RELAXATIONS = {
@@ -44,14 +53,15 @@ def recorded(network: Network, settler: Settler, rule: Rule, given: Iterable[Any
     assert pair.recorded == 1
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
+@pytest.mark.thinned(by=3)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", SETTLERS)
 def test_every_settler(name: str, dtype: torch.dtype) -> None:
     network = subject(SETTLERS[name])
     recorded(network, SETTLERS[name], Contrast(), batches(network, dtype))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", QUICK)
 def test_every_variant(name: str) -> None:
     network = subject(VARIANTS[name])
     recorded(network, VARIANTS[name], Contrast(), batches(network, torch.float32))
@@ -102,6 +112,7 @@ def test_every_variant_on_other_networks(name: str, kind: str) -> None:
     on(kind, VARIANTS[name], torch.float32)
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("settler", [DualPropagation(alpha=0.0), short(EquilibriumPropagation()), Backprop()])
 def test_objectives(settler: Settler, name: str) -> None:
@@ -122,7 +133,8 @@ def test_relaxations(kind: Any, name: str) -> None:
     recorded(network, settler, Contrast(), batches(network))
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
+@pytest.mark.thinned(by=3)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("network", ["mlp", "blocks"])
 @pytest.mark.parametrize("name", registered("rule"))
 def test_every_rule(name: str, network: str, dtype: torch.dtype) -> None:
@@ -130,6 +142,7 @@ def test_every_rule(name: str, network: str, dtype: torch.dtype) -> None:
     recorded(found, Feedforward(), example(registered("rule")[name]), batches(found, dtype))  # type: ignore[arg-type]
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("normalized", [False, True])
 @pytest.mark.parametrize("variant", Variant)
 def test_variants_of_softhebb(variant: Variant, normalized: bool) -> None:

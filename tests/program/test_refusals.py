@@ -135,6 +135,7 @@ def test_a_step_whose_branches_depend_on_numbers_stays_plain() -> None:
         assert len(said) == 1 and pair.recorded == 0
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("settler", [DualPropagation(), short(EquilibriumPropagation()), Backprop()])
 @pytest.mark.parametrize("where", ["x", "weight"])
 @pytest.mark.parametrize("before", [0, 2])

@@ -44,6 +44,7 @@ def changed(found: Pair, change: Callable[[Network], object], *, anew: int = 1) 
     assert found.recorded == 1 + anew
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("samples", [1, 3, 7])
 def test_another_batch_size(samples: int) -> None:
     found = pair(settler=EP)
@@ -58,7 +59,7 @@ def test_another_layout_of_a_batch() -> None:
     assert found.recorded == 3
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)], ids=str)
 def test_another_dtype_of_a_batch(dtype: torch.dtype) -> None:
     found = pair(settler=EP)
     found.run(nets.batch(found.plain, dtype=dtype), nets.batch(found.plain))
@@ -209,7 +210,7 @@ def test_bad_arguments_are_refused_in_the_words_of_the_plain_step(bad: str) -> N
     found.run((x, target))
 
 
-@pytest.mark.parametrize("settler", [DualPropagation, EquilibriumPropagation])
+@pytest.mark.parametrize("settler", [DualPropagation, pytest.param(EquilibriumPropagation, marks=pytest.mark.slow)])
 def test_feedback_weights_that_are_attached_anew(settler: type[DualPropagation]) -> None:
     """Other numbers are read; another kind is recorded anew."""
     kinds = [Random(), Random(), KolenPollack()]
@@ -255,6 +256,7 @@ def step(network: Network) -> None:
     torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9).step()
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("change", [shift, load, data, step])
 @pytest.mark.parametrize("settler", [DualPropagation(), EP, Backprop()])
 def test_new_numbers_in_weights_are_read(settler: DualPropagation, change: Callable[[Network], None]) -> None:
@@ -275,6 +277,7 @@ def test_new_numbers_in_running_statistics_are_read() -> None:
     assert found.recorded == 1
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize(
     "settler",
     [

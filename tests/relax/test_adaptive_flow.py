@@ -100,6 +100,7 @@ def distance(found: list[Tensor], wanted: list[Tensor]) -> float:
 
 
 class TestPath:
+    @pytest.mark.thinned(by=2)
     @pytest.mark.parametrize("method", AdaptiveMethod)
     @pytest.mark.parametrize("hidden", [Tanh(), Softplus()], ids=lambda p: p.name)
     def test_it_follows_the_flow_at_its_tolerance(self, hidden: Potential, method: AdaptiveMethod) -> None:
@@ -134,6 +135,7 @@ class TestPath:
         wanted = rest + (begin - rest) @ torch.linalg.matrix_exp(-0.7 * hessian)
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-8)
 
+    @pytest.mark.thinned(by=2)
     @pytest.mark.parametrize("hidden", [HardSigmoid(), Tanh(), Sigmoid(), Softplus()], ids=lambda p: p.name)
     @pytest.mark.parametrize("gamma", [0.5, 1.0])
     def test_the_energy_falls(self, hidden: Potential, gamma: float) -> None:
@@ -358,7 +360,7 @@ class TestProjection:
         assert any(bool((d < 0).any()) for d in ends[0])
 
 
-@pytest.mark.parametrize("method", [AdaptiveMethod.BOSH3, AdaptiveMethod.DOPRI8])
+@pytest.mark.parametrize("method", [AdaptiveMethod.BOSH3, pytest.param(AdaptiveMethod.DOPRI8, marks=pytest.mark.slow)])
 def test_the_contract(method: AdaptiveMethod) -> None:
     check_relaxation(AdaptiveFlow(method=method))
 

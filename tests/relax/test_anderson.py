@@ -185,7 +185,13 @@ def test_narrow_states(relax: Any, dtype: torch.dtype, close: float) -> None:
     assert gap([tensor.double() for tensor in found], wanted) < close
 
 
-@pytest.mark.parametrize("relax", [Anderson(), NewtonKrylov(krylov=2)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "relax",
+    [
+        pytest.param(Anderson(), id="anderson"),
+        pytest.param(NewtonKrylov(krylov=2), id="newton", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("freeze_mean", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_recorded_solve_is_the_plain_one(relax: Any, freeze_mean: bool) -> None:
     """Every number, of several batches, whichever way their solves end."""

@@ -157,6 +157,7 @@ def test_stored_phases_are_held_by_their_weights() -> None:
 FAMILIES = (EquilibriumPropagation, TwoPhase)
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("by", ContractBy)
 def test_either_family_is_held_by_either(family: type[EquilibriumPropagation | TwoPhase], by: ContractBy) -> None:

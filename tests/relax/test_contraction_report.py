@@ -56,6 +56,7 @@ def test_linear_chains_take_the_steps_that_were_expected(gamma: float) -> None:
         assert -1 <= off <= max(2.0, 0.1 * found["steps_taken"][name])
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("gamma", [1.0, 0.5, 0.1])
 @pytest.mark.parametrize("scale", [0.577, 1.0, 1.7])
 def test_deep_networks_take_about_the_steps_that_were_expected(scale: float, gamma: float) -> None:

@@ -79,6 +79,7 @@ def current(problem: Layered, kind: str) -> None:
             same(problem.messages.d_up[edge.index], gain * linear.tangent(problem.delta(state, edge.source)))
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("kind", ["single", "dyad", "held"])
 @pytest.mark.parametrize("name", NETWORKS)
 @settings(max_examples=15, deadline=None, derandomize=True)

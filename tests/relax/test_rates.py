@@ -117,6 +117,7 @@ def test_a_sweep_is_never_slower_than_its_bound(radius: float, seed: int, gamma:
     assert measured(two, Sweep(), gamma) == pytest.approx(predicted(two, Sweep(), gamma), rel=1e-6)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("momentum", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("radius", [0.5, 0.8, 0.95, 0.985])
 def test_momentum_is_within_its_bound(radius: float, momentum: float) -> None:
@@ -149,6 +150,7 @@ def test_a_relaxation_without_a_law_says_nothing() -> None:
     assert Relaxation().contraction_rate(torch.zeros(1), torch.zeros(1)) is None
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("gamma", [1.0, 0.5, 0.1])
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 @pytest.mark.parametrize("scale", [0.577, 1.0, 1.7])

@@ -64,6 +64,7 @@ def free(network: Network, relax: Relaxation, gamma: float = 1.0, samples: int =
 
 
 class TestAgreement:
+    @pytest.mark.thinned(by=3)
     @pytest.mark.parametrize("gamma", [0.3, 1.0])
     @pytest.mark.parametrize("relax", RELAXATIONS.values(), ids=RELAXATIONS)
     @pytest.mark.parametrize("name", NETWORKS)
@@ -74,6 +75,7 @@ class TestAgreement:
         for found, wanted in zip(solution.state, equilibrium(network, nets.batch(network)[0], gamma), strict=True):
             torch.testing.assert_close(found, wanted, rtol=0, atol=2e-12)
 
+    @pytest.mark.thinned(by=4)
     @pytest.mark.parametrize("relax", [r for n, r in RELAXATIONS.items() if n != "sweep"], ids=lambda r: r.name)
     @pytest.mark.parametrize("freeze_mean", [False, True])
     @pytest.mark.parametrize("name", ["mlp", "graph", "max", "curved", "readout"])
@@ -129,6 +131,7 @@ def energies(network: Network, relax: Relaxation, gamma: float, steps: int, star
 
 
 class TestEnergy:
+    @pytest.mark.thinned(by=3)
     @pytest.mark.parametrize("relax", [Sweep(), Zebra()], ids=["sweep", "zebra"])
     @pytest.mark.parametrize("hidden", [HardSigmoid(), Tanh(), Sigmoid()], ids=lambda p: p.name)
     @pytest.mark.parametrize("gamma", [0.5, 1.0])
@@ -351,8 +354,8 @@ class TestFlow:
         ends = []
         with torch.no_grad():
             start = problem.initial_state() * 0.0
-            for steps in (8, 16, 512):
-                state, flow = start, Flow(time=1 / steps, method=method if steps < 512 else Method.RK4)
+            for steps in (8, 16, 128):  # by the method of fourth order, at 128
+                state, flow = start, Flow(time=1 / steps, method=method if steps < 128 else Method.RK4)
                 for _ in range(steps):
                     state, _ = flow.step(problem, state, None)
                 ends.append(torch.cat([t.flatten(1) for t in state], 1))

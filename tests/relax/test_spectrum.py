@@ -82,6 +82,7 @@ def batch(network: Network, size: int = 3) -> Tensor:
     return torch.randn(size, *network.input_shape, generator=stream(1, "x"), dtype=torch.float64)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("gamma", [1.0, 0.3])
 @pytest.mark.parametrize("settled", [True, False], ids=["settled", "random"])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -99,6 +100,7 @@ def test_both_ends_are_those_of_the_dense_jacobian(name: str, settled: bool, gam
     torch.testing.assert_close(spectral_radius(network, x, state, gamma, steps=200), found.radius, rtol=1e-3, atol=1e-9)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("steps", [1, 2, 4, 8])
 @pytest.mark.parametrize("name", ["tanh", "max-pooling, tanh", "skips"])
 def test_the_error_says_how_far_an_eigenvalue_can_be(name: str, steps: int) -> None:

@@ -86,7 +86,7 @@ def test_a_frozen_parameter_gets_no_gradient() -> None:
     assert frozen.grad is None and all(p.grad is not None for p in network.parameters() if p is not frozen)
 
 
-@pytest.mark.parametrize("kernels", [False, True])
+@pytest.mark.parametrize("kernels", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_step_works_in_no_more_memory_than_back_propagation(kernels: bool) -> None:
     """The small VGG, batch 32, float32: peaks of the allocator, gradients included."""
     network = VGG(hidden=ReLU()).build((3, 32, 32), 10, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

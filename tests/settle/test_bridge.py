@@ -52,6 +52,7 @@ def close(found: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("frozen", [False, True], ids=["proximal", "frozen"])
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", [nets.mlp, graph], ids=["chain", "graph"])

@@ -75,6 +75,7 @@ class TestCounts:
         check(Backprop(), network, {"free": u, "nudged": u - first, "products": u})
         assert spend(Backprop(), network)[0].backprop_steps(network, BATCH) == 1
 
+    @pytest.mark.thinned(by=2)
     @pytest.mark.parametrize("sweeps", [1, 2, 5])
     @pytest.mark.parametrize("alpha", [0.0, 0.5])
     def test_dual_propagation(self, name: str, alpha: float, sweeps: int) -> None:
@@ -90,6 +91,7 @@ class TestCounts:
             assert ledger.multiply_adds == spend(Backprop(), network)[0].multiply_adds
             assert ledger.backprop_steps(network, BATCH) == 1
 
+    @pytest.mark.thinned(by=2)
     @pytest.mark.parametrize(("free", "both"), [(1, 1), (7, 1), (5, 3)])
     def test_a_dyad_with_feedback(self, name: str, free: int, both: int) -> None:
         """Start U; the first free sweep only comes down; a dyad sweep carries m and δ both ways; products U + (U −

@@ -84,6 +84,7 @@ RELAXATIONS: list[Relaxation] = [
 ]
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("gamma", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_settler_against_a_dense_solve(name: str, gamma: float) -> None:

@@ -45,6 +45,7 @@ def deltas(settled: SettledDyad) -> list[Tensor]:
     return [d for d in settled.delta if d is not None]
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize(
     "objective", [nets.FROZEN, nets.LIVE, nets.PROXIMAL, nets.CROSS], ids=["frozen", "live", "prox", "ce"]
 )
@@ -77,6 +78,7 @@ def test_further_sweeps_move_every_other_member_of_the_family(hidden: Potential)
         assert gap(deltas(many), deltas(one)) > 1e-3, (alpha, saddle)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 @pytest.mark.parametrize("form", NudgeForm)

@@ -72,6 +72,7 @@ def test_the_minimum_of_predictive_coding_is_the_feedforward_pass(relax: Relaxat
     assert float(net.energy_of(x, found.solution.state).detach().abs().max()) < 1e-20
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("sizes", [(5, 3), (5, 4, 3), (5, 6, 4, 3)])
 def test_the_contrast_tends_to_back_propagation_as_the_square_of_the_nudge(sizes: tuple[int, ...], seed: int) -> None:

@@ -57,6 +57,7 @@ def dyad(gamma: float, beta: float, **fields: Any) -> Settler:
     return EquilibriumPropagation(gamma=gamma, beta=beta, relax=nets.FIXED, nudged=nets.FIXED, **fields)
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("gamma", GAINS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_implicit_is_the_dense_solve(name: str, gamma: float) -> None:
@@ -69,6 +70,7 @@ def test_the_limit_does_not_know_how_it_was_nudged(objective: str, gamma: float)
     assert error(Implicit(gamma=gamma, relax=nets.FIXED, nudged=nets.FIXED), "mlp", objective) < 1e-9
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("gamma", GAINS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_centered_dyad_converges_at_second_order(name: str, gamma: float) -> None:
@@ -83,6 +85,7 @@ def test_the_order_does_not_depend_on_the_nudge(objective: str, gamma: float) ->
     assert found == pytest.approx(2, abs=0.15)
 
 
+@pytest.mark.thinned(by=4)
 @pytest.mark.parametrize("gamma", GAINS)
 @pytest.mark.parametrize("form", NudgeForm)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
@@ -99,6 +102,7 @@ def test_the_published_errors_of_a_contracting_network_shrink_fourfold_as_beta_h
         assert all(3.3 < a / b < 4.7 for a, b in itertools.pairwise(errors)), errors
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("gamma", GAINS)
 @pytest.mark.parametrize("name", ["mlp", "graph", "max", "curved", "readout"])
 def test_finite_differences_of_the_settled_objective(name: str, gamma: float) -> None:
@@ -145,6 +149,7 @@ def test_kinked_and_unbounded_units(hidden: Potential, gamma: float) -> None:
 
 
 class TestTwoPhases:
+    @pytest.mark.thinned(by=4)
     @pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0])
     @pytest.mark.parametrize("name", ["mlp", "graph", "average", "max", "bounded_output"])
     @pytest.mark.parametrize(

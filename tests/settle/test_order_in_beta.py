@@ -38,6 +38,7 @@ def error(
     return gap(learn(settler, network, x, target, objective), autograd(network, x, target, objective))
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 @pytest.mark.parametrize("hidden", SMOOTH.values(), ids=SMOOTH)
 @pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)

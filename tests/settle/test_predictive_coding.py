@@ -51,6 +51,7 @@ def error(network: Network, objective: Objective, **fields: Any) -> float:
     return gap(learn(settler, network, x, target, objective), autograd(network, x, target, objective))
 
 
+@pytest.mark.thinned(by=3)
 @every_objective
 @every_network
 def test_ep_meets_back_propagation_with_order_one_or_two(build: nets.Build, objective: Objective) -> None:

@@ -68,6 +68,7 @@ def test_learning_once_is_settling_and_reading(build: nets.Build, settler: Calla
     assert all(map(torch.equal, Contrast().gradients(network, twice), Contrast().gradients(network, twice)))
 
 
+@pytest.mark.thinned(by=2)
 @every_settler
 @pytest.mark.parametrize("build", [NETWORKS["mlp"], NETWORKS["graph"]], ids=["mlp", "graph"])
 def test_a_program_is_the_plain_step(build: nets.Build, settler: Callable[[], Settler]) -> None:

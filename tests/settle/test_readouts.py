@@ -76,6 +76,7 @@ OUTPUTS = [Identity(), Sigmoid(), Tanh(), Softmax(), HalfHardSigmoid()]
 FORMS = [one, chain, wide, beside]
 
 
+@pytest.mark.thinned(by=4)
 @pytest.mark.parametrize("nudge", Nudge)
 @pytest.mark.parametrize("gamma", [1.0, 0.5])
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda p: p.name)
@@ -94,6 +95,7 @@ def test_the_gradient_is_exact_as_the_nudge_shrinks(
     assert centered[1] < centered[0] / 50 or centered[1] < 1e-9
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("kind", [PhaseContrast.POSITIVE, PhaseContrast.NEGATIVE, PhaseContrast.RANDOM_SIGN])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_one_sided_contrast_is_of_first_order(form: Callable[[Potential], Network], kind: PhaseContrast) -> None:

@@ -1,11 +1,14 @@
 """A whole step with compiled scans and pooled filters, against the plain step; and the numbers a simulation counts."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 import torch
 
 from energy.couplings.pooled_filters import PooledFilters
 from energy.feedback import Feedback, Sign, Tied
-from energy.kernels import fused
+from energy.kernels import Kernel, fused
 from energy.ledger import Ledger
 from energy.models import SpikingNet
 from energy.network import Network
@@ -29,8 +32,29 @@ def noise(*shape: int, key: str = "noise") -> torch.Tensor:
     return torch.randn(shape, generator=stream(0, f"test/{key}"), dtype=torch.float64)
 
 
+@pytest.fixture
+def as_written(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kernels run their plain functions, in the form in which their compiled ones would be called."""
+    made: list[tuple[Kernel, Callable[..., Any]]] = []
+
+    def compiled(kernel: Kernel, _: object, constants: tuple[Any, ...]) -> Callable[..., Any]:
+        made.append((kernel, lambda *given: kernel.plain(*given, *constants)))
+        return made[-1][1]
+
+    monkeypatch.setattr(Kernel, "_compile", compiled)
+    yield
+    for kernel, form in made:
+        kernel._compiled = {key: one for key, one in kernel._compiled.items() if one is not form}
+
+
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["as written", "compiled"]
+)
 @pytest.mark.parametrize("feedback", [Tied(), Sign()], ids=lambda kind: kind.name)
-def test_a_fused_step_is_the_plain_one(feedback: Feedback) -> None:
+def test_a_fused_step_is_the_plain_one(feedback: Feedback, compiled: bool, request: pytest.FixtureRequest) -> None:
+    """What kernels are given, and the pooled filters; with kernels as they are written, and as compiled."""
+    if not compiled:
+        request.getfixturevalue("as_written")
     network, settler = image_net().double(), Spiking(steps=4, feedback=feedback)
     settler.attach_feedback(network, seed=0)
     x, target = noise(5, 2, 8, 8).abs(), one_hot(torch.arange(5) % 3, 3, torch.float64)

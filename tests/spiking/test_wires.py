@@ -55,6 +55,7 @@ def test_random_wires_are_at_a_right_angle() -> None:
     assert abs(middle) < 0.15 and abs(below) < 0.15
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75])
 def test_signs_that_disagree_shorten_the_hop_and_turn_it_round(share: float) -> None:
     """One hop below the output by 2p − 1; two hops down twice that, so that wires all wrong are right again."""

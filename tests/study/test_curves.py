@@ -39,7 +39,9 @@ def _size(path: Path) -> tuple[int, int]:
     return int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
 
 
-@pytest.mark.parametrize(("count", "layers"), [(1, 0), (3, 0), (14, 3), (40, 0), (120, 5)])
+@pytest.mark.parametrize(
+    ("count", "layers"), [(1, 0), (3, 0), (14, 3), (40, 0), pytest.param(120, 5, marks=pytest.mark.slow)]
+)
 def test_a_figure_of_many_runs_has_a_bounded_size(tmp_path: Path, count: int, layers: int) -> None:
     (path,) = draw_folder(_runs(tmp_path / "runs", count, layers))
     wide, high = _size(path)
@@ -66,7 +68,9 @@ def test_a_run_that_has_no_epoch_yet_is_left_out(tmp_path: Path) -> None:
     assert [path.name for path in draw_folder(top)] == ["curves.png"]
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", pytest.param("nonsense", marks=pytest.mark.slow)]
+)
 def test_no_backend_of_the_environment_is_loaded(tmp_path: Path, backend: str) -> None:
     top = _runs(tmp_path / "runs", 1)
     program = (

@@ -56,6 +56,7 @@ def defaults(dtype: torch.dtype = torch.float32, device: str = "cpu") -> Iterato
 OTHERS = [(torch.float64, "cpu"), (torch.float32, "meta")]
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize(("dtype", "device"), OTHERS, ids=str)
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_ends_with_the_same_weights(

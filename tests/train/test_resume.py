@@ -67,6 +67,7 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.thinned(by=2)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("patience", [3, 8])
 def test_broken_and_continued_equals_unbroken(
@@ -106,6 +107,8 @@ EVERYWHERE: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.thinned(by=5)
+@pytest.mark.parametrize("look", range(12))
 @pytest.mark.parametrize("variant", EVERYWHERE)
 def test_a_run_broken_at_any_place_leaves_the_record_of_an_unbroken_one(
     make_run: Maker,
@@ -113,24 +116,23 @@ def test_a_run_broken_at_any_place_leaves_the_record_of_an_unbroken_one(
     final_tensors: Callable[[Run], bytes],
     timeless: Callable[[Path], list[dict[str, Any]]],
     variant: dict[str, Any],
+    look: int,
 ) -> None:
     """Three epochs of three steps: after each step, after the last of an epoch before it is closed, and after that."""
     variant = {**variant, "data": {"limit": 60}}
-    one = make_run("unbroken", **variant)
+    one, other = make_run("unbroken", **variant), make_run("broken", **variant)
     fit(one)
-    for look in range(12):
-        other = make_run(f"broken-{look}", **variant)
-        with monkeypatch.context() as patch:
-            patch.setattr(Impatient, "patience", look)
-            patch.setattr(page, "Interrupt", Impatient)
-            with pytest.raises(Stopped):
-                fit(other)
-        (*_, last) = checkpoint.steps(other.folder / CHECKPOINTS)
-        epoch, place = divmod(look, 4)
-        assert last.name == f"step-{3 * epoch + min(place + 1, 3):06d}" + ("-open" if place == 2 else "")
-        fit(other)
-        assert final_tensors(one) == final_tensors(other), last.name
-        assert timeless(one.folder) == timeless(other.folder), last.name
+    with monkeypatch.context() as patch:
+        patch.setattr(Impatient, "patience", look)
+        patch.setattr(page, "Interrupt", Impatient)
+        with pytest.raises(Stopped):
+            fit(other)
+    (*_, last) = checkpoint.steps(other.folder / CHECKPOINTS)
+    epoch, place = divmod(look, 4)
+    assert last.name == f"step-{3 * epoch + min(place + 1, 3):06d}" + ("-open" if place == 2 else "")
+    fit(other)
+    assert final_tensors(one) == final_tensors(other), last.name
+    assert timeless(one.folder) == timeless(other.folder), last.name
 
 
 @pytest.mark.parametrize(

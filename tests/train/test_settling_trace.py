@@ -74,7 +74,7 @@ SETTLERS = {
     "asked": EquilibriumPropagation(gamma=0.5),
     "free mean": EquilibriumPropagation(freeze_mean=False),
     "synchronous": EquilibriumPropagation(relax=Synchronous(tolerance=1e-3), nudged=Synchronous(tolerance=1e-3)),
-    "flow": EquilibriumPropagation(relax=Flow(tolerance=1e-2), nudged=AdaptiveFlow(tolerance=1e-2, time=1.0)),
+    "flow": EquilibriumPropagation(relax=Flow(tolerance=0.05), nudged=AdaptiveFlow(tolerance=0.05, time=1.0)),
     "two phases": TwoPhase(),
     "forward": DualPropagation(nudged=nets.once(3)),
 }
@@ -188,7 +188,7 @@ def test_nothing_is_changed() -> None:
     """Weights, buffers (a batch norm's statistics among them), gradients, and the state of every generator."""
     network = normalized()
     x, target = nets.batch(network)
-    settler = EquilibriumPropagation()
+    settler = EquilibriumPropagation(relax=Sweep(max_steps=6), nudged=Sweep(max_steps=3))
     settler.settle(network, x, target, nets.FROZEN)
     for parameter in network.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)

@@ -68,7 +68,7 @@ def _wait_for(folder: Path, child: subprocess.Popen[str]) -> None:
     ("number", "code"),
     [
         (signal.SIGTERM, 143),
-        (signal.SIGUSR1, 138),
+        pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
         pytest.param(signal.SIGXCPU, 152, marks=pytest.mark.slow),

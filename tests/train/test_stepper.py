@@ -39,6 +39,7 @@ def result(run: Run) -> dict[str, Any]:
     return json.loads(Path(run.folder, RESULT).read_text())
 
 
+@pytest.mark.thinned(by=3)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
 def test_a_run_of_programs_is_the_plain_run_up_to_rounding(make_run: Maker, precision: str, optimizer: str) -> None:

@@ -58,7 +58,10 @@ def words(run: Run) -> list[str]:
 
 @pytest.mark.parametrize(
     ("columns", "missing"),
-    [(40, 5), pytest.param(80, 1, marks=pytest.mark.slow), (120, 0), pytest.param(160, 0, marks=pytest.mark.slow)],
+    [
+        (40, 5),
+        *(pytest.param(columns, missing, marks=pytest.mark.slow) for columns, missing in ((80, 1), (120, 0), (160, 0))),
+    ],
 )
 def test_no_line_is_torn_or_wrapped(make_run: Maker, columns: int, missing: int) -> None:
     pytest.importorskip("tqdm")

@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from energy.study.inference.measure import Case
 from energy.study.inference.point import PROTOCOL
 from energy.study.inference.record import AXES, COLUMNS, merged, read_study, table_rows
 from energy.study.inference.study import Study, points
-from tests.study.inference.small import Maker
+from tests.study.inference.small import Maker, small_study
 
 BLOCKS: list[dict[str, Any]] = [
     {"title": "anytime", "vary": ["gain=1,2", "budget=1+1,4+2"]},
@@ -40,8 +41,7 @@ def carried_out(study: Study) -> dict[str, Any]:
     return gathered(study, "energy study")
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of points in the order of their measurement."""
     found: list[str] = []
     measure = cases.measure_point
@@ -54,19 +54,43 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_a_finished_study_measures_nothing_again(study_of: Maker, seen: list[str]) -> None:
-    study = study_of(blocks=BLOCKS)
-    first = carried_out(study)
-    assert sorted(seen) == sorted(point.key for point in points(study))
-    seen.clear()
-    assert numbers(carried_out(study)) == numbers(first)
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return watched(monkeypatch)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A study that was carried out, its record, and the points in the order of their measurement."""
+
+    study: Study
+    record: dict[str, Any]
+    seen: list[str]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Both blocks, carried out once for all that is asked of them."""
+    place, threads = tmp_path_factory.mktemp("whole"), torch.get_num_threads()
+    study = small_study(str(place / "study"), blocks=BLOCKS, trainings=str(place / "shared"))
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        found = watched(patch)
+        record = carried_out(study)
+    torch.set_num_threads(threads)
+    return Whole(study, record, found)
+
+
+def test_a_finished_study_measures_nothing_again(whole: Whole, seen: list[str]) -> None:
+    assert sorted(whole.seen) == sorted(point.key for point in points(whole.study))
+    assert numbers(carried_out(whole.study)) == numbers(whole.record)
     assert seen == []
 
 
-def test_a_broken_study_goes_on_where_it_was(study_of: Maker, seen: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = carried_out(study_of(blocks=BLOCKS, out=str(study_of().folder / "whole")))
+def test_a_broken_study_goes_on_where_it_was(
+    study_of: Maker, whole: Whole, seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     study, measure = study_of(blocks=BLOCKS), cases.measure_point
-    seen.clear()
 
     def broken(case: Case) -> dict[str, Any]:
         if len(seen) == 5:
@@ -78,7 +102,7 @@ def test_a_broken_study_goes_on_where_it_was(study_of: Maker, seen: list[str], m
         with pytest.raises(KeyboardInterrupt):
             carry_out_study(study)
     assert sum(path_of(study, point).exists() for point in points(study)) == 5
-    assert numbers(carried_out(study)) == numbers(whole)
+    assert numbers(carried_out(study)) == numbers(whole.record)
     assert len(seen) == len(set(seen)) == len(points(study))
 
 
@@ -140,9 +164,9 @@ def test_times_are_measured_in_turn_with_back_propagation(study_of: Maker) -> No
     assert not any("points are not measured" in limit for limit in record["limits"])
 
 
-def test_the_record_says_what_it_stands_on(study_of: Maker) -> None:
-    study = study_of(blocks=BLOCKS)
-    record = carried_out(study)
+def test_the_record_says_what_it_stands_on(whole: Whole) -> None:
+    study = whole.study
+    record = gathered(study, "energy study")
     assert record == json.loads((study.folder / "study.json").read_text()) == read_study(study.folder)
     assert (record["schema"], record["protocol"], record["command"]) == (1, PROTOCOL, "energy study")
     assert from_dict(Study, record["study"], path="") == study
@@ -154,8 +178,8 @@ def test_the_record_says_what_it_stands_on(study_of: Maker) -> None:
     }  # fmt: skip
 
 
-def test_trainings_are_in_the_record_epoch_by_epoch(study_of: Maker) -> None:
-    record = carried_out(study_of(blocks=BLOCKS))
+def test_trainings_are_in_the_record_epoch_by_epoch(whole: Whole) -> None:
+    record = whole.record
     assert {one["settler"]: one["kind"] for one in record["trainings"]} == {
         "DP": "dual_propagation",
         "EP": "equilibrium_propagation",
@@ -166,20 +190,17 @@ def test_trainings_are_in_the_record_epoch_by_epoch(study_of: Maker) -> None:
         assert 0 <= one["test_accuracy"] <= 100
 
 
-def test_studies_share_trainings(study_of: Maker, tmp_path: Path) -> None:
-    shared = str(tmp_path / "shared")
-    first = study_of(blocks=BLOCKS, trainings=shared)
-    carry_out_study(first)
+def test_studies_share_trainings(study_of: Maker, whole: Whole, tmp_path: Path) -> None:
+    shared = whole.study.trainings
     before = {path: path.stat().st_mtime_ns for path in Path(shared).rglob("*.safetensors")}
     assert before
     carry_out_study(study_of(blocks=[{"ages": [1]}], trainings=shared, out=str(tmp_path / "other")))
     assert {path: path.stat().st_mtime_ns for path in Path(shared).rglob("*.safetensors")} == before
 
 
-def test_the_table_has_a_row_for_each_point_and_layer(study_of: Maker) -> None:
-    study = study_of(blocks=BLOCKS)
-    record = carried_out(study)
-    with open(study.folder / "study.csv", newline="", encoding="utf-8") as file:
+def test_the_table_has_a_row_for_each_point_and_layer(whole: Whole) -> None:
+    record = whole.record
+    with open(whole.study.folder / "study.csv", newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert tuple(lines[0]) == COLUMNS
     assert len(lines) == sum(1 + len(point["layers"]) for point in record["points"])
