@@ -1,4 +1,4 @@
-"""The file `results.csv`: one line per finished run, kept beside the paper's expectations."""
+"""The file `results.csv` of a paper: one line per finished run."""
 
 import csv
 import io
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from energy.errors import UsageError
 from energy.io.atomic import write_text
-from energy.io.record import RESULT, read_json
 from energy.study.statistics import number
 
+RESULTS: Final = "results.csv"
 COLUMNS: Final[tuple[str, ...]] = (
     "cell",
     "configuration",
@@ -63,7 +63,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
     """Read the lines of a `results.csv`; there are none if there is no file yet.
 
     Raises:
-        ValueError: naming the file, when its columns are not `COLUMNS`.
+        UsageError: naming the file, when its columns are not `COLUMNS`.
     """
     if not path.exists():
         return []
@@ -75,32 +75,11 @@ def read_results(path: Path) -> list[dict[str, str]]:
     return lines
 
 
-def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
-    """Merge the finished runs under `folders` into `path`; a line of the same cell and seed is replaced.
-
-    Raises:
-        ValueError: naming the folder, when no finished run is in it.
-    """
-    lines = {_identity(line): line for line in read_results(path)}
-    for folder in folders:
-        found = sorted(folder.rglob(RESULT))
-        if not found:
-            raise UsageError(f"{folder}: no finished run (no {RESULT}) in it")
-        for result in found:
-            line = result_row(read_json(result))
-            lines[_identity(line)] = line
-    ordered = sorted(lines.values(), key=lambda line: (line["cell"], line["configuration"], int(line["seed"])))
-    _write(path, ordered)
-    return ordered
-
-
-def _identity(line: Mapping[str, str]) -> tuple[str, str, str]:
-    return line["cell"], line["configuration"], line["seed"]
-
-
-def _write(path: Path, lines: list[dict[str, str]]) -> None:
+def write_results(path: Path, lines: Iterable[Mapping[str, str]]) -> None:
+    """Write lines by cell and seed; of several of one cell and seed the last counts."""
+    kept = {(line["cell"], int(line["seed"])): line for line in lines}
     text = io.StringIO()
     writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows(kept[key] for key in sorted(kept))
     write_text(path, text.getvalue())
