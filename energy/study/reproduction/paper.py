@@ -15,7 +15,7 @@
 """
 
 import re
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,17 +73,9 @@ def paper_folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.rglob(CELLS))
 
 
-def folder_of(name: str, root: Path, folders: Iterable[Path]) -> Path:
-    """Return the folder of a paper by its name below `root`, or by its path.
-
-    Raises:
-        ConfigurationError: when there is no such folder, naming the nearest.
-    """
-    for place in (root / name, Path(name)):
-        if (place / CELLS).is_file():
-            return place
-    known = [paper_name(folder, root) for folder in folders]
-    raise ConfigurationError(f"{name}: there is no such paper below {root}; {hint(name, known)}")
+def folder_of(name: str, root: Path) -> Path | None:
+    """Return the folder of a paper by its name below `root`, or by its path; None if there is no such paper."""
+    return next((place for place in (root / name, Path(name)) if (place / CELLS).is_file()), None)
 
 
 def paper_name(folder: Path, root: Path) -> str:

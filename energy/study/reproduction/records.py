@@ -105,7 +105,7 @@ def record_run(folder: Path, cell: str, run: Run, key: str) -> RecordedCell:
         The configuration of the cell.
     """
     held = read_recorded(folder, cell)
-    if held.keys and not (key in held.keys or held.describes(run)):
+    if held.configuration and not (key in held.keys or held.describes(run)):
         shutil.rmtree(folder / RECORDS / cell)
         held = RecordedCell()
     keys = held.keys if key in held.keys else (*held.keys, key)
