@@ -7,11 +7,11 @@ from typing import Any
 from energy.columns import fitted, terminal_width
 from energy.command.cells import ROOT, RUNS, Chosen, cell_runs, chosen_papers
 from energy.component import ConfigurationError
-from energy.study.reproduction.cell import ReproductionCell
+from energy.study.reproduction.cell import ReproductionCell, cost
 from energy.study.reproduction.matrix import Entrance, entrance
 from energy.study.reproduction.pages import generated_files, write_generated
 from energy.study.reproduction.records import cell_identity, read_recorded
-from energy.study.reproduction.status import seed_status
+from energy.study.reproduction.status import Progress, seed_status
 from energy.study.reproduction.summary import was_run
 from energy.study.reproduction.table import accuracies, lines_of
 from energy.study.results import RESULTS, read_results
@@ -40,7 +40,7 @@ def list_cells(papers: Sequence[Chosen], folders: Sequence[Path]) -> int:
         print(f"{chosen.name}: {chosen.paper.title}")
         width = max(len(cell.name) for cell in chosen.cells)
         for cell in chosen.cells:
-            needs = f"{cell.needs.hours:.2g} h, {cell.needs.device}"
+            needs = f"{cost(cell.needs.hours)}, {cell.needs.device}"
             print(f"  {cell.name:{width}}  {needs:12}  {cell_state(chosen, cell, folders)}  ({cell.size})")
     return 0
 
@@ -58,7 +58,7 @@ def cell_state(chosen: Chosen, cell: ReproductionCell, folders: Sequence[Path] =
         return "done" if was_run(chosen.folder, cell, lines) else "not run"
     own = lines_of(cell.name, lines)
     if not own and not (RUNS / chosen.name / cell.name).exists():
-        return f"seeds {', '.join(map(str, cell.seeds))}: not run"
+        return _told({Progress.NOT_RUN.value: [str(seed) for seed in cell.seeds]})
     try:
         runs = cell_runs(cell, chosen.name, folders, quiet=True)
     except ConfigurationError as error:
@@ -67,9 +67,7 @@ def cell_state(chosen: Chosen, cell: ReproductionCell, folders: Sequence[Path] =
     states: dict[str, list[str]] = {}
     for seed, run in runs.items():
         states.setdefault(seed_status(run, cell.name, recorded, own).text, []).append(str(seed))
-    return "; ".join(
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}: {text}" for text, seeds in states.items()
-    )
+    return _told(states)
 
 
 def entrances_of(chosen: Chosen, folders: Sequence[Path] = ()) -> list[Entrance]:
@@ -114,3 +112,8 @@ def write_tables(experiments: Collection[str], folders: Sequence[Path] = ()) -> 
     """
     write_generated(all_generated(experiments, folders))
     return 0
+
+
+def _told(states: Mapping[str, Sequence[str]]) -> str:
+    """States, each after its seeds."""
+    return "; ".join(f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}: {t}" for t, seeds in states.items())

@@ -89,3 +89,15 @@ class Paper:
 
     title: str
     cells: dict[str, ReproductionCell]
+
+
+def cost(hours: float) -> str:
+    """Format a time in the unit that suits it.
+
+    Example:
+        >>> cost(0.001), cost(0.25), cost(8)
+        ('4 s', '15 min', '8 h')
+    """
+    if hours >= 1:
+        return f"{hours:.3g} h"
+    return f"{60 * hours:.2g} min" if hours >= 1 / 60 else f"{3600 * hours:.2g} s"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from energy.study.reproduction.cell import ReproductionCell
-from energy.study.statistics import markdown, plus_minus, sample_statistics
+from energy.study.reproduction.cell import ReproductionCell, cost
+from energy.study.statistics import plus_minus, sample_statistics
 
 SETTLERS: Final[Mapping[str, str]] = {
     "contrastive_hebbian": "CHL",
@@ -92,13 +92,14 @@ def front_matrix(entrances: Sequence[Entrance], base: str) -> str:
             fitting = [one for one in entrances if (one.method, one.data) == (method, data)]
             row.append(_entry(min(fitting, key=lambda one: one.order), base) if fitting else "–")
         rows.append(row)
-    return markdown(("method", *DATA.values()), rows)
+    lines = [["method", *DATA.values()], ["---"] * (1 + len(DATA)), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)  # not padded: entries are long
 
 
 def _entry(one: Entrance, base: str) -> str:
     link = f"[{one.cell.name}]({base}{one.paper}/table.md)"
     if not one.accuracies:
-        return f"*not run*: {one.cell.hours:.3g} h ({one.cell.needs.device}), {link}"
+        return f"*not run*: {cost(one.cell.hours)} ({one.cell.needs.device}), {link}"
     count = len(one.accuracies)
     seeds = "one seed" if count == 1 else f"{count} seeds"
     size = f"*reduced*: {one.cell.reduced}" if one.cell.reduced else "*full*"

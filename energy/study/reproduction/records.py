@@ -1,7 +1,8 @@
 """The folder `records/<cell>` of a paper: the configuration of a cell, and the record of every seed.
 
     configuration.json    {"schema": 2, "cell": name, "key": hash of `configuration`, "recorded_keys": [...],
-                           "configuration": {...}}, and "recomposed": true where it was not stored with the runs
+                           "configuration": {...}}; where it was not stored with the runs also "recomposed": true, and
+                           "former": the description that a recorded key is the hash of, in the names of its time
     seed-<n>.jsonl        a line per epoch, each with "schema": 2
     seed-<n>-readout.jsonl    the same of a read-out, where one was fitted
 
@@ -12,7 +13,7 @@ of this library wrote has another hash, since fields were added to the descripti
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,11 +36,13 @@ class RecordedCell:
         configuration: everything that the numbers depend on, but the seed.
         keys: the hashes under which its rows were recorded.
         recomposed: whether it was composed again later, and not stored with the runs.
+        former: the same in the fields of the version that the rows were recorded with; empty if it is the same.
     """
 
     configuration: Mapping[str, Any] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     recomposed: bool = False
+    former: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -81,7 +84,7 @@ def read_recorded(folder: Path, cell: str) -> RecordedCell:
     if facts.get("schema") != RECORD_SCHEMA or not isinstance(facts.get("configuration"), dict):
         raise DamagedFileError(f"{path}: schema={facts.get('schema')!r}: must be {RECORD_SCHEMA}, with a configuration")
     keys = tuple(str(key) for key in facts.get("recorded_keys", []))
-    return RecordedCell(facts["configuration"], keys, bool(facts.get("recomposed")))
+    return RecordedCell(facts["configuration"], keys, bool(facts.get("recomposed")), facts.get("former") or {})
 
 
 def write_recorded(folder: Path, cell: str, recorded: RecordedCell) -> None:
@@ -89,7 +92,9 @@ def write_recorded(folder: Path, cell: str, recorded: RecordedCell) -> None:
     facts: dict[str, Any] = {"schema": RECORD_SCHEMA, "cell": cell, "key": recorded.key}
     facts["recorded_keys"] = list(recorded.keys)
     facts |= {"recomposed": True} if recorded.recomposed else {}
-    write_json(folder / RECORDS / cell / CONFIGURATION, {**facts, "configuration": dict(recorded.configuration)})
+    facts["configuration"] = dict(recorded.configuration)
+    facts |= {"former": dict(recorded.former)} if recorded.former else {}
+    write_json(folder / RECORDS / cell / CONFIGURATION, facts)
 
 
 def record_run(folder: Path, cell: str, run: Run, key: str) -> RecordedCell:
@@ -109,7 +114,7 @@ def record_run(folder: Path, cell: str, run: Run, key: str) -> RecordedCell:
         shutil.rmtree(folder / RECORDS / cell)
         held = RecordedCell()
     keys = held.keys if key in held.keys else (*held.keys, key)
-    recorded = RecordedCell(held.configuration or cell_identity(run), keys, held.recomposed)
+    recorded = replace(held, configuration=held.configuration or cell_identity(run), keys=keys)
     write_recorded(folder, cell, recorded)
     for source, ending in ((RECORD, ""), (READOUT, "-readout")):
         lines = read_lines(run.folder / source)

@@ -9,7 +9,7 @@ from typing import Final
 
 from energy.io.atomic import write_text
 from energy.study.paired import paired_difference, signed
-from energy.study.reproduction.cell import CELLS, Paper, PublishedFigure, ReproductionCell
+from energy.study.reproduction.cell import CELLS, Paper, PublishedFigure, ReproductionCell, cost
 from energy.study.results import RESULTS, read_results
 from energy.study.statistics import markdown, plus_minus, sample_statistics
 
@@ -79,8 +79,8 @@ def _row(cell: ReproductionCell, lines: Sequence[Row]) -> list[str]:
         measured = _measured(cell.name, lines)
         gap = verdict(cell, sample_statistics(accuracies(lines))["mean"])
         return [cell.name, cell.size, _published(cell.published), *measured[3:5], gap, *measured[6:]]
-    cost = f"not run: {cell.hours:.3g} h ({cell.needs.device})"
-    return [cell.name, cell.size, _published(cell.published), cost, "0", *["–"] * (len(HEAD) - 5)]
+    told = f"not run: {cost(cell.hours)} ({cell.needs.device})"
+    return [cell.name, cell.size, _published(cell.published), told, "0", *["–"] * (len(HEAD) - 5)]
 
 
 def _measured(name: str, lines: Sequence[Row]) -> list[str]:
