@@ -54,9 +54,7 @@ def chosen_papers(words: Sequence[str], experiments: Collection[str]) -> list[Ch
     return [_named(word.rstrip("/"), experiments) for word in words]
 
 
-def cell_runs(
-    cell: ReproductionCell, paper: str, folders: Sequence[Path] = (), quiet: bool = False
-) -> dict[int, Run]:
+def cell_runs(cell: ReproductionCell, paper: str, folders: Sequence[Path] = (), quiet: bool = False) -> dict[int, Run]:
     """Compose one run of a cell for each of its seeds, in `runs/<paper>/<cell>/seed-<n>`.
 
     Args:

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from energy.command.arguments import Arguments
@@ -67,7 +66,9 @@ def reproduce_papers(arguments: Arguments) -> int:
     session = Reproducing(arguments, _seeds(arguments.seeds), time.monotonic() + _seconds(arguments.budget))
     papers = chosen_papers(arguments.rest, experiments)
     if not papers:
-        raise ConfigurationError(f"repro: there is no paper below {ROOT}; go to a clone of the repository, or name a folder")
+        raise ConfigurationError(
+            f"repro: there is no paper below {ROOT}; go to a clone of the repository, or name a folder"
+        )
     if arguments.tables:
         return write_tables(experiments, arguments.folders)
     if arguments.listed:
@@ -81,6 +82,7 @@ def reproduce_papers(arguments: Arguments) -> int:
     finally:
         for failure in session.failures:
             say(True, f"energy: failed: {failure}")
+        say(session.out_of_time, "energy: out of time; the same command goes on")
     if any((ROOT / chosen.name).is_dir() for chosen in papers):
         write_tables(experiments, arguments.folders)
     return int(bool(session.failures))
@@ -122,7 +124,9 @@ def _startable(chosen: Chosen) -> list[ReproductionCell]:
     if torch.cuda.is_available():
         return list(chosen.cells)
     left = [cell.name for cell in chosen.cells if cell.needs.device == "gpu"]
-    told = f"{len(left)} cells need a GPU and are left out: {', '.join(left)}; name one as {chosen.name}/CELL to start it"
+    told = (
+        f"{len(left)} cells need a GPU and are left out: {', '.join(left)}; name one as {chosen.name}/CELL to start it"
+    )
     say(bool(left), f"energy: {chosen.name}: {told}")
     return [cell for cell in chosen.cells if cell.needs.device != "gpu"]
 

@@ -1,8 +1,8 @@
 """Generated parts of pages: the summary of all papers and the matrix, each between two markers.
 
-    <!-- reproductions: summary -->
-    ...
-    <!-- end of reproductions: summary -->
+<!-- reproductions: summary -->
+...
+<!-- end of reproductions: summary -->
 """
 
 import os

@@ -1,17 +1,17 @@
 """The file `cells.yaml` of a paper, read by a schema.
 
-    paper: "SoftHebb: Journé et al. (ICLR 2023)"
-    cells:
-      cifar10_3:
-        claim: three layers, all in one epoch
-        experiment: softhebb/cifar10_3           # or study: inference_cost/hopfield
-        overrides: []                            # words of `energy train`
-        seeds: [0, 1, 2]
-        published: {value: 80.31, tolerance: 0.6, where: "its graphs.ipynb"}     # or {reason: "why there is no value"}
-        against: cifar10_2                       # compared with it seed by seed
-        reduced: "5 of 130 epochs"               # where it is not the published size
-        needs: {device: cpu, hours: 0.25}        # for one seed
-        front: false                             # kept out of the matrix of methods and data sets
+paper: "SoftHebb: Journé et al. (ICLR 2023)"
+cells:
+  cifar10_3:
+    claim: three layers, all in one epoch
+    experiment: softhebb/cifar10_3           # or study: inference_cost/hopfield
+    overrides: []                            # words of `energy train`
+    seeds: [0, 1, 2]
+    published: {value: 80.31, tolerance: 0.6, where: "its graphs.ipynb"}     # or {reason: "why there is no value"}
+    against: cifar10_2                       # compared with it seed by seed
+    reduced: "5 of 130 epochs"               # where it is not the published size
+    needs: {device: cpu, hours: 0.25}        # for one seed
+    front: false                             # kept out of the matrix of methods and data sets
 """
 
 import re
@@ -93,7 +93,7 @@ def _loaded(path: Path) -> Mapping[str, Any]:
     if size > LARGEST:
         raise ConfigurationError(f"{path}: has {size} bytes, must have at most {LARGEST}")
     try:
-        values = load(text, Loader)  # noqa: S506 (a safe loader)
+        values = load(text, Loader)  # a safe loader
     except YAMLError as error:
         told = "; ".join(line.strip() for line in str(error).splitlines()[:2])
         raise ConfigurationError(f"{path}: is no YAML ({told})") from None

@@ -1,4 +1,4 @@
-"""Values of a file of cells, read one by one; every error names the file, the cell, the key, the value and the limit."""
+"""Values of a file of cells, read one by one; an error names the file, the cell, the key, the value and the limit."""
 
 import math
 from collections.abc import Collection, Mapping
