@@ -84,7 +84,10 @@ def reproduce_papers(arguments: Arguments) -> int:
             say(True, f"energy: failed: {failure}")
         say(session.out_of_time, "energy: out of time; the same command goes on")
     if any((ROOT / chosen.name).is_dir() for chosen in papers):
-        write_tables(experiments, arguments.folders)
+        try:
+            write_tables(experiments, arguments.folders)
+        except ConfigurationError as error:  # the cells were run all the same
+            session.fail("tables", error)
     return int(bool(session.failures))
 
 
@@ -124,9 +127,7 @@ def _startable(chosen: Chosen) -> list[ReproductionCell]:
     if torch.cuda.is_available():
         return list(chosen.cells)
     left = [cell.name for cell in chosen.cells if cell.needs.device == "gpu"]
-    told = (
-        f"{len(left)} cells need a GPU and are left out: {', '.join(left)}; name one as {chosen.name}/CELL to start it"
-    )
+    told = f"{len(left)} cells need a GPU and are left out, unless they are named: {', '.join(left)}"
     say(bool(left), f"energy: {chosen.name}: {told}")
     return [cell for cell in chosen.cells if cell.needs.device != "gpu"]
 

@@ -1,6 +1,7 @@
 """Values of a file of cells, read one by one; an error names the file, the cell, the key, the value and the limit."""
 
 import math
+import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ class Fields:
             key: the key, which may be missing.
             limit: the condition in words, such as `must be a text`.
         """
-        shown = f"={format_value(self.values[key])}" if key in self.values else ""
+        shown = f"={_shown(self.values[key])}" if key in self.values else ""
         return ConfigurationError(f"{self.where}: {key}{shown}: {limit}")
 
     def limit_keys(self, required: Collection[str], optional: Collection[str] = ()) -> None:
@@ -107,3 +108,10 @@ class Fields:
         if not isinstance(value, Mapping):
             raise self.error(key, "must be a set of keys and values")
         return Fields(f"{self.where}: {key}", value)
+
+
+def _shown(value: Any) -> str:
+    """A value for a message; nested ones are cut off first, since references may make them huge."""
+    short = reprlib.Repr()
+    short.maxlevel = 2
+    return short.repr(value) if isinstance(value, list | Mapping) else format_value(value)
