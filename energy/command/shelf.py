@@ -1,4 +1,4 @@
-"""What there is of papers: lists of them and of their cells, and their generated tables."""
+"""Lists of papers and of their cells, and their generated tables."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from energy.study.reproduction.cell import ReproductionCell, cost
 from energy.study.reproduction.matrix import Entrance, entrance
 from energy.study.reproduction.pages import generated_files, write_generated
 from energy.study.reproduction.records import cell_identity, read_recorded
-from energy.study.reproduction.status import Progress, seed_status
+from energy.study.reproduction.status import SeedProgress, seed_status
 from energy.study.reproduction.summary import was_run
 from energy.study.reproduction.table import accuracies, lines_of
 from energy.study.results import RESULTS, read_results
@@ -58,7 +58,7 @@ def cell_state(chosen: Chosen, cell: ReproductionCell, folders: Sequence[Path] =
         return "done" if was_run(chosen.folder, cell, lines) else "not run"
     own = lines_of(cell.name, lines)
     if not own and not (RUNS / chosen.name / cell.name).exists():
-        return _told({Progress.NOT_RUN.value: [str(seed) for seed in cell.seeds]})
+        return _told({SeedProgress.NOT_RUN.value: [str(seed) for seed in cell.seeds]})
     try:
         runs = cell_runs(cell, chosen.name, folders, quiet=True)
     except ConfigurationError as error:

@@ -9,7 +9,7 @@ DEVICES: Final = ("cpu", "gpu")
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """What a paper says about a cell.
+    """The statement of a paper about a cell.
 
     Attributes:
         value: test accuracy in percent; None if there is no figure to compare with.
@@ -26,7 +26,7 @@ class PublishedFigure:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one seed of a cell takes.
+    """The needs of one seed of a cell.
 
     Attributes:
         device: `cpu` or `gpu`.

@@ -11,8 +11,8 @@ from energy.train.folder import finished_result
 from energy.train.run import Run, hash_of_description
 
 
-class Progress(enum.Enum):
-    """How far one seed of a cell has got."""
+class SeedProgress(enum.Enum):
+    """The progress of one seed of a cell."""
 
     DONE = "done"
     EARLIER = "done, recorded under an earlier key"
@@ -31,13 +31,13 @@ class SeedStatus:
         text: the same in words, with the epoch of a run that was cut.
     """
 
-    progress: Progress
+    progress: SeedProgress
     text: str
 
     @property
     def done(self) -> bool:
         """True if nothing is left to run for the present configuration."""
-        return self.progress in (Progress.DONE, Progress.EARLIER)
+        return self.progress in (SeedProgress.DONE, SeedProgress.EARLIER)
 
 
 def seed_status(run: Run, cell: str, recorded: RecordedCell, lines: Iterable[Mapping[str, str]]) -> SeedStatus:
@@ -52,13 +52,13 @@ def seed_status(run: Run, cell: str, recorded: RecordedCell, lines: Iterable[Map
     keys = [line["configuration"] for line in lines if (line["cell"], line["seed"]) == (cell, str(run.seed))]
     if keys:
         if keys[-1] == hash_of_description(cell_identity(run)):
-            return SeedStatus(Progress.DONE, Progress.DONE.value)
+            return SeedStatus(SeedProgress.DONE, SeedProgress.DONE.value)
         if keys[-1] in recorded.keys and recorded.describes(run):
-            return SeedStatus(Progress.EARLIER, Progress.EARLIER.value)
+            return SeedStatus(SeedProgress.EARLIER, SeedProgress.EARLIER.value)
     begun = _begun(run)
     if begun is not None:
         return begun
-    progress = Progress.OTHER if keys else Progress.NOT_RUN
+    progress = SeedProgress.OTHER if keys else SeedProgress.NOT_RUN
     return SeedStatus(progress, progress.value)
 
 
@@ -71,6 +71,6 @@ def _begun(run: Run) -> SeedStatus | None:
     except ConfigurationError:  # it holds another run
         return None
     if result is not None:
-        return SeedStatus(Progress.FINISHED, Progress.FINISHED.value)
+        return SeedStatus(SeedProgress.FINISHED, SeedProgress.FINISHED.value)
     done = len(read_lines(run.folder / RECORD))
-    return SeedStatus(Progress.CUT, f"cut at epoch {done} of {run.train.epochs}")
+    return SeedStatus(SeedProgress.CUT, f"cut at epoch {done} of {run.train.epochs}")
