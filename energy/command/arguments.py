@@ -14,11 +14,20 @@ FLAGS: Final = {
     "--multirun": "sweep",
     "--dry-run": "dry",
     "--csv": "csv",
+    "--list": "listed",
+    "--tables": "tables",
     "-h": "help",
     "--help": "help",
     "--version": "version",
 }
-TAKING: Final = {"--plugin": "plugins", "--config-dir": "folders", "-cd": "folders", "--sort": "sort"}
+TAKING: Final = {
+    "--plugin": "plugins",
+    "--config-dir": "folders",
+    "-cd": "folders",
+    "--sort": "sort",
+    "--seed": "seeds",
+    "--budget": "budget",
+}
 EVERYWHERE: Final = frozenset({"help", "plugins"})
 
 OPTIONS: Final = """\
@@ -38,9 +47,13 @@ class Arguments:
         sweep: run every combination of the values (`--multirun`).
         dry: check everything and run nothing (`--dry-run`).
         csv: print comma-separated values.
+        listed: print what there is and run nothing.
+        tables: regenerate tables and run nothing.
         help: print the page of a verb.
         version: print the version.
         sort: the fields to sort by, at most one.
+        seeds: the only seeds to run.
+        budget: minutes after which nothing more is run, at most one number.
         plugins: files and modules to import first.
         folders: further folders of presets.
         rest: overrides or paths, in their order.
@@ -50,9 +63,13 @@ class Arguments:
     sweep: bool = False
     dry: bool = False
     csv: bool = False
+    listed: bool = False
+    tables: bool = False
     help: bool = False
     version: bool = False
     sort: list[str] = field(default_factory=list)
+    seeds: list[str] = field(default_factory=list)
+    budget: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)

@@ -4,6 +4,7 @@ Hydra composes the defaults list, the presets and the overrides into plain value
 is a loop here, after every one of its runs has been built, and nothing is written outside the run folders.
 """
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ C = TypeVar("C", bound=Component)
 LONGEST: Final = 255  # bytes in the name of a folder
 
 
-def plan(base: type[C], config: str, line: Arguments) -> list[C]:
+def plan(base: type[C], config: str, line: Arguments, quiet: bool = False) -> list[C]:
     """Build and check every run that a command line asks for.
 
     Settings that a settler needs are filled in if nothing is set there (`energy.command.needs`), and printed.
@@ -41,6 +42,7 @@ def plan(base: type[C], config: str, line: Arguments) -> list[C]:
         base: the class of the whole configuration, such as `Run`.
         config: the name of the primary file in `configs`.
         line: the command line; its plug-ins are imported already.
+        quiet: leave the settings that are filled in unsaid.
 
     Returns:
         The runs, in the order of the sweep.
@@ -53,7 +55,7 @@ def plan(base: type[C], config: str, line: Arguments) -> list[C]:
     texts = [rewrite(text, base, groups) for text in line.rest]
     with initialize_config_dir(str(package_folder("configs")), version_base="1.3", job_name="energy"):
         search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
-        bare = _compose(config, search)["hydra"]
+        bare = _bare(config, str(package_folder("configs")), tuple(search))
         first = expand(texts, groups, line.sweep)[0]
         swept = _params(_compose(config, [*search, *first.overrides])["hydra"]) if line.sweep else {}
         mentioned = {text.key_or_group for text in texts}
@@ -64,7 +66,7 @@ def plan(base: type[C], config: str, line: Arguments) -> list[C]:
         include(base, values)
     _spread(jobs, plain)
     for told in dict.fromkeys(supply(base, values) for values in plain):
-        say(bool(told), f"energy: {told}")
+        say(bool(told) and not quiet, f"energy: {told}")
     return [from_dict(base, values, path="") for values in plain]
 
 
@@ -95,6 +97,12 @@ def _compose(config: str, overrides: Sequence[str]) -> dict[str, Any]:
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigurationError(_one_line(error)) from None
     return cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=False))
+
+
+@functools.cache
+def _bare(config: str, configs: str, search: tuple[str, ...]) -> Mapping[str, Any]:
+    """The node `hydra` of our own files in the folder `configs`, which overrides do not change."""
+    return _compose(config, search)["hydra"]
 
 
 def _plain(config: str, overrides: Sequence[str], bare: Mapping[str, Any]) -> dict[str, Any]:

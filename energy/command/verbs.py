@@ -118,13 +118,11 @@ def export_command(arguments: Arguments) -> int:
     return export_weights(arguments)
 
 
-def table_command(arguments: Arguments) -> int:
-    """Regenerate a table from its results, adding runs to them first."""
-    folder, *added = folders.sort("table", arguments.rest)[0]
-    from energy.study.table import reproduction_table as regenerate
+def repro_command(arguments: Arguments) -> int:
+    """Reproduce papers: run what is missing of their cells, and write their tables."""
+    from energy.command.repro import reproduce_papers
 
-    _say(regenerate(folder, added))
-    return 0
+    return reproduce_papers(arguments)
 
 
 def plot_command(arguments: Arguments) -> int:
@@ -245,13 +243,13 @@ VERBS: Final = {
         data_command,
         needs="an action",
     ),
-    "table": Verb(
-        "FOLDER [RUN_FOLDER ...]",
-        "published against measured, from results.csv and expected.json",
-        "paper_repro/dual_propagation runs/first",
-        table_command,
-        needs="a folder",
-        components=False,
+    "repro": Verb(
+        "[PAPER[/CELL] ...] [--seed N] [--budget MINUTES] [--list] [--tables]",
+        "reproduce papers: run what is missing of the cells in paper_repro/PAPER/cells.yaml and write their tables; "
+        "--list shows what was run and what the rest costs",
+        "softhebb/cifar10_3 --seed 0 --budget 30",
+        repro_command,
+        options=frozenset({"folders", "listed", "tables", "seeds", "budget"}),
     ),
     "plot": Verb(
         "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot_command, needs="a folder"
@@ -292,8 +290,3 @@ def _draw_compared(folder: Path) -> None:
             print(f"Figure: {figure}")
     except Exception as error:
         print(f"No figure: {error or type(error).__name__}; energy plot {folder} draws it.")
-
-
-def _say(answer: object) -> None:
-    if isinstance(answer, str) and answer:
-        print(answer)

@@ -1,4 +1,4 @@
-"""The file `results.csv`: one line per finished run, kept beside the paper's expectations."""
+"""The file `results.csv` of a paper: one line per finished run."""
 
 import csv
 import io
@@ -9,15 +9,16 @@ from typing import Any, Final
 
 from energy.errors import UsageError
 from energy.io.atomic import write_text
-from energy.io.record import RESULT, read_json
 from energy.study.statistics import number
 
+RESULTS: Final = "results.csv"
 COLUMNS: Final[tuple[str, ...]] = (
     "cell",
     "configuration",
     "seed",
     "test_accuracy_percent",
     "test_top5_percent",
+    "test_mirrored_percent",
     "validation_accuracy_percent",
     "test_objective_per_sample",
     "epochs",
@@ -32,7 +33,7 @@ COLUMNS: Final[tuple[str, ...]] = (
     "commit",
     "outcomes",
 )
-FORMER: Final = tuple(name for name in COLUMNS if name != "test_top5_percent")  # of files that were written before it
+LATER: Final = ("test_top5_percent", "test_mirrored_percent")  # columns that older files lack
 
 
 def result_row(result: Mapping[str, Any]) -> dict[str, str]:
@@ -43,6 +44,7 @@ def result_row(result: Mapping[str, Any]) -> dict[str, str]:
         "configuration": result["configuration_key"],
         "test_accuracy_percent": f"{result['test_accuracy']:.4f}",
         "test_top5_percent": number(result.get("test_top5_accuracy"), ".4f", ""),
+        "test_mirrored_percent": number(result.get("test_mirrored_accuracy"), ".4f", ""),
         "validation_accuracy_percent": number(validated(result), ".4f", ""),
         "test_objective_per_sample": f"{result['test_objective']:.6g}",
         "sweeps_mean": number(result["sweeps"].get("mean"), ".2f", ""),
@@ -65,47 +67,27 @@ def validated(result: Mapping[str, Any]) -> float | None:
 def read_results(path: Path) -> list[dict[str, str]]:
     """Read the lines of a `results.csv`; there are none if there is no file yet.
 
-    A file without the column `test_top5_percent` is read as if that were empty.
+    A file without columns of `LATER` is read as if they were empty.
 
     Raises:
-        ValueError: naming the file, when its columns are not `COLUMNS`.
+        UsageError: naming the file, when its columns are not `COLUMNS`.
     """
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         lines = list(reader)
-    if tuple(reader.fieldnames or ()) not in (COLUMNS, FORMER):
+    names = tuple(reader.fieldnames or ())
+    if names != tuple(name for name in COLUMNS if name in names or name not in LATER):
         raise UsageError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
-    return [{"test_top5_percent": "", **line} for line in lines]
+    return [{**dict.fromkeys(LATER, ""), **line} for line in lines]
 
 
-def collect(path: Path, folders: Iterable[Path]) -> list[dict[str, str]]:
-    """Merge the finished runs under `folders` into `path`; a line of the same cell and seed is replaced.
-
-    Raises:
-        ValueError: naming the folder, when no finished run is in it.
-    """
-    lines = {_identity(line): line for line in read_results(path)}
-    for folder in folders:
-        found = sorted(folder.rglob(RESULT))
-        if not found:
-            raise UsageError(f"{folder}: no finished run (no {RESULT}) in it")
-        for result in found:
-            line = result_row(read_json(result))
-            lines[_identity(line)] = line
-    ordered = sorted(lines.values(), key=lambda line: (line["cell"], line["configuration"], int(line["seed"])))
-    _write(path, ordered)
-    return ordered
-
-
-def _identity(line: Mapping[str, str]) -> tuple[str, str, str]:
-    return line["cell"], line["configuration"], line["seed"]
-
-
-def _write(path: Path, lines: list[dict[str, str]]) -> None:
+def write_results(path: Path, lines: Iterable[Mapping[str, str]]) -> None:
+    """Write lines by cell and seed; of several of one cell and seed the last counts."""
+    kept = {(line["cell"], int(line["seed"])): line for line in lines}
     text = io.StringIO()
     writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows(kept[key] for key in sorted(kept))
     write_text(path, text.getvalue())

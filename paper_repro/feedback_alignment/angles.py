@@ -18,7 +18,7 @@ RECORDS = Path(__file__).parent / "records"
 
 def last_lines(cell: str) -> list[dict[str, Any]]:
     """The last line of each seed's record."""
-    files = sorted(path for path in RECORDS.glob("*.jsonl") if path.stem.rpartition("-")[0] == cell)
+    files = sorted((RECORDS / cell).glob("seed-*.jsonl"))
     return [json.loads(path.read_text(encoding="utf-8").splitlines()[-1]) for path in files]
 
 
@@ -40,7 +40,7 @@ def layers(lines: list[dict[str, Any]], field: str) -> str:
 
 def main(cells: list[str]) -> None:
     """One row a cell."""
-    every = sorted({path.stem.rpartition("-")[0] for path in RECORDS.glob("*.jsonl")})
+    every = sorted({path.parent.name for path in RECORDS.glob("*/seed-*.jsonl")})
     print("| cell | seeds | angle of B to W | equal signs, % | angle of the update to the gradient |")
     print("|---|---:|---|---|---|")
     for cell in cells or every:

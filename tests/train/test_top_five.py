@@ -264,22 +264,19 @@ def _columns(path: Path, names: Sequence[str]) -> list[str]:
 
 def test_results_and_listing(tmp_path: Path) -> None:
     """A column of `results.csv` that is empty below a hundred classes; a file from before it had one is read."""
-    from energy.study.results import COLUMNS, collect, read_results
+    from energy.study.results import COLUMNS, LATER, read_results, result_row, write_results
 
-    for number, top in enumerate((81.25, None)):
-        folder = tmp_path / "runs" / str(number)
-        folder.mkdir(parents=True)
-        (folder / RESULT).write_text(json.dumps(_result(number, top)))
-    lines = collect(tmp_path / "results.csv", [tmp_path / "runs"])
-    assert [line["test_top5_percent"] for line in lines] == ["81.2500", ""]
+    rows = [result_row(_result(number, top)) for number, top in enumerate((81.25, None))]
+    write_results(tmp_path / "results.csv", rows)
+    assert [line["test_top5_percent"] for line in read_results(tmp_path / "results.csv")] == ["81.2500", ""]
     assert _columns(tmp_path / "results.csv", ["test_top5_percent"]) == ["81.2500"]
-    former = [name for name in COLUMNS if name != "test_top5_percent"]
+    former = [name for name in COLUMNS if name not in LATER]
     text = "\n".join([",".join(former), ",".join("7" for _ in former)]) + "\n"
     (tmp_path / "old.csv").write_text(text)
     (old,) = read_results(tmp_path / "old.csv")
-    assert old == {**dict.fromkeys(former, "7"), "test_top5_percent": ""}
-    merged = collect(tmp_path / "old.csv", [tmp_path / "runs" / "0"])
-    assert sorted(line["test_top5_percent"] for line in merged) == ["", "81.2500"]
+    assert old == {**dict.fromkeys(former, "7"), **dict.fromkeys(LATER, "")}
+    write_results(tmp_path / "old.csv", [old, rows[0]])
+    assert sorted(line["test_top5_percent"] for line in read_results(tmp_path / "old.csv")) == ["", "81.2500"]
     assert (tmp_path / "old.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
 
 
