@@ -77,19 +77,23 @@ def truncate_record(path: Path, epochs: int) -> None:
 
 
 @contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the run folder for this process; the lock ends with the process, however it ends.
 
     On a file system without locks, the user is trusted to run one training per folder.
 
+    Args:
+        folder: the folder.
+        wait: until another process has left it.
+
     Raises:
-        LockedFolderError: when another process is training in the same folder.
+        LockedFolderError: when another process is training in the same folder, unless it is waited for.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise LockedFolderError(f"{folder}: another process is training in this run folder") from None
         except OSError:

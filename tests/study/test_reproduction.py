@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 from energy.cli import main
 from energy.command import repro
 from energy.component import Component
-from energy.io.record import read_lines
+from energy.io.record import exclusive_lock, read_lines
 from energy.study.results import read_results
 from energy.train.run import hash_of_description
 
@@ -174,6 +175,23 @@ def test_a_run_that_was_not_gathered_is_gathered(energy_repro: Repro) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_gathering_waits_for_another_command_of_the_same_paper(energy_repro: Repro) -> None:
+    """Else one of the two would write `results.csv` without the row that the other has just added."""
+    folder, status = _write(plain=_cell()), list[int]()
+    command = Thread(target=lambda: status.append(main(["repro", "tiny"])))
+    with exclusive_lock(folder / "records"):
+        command.start()
+        finished = Path("runs/tiny/plain/seed-0/result.json")
+        while command.is_alive() and not finished.exists():
+            command.join(0.05)
+        command.join(0.5)
+        assert finished.exists() and command.is_alive()
+        assert not (folder / "results.csv").exists()
+    command.join()
+    assert status == [0]
+    assert [line["cell"] for line in read_results(folder / "results.csv")] == ["plain"]
+
+
 def test_a_cell_for_a_gpu_is_started_only_by_name(energy_repro: Repro) -> None:
     folder = _write(large=_cell(device="gpu"))
     status, out, err = energy_repro("tiny")

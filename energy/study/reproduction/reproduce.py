@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from energy.io.record import RESULT, read_json
+from energy.io.record import RESULT, exclusive_lock, read_json
 from energy.study.reproduction.cell import Paper
-from energy.study.reproduction.records import record_run
+from energy.study.reproduction.records import RECORDS, record_run
 from energy.study.reproduction.table import write_paper_table
 from energy.study.results import RESULTS, read_results, result_row, write_results
 from energy.train.fit import fit
@@ -50,9 +50,10 @@ def gather_run(folder: Path, paper: Paper, run: Run, result: Mapping[str, Any] |
         result: the contents of its `result.json`; read from there unless given.
     """
     row = result_row(read_json(run.folder / RESULT) if result is None else result)
-    keys = record_run(folder, run.title, run, row["configuration"]).keys
-    lines = read_results(folder / RESULTS)
-    kept = [line for line in lines if line["cell"] != run.title or line["configuration"] in keys]
-    say(len(kept) < len(lines), f"{run.title}: the rows and records of its former configuration are removed")
-    write_results(folder / RESULTS, [*kept, row])
-    write_paper_table(folder, paper)
+    with exclusive_lock(folder / RECORDS, wait=True):  # several commands may run cells of one paper
+        keys = record_run(folder, run.title, run, row["configuration"]).keys
+        lines = read_results(folder / RESULTS)
+        kept = [line for line in lines if line["cell"] != run.title or line["configuration"] in keys]
+        say(len(kept) < len(lines), f"{run.title}: the rows and records of its former configuration are removed")
+        write_results(folder / RESULTS, [*kept, row])
+        write_paper_table(folder, paper)
