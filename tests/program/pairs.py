@@ -95,15 +95,17 @@ def same_results(plain: Settled, traced: Settled, rounding: float = 0.0) -> None
     same(plain.output, traced.output, "output", rounding)
     assert plain.solutions.keys() == traced.solutions.keys()
     for name, one in plain.solutions.items():
-        same_solutions(one, traced.solutions[name], name, rounding)
+        same_solutions(one, traced.solutions[name], name, rounding, plain.output.dtype)
     error = getattr(plain, "error", None)
     if error is not None:
         same(error, getattr(traced, "error", None), "error", rounding)
 
 
-def same_solutions(plain: Solution, traced: Solution, name: str, rounding: float = 0.0) -> None:
-    """Check that all fields of two solutions are equal."""
-    besides = lost_digits(plain) if rounding else {}
+def same_solutions(
+    plain: Solution, traced: Solution, name: str, rounding: float = 0.0, dtype: torch.dtype = torch.float64
+) -> None:
+    """Check that all fields of two solutions, of activities of a `dtype`, are equal."""
+    besides = lost_digits(plain, dtype) if rounding else {}
     for field in dataclasses.fields(Solution):
         one, other = getattr(plain, field.name), getattr(traced, field.name)
         if field.name == "state":
@@ -116,14 +118,14 @@ def same_solutions(plain: Solution, traced: Solution, name: str, rounding: float
             assert one == other, f"{name}.{field.name}: {one} and {other}"
 
 
-def lost_digits(solution: Solution) -> dict[str, float]:
+def lost_digits(solution: Solution, dtype: torch.dtype) -> dict[str, float]:
     """How far two steps may be apart, besides the relative rounding of a result, in what subtracts or divides by it.
 
     A residual r is ‖response − state‖/‖state‖. Of either step both are rounded to u = ε/2 of themselves, so that two
     residuals differ by 4u, however small they are. A rate is a root of the quotient of two residuals: relative to
     itself, two of them differ by 4u/r for either residual, of which the least of a solve stands here.
     """
-    apart = 2 * torch.finfo(solution.state[0].dtype).eps
+    apart = 2 * torch.finfo(dtype).eps
     least = float(solution.residual.nan_to_num(nan=math.inf).min())
     found = {"residual": apart}
     if solution.rate is not None and least > 0:
