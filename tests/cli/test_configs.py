@@ -17,6 +17,16 @@ FILES = sorted(CONFIGS.rglob("*.yaml"))
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
 
 
+FAMILIES = ("softhebb", "krotov_hopfield")  # many experiments each, all of one form
+WITHOUT_LABELS = [path for path in EXPERIMENTS if path.parent.name in FAMILIES]
+
+
+def sampled(paths: list[Path]) -> list[Any]:
+    """The paths, of which those of families are slow but for every fourth; the published pages compose them too."""
+    rare = {path for place, path in enumerate(WITHOUT_LABELS) if place % 4}
+    return [pytest.param(path, marks=pytest.mark.slow) if path in rare else path for path in paths]
+
+
 @functools.cache
 def composed(path: Path) -> tuple[int, str, str]:
     """Status, output and errors of a dry run of an experiment, once for all that is asked of it."""
@@ -29,17 +39,14 @@ def composed(path: Path) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sampled(EXPERIMENTS), ids=lambda path: path.stem)
 def test_experiments_compose(path: Path) -> None:
     status, out, err = composed(path)
     assert status == 0, err
     assert json.loads(out)["title"].startswith(path.stem), "tables call it by the name of the file"
 
 
-WITHOUT_LABELS = [path for path in EXPERIMENTS if path.parent.name in {"softhebb", "krotov_hopfield"}]
-
-
-@pytest.mark.parametrize("path", WITHOUT_LABELS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sampled(WITHOUT_LABELS), ids=lambda path: path.stem)
 def test_layers_without_labels_learn_from_images_as_they_are(path: Path) -> None:
     """As published; some data sets shift and mirror by default."""
     data = json.loads(composed(path)[1])["data"]

@@ -95,32 +95,42 @@ def same_results(plain: Settled, traced: Settled, rounding: float = 0.0) -> None
     same(plain.output, traced.output, "output", rounding)
     assert plain.solutions.keys() == traced.solutions.keys()
     for name, one in plain.solutions.items():
-        same_solutions(one, traced.solutions[name], name, rounding)
+        same_solutions(one, traced.solutions[name], name, rounding, plain.output.dtype)
     error = getattr(plain, "error", None)
     if error is not None:
         same(error, getattr(traced, "error", None), "error", rounding)
 
 
-def same_solutions(plain: Solution, traced: Solution, name: str, rounding: float = 0.0) -> None:
-    """Check that all fields of two solutions are equal.
-
-    A residual is ‖response − state‖/‖state‖, a difference of numbers that are each rounded to u = ε/2 of themselves in
-    either step. It keeps none of their relative precision: up to rounding, two of them differ by 4u besides.
-    """
+def same_solutions(
+    plain: Solution, traced: Solution, name: str, rounding: float = 0.0, dtype: torch.dtype = torch.float64
+) -> None:
+    """Check that all fields of two solutions, of activities of a `dtype`, are equal."""
+    besides = lost_digits(plain, dtype) if rounding else {}
     for field in dataclasses.fields(Solution):
         one, other = getattr(plain, field.name), getattr(traced, field.name)
         if field.name == "state":
             assert len(one) == len(other), name
             for k, (a, b) in enumerate(zip(one, other, strict=True)):
                 same(a, b, f"{name}.state[{k}]", rounding)
-        elif field.name == "residual":
-            same(
-                one, other, f"{name}.residual", rounding, 2 * torch.finfo(plain.state[0].dtype).eps if rounding else 0.0
-            )
         elif isinstance(one, Tensor):
-            same(one, other, f"{name}.{field.name}", rounding)
+            same(one, other, f"{name}.{field.name}", rounding, besides.get(field.name, 0.0))
         else:
             assert one == other, f"{name}.{field.name}: {one} and {other}"
+
+
+def lost_digits(solution: Solution, dtype: torch.dtype) -> dict[str, float]:
+    """How far two steps may be apart, besides the relative rounding of a result, in what subtracts or divides by it.
+
+    A residual r is ‖response − state‖/‖state‖. Of either step both are rounded to u = ε/2 of themselves, so that two
+    residuals differ by 4u, however small they are. A rate is a root of the quotient of two residuals: relative to
+    itself, two of them differ by 4u/r for either residual, of which the least of a solve stands here.
+    """
+    apart = 2 * torch.finfo(dtype).eps
+    least = float(solution.residual.nan_to_num(nan=math.inf).min())
+    found = {"residual": apart}
+    if solution.rate is not None and least > 0:
+        found["rate"] = 2 * apart / least * float(solution.rate.nan_to_num(nan=0.0).abs().max())
+    return found
 
 
 def same_networks(plain: Network, traced: Network, rounding: float = 0.0) -> None:

@@ -204,9 +204,9 @@ def test_the_table_has_a_row_for_each_point_and_layer(whole: Whole) -> None:
         lines = list(csv.DictReader(file))
     assert tuple(lines[0]) == COLUMNS
     assert len(lines) == sum(1 + len(point["layers"]) for point in record["points"])
-    whole = {line["point"]: line for line in lines if line["layer"] == "all"}
+    rows = {line["point"]: line for line in lines if line["layer"] == "all"}
     for point in record["points"]:
-        line = whole[point["id"]]
+        line = rows[point["id"]]
         assert float(line["backprop_steps"]) == pytest.approx(point["measures"]["backprop_steps"], rel=1e-5)
         assert {name: line[name] for name in AXES if point["axes"][name] is None} == dict.fromkeys(
             [name for name in AXES if point["axes"][name] is None], ""
