@@ -105,12 +105,14 @@ class Normalization(Coupling):
         return self.normalized(drive.to(wide) if self.widens else drive, scale, shift).to(drive.dtype)
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, Linearization]:
-        return self._linearized(pre, self)
+        return self._linearized(pre, self, self.normalize)
 
-    def _linearized(self, pre: Tensor, forward: Callable[[Tensor], Tensor]) -> tuple[Tensor, Linearization]:
+    def _linearized(
+        self, pre: Tensor, forward: Callable[[Tensor], Tensor], normalize: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Linearization]:
         with torch.no_grad():
-            drive, filters = self.filters.linearize(pre)
-            linear = NormalizedLinearization(self, forward, pre, filters, drive)
+            seen, filters = self.filters.linearize(pre)
+            linear = NormalizedLinearization(self, forward, normalize, pre, filters, seen)
             return linear.drive(), linear
 
     def shape(self, pre: Shape) -> Shape:
@@ -259,14 +261,15 @@ class BatchNorm(Normalization):
             self._next = None
 
     def linearize(self, pre: Tensor) -> tuple[Tensor, Linearization]:
-        return self._linearized(pre, partial(self._normalizing, self.training))  # wherever the products are made
+        forward, normalize = (partial(self._as_here, self.training, whole) for whole in (True, False))
+        return self._linearized(pre, forward, normalize)
 
-    def _normalizing(self, by_batch: bool, pre: Tensor) -> Tensor:
-        """A(pre) by the statistics of the batch, or by the running ones."""
+    def _as_here(self, by_batch: bool, whole: bool, given: Tensor) -> Tensor:
+        """A or N by the statistics of the batch, or by the running ones, wherever the products are made."""
         held = self.training
         self.training = by_batch
         try:
-            return self(pre)
+            return self(given) if whole else self.normalize(given)
         finally:
             self.training = held
 

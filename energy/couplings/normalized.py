@@ -12,7 +12,7 @@ filters anew; a settler with `freeze_mean=true` stays at m.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,6 @@ class Normalizing(Protocol):
     shift: nn.Parameter | None
     pool: Pool | None
 
-    def normalize(self, drive: Tensor) -> Tensor: ...
-
 
 class NormalizedLinearization(AutogradLinearization):
     """A `Normalization` linearized at one state: N by a tape of its own, the filters by their linearization.
@@ -40,32 +38,34 @@ class NormalizedLinearization(AutogradLinearization):
     Args:
         coupling: the coupling.
         forward: the whole map, by the statistics that are due here.
+        normalize: N by these statistics.
         pre: the state m, (B, *pre shape).
         filters: the filters' linearization at m.
-        drive: u, the filters' drive at m.
+        seen: u, the filters' drive at m.
     """
 
     def __init__(
         self,
         coupling: Normalizing,
         forward: Callable[[Tensor], Tensor],
+        normalize: Callable[[Tensor], Tensor],
         pre: Tensor,
         filters: Linearization,
-        drive: Tensor,
+        seen: Tensor,
     ) -> None:
         super().__init__(cast(nn.Module, coupling), forward, pre)
-        self.normalization = coupling
-        self.filters = filters
-        self.own = [p for p in (coupling.scale, coupling.shift) if p is not None and p.requires_grad]
-        with taped():
-            self._drive = leaf(drive)
-            self._normalized = coupling.normalize(self._drive)
+        self.normalization, self.normalize = coupling, normalize
+        self.filters, self.seen = filters, seen
+        self._tape: tuple[Tensor, Tensor] | None = None  # u, and N(u) that leads back to it
         self._switches: Tensor | None = None
         self._prepared: tuple[Tensor, Tensor, Gradients] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_tape": None}  # who takes this apart gets tensors, and writes the tape anew
+
     def drive(self) -> Tensor:
         """Return A(m)."""
-        full = self._normalized.detach()
+        full = self._taped()[1].detach()
         if self.normalization.pool is None:
             return full
         pooled, self._switches = self.normalization.pool.open(full)
@@ -88,11 +88,18 @@ class NormalizedLinearization(AutogradLinearization):
         """N′(u)ᵀ Pᵀ post, and the gradients of scale and shift."""
         if self._prepared is not None and self._prepared[0] is post:
             return self._prepared[1:]
-        pool = self.normalization.pool
-        full = post if pool is None else pool.adjoint(post, self._switches, self._normalized.shape)
-        with taped():
-            learned = [self._drive, *self.own]
-            pulled, *found = torch.autograd.grad(self._normalized, learned, full, retain_graph=True)
-        given = iter(found)
+        pool, (seen, normalized) = self.normalization.pool, self._taped()
+        full = post if pool is None else pool.adjoint(post, self._switches, normalized.shape)
         held = [p for p in (self.normalization.scale, self.normalization.shift) if p is not None]
+        with taped():
+            learned = [seen, *(p for p in held if p.requires_grad)]
+            pulled, *found = torch.autograd.grad(normalized, learned, full, retain_graph=True)
+        given = iter(found)
         return pulled, tuple(next(given) if p.requires_grad else torch.zeros_like(p) for p in held)
+
+    def _taped(self) -> tuple[Tensor, Tensor]:
+        if self._tape is None:
+            with taped():
+                seen = leaf(self.seen)
+                self._tape = (seen, self.normalize(seen))
+        return self._tape
