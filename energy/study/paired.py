@@ -231,8 +231,10 @@ def _bootstrap(differences: Sequence[float], seed: int) -> Pair:
 
     rng = np.random.default_rng(seed)
     drawn = {"n_resamples": RESAMPLES, "batch": BATCH, "confidence_level": 1 - LEVEL, "method": "BCa"}
-    low, high = bootstrap((np.array(differences),), np.mean, vectorized=True, rng=rng, **drawn).confidence_interval
-    return float(low), float(high)
+    unit = math.ldexp(1.0, math.frexp(max(map(abs, differences)))[1])  # a power of 2: cubes of 1e-157 would vanish
+    values = np.array(differences) / unit
+    low, high = bootstrap((values,), np.mean, vectorized=True, rng=rng, **drawn).confidence_interval
+    return float(low) * unit, float(high) * unit
 
 
 def _sign_flips(differences: Sequence[float], seed: int) -> Pair:

@@ -112,6 +112,15 @@ def test_exchanging_the_arms_changes_the_sign_alone(first: list[float], second: 
     assert one.told_apart == other.told_apart and one.seeds_needed == other.seeds_needed
 
 
+@pytest.mark.parametrize("unit", [2.0**-522, 2.0**500])
+def test_the_unit_of_the_numbers_does_not_matter(unit: float) -> None:
+    values = [0.5, -0.25, 1.75, 0.625]
+    plain, scaled = (paired_difference(_arm([u * v for v in values]), _arm([0.0] * 4)) for u in (1.0, unit))
+    assert plain.bootstrap_interval is not None and scaled.bootstrap_interval is not None
+    assert [bound / unit for bound in scaled.bootstrap_interval] == [*plain.bootstrap_interval]
+    assert scaled.p == plain.p and scaled.effect == pytest.approx(plain.effect)
+
+
 def test_the_luck_of_a_seed_cancels() -> None:
     """Quarters, so that the sums are exact."""
     luck, first, second = [0.0, -8.25, 30.5, 2.75], [1.0, 1.5, 1.25, 0.75], [0.5, 0.5, 0.75, 0.25]
