@@ -30,7 +30,7 @@ class NormalizedVGG(Model, name="normalized_vgg"):
         groups: channels of each group.
         convolutions: of each group.
         whitened: principal components of 3×3 patches that the first layer keeps (`energy.couplings.Whitening`), fixed;
-            0 for none.
+            all of them if there are fewer, 0 for none.
         hidden, output: the potentials of the hidden layers and of the output.
         momentum: the share of a new batch in the running statistics.
         gain: scale of the initial weights of the output.
@@ -54,7 +54,7 @@ class NormalizedVGG(Model, name="normalized_vgg"):
     def build(self, shape: tuple[int, ...], classes: int, *, seed: int) -> Network:
         network = Network(shape)
         if self.whitened:
-            network.add(Whitening(shape[0], self.whitened), self.hidden, name="whitened")
+            network.add(Whitening(shape[0], min(self.whitened, 9 * shape[0])), self.hidden, name="whitened")
         for number, channels in enumerate(self.groups, start=1):
             for k in range(1, self.convolutions + 1):
                 fan_in, *sides = network.shape(len(network.layers))

@@ -13,7 +13,7 @@ from energy.study.reproduction.pages import generated_files, write_generated
 from energy.study.reproduction.records import cell_identity, read_recorded
 from energy.study.reproduction.status import SeedProgress, seed_status
 from energy.study.reproduction.summary import was_run
-from energy.study.reproduction.table import accuracies, lines_of
+from energy.study.reproduction.table import lines_of, measured_accuracies
 from energy.study.results import RESULTS, read_results
 
 
@@ -86,7 +86,7 @@ def entrances_of(chosen: Chosen, folders: Sequence[Path] = ()) -> list[Entrance]
             configuration: Mapping[str, Any] = read_recorded(chosen.folder, cell.name).configuration if own else {}
             if not configuration:
                 configuration = cell_identity(cell_runs(cell, chosen.name, folders, quiet=True)[cell.seeds[0]])
-            one = entrance(chosen.name, cell, configuration, accuracies(own))
+            one = entrance(chosen.name, cell, configuration, measured_accuracies(own))
             found += [] if one is None else [one]
     return found
 

@@ -35,6 +35,7 @@ class Coupling(nn.Module):
 
     by_chance: bool = False  # its output is random in training mode, which it is then never put into
     batchwise: bool = False  # while it learns, a sample's drive depends on its batch; linearizations account for that
+    held_fixed: ClassVar[bool] = False  # its parameters are constants, which no training changes
     takes_feedback_weights: ClassVar[bool] = False  # its linearization's adjoint takes a `weight`
 
     def train(self, mode: bool = True) -> Self:

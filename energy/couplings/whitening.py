@@ -13,6 +13,7 @@ Reference:
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ class Whitening(Convolution):
     Raises:
         ValueError: for sizes out of range.
     """
+
+    held_fixed: ClassVar[bool] = True
 
     def __init__(self, fan_in: int, components: int, kernel: int = 3, *, eps: float = 5e-4) -> None:
         components, kernel = (

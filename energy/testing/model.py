@@ -18,7 +18,7 @@ def check_model(
     """Check a model; it must define `build`.
 
     The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights
-    depend on the seed and on nothing else (every parameter that is not constant), and building leaves the global random
+    depend on the seed and on nothing else (every parameter that is not constant or made of zeros and ones), and building leaves the global random
     numbers where they were.
 
     Args:
@@ -34,13 +34,15 @@ def check_model(
     _built(model, network, tuple(shape), classes, device)
     names = [[name for name, _ in one.named_parameters()] for one in (network, again, other)]
     claim(names[0] == names[1] == names[2], model, "two builds have other parameters")
+    fixed = {id(p) for edge in network.edges if edge.coupling.held_fixed for p in edge.coupling.parameters()}
     pairs = list(zip(network.named_parameters(), again.parameters(), other.parameters(), strict=True))
     for (name, parameter), same, _ in pairs:
         claim(torch.equal(parameter, same), model, f"{name} differs between two builds from one seed")
-        claim(parameter.requires_grad, model, f"{name} does not require a gradient")
+        learns = parameter.requires_grad or id(parameter) in fixed
+        claim(learns, model, f"{name} does not require a gradient, and its coupling does not say held_fixed")
     claim(any(not torch.equal(p, third) for (_, p), _, third in pairs), model, "another seed gives the same weights")
     for (name, parameter), _, third in pairs:
-        constant = bool((parameter == parameter.flatten()[0]).all())
+        constant = bool((parameter == parameter.flatten()[0]).all() or ((parameter == 0) | (parameter == 1)).all())
         claim(constant or not torch.equal(parameter, third), model, f"another seed gives the same weights {name}")
     return []
 

@@ -60,7 +60,7 @@ def test_a_plugin_is_known_to_every_verb(energy: Energy) -> None:
     assert "features.png" in answer.out
 
 
-@pytest.mark.parametrize("verb", ["data", "evaluate", "explain", "plot", "runs", "table", "train", "compare"])
+@pytest.mark.parametrize("verb", ["data", "evaluate", "explain", "plot", "runs", "repro", "train", "compare"])
 def test_a_plugin_that_is_missing_is_missed_by_every_verb(energy: Energy, verb: str) -> None:
     answer = energy([verb, "--plugin", "nowhere.py", "x=1"])
     assert answer.status == 2 and "plugins=nowhere.py: there is no such file" in answer.err
@@ -75,7 +75,7 @@ def test_a_plugin_that_is_missing_is_missed_by_every_verb(energy: Energy, verb: 
         (["explain", "relu", "--csv"], "--csv"),
         (["train", "--sort", "lr"], "--sort"),
         (["runs", "--multirun"], "--multirun"),
-        (["table", ".", "-cd", "."], "-cd"),
+        (["runs", ".", "-cd", "."], "-cd"),
         (["--help", "--dry-run"], "--dry-run"),
     ],
 )
@@ -233,7 +233,7 @@ VERBS = [
     ["plot", "."],
     ["runs", "."],
     ["runs", "--help"],
-    ["table", "."],
+    ["repro", "--list"],
     ["train", "-m", "seed=0,1", "--dry-run"],
     ["--help"],
     ["help"],

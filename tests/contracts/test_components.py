@@ -32,6 +32,7 @@ GROUPS = ("potential", "relax", "settler", "objective", "rule", "model", "feedba
 SMALL: dict[str, dict[str, Any]] = {  # the same code at a size that a test can afford
     "mlp": {"sizes": [16, 16]},
     "vgg16": {"plan": [8, 0, 8, 8, 0], "dense": [16]},
+    "normalized_vgg": {"groups": [8, 10], "whitened": 3},
     "hopfield": {"channels": [4, 4, 4, 4]},
     "hopfield_laborieux": {"channels": [4, 4, 4, 4]},
     "softhebb": {

@@ -22,6 +22,7 @@ from energy.spiking.encoders import Encoder
 from energy.spiking.errors import SpikeError
 from energy.spiking.neuron import Neuron
 from energy.spiking.surrogates import Surrogate
+from energy.train.average import WeightAverage
 from energy.train.clock import Clock
 from energy.train.finite_check import FiniteCheck
 from energy.train.fit import train_step
@@ -45,6 +46,8 @@ def session(run: Run) -> Session:
     one = object.__new__(Session)
     one.run, one.device, one.network = run, META, cases.drafted(run)
     one.stages = stages(run, one.network)
+    one.average = WeightAverage(one.network, run.train.average)
+    one._learnable = {name for name, p in one.network.named_parameters() if p.requires_grad}
     one.optimizer = run.optimizer.create(one.network)
     one.finite_check = FiniteCheck(one.network, one.optimizer)
     one.metrics, one.clock = EpochMetrics(META), Clock(META)

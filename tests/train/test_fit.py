@@ -146,9 +146,9 @@ def test_best_weights_are_those_of_the_best_epoch(make_run: Maker, monkeypatch: 
     accuracies = iter([50.0, 70.0, 60.0, 1.0])
     real = page.score
 
-    def score(run: Run, network: Any, images: Any) -> dict[str, Any]:
+    def score(run: Run, network: Any, images: Any, mirrored: bool = False) -> dict[str, Any]:
         seen.append(next(network.parameters()).detach().clone())
-        return {**real(run, network, images), "accuracy": next(accuracies)}
+        return {**real(run, network, images, mirrored), "accuracy": next(accuracies)}
 
     monkeypatch.setattr(page, "score", score)
     result = fit(run)
@@ -165,9 +165,9 @@ def test_the_test_split_is_scored_once_and_last(make_run: Maker, monkeypatch: py
     seen: list[int] = []
     real = page.score
 
-    def score(run: Run, network: Any, images: Any) -> dict[str, Any]:
+    def score(run: Run, network: Any, images: Any, mirrored: bool = False) -> dict[str, Any]:
         seen.append(len(images))
-        return real(run, network, images)
+        return real(run, network, images, mirrored)
 
     monkeypatch.setattr(page, "score", score)
     fit(make_run(train={"epochs": 3}))

@@ -49,7 +49,7 @@ def gather_run(folder: Path, paper: Paper, run: Run, result: Mapping[str, Any] |
         run: the run, finished in its own folder.
         result: the contents of its `result.json`; read from there unless given.
     """
-    row = result_row(read_json(run.folder / RESULT) if result is None else result)
+    row = result_row({**(read_json(run.folder / RESULT) if result is None else result), "title": run.title})
     with exclusive_lock(folder / RECORDS, wait=True):  # several commands may run cells of one paper
         keys = record_run(folder, run.title, run, row["configuration"]).keys
         lines = read_results(folder / RESULTS)

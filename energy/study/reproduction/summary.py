@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from energy.study.reproduction.cell import Paper, ReproductionCell
-from energy.study.reproduction.table import WITHIN, accuracies, lines_of, verdict
+from energy.study.reproduction.table import WITHIN, lines_of, measured_accuracies, verdict
 from energy.study.results import RESULTS, read_results
 from energy.study.statistics import markdown, sample_statistics
 
@@ -42,7 +42,7 @@ def _counts(name: str, folder: Path, paper: Paper) -> list[str]:
     run = [cell for cell in paper.cells.values() if was_run(folder, cell, lines)]
     compared = [cell for cell in run if cell.published.value is not None and not cell.reduced]
     verdicts = [
-        verdict(cell, sample_statistics(accuracies(lines_of(cell.name, lines)))["mean"])
+        verdict(cell, sample_statistics(measured_accuracies(lines_of(cell.name, lines)))["mean"])
         for cell in compared
         if cell.published.tolerance is not None
     ]

@@ -60,7 +60,7 @@ def lines_of(cell: str, lines: Sequence[Row]) -> list[Row]:
     return [line for line in lines if line["cell"] == cell]
 
 
-def accuracies(lines: Sequence[Row]) -> list[float]:
+def measured_accuracies(lines: Sequence[Row]) -> list[float]:
     """Return the test accuracies of lines, in percent."""
     return [float(line["test_accuracy_percent"]) for line in lines]
 
@@ -79,7 +79,7 @@ def verdict(cell: ReproductionCell, mean: float) -> str:
 def _row(cell: ReproductionCell, lines: Sequence[Row]) -> list[str]:
     if lines:
         measured = _measured(cell.name, lines)
-        gap = verdict(cell, sample_statistics(accuracies(lines))["mean"])
+        gap = verdict(cell, sample_statistics(measured_accuracies(lines))["mean"])
         return [cell.name, cell.size, _published(cell.published), *measured[3:5], gap, *measured[6:]]
     told = f"not run: {cost(cell.hours)} ({cell.needs.device})"
     return [cell.name, cell.size, _published(cell.published), told, "0", *["–"] * (len(HEAD) - 5)]
@@ -87,7 +87,7 @@ def _row(cell: ReproductionCell, lines: Sequence[Row]) -> list[str]:
 
 def _measured(name: str, lines: Sequence[Row]) -> list[str]:
     """The row of a cell without what is known of it beforehand."""
-    stats = sample_statistics(accuracies(lines))
+    stats = sample_statistics(measured_accuracies(lines))
     return [
         name,
         "–",
