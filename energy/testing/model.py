@@ -18,8 +18,8 @@ def check_model(
     """Check a model; it must define `build`.
 
     The network reads `shape` and has `classes` outputs, its bottom-up pass is finite, layer names differ, the weights
-    depend on the seed and on nothing else (every parameter that is not constant or made of zeros and ones), and building leaves the global random
-    numbers where they were.
+    depend on the seed and on nothing else (every parameter that is not constant or made of zeros and ones), and
+    building leaves the global random numbers where they were.
 
     Args:
         model: the subject.

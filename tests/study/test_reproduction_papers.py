@@ -113,7 +113,7 @@ def test_rows_and_records_have_the_names_of_cells_and_their_seeds(folder: Path) 
     recorded = {(path.parent.name, int(path.stem.removeprefix("seed-"))) for path in records}
     assert all(seed in seeds.get(cell, ()) for cell, seed in recorded)
     assert not recorded or rows <= recorded
-    loose = [path.name for path in (folder / "records").glob("*") if path.is_file()]
+    loose = [path.name for path in (folder / "records").glob("[!.]*") if path.is_file()]
     assert loose == []
 
 
