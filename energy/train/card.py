@@ -12,6 +12,7 @@ WIDTH: Final = 100
 SCORED: Final = {
     "test_accuracy": "test accuracy, %",
     "test_top5_accuracy": "test top-5 accuracy, %",
+    "test_mirrored_accuracy": "test accuracy with mirror images, %",
     "test_objective": "test objective per sample",
     "test_examples": "test examples",
     "validation_accuracy": "validation accuracy, %",

@@ -25,6 +25,7 @@ from energy.train.run import Run
 SCORES: Final = (
     "test_accuracy",
     "test_top5_accuracy",
+    "test_mirrored_accuracy",
     "test_objective",
     "test_examples",
     "validation_accuracy",
