@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# processes of the quick tests, one thread each
+WORKERS ?= 2
+
 # freed memory stays with the process (docs/performance.md), as it did when the tables were measured
 KEPT := MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_MMAP_THRESHOLD_=2147483647
 
@@ -13,7 +16,7 @@ demo: $(VENV)/.demo
 	$(BIN)/energy compare experiment=demo out=runs/demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow --ignore=tests/benchmarks
