@@ -13,7 +13,7 @@ Reference:
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from torch.nn import functional as F
 from energy.arguments import whole_number
 from energy.couplings.convolution import Convolution
 from energy.errors import UsageError
+
+IMAGES: Final = 100  # whose patches are in memory at a time
 
 
 class Whitening(Convolution):
@@ -59,8 +61,11 @@ class Whitening(Convolution):
     def start_from(self, x: Tensor) -> None:
         """Set the filters by the patches of the images `x`, (B, fan_in, H, W), those across the border left out."""
         count, _, _, kernel = self.weight.shape
-        patches = F.unfold(x.double(), kernel).transpose(1, 2).flatten(0, 1)
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        second, places = torch.zeros((), dtype=torch.float64, device=x.device), 0
+        for some in x.double().split(IMAGES):
+            patches = F.unfold(some, kernel).transpose(1, 2).flatten(0, 1)
+            second, places = second + patches.T @ patches, places + len(patches)
+        values, vectors = torch.linalg.eigh(second / places)
         kept = slice(len(values) - count // 2, None)
         filters = (vectors[:, kept] / (values[kept] + self.eps).sqrt()).T.flip(0)  # the greatest first
         filters = filters * filters.sum(1, keepdim=True).sign()  # eigenvectors are known up to a sign
