@@ -68,5 +68,5 @@ class Whitening(Convolution):
         values, vectors = torch.linalg.eigh(second / places)
         kept = slice(len(values) - count // 2, None)
         filters = (vectors[:, kept] / (values[kept] + self.eps).sqrt()).T.flip(0)  # the greatest first
-        filters = filters * filters.sum(1, keepdim=True).sign()  # eigenvectors are known up to a sign
+        filters = torch.where(filters.sum(1, keepdim=True) < 0, -filters, filters)  # they are known up to a sign
         self.weight.copy_(torch.cat([filters, -filters]).view_as(self.weight))

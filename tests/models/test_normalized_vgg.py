@@ -73,6 +73,14 @@ class TestWhitening:
         variances = (patches @ directions.T).square().mean(0)
         assert variances.tolist() == sorted(variances.tolist(), reverse=True)
 
+    def test_a_component_whose_weights_cancel_is_kept(self) -> None:
+        """Two channels that are alike have the components (1, 1)/√2 and (1, −1)/√2; the sum of the latter is 0."""
+        first = torch.tensor([1.0, 2.0, 0.0, 3.0], dtype=torch.float64)
+        images = torch.stack([first, first.flip(0)]).view(1, 2, 2, 2)
+        coupling = Whitening(2, 2, kernel=1).double()
+        coupling.start_from(images)
+        assert bool((coupling.weight != 0).all())
+
     def test_its_maps_are_those_of_a_coupling_that_learns(self) -> None:
         coupling = Whitening(2, 4).double()
         coupling.start_from(torch.randn(10, 2, 6, 6, dtype=torch.float64))
