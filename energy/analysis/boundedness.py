@@ -26,10 +26,11 @@ import torch
 from torch import Tensor
 
 from energy.couplings import Affine, Convolution
+from energy.couplings.affine import without_switches
 from energy.couplings.linearization import Linearization
 from energy.graph import Edge
 from energy.network import Network
-from energy.pooling import AdaptiveAveragePool, AveragePool, MaxPool
+from energy.pooling import MaxPool
 from energy.potentials import Clamp
 from energy.relax.spectrum import Jacobian, lanczos
 from energy.state import State
@@ -151,7 +152,7 @@ def radius(network: Network, gamma: float, layers: Collection[int]) -> float | N
     moving = {k for edge in inside for k in (edge.source, edge.target)}
     if not all(math.isfinite(_lipschitz(network, k)) for k in moving):
         return None
-    if all(_linear(edge) for edge in inside):
+    if all(without_switches(edge.coupling) for edge in inside):
         jacobian = BoundJacobian(network, gamma, moving)
         return _above(jacobian, jacobian.start)
     norms = torch.zeros(len(network.layers), len(network.layers), dtype=torch.float64)
@@ -213,12 +214,7 @@ def _lipschitz(network: Network, layer: int) -> float:
 
 def _fixed(network: Network, gamma: float, layers: Collection[int]) -> bool:
     """True if all couplings among some layers are fixed linear maps."""
-    return all(_linear(e) for e in _live(network, gamma) if {e.source, e.target} <= set(layers))
-
-
-def _linear(edge: Edge) -> bool:
-    pool = getattr(edge.coupling, "pool", None)
-    return isinstance(edge.coupling, Affine) and isinstance(pool, AveragePool | AdaptiveAveragePool | None)
+    return all(without_switches(e.coupling) for e in _live(network, gamma) if {e.source, e.target} <= set(layers))
 
 
 def _norm(network: Network, edge: Edge) -> float | None:
@@ -230,7 +226,7 @@ def _norm(network: Network, edge: Edge) -> float | None:
         size = float(-(-coupling.pool.size // coupling.pool.stride))  # windows that may hold one number, per side
         coupling = copy.deepcopy(coupling)
         coupling.pool = None
-    elif not _linear(edge):
+    elif not without_switches(coupling):
         return None
     zero = next(network.parameters()).new_zeros(1, *network.shape(edge.source))
     drive, linear = coupling.linearize(zero)

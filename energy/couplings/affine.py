@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from energy.couplings.coupling import Coupling
 from energy.couplings.linearization import Gradients, Linearization
+from energy.pooling import AdaptiveAveragePool, AveragePool
 
 
 class AffineLinearization(Linearization):
@@ -53,3 +54,9 @@ class Affine(Coupling):
             A tensor of that dtype and the shape of the weight.
         """
         raise NotImplementedError(f"{type(self).__name__} has no weights")
+
+
+def without_switches(coupling: Coupling) -> bool:
+    """Return True if the map is affine everywhere: an `Affine` coupling that pools by means, if at all."""
+    pool = getattr(coupling, "pool", None)
+    return isinstance(coupling, Affine) and isinstance(pool, AveragePool | AdaptiveAveragePool | None)

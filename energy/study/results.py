@@ -32,8 +32,9 @@ COLUMNS: Final[tuple[str, ...]] = (
     "torch",
     "commit",
     "outcomes",
+    "weight_product_norm",
 )
-LATER: Final = ("test_top5_percent", "test_mirrored_percent")  # columns that older files lack
+LATER: Final = ("test_top5_percent", "test_mirrored_percent", "weight_product_norm")  # columns that older files lack
 
 
 def result_row(result: Mapping[str, Any]) -> dict[str, str]:
@@ -54,6 +55,7 @@ def result_row(result: Mapping[str, Any]) -> dict[str, str]:
         "training_seconds": f"{result['seconds']['total']:.1f}",
         "device": result["device_name"],
         "outcomes": json.dumps(result["outcomes"], sort_keys=True),
+        "weight_product_norm": number(result.get("weight_product_norm"), ".5g", ""),
     }
     return {column: "" if values[column] is None else str(values[column]) for column in COLUMNS}
 

@@ -40,6 +40,8 @@ UNITS: Final = {
     "reference": "how the solves of the exact gradient ended, by phase",
     "contraction": "how the free phase contracts about its equilibrium on the first images of the probe: loop gain, "
     "rates predicted and measured, steps expected and taken; median and max over samples, null where unknown",
+    "weight_product_norm": "greatest stretch of the input by all weights in turn, potentials left out; null where a "
+    "map between layers is not affine",
     "cosine_*": "cosine of the gradient with the exact one on the probe batch; 0 where nothing is learned, "
     "null where the exact one is zero",
 }

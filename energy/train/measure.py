@@ -6,6 +6,7 @@ from energy.analysis.contraction_report import contraction_report
 from energy.analysis.gradient_alignment import NOTHING_MEASURED, gradient_alignment
 from energy.analysis.settling_trace import settling_trace
 from energy.analysis.unit_diagnostics import unit_diagnostics
+from energy.analysis.weight_product import weight_product_norm
 from energy.data.images import Images
 from energy.network import Network
 from energy.objectives import one_hot
@@ -49,16 +50,17 @@ def contraction_of_run(run: Run, network: Network, images: Images) -> dict[str, 
 
 
 def measure_epoch(session: Session) -> dict[str, Any]:
-    """Measure, in an epoch that probes, the gradient's angle, the contraction of the free phase, and the neurons that
-    learn by a local rule; and in one that traces, the course of settling.
+    """Measure, in an epoch that probes, the gradient's angle, the contraction of the free phase, the norm of the
+    product of all weights, and the neurons that learn by a local rule; and in one that traces, the course of settling.
     """
     run, images = session.run, session.splits.train
     session.at("in the probe", "train.probe_batch")
-    found: dict[str, Any] = {**NOTHING_MEASURED, "contraction": {}}
+    found: dict[str, Any] = {**NOTHING_MEASURED, "contraction": {}, "weight_product_norm": None}
     if _due(run.train.probe_every, session.epoch):
         units = unit_diagnostics_of_run(run, session.network, images)
         found |= gradient_alignment_of_run(run, session.network, images)
         found |= {"contraction": contraction_of_run(run, session.network, images)}
+        found |= {"weight_product_norm": weight_product_norm(session.network)}
         found |= {"unit_diagnostics": units} if units else {}
     if _due(run.train.trace_every, session.epoch):
         found["settling_trace"] = settling_trace_of_run(run, session.network, images)

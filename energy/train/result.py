@@ -39,6 +39,7 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "sweeps": summarize_histogram(totals["sweeps"]),
         "outcomes": totals["outcomes"],
         "control": control_of_run(read_lines(session.folder / RECORD)),
+        "weight_product_norm": last.get("weight_product_norm"),
         "multiply_adds": totals["multiply_adds"],
         "backprop_steps": totals["multiply_adds"] / (backprop_multiply_adds(session.network) * max(trained, 1)),
         "seconds": {**NO_SECONDS, **totals["seconds"], "test": tested["seconds"]},

@@ -151,3 +151,9 @@ def test_verdicts(published: PublishedFigure, reduced: str, mean: float, said: s
 )
 def test_a_time_is_said_in_the_unit_that_suits_it(hours: float, said: str) -> None:
     assert cost(hours) == said
+
+
+def test_the_norm_of_all_weights_is_told_where_it_was_measured(paper: Paper, lines: list[dict[str, str]]) -> None:
+    assert "W_L" not in _note(paper, lines)
+    measured = [result_row({**_result(seed, 91.0), "weight_product_norm": norm}) for seed, norm in ((0, 2.0), (1, 4.0))]
+    assert _note(paper, measured).endswith("‖W_L ⋯ W_1‖₂ at the last probe: 3.00 ± 1.41.")

@@ -135,7 +135,14 @@ def _note(cell: ReproductionCell, lines: Sequence[Row]) -> str:
     parts += [f"Published: {published.where}"] if published.where else []
     parts += [f"No published number: {published.reason}"] if published.reason else []
     parts += [_difference(cell.name, cell.against, lines)] if cell.against else []
+    parts += [_stretch(lines_of(cell.name, lines))]
     return f"- **{cell.name}**: " + " ".join(f"{part.rstrip('.')}." for part in parts if part)
+
+
+def _stretch(lines: Sequence[Row]) -> str:
+    """The norm of the product of all weights at the last probe, where it was measured."""
+    found = [float(line["weight_product_norm"]) for line in lines if line["weight_product_norm"]]
+    return f"‖W_L ⋯ W_1‖₂ at the last probe: {plus_minus(sample_statistics(found))}" if found else ""
 
 
 def _difference(cell: str, other: str, lines: Sequence[Row]) -> str:
