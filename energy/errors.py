@@ -59,6 +59,10 @@ class LockedFolderError(EnergyError, RuntimeError):
     """A run folder that another process is training in."""
 
 
+class LostRankError(EnergyError, RuntimeError):
+    """A process of a training on several that has ended, or does not answer; the message names it."""
+
+
 class MissingDependencyError(EnergyError, ImportError):
     """A package that is not installed; the message names the extra that installs it."""
 

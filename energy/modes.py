@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from energy.cautions import caution
 from energy.couplings import Affine, Coupling, Module, Shape
 from energy.couplings.block import Block
+from energy.couplings.statistics import share_statistics
 from energy.errors import UsageError
 
 CHANCE: Final = (nn.modules.dropout._DropoutNd, nn.RReLU)
@@ -58,6 +59,7 @@ def _train(coupling: Coupling) -> None:
         for module in coupling.modules():
             if isinstance(module, CHANCE):
                 module.eval()
+            share_statistics(module)
 
 
 def measured(coupling: Coupling, below: Shape, name: str) -> tuple[Shape, int]:

@@ -31,8 +31,10 @@ from energy.arguments import named, whole_number
 from energy.couplings.coupling import Coupling
 from energy.couplings.linearization import Linearization, Shape
 from energy.couplings.normalized import NormalizedLinearization
+from energy.couplings.statistics import batch_norm
 from energy.errors import UsageError, UsageTypeError
 from energy.pooling import Pool
+from energy.ranks import here
 
 
 class Normalization(Coupling):
@@ -240,14 +242,14 @@ class BatchNorm(Normalization):
         wide = torch.promote_types(drive.dtype, torch.float32)
         mean, var = (buffer.to(wide) for buffer in (self.running_mean, self.running_var))
         if self.training:
-            if drive.numel() == drive.shape[1]:
+            if drive.numel() == drive.shape[1] and not here().several:
                 raise UsageError(
                     f"BatchNorm: a batch of {len(drive)} with one value per channel has no variance: must be at least "
                     "2 samples, the last batch of an epoch too; or take LayerNorm or GroupNorm"
                 )
             mean, var = mean.clone(), var.clone()
             self._next = mean, var
-        return F.batch_norm(drive, mean, var, scale, shift, self.training, self.momentum, self.eps)
+        return batch_norm(drive, mean, var, scale, shift, self.training, self.momentum, self.eps)
 
     def require_fit(self, full: Shape) -> None:
         _channels(self, full, self.channels)

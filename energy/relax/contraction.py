@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from energy.network import Network
+from energy.ranks import from_first
 from energy.state import State
 from energy.stream import stream
 
@@ -70,7 +71,7 @@ class Contraction(nn.Module):
 
         Args:
             network: the network, whose weights may have moved a little since the last call.
-            x: (B, *input shape), whose first sample is used.
+            x: (B, *input shape), whose first sample is used, on several ranks that of rank 0.
             gamma: γ, without `scale`.
         """
         states, gain = (x[:1], *network.activity(x[:1])), self.scale
@@ -78,6 +79,7 @@ class Contraction(nn.Module):
         for _ in range(1 if self.begun or int(self.steps) else FIRST):
             gain, vector = trip(network, states, vector, gamma)
         self.begun = True
+        from_first([gain, *vector])
         for k, tensor in enumerate(vector):
             self.get_buffer(f"vector{k}").copy_(tensor)
         self.steps += 1

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from energy import reading
+from energy import ranks, reading
 from energy.reading import DeviceRead
 from energy.relax.block import BLOWN_UP, BlockEnd, Point, Run, block
 from energy.relax.leaving import leaving
@@ -68,7 +69,7 @@ def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, ru
     for taken, following in zip(looks, [*looks[1:], 0], strict=True):
         assert seen is not None  # there is a tolerance
         tally.note(seen.residual, taken, point.state)
-        verdict = DeviceRead(torch.cat((tally.verdict(), seen.blown)))
+        verdict = DeviceRead(_of_all(torch.cat((tally.verdict(), seen.blown))))
         following = 0 if relax.spent(point.memory) else following
         ahead = _run_ahead(problem, relax, point, following - taken, run) if following else None
         settled, settled_before, *lost = verdict.result()
@@ -80,6 +81,11 @@ def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, ru
             break
         point, seen = (ahead.point, ahead.seen) if ahead else (point, run(problem, relax, point, following - taken))
     return tally.solution(_returned(problem, point, tally, back), taken, outcome, layer)
+
+
+def _of_all(verdict: Tensor) -> Tensor:
+    """The verdict on the samples of all ranks: within the tolerance if they are everywhere, blown up if anywhere."""
+    return torch.cat((~ranks.anywhere(~verdict[:2]), ranks.anywhere(verdict[2:]))) if ranks.here().several else verdict
 
 
 def _returned(problem: Problem, point: Point, tally: Tally, back: bool) -> State:

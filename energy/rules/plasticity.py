@@ -22,6 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from energy import ranks
 from energy.component import require
 from energy.couplings import UnitInputs
 from energy.errors import UsageTypeError
@@ -153,12 +154,16 @@ class Plasticity(Local):
 
     def scaled_update(self, inputs: UnitInputs, settled: Settled) -> Update:
         """Return minus the steps of weight and bias."""
-        filters, count = inputs.filters, len(settled.x)
+        filters = inputs.filters
         if self._fits(inputs):
             product = filters.product(inputs.presynaptic, self._factor(inputs, settled)[1])
+            if ranks.here().several:
+                product = ranks.total([product.to(filters.weight.dtype)])[0]
             numbers = constants((self.rate, self.exponent, self.target_norm), filters.weight)
             return scaled_step(filters.weight.detach(), product, numbers), None
         update, bias = self.weight_update(inputs, settled)
+        ranks.total([update] if bias is None else [update, bias])
+        count = ranks.counted(len(settled.x))
         rates, sets = self.rates(filters.weight), groups(filters) if self.scaled else 0
         step = _step(update, rates, sets, count)
         return step, None if bias is None else _step(bias, rates * self.unit, sets, count)

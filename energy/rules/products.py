@@ -14,15 +14,24 @@ from energy import foreach
 from energy.couplings import Gradients, Linearization
 from energy.graph import learns
 from energy.network import Edge, Network
+from energy.ranks import Sums
 from energy.settle.settled import SettledDyad
 
 Pair = tuple[Tensor, Tensor | None]  # (m, δ) of a layer
 
 
-def dyadic_gradients(settled: SettledDyad, network: Network, scale: float) -> list[Tensor]:
+def dyadic_gradients(
+    settled: SettledDyad, network: Network, scale: float, sums: Sums | None = None
+) -> list[Tensor]:
     """Return `scale` times ∂θ⟨δ, J(m)⟩, one tensor per parameter in the order of `network.parameters()`.
 
     Layers are freed as soon as no edge needs them any more.
+
+    Args:
+        settled: the dyad.
+        network: that was settled.
+        scale: a factor of the result.
+        sums: adds up the products of all ranks, those of one layer while the layers below it come to rest.
     """
     alive: dict[int, Pair] = {0: (settled.x, None)}
     found: dict[int, Gradients] = {}
@@ -31,8 +40,12 @@ def dyadic_gradients(settled: SettledDyad, network: Network, scale: float) -> li
         del mean, delta, linear  # else these names keep their tensors alive while the next layer is computed
         for edge in network.completed_by(layer):
             found[edge.index] = edge_gradient(edge, alive, waiting.pop(edge.index), settled, scale)
+            if sums is not None and learns(edge.coupling):
+                sums.send(found[edge.index])
         for done in network.last_read_at(layer):
             del alive[done]
+    if sums is not None:
+        sums.wait()
     return [tensor for index in sorted(found) for tensor in found[index]]
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from energy import foreach
+from energy import foreach, ranks
 from energy.cautions import strict as strictly
 from energy.component import Component
 from energy.feedback import mirrored_parameters
@@ -63,7 +63,10 @@ class Rule(Component):
         """
 
     def update(self, network: Network, settled: Settled) -> list[Tensor]:
-        """Return the direction in which each of `network.parameters()` moves, summed over the batch; new tensors."""
+        """Return the direction in which each of `network.parameters()` moves, summed over the batch; new tensors.
+
+        Of a training on several ranks it is the sum over this one's share; `apply` adds up the shares.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define update(network, settled)")
 
     def gradients(self, network: Network, settled: Settled) -> list[Tensor]:
@@ -76,13 +79,15 @@ class Rule(Component):
         return update
 
     def apply(self, network: Network, settled: Settled) -> None:
-        """Write minus the mean update over the batch into `.grad` in place of its content; None for a frozen parameter.
+        """Write minus the mean update over the batch, the shares of all ranks together, into `.grad` in place of its
+        content; None for a frozen parameter.
 
         Raises:
             NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, whose check is free;
                 elsewhere `learn` checks now and then).
         """
-        self.write(network, self._times(network, settled, -1 / len(settled.x)))
+        update = self._times(network, settled, -1 / ranks.counted(len(settled.x)))
+        self.write(network, ranks.total(update))
 
     def learn(
         self,

@@ -1,0 +1,269 @@
+"""The processes that train one network together: each, a rank, has a share of every batch.
+
+    torchrun --nproc-per-node 2 -m energy train …
+
+Whatever one process would add up, count, or compare over a batch is added up, counted and compared over all ranks
+before anything is divided by it: gradients, the largest change of a local rule, batch statistics, the verdict of a
+solve. A product of states is written by no tape. `DistributedDataParallel`, which hears of gradients from the tape,
+would leave every one of them as it is; so the functions here do that work, and outside of `joined` they do nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from energy.errors import LostRankError, UsageError
+
+BUCKET: Final = 4 * 2**20  # bytes of gradients that are sent together
+PATIENCE: Final = 600.0  # seconds that a rank waits for another
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of one training, as one of them sees it.
+
+    Attributes:
+        number: of this one, from 0.
+        count: of all.
+        control: the group that exchanges what the hosts decide, on the CPU.
+        processes: host and process number of each.
+    """
+
+    number: int = 0
+    count: int = 1
+    control: Any = None
+    processes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def first(self) -> bool:
+        """True for the one that writes and speaks."""
+        return self.number == 0
+
+    @property
+    def several(self) -> bool:
+        """True if there are others."""
+        return self.count > 1
+
+
+ONE: Final = Ranks()
+_here: ContextVar[Ranks] = ContextVar("ranks", default=ONE)
+
+
+def here() -> Ranks:
+    """Return the ranks of this process: it alone, outside of `joined`."""
+    return _here.get()
+
+
+def asked() -> int:
+    """Return the number of processes that a launcher such as `torchrun` has started: 1 without one.
+
+    Raises:
+        ValueError: for a `WORLD_SIZE` that is no whole number.
+    """
+    told = os.environ.get("WORLD_SIZE", "1") if "RANK" in os.environ else "1"
+    if not (told.isascii() and told.isdigit() and int(told)):
+        raise UsageError(f"WORLD_SIZE={told!r}: must be the number of processes, as torchrun sets it")
+    return int(told)
+
+
+@contextmanager
+def joined(device: torch.device | None = None, patience: float = PATIENCE) -> Iterator[Ranks]:
+    """Train together with the other processes of the launcher, or of the process group that there is, inside.
+
+    Args:
+        device: of the tensors; sums on CUDA are made by NCCL, all others by Gloo.
+        patience: seconds to wait for another rank before it counts as lost.
+
+    Raises:
+        LostRankError: for a rank that does not come.
+    """
+    begun = dist.is_initialized()
+    if not begun and asked() == 1:
+        yield ONE
+        return
+    limit = timedelta(seconds=patience)
+    with heard(ONE):
+        if not begun:
+            cuda = device is not None and device.type == "cuda"
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=limit)
+        control = dist.new_group(backend="gloo", timeout=limit)
+        processes: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(processes, (socket.gethostname(), os.getpid()), group=control)
+    token = _here.set(Ranks(dist.get_rank(), dist.get_world_size(), control, tuple(processes)))
+    try:
+        yield here()
+    finally:
+        _here.reset(token)
+        if not begun:
+            dist.destroy_process_group()
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Let every rank compute by itself inside, such as a measurement that all of them make alike."""
+    token = _here.set(ONE)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def share(count: int) -> slice:
+    """Return the rows of a batch of `count` that this rank has: the first ones for rank 0.
+
+    Example:
+        >>> share(100)
+        slice(0, 100, None)
+    """
+    ranks = here()
+    return slice(ranks.number * count // ranks.count, (ranks.number + 1) * count // ranks.count)
+
+
+def total(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Add up tensors over all ranks, in place, and return them."""
+    sums = Sums()
+    sums.send(tensors)
+    sums.wait()
+    return tensors
+
+
+def anywhere(flags: Tensor) -> Tensor:
+    """Return booleans that are true where they are on any rank."""
+    if not here().several:
+        return flags
+    found = flags.to(torch.uint8)
+    with heard(here()):
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found.bool()
+
+
+def greatest(number: Tensor) -> Tensor:
+    """Return the maximum of a tensor over all ranks, entry by entry."""
+    if not here().several:
+        return number
+    found = number.clone()
+    with heard(here()):
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found
+
+
+def from_first(tensors: Sequence[Tensor]) -> None:
+    """Overwrite tensors by those of rank 0."""
+    if here().several:
+        with heard(here()):
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+
+def counted(number: int) -> int:
+    """Return the sum of a number over all ranks; the device is not read."""
+    return number if not here().several else int(_decided(number, dist.ReduceOp.SUM))
+
+
+def agreed(number: int) -> int:
+    """Return the greatest of the numbers of all ranks, such as that of a signal; the device is not read."""
+    return number if not here().several else int(_decided(number, dist.ReduceOp.MAX))
+
+
+def told(value: Any = None) -> Any:
+    """Return the value that rank 0 has, of any kind that can be pickled."""
+    ranks, box = here(), [value]
+    if ranks.several:
+        with heard(ranks):
+            dist.broadcast_object_list(box, 0, group=ranks.control)
+    return box[0]
+
+
+def gathered(value: Any) -> list[Any]:
+    """Return the values of all ranks, of any kind that can be pickled, in the order of their numbers."""
+    ranks = here()
+    found = [value] * ranks.count
+    if ranks.several:
+        with heard(ranks):
+            dist.all_gather_object(found, value, group=ranks.control)
+    return found
+
+
+def _decided(number: int, how: Any) -> Tensor:
+    ranks, box = here(), torch.tensor(number, dtype=torch.int64, device="cpu")
+    with heard(ranks):
+        dist.all_reduce(box, how, group=ranks.control)
+    return box
+
+
+class Sums:
+    """Sums over all ranks that are under way while this one computes on.
+
+    Tensors are sent in buckets of some megabytes, in the order in which they come, the same on every rank.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Tensor] = []
+        self._sent: list[tuple[Tensor, list[Tensor], Any]] = []
+
+    def send(self, tensors: Sequence[Tensor]) -> None:
+        """Begin to add up tensors, which must not be read before `wait`."""
+        if not here().several:
+            return
+        for tensor in tensors:
+            if self._waiting and self._waiting[0].dtype != tensor.dtype:
+                self._flush()
+            self._waiting.append(tensor)
+            if sum(one.nbytes for one in self._waiting) >= BUCKET:
+                self._flush()
+
+    def wait(self) -> None:
+        """Put the sums in place of the tensors that were sent."""
+        self._flush()
+        for flat, tensors, work in self._sent:
+            with heard(here()):
+                work.wait()
+            for tensor, part in zip(tensors, flat.split([one.numel() for one in tensors]), strict=True):
+                tensor.copy_(part.view(tensor.shape))
+        self._sent.clear()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            flat = torch.cat([tensor.detach().reshape(-1) for tensor in self._waiting])
+            with heard(here()):
+                self._sent.append((flat, self._waiting, dist.all_reduce(flat, async_op=True)))
+            self._waiting = []
+
+
+@contextmanager
+def heard(ranks: Ranks) -> Iterator[None]:
+    """Name the ranks that do not answer, in place of the error of a connection."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        lost = [number for number, one in enumerate(ranks.processes) if _ended(*one)]
+        names = " and ".join(f"rank {n} (process {ranks.processes[n][1]})" for n in lost) or "a rank"
+        why = "has ended" if lost else f"did not answer ({str(error).strip().splitlines()[0][:120]})"
+        raise LostRankError(f"{names} of {max(ranks.count, asked())} {why}") from error
+
+
+def _ended(host: str, process: int) -> bool:
+    """True for a process of this host that is no more, or that only waits to be asked how it ended."""
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
