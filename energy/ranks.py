@@ -39,17 +39,14 @@ class Ranks:
         count: of all.
         control: the group that exchanges what the hosts decide, on the CPU.
         processes: host and process number of each.
+        speaks: whether this one writes and prints.
     """
 
     number: int = 0
     count: int = 1
     control: Any = None
     processes: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def first(self) -> bool:
-        """True for the one that writes and speaks."""
-        return self.number == 0
+    speaks: bool = True
 
     @property
     def several(self) -> bool:
@@ -90,8 +87,8 @@ def joined(device: torch.device | None = None, patience: float = PATIENCE) -> It
         LostRankError: for a rank that does not come.
     """
     begun = dist.is_initialized()
-    if not begun and asked() == 1:
-        yield ONE
+    if here().several or not begun and asked() == 1:
+        yield here()
         return
     limit = timedelta(seconds=patience)
     with heard(ONE):
@@ -101,7 +98,8 @@ def joined(device: torch.device | None = None, patience: float = PATIENCE) -> It
         control = dist.new_group(backend="gloo", timeout=limit)
         processes: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(processes, (socket.gethostname(), os.getpid()), group=control)
-    token = _here.set(Ranks(dist.get_rank(), dist.get_world_size(), control, tuple(processes)))
+    number = dist.get_rank()
+    token = _here.set(Ranks(number, dist.get_world_size(), control, tuple(processes), number == 0))
     try:
         yield here()
     finally:
@@ -113,7 +111,7 @@ def joined(device: torch.device | None = None, patience: float = PATIENCE) -> It
 @contextmanager
 def apart() -> Iterator[None]:
     """Let every rank compute by itself inside, such as a measurement that all of them make alike."""
-    token = _here.set(ONE)
+    token = _here.set(Ranks(speaks=here().speaks))
     try:
         yield
     finally:

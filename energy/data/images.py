@@ -9,6 +9,7 @@ from torch import Tensor
 
 from energy.data.augment import MIRROR, Augment, draw_augmentations
 from energy.errors import DataError
+from energy.ranks import here, share
 from energy.reading import sent
 from energy.stream import stream
 
@@ -54,7 +55,8 @@ class Images:
         """Return the batches of one epoch: pairs of images (B, C, H, W) and labels (B,).
 
         Training shuffles by (seed, epoch) and augments by (seed, epoch, step), so an epoch may begin anywhere and gives
-        the same batches on any device. Evaluation goes through all images in their order, as they are.
+        the same batches on any device. Evaluation goes through all images in their order, as they are. Of several
+        ranks each gets its share of every training batch, and every so many-th batch for evaluation.
 
         Args:
             batch_size: samples per batch.
@@ -68,6 +70,7 @@ class Images:
         """
         steps = range(start_step, self.steps(batch_size, train=train))
         if not train:
+            steps = steps[here().number :: here().count]
             return (self.take(slice(step * batch_size, (step + 1) * batch_size)) for step in steps)
         order = torch.randperm(len(self), generator=stream(seed, "order", epoch), device="cpu")
         order = sent(order, self.pixels.device)
@@ -95,10 +98,11 @@ class Images:
         return sent(1 - drawn if epoch % 2 else drawn, self.pixels.device)
 
     def _augmented(self, rows: Tensor, generator: torch.Generator, mirror: Tensor | None) -> tuple[Tensor, Tensor]:
-        x, y = self.take(rows)
+        mine = share(len(rows))
+        x, y = self.take(rows[mine])
         if not self.augment.active:
             return x, y
-        draws = sent(draw_augmentations(len(rows), generator), x.device)
+        draws = sent(draw_augmentations(len(rows), generator)[mine], x.device)
         if mirror is not None:
-            draws[:, MIRROR] = mirror[rows]
+            draws[:, MIRROR] = mirror[rows[mine]]
         return self.augment(x, draws), y

@@ -16,6 +16,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from energy.ranks import counted, total
+
 TOP_FIVE_CLASSES: Final = 100
 PLACES: Final = 5
 
@@ -63,6 +65,12 @@ class TopFive:
         if self._found is not None:
             self._found += (class_rank(output, labels) < PLACES).sum()
             self._all += labels.numel()
+
+    def of_all(self) -> None:
+        """Count the samples of all ranks."""
+        if self._found is not None:
+            total([self._found])
+            self._all = counted(self._all)
 
     def accuracy(self) -> dict[str, float]:
         """Return `top5_accuracy` in percent, or nothing where it is not counted; reads the device."""

@@ -19,6 +19,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
+from energy.ranks import apart, total
 from energy.readout.decoder import Decoder, accuracies, dense_output
 from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
@@ -53,17 +54,22 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
     start = time.perf_counter()
     classes, dtype = network.output.shape[0], run.precision.activity
     top, both = TopFive(classes, metrics.correct.device), torch.zeros_like(metrics.correct)
-    for x, labels in images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False):
-        prediction = predict(run, network, x.to(dtype), metrics.ledger)
-        output = prediction.alone  # a score must not depend on how the images are batched
-        target = one_hot(labels, classes, output.dtype)
-        solutions = {} if prediction.solution is None else {"free": prediction.solution}
-        objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
-        metrics.add(objective, run.objective.predict(output), labels, solutions)
-        top.add(output, labels)
-        if mirrored:
-            output = output + predict(run, network, x.flip(-1).to(dtype), metrics.ledger).alone
-            both += (run.objective.predict(output) == labels).sum()
+    batches = images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False)
+    with apart():  # each rank scores batches of its own
+        for x, labels in batches:
+            prediction = predict(run, network, x.to(dtype), metrics.ledger)
+            output = prediction.alone  # a score must not depend on how the images are batched
+            target = one_hot(labels, classes, output.dtype)
+            solutions = {} if prediction.solution is None else {"free": prediction.solution}
+            objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
+            metrics.add(objective, run.objective.predict(output), labels, solutions)
+            top.add(output, labels)
+            if mirrored:
+                output = output + predict(run, network, x.flip(-1).to(dtype), metrics.ledger).alone
+                both += (run.objective.predict(output) == labels).sum()
+    metrics = metrics.of_all(shared=False)
+    top.of_all()
+    total([both])
     objective_mean, accuracy = metrics.quality()
     return {
         "objective": objective_mean,

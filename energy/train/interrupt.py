@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
+from energy import ranks
+
 URGENT: Final = (signal.SIGTERM, signal.SIGINT)  # a second of these leaves at once; the others tend to be repeated
 CAUGHT: Final = (*URGENT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
@@ -49,6 +51,7 @@ class Interrupt:
         self._before: dict[signal.Signals, Any] = {}
         self._start = 0.0
         self._empty = ""
+        self._late = False  # as the ranks agreed
 
     def __enter__(self) -> Self:
         self._start = time.monotonic()
@@ -94,7 +97,13 @@ class Interrupt:
     @property
     def out_of_time(self) -> bool:
         """True once the time limit has passed."""
-        return self.time_limit > 0 and time.monotonic() - self._start >= self.time_limit
+        return self._late or self.time_limit > 0 and time.monotonic() - self._start >= self.time_limit
+
+    def agree(self) -> None:
+        """Take over a signal, or the end of the time, that any rank has noted, so that all leave at the same step."""
+        if ranks.here().several:
+            self.number = ranks.agreed(self.number)
+            self._late = bool(ranks.agreed(int(self.out_of_time)))
 
     def stopped(self, where: str) -> Stopped:
         """Return the exit to raise once the state is saved; `where` names the step and the folder."""

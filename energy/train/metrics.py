@@ -11,6 +11,7 @@ from torch import Tensor
 from energy.io.old_names import ledger_name
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
+from energy.ranks import gathered, here
 from energy.relax.contraction import contraction
 from energy.relax.solution import Solution
 
@@ -170,6 +171,40 @@ class EpochMetrics:
         """Return the sums that a checkpoint keeps as tensors."""
         joined = {name: torch.cat(parts) for name, parts in self.samples.items() if parts}
         return {"objective": self.objective, "correct": self.correct, **joined}
+
+    def of_all(self, *, shared: bool) -> "EpochMetrics":
+        """Return the sums of all ranks together.
+
+        Args:
+            shared: whether each batch was shared by the ranks, and its solves with it; else each had its own.
+        """
+        if not here().several:
+            return self
+        parts = gathered(({name: tensor.cpu() for name, tensor in self.tensors().items()}, self.facts()))
+        found = EpochMetrics(self.objective.device)
+        found.restore(*parts[0])
+        for tensors, facts in parts[1:]:
+            found._take_in(tensors, facts, shared)
+        return found
+
+    def _take_in(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], shared: bool) -> None:
+        part = EpochMetrics(self.objective.device)
+        part.restore(tensors, facts)
+        self.objective += part.objective
+        self.correct += part.correct
+        self.examples += part.examples
+        self.scored += part.scored
+        if shared:
+            part.ledger.sweeps.clear()
+        self.ledger.update(part.ledger)
+        self._diverged = self._diverged or part.diverged
+        for name, values in part.samples.items():
+            if not name.startswith("control/"):  # of the network, which all ranks have
+                self.samples[name] += [value.to(self.objective.device) for value in values]
+        if not shared:
+            self.batches += part.batches
+            for phase, counts in part.outcomes.items():
+                self._outcomes[phase] += counts
 
     def facts(self) -> dict[str, Any]:
         """Return the sums that a checkpoint keeps as facts."""
