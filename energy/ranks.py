@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from energy.errors import LostRankError, UsageError
+from energy.errors import LostRankError, UsageError, UsageTypeError
 
 BUCKET: Final = 4 * 2**20  # bytes of gradients that are sent together
 PATIENCE: Final = 600.0  # seconds that a rank waits for another
@@ -55,12 +56,31 @@ class Ranks:
 
 
 ONE: Final = Ranks()
-_here: ContextVar[Ranks] = ContextVar("ranks", default=ONE)
+_here: ContextVar[Ranks | None] = ContextVar("ranks", default=None)
 
 
 def here() -> Ranks:
     """Return the ranks of this process: it alone, outside of `joined`."""
-    return _here.get()
+    return _here.get() or ONE
+
+
+def require_heard(network: nn.Module) -> None:
+    """Check that the gradients of a network that is about to learn reach the other processes, if there are any.
+
+    Raises:
+        TypeError: for a network inside `DistributedDataParallel` or its like.
+        ValueError: in a process group of several, outside of `joined` and `apart`.
+    """
+    if isinstance(network, DataParallel | DistributedDataParallel):
+        raise UsageTypeError(
+            f"network is wrapped in {type(network).__name__}, which adds up gradients of autograd only, and those of a "
+            "settler are not among them: pass the network itself, inside energy.ranks.joined()"
+        )
+    if _here.get() is None and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        raise UsageError(
+            f"a process group of {dist.get_world_size()} is up, but gradients are added up inside "
+            "energy.ranks.joined() alone; energy.ranks.apart() lets every process train a network of its own"
+        )
 
 
 def asked() -> int:
@@ -73,6 +93,12 @@ def asked() -> int:
     if not (told.isascii() and told.isdigit() and int(told)):
         raise UsageError(f"WORLD_SIZE={told!r}: must be the number of processes, as torchrun sets it")
     return int(told)
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Return the device of this rank: of the GPUs of a host, unless one is named, that with its number there."""
+    several = asked() > 1 and device.type == "cuda" and device.index is None
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if several else device
 
 
 @contextmanager

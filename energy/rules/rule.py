@@ -119,7 +119,10 @@ class Rule(Component):
         Raises:
             NonFiniteError: as for `apply`.
             Caution: with `strict`.
+            TypeError: for a network inside `DistributedDataParallel`, which would not hear of its gradients.
+            ValueError: in a process group of several that was not joined (`energy.ranks`).
         """
+        ranks.require_heard(network)
         watch, held = health(network), []
         with strictly() if strict else nullcontext():
             watch.calls += 1

@@ -18,6 +18,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
 from energy.potentials import Identity, Potential
+from energy.ranks import require_heard
 from energy.relax.contraction import contraction
 from energy.relax.early import settle_early
 from energy.relax.layered import Layered
@@ -223,6 +224,7 @@ def validate_batch(network: Network, x: Tensor, target: Tensor, objective: Objec
     Returns:
         The target in the dtype of `x`.
     """
+    require_heard(network)
     network.validate_batch(x, target)
     objective.validate_output(network.output.potential)
     return target.to(x.dtype)

@@ -19,6 +19,7 @@ from energy.network import Network
 from energy.objectives import CrossEntropy, Objective
 from energy.paths import expanded
 from energy.potentials import Identity, Potential
+from energy.ranks import own_device
 from energy.readout.nearest import Nearest
 from energy.readout.readout import Joint, Readout
 from energy.rules.contrast import Contrast
@@ -191,7 +192,7 @@ class Setting(Component):
             ConfigurationError: when a GPU is asked for that is not there.
         """
         name = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        device = torch.device(name)
+        device = own_device(torch.device(name))
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise ConfigurationError(f"device={self.device!r}: there are {torch.cuda.device_count()} CUDA devices here")
         return device

@@ -21,6 +21,7 @@ from energy.program.program import begins
 from energy.program.record import Untraceable
 from energy.program.training import TrainingStep
 from energy.program.update import admits
+from energy.ranks import here
 from energy.settle.settled import Settled
 from energy.train.clock import Clock
 from energy.train.finite_check import FiniteCheck
@@ -87,6 +88,8 @@ class Stepper:
             return "train.program=off"
         if run.train.program is UseProgram.AUTO and next(self.session.network.parameters()).device.type != "cpu":
             return "on devices other than a CPU train.program=on has to ask for it"
+        if here().several:
+            return "several ranks add up their gradients between the parts of a step"
         if run.train.deterministic:
             return "train.deterministic=true"
         if not run.fused:
