@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ from torch import distributed as dist
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from energy.errors import LostRankError, UsageError, UsageTypeError
+
+Result = TypeVar("Result")
 
 BUCKET: Final = 4 * 2**20  # bytes of gradients that are sent together
 PATIENCE: Final = 600.0  # seconds that a rank waits for another
@@ -208,6 +210,28 @@ def told(value: Any = None) -> Any:
         with heard(ranks):
             dist.broadcast_object_list(box, 0, group=ranks.control)
     return box[0]
+
+
+def by_first(action: Callable[[], Result]) -> Result:
+    """Let rank 0 act, and return its result, which can be pickled, on every rank; its error ends all of them.
+
+    Raises:
+        SystemExit: on the other ranks, when rank 0 raised.
+    """
+    ranks = here()
+    if not ranks.several:
+        return action()
+    if ranks.number:
+        failed, value = told()
+        if failed:
+            raise SystemExit(1)
+        return value
+    try:
+        value = action()
+    except BaseException:
+        told((True, None))
+        raise
+    return told((False, value))[1]
 
 
 def gathered(value: Any) -> list[Any]:

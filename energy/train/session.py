@@ -21,6 +21,7 @@ from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, EPOCHS, FAILED, KERNELS, RECORD, append_line, truncate_record
 from energy.network import Network
 from energy.parameters import layer_of
+from energy.ranks import agreed, by_first, gathered, here
 from energy.settle.settled import Settled
 from energy.train.average import WeightAverage
 from energy.train.board import Board
@@ -151,7 +152,8 @@ class Session:
             with guarded():
                 return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except NonFiniteError as error:
-            self.check_finite()
+            if not here().several:
+                self.check_finite()
             self.fail(f"step {self.step}: {error}")
 
     def check_finite(self) -> None:
@@ -161,8 +163,8 @@ class Session:
             NonFinite: naming step, layers, settler and folder.
         """
         report = self.finite_check.report(self.step)
-        if report is not None:
-            self.fail(str(report))
+        for found in filter(None, gathered(None if report is None else str(report))):
+            self.fail(found)
 
     def fail(self, what: str) -> NoReturn:
         """Save the present state under `failed/` and end the training.
@@ -170,6 +172,8 @@ class Session:
         Raises:
             NonFinite: with `what` in its message.
         """
+        if not here().speaks:
+            raise NonFinite(what)
         saved = checkpoint.write(self.folder / FAILED, self.step, self._tensors(), self._facts())
         settler = to_dict(self.run.settler)
         nudge = ", ".join(f"{name}={settler[name]}" for name in ("name", "beta", "gamma") if name in settler)
@@ -177,16 +181,21 @@ class Session:
         raise NonFinite(f"{what}{layer}; {nudge}; no update was made from it; state saved in {saved}")
 
     def save(self) -> Path:
-        """Write a checkpoint of the present state and drop the oldest ones."""
-        folder = self.folder / CHECKPOINTS
-        record_forms(self.folder / KERNELS)
-        path = checkpoint.write(folder, self.step, self._tensors(), self._facts(), self.unclosed)
-        checkpoint.prune(folder, self.run.train.keep)
+        """Write a checkpoint of the present state, that of all ranks together, and drop the oldest ones."""
+        folder, own = self.folder / CHECKPOINTS, self.metrics
+        self.metrics = own.of_all(shared=True)
+        path = checkpoint.place(folder, self.step, self.unclosed)
+        if here().speaks:
+            record_forms(self.folder / KERNELS)
+            checkpoint.write(folder, self.step, self._tensors(), self._facts(), self.unclosed)
+            checkpoint.prune(folder, self.run.train.keep)
+        self.metrics = own
+        agreed(0)  # nobody leaves before it is written
         return path
 
     def keep_weights(self) -> None:
         """Write the weights after an epoch of `train.keep_epochs`, as those of the checkpoint `step-<epochs done>`."""
-        if self.epoch not in self.run.train.keep_epochs:
+        if self.epoch not in self.run.train.keep_epochs or not here().speaks:
             return
         weights = {f"weights/{name}": tensor for name, tensor in self.average.weights().items()}
         facts = {"run": to_dict(self.run), "weights": f"after epoch {self.epoch}", "step": self.step}

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Protocol, TextIO
 
 from energy.cautions import Caution
+from energy.ranks import here
 
 USUAL: Final = 80  # columns of a terminal that does not say how many it has
 
@@ -53,7 +54,7 @@ def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
         total: number of steps.
         done: number of those that are done already.
     """
-    drawn = _drawn(title, total, done) if show and width(sys.stderr) is not None else None
+    drawn = _drawn(title, total, done) if show and here().speaks and width(sys.stderr) is not None else None
     if drawn is None:
         yield Silent()
         return
@@ -82,7 +83,7 @@ def say(show: bool, text: str) -> None:
     Example:
         >>> say(False, "run: continuing from step 12, epoch 2")
     """
-    if not show:
+    if not (show and here().speaks):
         return
     shown = _shown.get() or Silent()
     with contextlib.suppress(OSError):
