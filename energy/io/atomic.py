@@ -1,11 +1,24 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and the removal of what a killed writer left.
 
+Beside its target, under `.writing-<name>-<random>`, a writer holds the kernel's lock on what it writes. What nobody
+holds was left by a process that is gone, and is removed by the next writer of the same name or by `sweep`.
+"""
+
+import fcntl
+import glob
 import os
-import threading
+import secrets
+import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+from energy.io.plain_file import naming, require_kind
+
+WRITING: Final = ".writing-"
+REMOVING: Final = ".removing-"
 
 
 @contextmanager
@@ -16,21 +29,61 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     `path` holds either all of the new content or what it held before, also after a power cut. Missing parent folders
     are made.
 
+    Raises:
+        DamagedFileError: when `path` is a link, a folder, a pipe or a device.
+        OSError: naming the file, when the system refuses.
+
     Example:
         >>> with replacing(folder / "array.npy") as file:  # doctest: +SKIP
         ...     np.save(file, array)
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{path.name}-{os.getpid()}-{threading.get_ident()}")
+    require_kind(path)
+    sweep(path.parent, path.name)
+    with naming(path):
+        temporary, handle = _temporary(path)
+        try:
+            with open(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        force(path.parent)
+
+
+@contextmanager
+def scratch(folder: Path, name: str) -> Iterator[Path]:
+    """Make a folder of this process inside `folder`, which is removed at the end of the context.
+
+    Args:
+        folder: its parent, which is made if it is missing.
+        name: part of its name; folders of the same name whose process was killed are removed first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder, name)
+    place = folder / f"{WRITING}{name}-{secrets.token_hex(4)}"
+    place.mkdir()
+    handle = os.open(place, os.O_RDONLY)
     try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield place
     finally:
-        temporary.unlink(missing_ok=True)
-    force(path.parent)
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(handle)
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed writers and removers of `name` left in `folder`; of everything, unless it is given.
+
+    What a living process holds stays; so does everything where the file system has no locks.
+    """
+    with suppress(OSError):
+        for left in (one for kind in (WRITING, REMOVING) for one in folder.glob(f"{kind}{glob.escape(name)}*")):
+            with suppress(OSError):
+                _remove_abandoned(left)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,5 +97,31 @@ def force(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """A new file beside `path`, locked; made again if it was swept up before it was locked."""
+    while True:
+        temporary = path.with_name(f"{WRITING}{path.name}-{secrets.token_hex(4)}")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return temporary, handle
+        os.close(handle)
+
+
+def _remove_abandoned(left: Path) -> None:
+    """Remove a file or folder, unless a process holds it; of a link only the link itself."""
+    mode = os.lstat(left).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        left.unlink()
+        return
+    handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(left) if stat.S_ISDIR(mode) else left.unlink()
     finally:
         os.close(handle)

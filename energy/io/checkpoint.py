@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,15 @@ import torch
 from torch import Tensor
 
 from energy.errors import DamagedCheckpointError
-from energy.io.atomic import force
+from energy.io.atomic import REMOVING, WRITING, force, sweep
 from energy.io.old_names import tensor_name
 from energy.io.plain import json_object
+from energy.io.plain_file import naming, read_plain, require_kind
+from energy.io.schema import Kind, require_fields
 
 FORMAT: Final = 1
+LARGEST: Final = {"tensors.safetensors": 1 << 38, "facts.json": 1 << 26, "manifest.json": 1 << 16}  # bytes
+INSIDE: Final[dict[str, Kind]] = {"step": int, "facts": dict, "aliases": dict[str, str], "channels_last": list[str]}
 FILES: Final = ("tensors.safetensors", "facts.json")
 MANIFEST: Final = "manifest.json"
 OPEN: Final = "-open"
@@ -52,16 +57,18 @@ def write(
 
     Raises:
         ValueError: for `facts` that hold NaN, an infinity or a value that is not plain JSON.
-        OSError: if the disk refuses; what was there before is untouched.
+        DamagedCheckpointError: for a link in place of `folder` or of the checkpoint.
+        OSError: naming a file, if the disk refuses; what was there before is untouched.
     """
+    require_kind(folder, stat.S_IFDIR, DamagedCheckpointError)
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{step:06d}{OPEN if unclosed else ''}"
-    if final.exists():
+    if require_kind(final, stat.S_IFDIR, DamagedCheckpointError):
         if _sound(final):
             return final
         _set_aside(final)
-    _sweep_up(folder)
-    temporary = folder / f".writing-{final.name}-{os.getpid()}"
+    sweep(folder)
+    temporary = folder / f"{WRITING}{final.name}-{os.getpid()}"
     temporary.mkdir()
     try:
         _fill(temporary, tensors, {"format": FORMAT, "step": step, "facts": dict(facts)})
@@ -74,7 +81,7 @@ def write(
 
 
 def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read one checkpoint folder, each byte checked against the manifest.
+    """Read one checkpoint folder, each byte checked against the manifest, and the step against the folder's name.
 
     Returns:
         Tensors by name, on `device`, and the facts.
@@ -85,22 +92,41 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
     blobs = _verified(path)
     try:
         stored = safetensors.torch.load(blobs["tensors.safetensors"])
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpointError(f"{path}: tensors.safetensors cannot be read ({error})") from None
-    inside = _object(path, "facts.json", blobs["facts.json"])
-    if inside.get("format") != FORMAT:
-        raise _foreign(path, "facts.json", inside)
-    tensors = _unpack(stored, inside, device)
+    inside = _inside(path, blobs["facts.json"])
+    tensors = _unpack(path, stored, inside, device)
     return {tensor_name(name): tensor for name, tensor in tensors.items()}, inside["facts"]
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read the facts of one checkpoint folder without its tensors, which are not looked at.
+
+    Raises:
+        DamagedCheckpointError: naming the folder and the defect of `facts.json`.
+    """
+    require_kind(path, stat.S_IFDIR, DamagedCheckpointError)
+    return _inside(path, _read(path, "facts.json"))["facts"]
+
+
+def seal(path: Path) -> str:
+    """Return the SHA-256 of the manifest of a checkpoint, on which every byte of it depends."""
+    return hashlib.sha256(_read(path, MANIFEST)).hexdigest()
 
 
 def steps(folder: Path) -> list[Path]:
     """List the checkpoint folders inside `folder`, by rising step, an open one before the closed one of the same step.
 
     They are not verified.
+
+    Raises:
+        DamagedCheckpointError: for a link, or a file, in place of `folder` or of one of them.
     """
+    require_kind(folder, stat.S_IFDIR, DamagedCheckpointError)
     named = ((PATTERN.fullmatch(path.name), path) for path in folder.glob("step-*"))
     found = [(int(match[1]), match[2] is None, path) for match, path in named if match]
+    for *_, path in found:
+        require_kind(path, stat.S_IFDIR, DamagedCheckpointError)
     return [path for *_, path in sorted(found)]
 
 
@@ -108,7 +134,7 @@ def prune(folder: Path, keep: int) -> None:
     """Remove all but the `keep` newest checkpoints, each renamed aside before anything in it is deleted."""
     found = steps(folder)
     for path in found[: len(found) - keep] if len(found) > keep else []:
-        aside = path.with_name(f".removing-{path.name}-{os.getpid()}")
+        aside = path.with_name(f"{REMOVING}{path.name}-{os.getpid()}")
         os.rename(path, aside)
         shutil.rmtree(aside)
 
@@ -123,7 +149,7 @@ def _fill(folder: Path, tensors: Mapping[str, Tensor], inside: dict[str, Any]) -
     files = {name: {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()} for name, blob in blobs.items()}
     blobs[MANIFEST] = json.dumps({"format": FORMAT, "files": files}, indent=1, sort_keys=True).encode()
     for name, blob in blobs.items():
-        with open(folder / name, "xb") as file:
+        with naming(folder / name), open(folder / name, "xb") as file:
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
@@ -148,23 +174,29 @@ def _pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, s
     return packed, aliases, layout
 
 
-def _unpack(stored: dict[str, Tensor], inside: dict[str, Any], device: str | torch.device) -> dict[str, Tensor]:
+def _unpack(
+    path: Path, stored: dict[str, Tensor], inside: dict[str, Any], device: str | torch.device
+) -> dict[str, Tensor]:
     tensors = {name: tensor.to(device) for name, tensor in stored.items()}
     for name in inside["channels_last"]:
+        if name not in stored or stored[name].dim() != 4:
+            raise DamagedCheckpointError(f"{path}: facts.json: channels_last: there are no images called {name!r}")
         tensors[name] = tensors[name].contiguous(memory_format=torch.channels_last)
     for name, original in inside["aliases"].items():
+        if original not in stored or name in stored:
+            raise DamagedCheckpointError(f"{path}: facts.json: aliases: {name!r} cannot stand for {original!r}")
         tensors[name] = tensors[original]
     return tensors
 
 
 def _verified(path: Path) -> dict[str, bytes]:
     """The bytes of both files, checked for the names, sizes and digests of the manifest."""
-    if not path.is_dir():
+    if not require_kind(path, stat.S_IFDIR, DamagedCheckpointError):
         raise DamagedCheckpointError(f"{path}: there is no such checkpoint folder")
     present = sorted(entry.name for entry in path.iterdir())
     if present != sorted([*FILES, MANIFEST]):
         raise DamagedCheckpointError(f"{path}: holds {present}, must hold {sorted([*FILES, MANIFEST])}")
-    manifest = _object(path, MANIFEST, (path / MANIFEST).read_bytes())
+    manifest = _object(path, MANIFEST, _read(path, MANIFEST))
     if manifest.get("format") != FORMAT:
         raise _foreign(path, MANIFEST, manifest)
     files = manifest.get("files")
@@ -180,12 +212,29 @@ def _foreign(path: Path, name: str, inside: Mapping[str, Any]) -> DamagedCheckpo
 def _checked(path: Path, name: str, entry: Any) -> bytes:
     if not isinstance(entry, dict) or sorted(entry) != ["bytes", "sha256"]:
         raise DamagedCheckpointError(f"{path}: {MANIFEST}: the entry of {name} must give bytes and sha256")
-    blob = (path / name).read_bytes()
+    size = os.lstat(path / name).st_size
+    blob = _read(path, name) if size == entry["bytes"] else b""
     if len(blob) != entry["bytes"]:
-        raise DamagedCheckpointError(f"{path}: {name} has {len(blob)} bytes, the manifest says {entry['bytes']}")
+        raise DamagedCheckpointError(f"{path}: {name} has {size} bytes, the manifest says {entry['bytes']}")
     if hashlib.sha256(blob).hexdigest() != entry["sha256"]:
         raise DamagedCheckpointError(f"{path}: {name} was changed after it was written (SHA-256 differs)")
     return blob
+
+
+def _inside(path: Path, blob: bytes) -> dict[str, Any]:
+    """The content of `facts.json`, if its format is ours, its fields have their types, and it is of this step."""
+    inside = _object(path, "facts.json", blob)
+    if inside.get("format") != FORMAT:
+        raise _foreign(path, "facts.json", inside)
+    require_fields(inside, INSIDE, f"{path}: facts.json", DamagedCheckpointError)
+    named = PATTERN.fullmatch(path.name)
+    if named and int(named[1]) != inside["step"]:
+        raise DamagedCheckpointError(f"{path}: facts.json is of step {inside['step']}")
+    return inside
+
+
+def _read(path: Path, name: str) -> bytes:
+    return read_plain(path / name, LARGEST[name], DamagedCheckpointError)
 
 
 def _object(path: Path, name: str, blob: bytes) -> dict[str, Any]:
@@ -206,9 +255,3 @@ def _set_aside(path: Path) -> None:
     while (aside := path.with_name(f"damaged-{path.name}-{number}")).exists():
         number += 1
     os.rename(path, aside)
-
-
-def _sweep_up(folder: Path) -> None:
-    """Remove what an interrupted write or removal left behind."""
-    for left in [*folder.glob(".writing-step-*"), *folder.glob(".removing-step-*")]:
-        shutil.rmtree(left, ignore_errors=True)

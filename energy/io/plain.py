@@ -1,14 +1,20 @@
 """Plain values, read from strict JSON and traversed."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
 from energy.errors import DamagedFileError
 
+DEEPEST: Final = 64  # objects and lists within each other
+TOKENS: Final = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+
 
 def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = DamagedFileError) -> dict[str, Any]:
-    """Parse `text` as one JSON object.
+    """Parse `text` as one JSON object: UTF-8, at most `DEEPEST` deep, without NaN and infinities, each name once.
 
     Args:
         text: content of a file.
@@ -19,12 +25,32 @@ def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = D
         DamagedFileError: or `error`, if it is not JSON, or no object.
     """
     try:
-        value = json.loads(text)
+        text = text.decode() if isinstance(text, bytes) else text
+        if text.count("[") + text.count("{") > DEEPEST and depth(text) > DEEPEST:
+            raise error(f"{where}: nested more than {DEEPEST} deep")
+        value = json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_refused)
+    except error:
+        raise
     except ValueError as found:
         raise error(f"{where}: not JSON ({found})") from None
     if not isinstance(value, dict):
         raise error(f"{where}: must be one JSON object")
     return value
+
+
+def depth(text: str) -> int:
+    """Return how many brackets and braces are open at once at most, outside of strings.
+
+    Example:
+        >>> depth('{"a": [1, {"b": "[[["}]}')
+        3
+    """
+    open_now = deepest = 0
+    for token in TOKENS.finditer(text):
+        first = text[token.start()]
+        open_now += (first in "[{") - (first in "]}")
+        deepest = max(deepest, open_now)
+    return deepest
 
 
 def flatten(plain: Any, between: str = ".", path: str = "", *, lists: bool = False) -> Iterator[tuple[str, Any]]:
@@ -48,3 +74,20 @@ def flatten(plain: Any, between: str = ".", path: str = "", *, lists: bool = Fal
             yield from flatten(value, between, f"{path}[{index}]", lists=True)
     else:
         yield path, plain
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{twice!r} occurs twice in one object")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refused(text)
+
+
+def _refused(text: str) -> NoReturn:
+    raise ValueError(f"{text[:20]} is not a finite number")

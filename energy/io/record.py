@@ -3,15 +3,18 @@
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from energy.errors import LockedFolderError
-from energy.io.atomic import write_text
+from energy.errors import DamagedFileError, LockedFolderError
+from energy.io.atomic import force, sweep, write_text
 from energy.io.old_names import record_line
 from energy.io.plain import json_object
+from energy.io.plain_file import naming, opened_to_write, read_plain, require_kind
+from energy.io.schema import Kind, require_fields
 
 RECORD: Final = "record.jsonl"
 READOUT: Final = "readout.jsonl"
@@ -23,12 +26,44 @@ EPOCHS: Final = "epochs"  # the weights after some of the epochs
 FAILED: Final = "failed"
 KERNELS: Final = "kernels.json"  # the forms of the couplings' maps that were chosen by measuring
 SNAPSHOT: Final = "snapshot.json"  # what a figure shows of the activity that a method has, if it has any
+FORMER_SNAPSHOT: Final = "observed.json"
+BOARD: Final = "tensorboard"
+LOCK: Final = ".lock"
+
+FILES: Final = (RECORD, READOUT, RESULT, CONFIGURATION, KERNELS, SNAPSHOT, FORMER_SNAPSHOT, LOCK)
+FOLDERS: Final = (CHECKPOINTS, FINAL, EPOCHS, FAILED, BOARD)
+
+LARGEST: Final = 1 << 28  # bytes of a file
+LONGEST: Final = 1 << 24  # bytes of a line
+LINE: Final[dict[str, Kind]] = {
+    "step": int,
+    "learning_rate": float,
+    **dict.fromkeys(("train_objective", "train_accuracy"), float | None),
+    **dict.fromkeys(("validation_objective", "validation_accuracy"), float | None),
+    **dict.fromkeys(("gamma", "backprop_steps", "cosine_worst", "cosine_whole", "multiply_adds"), float | None),
+    **dict.fromkeys(("control", "contraction"), dict),
+    **dict.fromkeys(("settle", "validation_settle", "unit_diagnostics"), dict[str, dict]),
+    "seconds": dict[str, float] | float,
+}
 
 
 def snapshot_of(folder: Path) -> Path:
     """Return the file of a run's snapshot, which had another name in 0.1.0.dev."""
-    former = folder / "observed.json"
-    return former if former.is_file() else folder / SNAPSHOT
+    former = folder / FORMER_SNAPSHOT
+    return former if require_kind(former) else folder / SNAPSHOT
+
+
+def require_plain_folder(folder: Path) -> None:
+    """Refuse a run folder in which a name of ours is a link, also a dangling one, or of another kind than we write.
+
+    The folder itself and its parents may be links.
+
+    Raises:
+        DamagedFileError: naming the first such file or folder.
+    """
+    for names, kind in ((FILES, stat.S_IFREG), (FOLDERS, stat.S_IFDIR)):
+        for name in names:
+            require_kind(folder / name, kind)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -36,21 +71,35 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, fields: Mapping[str, Kind] | None = None) -> dict[str, Any]:
     """Read the JSON object in `path`.
 
+    Args:
+        path: the file.
+        fields: those that are used, with their types as in `energy.io.schema`; they may be missing.
+
     Raises:
-        DamagedFileError: naming the file, if it is not a JSON object.
+        MissingFileError: when there is no such file.
+        DamagedFileError: naming the file, if it is no regular file, not a JSON object, or has a field of another type.
     """
-    return json_object(path.read_bytes(), str(path))
+    found = json_object(read_plain(path, LARGEST), str(path))
+    require_fields(found, fields or {}, str(path), partial=True)
+    return found
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """Append one JSON line and force it to the disk."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Append one JSON line and force it to the disk.
+
+    Raises:
+        DamagedFileError: when `path` is no regular file.
+        OSError: naming the file, when the system refuses.
+    """
+    text = (json.dumps(line, allow_nan=False) + "\n").encode()
+    with naming(path), opened_to_write(path, os.O_WRONLY | os.O_APPEND) as handle:
+        with open(handle, "ab", closefd=False) as file:
+            file.write(text)
+        os.fsync(handle)
+    force(path.parent)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -59,20 +108,26 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         DamagedFileError: naming file and line number, for any other defect.
     """
-    if not path.exists():
+    if not require_kind(path):
         return []
-    text = path.read_text(encoding="utf-8")
-    lines = text.split("\n")
-    whole, rest = lines[:-1], lines[-1]
-    parsed = [json_object(line, f"{path}:{number}") for number, line in enumerate(whole, 1)]
-    if rest:
-        parsed += [json_object(rest, f"{path}:{len(lines)}")] if _is_json(rest) else []
-    return [record_line(line) for line in parsed]
+    *whole, rest = read_plain(path, LARGEST).split(b"\n")
+    lines = [_line(line, f"{path}:{number}") for number, line in enumerate(whole, 1)]
+    if rest and not (rest.startswith(b"{") and _is_cut(rest)):
+        lines.append(_line(rest, f"{path}:{len(whole) + 1}"))
+    return lines
 
 
 def truncate_record(path: Path, epochs: int) -> None:
-    """Keep only the lines of the first `epochs` epochs; later ones are about to be computed again."""
+    """Keep only the lines of the first `epochs` epochs; later ones are about to be computed again.
+
+    Raises:
+        DamagedFileError: when the lines are not those of the epochs 0, 1, 2 … up to there.
+    """
+    if not (epochs or require_kind(path)):
+        return
     kept = [line for line in read_lines(path) if line["epoch"] < epochs]
+    if [line["epoch"] for line in kept] != list(range(epochs)):
+        raise DamagedFileError(f"{path}: has not one line for each of the first {epochs} epochs, in their order")
     write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
 
@@ -80,7 +135,8 @@ def truncate_record(path: Path, epochs: int) -> None:
 def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the run folder for this process; the lock ends with the process, however it ends.
 
-    On a file system without locks, the user is trusted to run one training per folder.
+    What a killed process left half-written, in the folder and in those inside it, is removed. On a file system without
+    locks, the user is trusted to run one training per folder.
 
     Args:
         folder: the folder.
@@ -88,24 +144,35 @@ def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         LockedFolderError: when another process is training in the same folder, unless it is waited for.
+        DamagedFileError: when the lock is no regular file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
+    with opened_to_write(folder / LOCK, os.O_RDWR) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise LockedFolderError(f"{folder}: another process is training in this run folder") from None
         except OSError:
             pass
+        for place in (folder, *(Path(one) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))):
+            sweep(place)
         yield
-    finally:
-        os.close(handle)
 
 
-def _is_json(text: str) -> bool:
+def _line(text: bytes, where: str) -> dict[str, Any]:
+    if len(text) > LONGEST:
+        raise DamagedFileError(f"{where}: has {len(text)} bytes, must have at most {LONGEST}")
+    line = record_line(json_object(text, where))
+    require_fields(line, {"epoch": int}, where)
+    require_fields(line, LINE, where, partial=True)
+    return line
+
+
+def _is_cut(text: bytes) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except RecursionError:
         return False
-    return True
+    except ValueError:
+        return True
+    return False

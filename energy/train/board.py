@@ -15,11 +15,10 @@ import numpy as np
 from energy.analysis.filters import filters, weight_of
 from energy.component import ConfigurationError, to_dict
 from energy.io.plain import flatten
+from energy.io.record import BOARD
 from energy.network import Network
 from energy.plots.tiles import tiled
 from energy.train.run import Run
-
-BOARD: Final = "tensorboard"
 
 
 def require_board() -> Any:

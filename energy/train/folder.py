@@ -1,13 +1,28 @@
 """The run folder: its owner, its result if there is one, and the units of the numbers in it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from energy.component import ConfigurationError, from_dict, to_dict
+from energy.errors import DamagedCheckpointError
+from energy.io import checkpoint
 from energy.io.former import current
 from energy.io.plain import flatten
-from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, read_json, write_json
+from energy.io.plain_file import require_kind
+from energy.io.record import (
+    CHECKPOINTS,
+    CONFIGURATION,
+    EPOCHS,
+    FINAL,
+    RECORD,
+    RESULT,
+    require_plain_folder,
+    write_json,
+)
+from energy.io.result import is_finished, read_configuration, read_result
+from energy.io.schema import require_fields
 from energy.train.run import Run, hash_of_description, identity
 
 UNITS: Final = {
@@ -56,13 +71,14 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
     Raises:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
     """
-    if (folder / CONFIGURATION).exists():
-        held = _completed(current(Run, read_json(folder / CONFIGURATION).get("identity")))
-        difference = _difference(held, identity(run))
+    require_plain_folder(folder)
+    configured = read_configuration(folder)
+    if configured:
+        difference = _difference(_completed(current(Run, configured.get("identity"))), identity(run))
         if difference:
             raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
-        return read_json(folder / RESULT) if (folder / RESULT).exists() else None
-    strangers = [name for name in (RECORD, RESULT, CHECKPOINTS, FINAL) if (folder / name).exists()]
+        return read_result(folder) if is_finished(folder) else None
+    strangers = [name for name in (RECORD, RESULT, CHECKPOINTS, FINAL) if os.path.lexists(folder / name)]
     if strangers:
         raise ConfigurationError(f"out={str(folder)!r}: holds {strangers[0]} but no {CONFIGURATION}; choose another")
     return None
@@ -76,13 +92,33 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
 
     Raises:
         ConfigurationError: when the folder holds another run.
+        DamagedFileError: when a file in it is not what was written, or a checkpoint in it is of another run.
     """
     result = finished_result(run, folder)
-    if result is None and not (folder / CONFIGURATION).exists():
+    if result is None and not require_kind(folder / CONFIGURATION):
         plain = identity(run)
-        facts = {"run": to_dict(run), "identity": plain, "key": hash_of_description(plain), "units": UNITS}
-        write_json(folder / CONFIGURATION, facts)
+        facts = {"run": to_dict(run), "identity": plain, "key": hash_of_description(plain)}
+        write_json(folder / CONFIGURATION, {**facts, "sealed": True, "units": UNITS})
+    if result is None:
+        held = {name: checkpoint.steps(folder / name) for name in (CHECKPOINTS, FINAL, EPOCHS)}
+        for path in [*held[CHECKPOINTS][-1:], *held[FINAL], *held[EPOCHS]]:
+            _require_own(run, folder, path)
     return result
+
+
+def _require_own(run: Run, folder: Path, path: Path) -> None:
+    """Refuse a checkpoint of another run, by its key, or by its description if it was written without a key."""
+    facts = checkpoint.read_facts(path)
+    require_fields(facts, {"run": dict}, f"{path}: facts.json", DamagedCheckpointError)
+    key = read_configuration(folder).get("key")
+    if "key" in facts and facts["key"] == key:
+        return
+    difference = f"its key is {facts.get('key')}, that of the folder {key}"
+    if "key" not in facts:
+        wanted = {name: value for name, value in identity(run).items() if name != "plugins"}
+        difference = _difference(_completed(current(Run, facts["run"])), wanted)
+    if difference:
+        raise DamagedCheckpointError(f"{path}: is of another run ({difference}); take it out of there")
 
 
 def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
@@ -95,9 +131,9 @@ def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:
     Raises:
         ConfigurationError: naming the file, module or class that is missing or was another.
     """
-    facts = read_json(folder / CONFIGURATION) if (folder / CONFIGURATION).is_file() else {}
-    stated = facts.get("identity")
-    there = stated.get("plugins") if isinstance(stated, Mapping) else None
+    there = read_configuration(folder).get("identity", {}).get("plugins")
+    if there is not None:
+        require_fields({"plugins": there}, {"plugins": dict[str, str]}, f"{folder / CONFIGURATION}: identity")
     cure = f"take the code it was trained with, or take `plugins` out of {folder / CONFIGURATION} to go on without"
     return rebuilt_with(plain, there or {}, folder, cure)
 

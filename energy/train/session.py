@@ -4,6 +4,7 @@ No generator state is among it: every random draw is a function of (seed, purpos
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -19,6 +20,7 @@ from energy.health import guarded
 from energy.io import checkpoint
 from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, EPOCHS, FAILED, KERNELS, RECORD, append_line, truncate_record
+from energy.io.result import read_configuration
 from energy.network import Network
 from energy.parameters import layer_of
 from energy.ranks import agreed, by_first, gathered, here
@@ -27,11 +29,14 @@ from energy.train.average import WeightAverage
 from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.finite_check import FiniteCheck, NonFinite
+from energy.train.machine import changed_line, machine_change
 from energy.train.matching_layers import load_matching_layers
 from energy.train.metrics import EpochMetrics
+from energy.train.optimizer_state import load_slots, slot_tensors, slot_values
 from energy.train.progress import EpochTable
-from energy.train.run import Run, Weights
+from energy.train.run import Run, Weights, hash_of_description, identity
 from energy.train.stages import require_learning, stages
+from energy.train.state import require_facts, require_state, under
 from energy.train.stepper import Stepper
 from energy.train.terminal import say
 
@@ -52,13 +57,15 @@ class Session:
         best: `{"epoch", "accuracy"}` of the best validation so far, with its weights in `best_weights`.
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
         board: the event file that shows the run while it trains; None unless the run asks for one.
-        breaks: one entry for each time the run was continued, with the step and the machine.
+        key: the key of the run, as its folder has it.
+        breaks: one entry for each time the run was continued, with the step, the machine, and how that had changed.
         advanced: whether this process has come further, by a step or by the end of an epoch.
         doing, cure: the present activity, and the fields that would make it smaller, should memory run out.
     """
 
     def __init__(self, run: Run, folder: Path) -> None:
         self.run, self.folder = run, folder
+        self.key = hash_of_description(identity(run))
         forget_forms()  # of other runs of this process; those on the disk serve this one too
         self.device = run.place()
         self.network: Network = run.network()
@@ -198,7 +205,7 @@ class Session:
         if self.epoch not in self.run.train.keep_epochs or not here().speaks:
             return
         weights = {f"weights/{name}": tensor for name, tensor in self.average.weights().items()}
-        facts = {"run": to_dict(self.run), "weights": f"after epoch {self.epoch}", "step": self.step}
+        facts = {"run": to_dict(self.run), "key": self.key, "weights": f"after epoch {self.epoch}", "step": self.step}
         checkpoint.write(self.folder / EPOCHS, self.epoch, weights, {**facts, "provenance": provenance(self.device)})
 
     def resume(self) -> bool:
@@ -211,17 +218,16 @@ class Session:
             DamagedCheckpointError: when the newest is not what was written. Removing it, to fall back to the one
                 before, is left to the user.
         """
+        self.key = read_configuration(self.folder).get("key", self.key)
         found = checkpoint.steps(self.folder / CHECKPOINTS)
         if found:
             recall_forms(self.folder / KERNELS)
-            self._restore(*checkpoint.read(found[-1], self.device))
+            self._restore(found[-1])
             if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
                 found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN))
-            self.breaks.append({"step": self.step, **provenance(self.device)})
             epoch = min(self.epoch + 1, self.epochs)
             say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {epoch}")
-        if (self.folder / RECORD).exists():
-            truncate_record(self.folder / RECORD, self.epoch)
+        truncate_record(self.folder / RECORD, self.epoch)
         return bool(found)
 
     def close_epoch(self, line: dict[str, Any], accuracy: float | None) -> None:
@@ -255,17 +261,19 @@ class Session:
                 known[outcome] = known.get(outcome, 0) + count
 
     def _tensors(self) -> dict[str, Tensor]:
+        sums = {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
+        slots = {f"optimizer/{name}": tensor for name, tensor in slot_tensors(self.optimizer).items()}
+        return self._weights(self.best_weights) | sums | slots
+
+    def _weights(self, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tensors = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-        tensors |= {f"average/{name}": tensor for name, tensor in self.average.tensors.items()}
-        tensors |= {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": x for name, x in slots.items() if isinstance(x, Tensor)}
-        return tensors
+        tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
+        return tensors | {f"average/{name}": tensor for name, tensor in self.average.tensors.items()}
 
     def _facts(self) -> dict[str, Any]:
         return {
             "run": to_dict(self.run),
+            "key": self.key,
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
@@ -274,34 +282,30 @@ class Session:
             "seconds": self.clock.read(),
             "totals": {**self.totals, "sweeps": sorted(self.totals["sweeps"].items())},
             "breaks": self.breaks,
-            "optimizer": self._scalars(),
+            "optimizer": slot_values(self.optimizer),
             "program": self.stepper.facts(),
             "provenance": provenance(self.device),
         }
 
-    def _scalars(self) -> dict[str, dict[str, Any]]:
-        """The optimizer's state of each parameter, without its tensors."""
-        state = self.optimizer.state_dict()["state"]
-        return {str(i): {k: x for k, x in slots.items() if not isinstance(x, Tensor)} for i, slots in state.items()}
-
-    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        self.network.load_state_dict(_under(tensors, "weights/"))
-        self.best_weights, self.best = _under(tensors, "best/"), facts["best"]
-        self.average.restore(_under(tensors, "average/"))
-        self.metrics.restore(_under(tensors, "tally/"), facts["tally"])
+    def _restore(self, path: Path) -> None:
+        tensors, facts = checkpoint.read(path, self.device)
+        require_facts(facts, self.epochs, self.steps_per_epoch, path)
+        keeps = facts["best"] is not None and self.run.train.weights is Weights.BEST
+        wanted = self._weights(self.network.state_dict() if keeps else {})
+        wanted |= {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
+        require_state(tensors, wanted, facts, path)
+        load_slots(self.run.optimizer, self.optimizer, under(tensors, "optimizer/"), facts["optimizer"], path)
+        self.network.load_state_dict(under(tensors, "weights/"))
+        self.best_weights, self.best = under(tensors, "best/"), facts["best"]
+        self.average.restore(under(tensors, "average/"))
+        self.metrics.restore(under(tensors, "tally/"), facts["tally"])
         self.clock.seconds.update(facts["seconds"])
         self.epoch = facts["epoch"]
         self.batch = facts["batch"]
         self.step = facts["step"]
         self.totals = {**facts["totals"], "sweeps": Counter(dict(facts["totals"]["sweeps"]))}
-        self.breaks = facts["breaks"]
+        here = provenance(self.device)
+        changed = machine_change(facts.get("provenance", {}), here)
+        say(bool(changed), f"{self.run.title}: warning: {changed_line(changed)}")
+        self.breaks = [*facts["breaks"], {"step": self.step, **here, **({"changed": changed} if changed else {})}]
         self.stepper.restore(facts.get("program"))
-        state: dict[int, dict[str, Any]] = {int(index): slots for index, slots in facts["optimizer"].items()}
-        for name, tensor in _under(tensors, "optimizer/").items():
-            index, slot = name.split("/")
-            state.setdefault(int(index), {})[slot] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
