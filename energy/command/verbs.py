@@ -32,12 +32,15 @@ def train_command(arguments: Arguments) -> int:
         rehearse(run)
     if arguments.dry:
         return print_descriptions(runs)
+    from energy.ranks import asked, here, joined
     from energy.train.fit import fit
     from energy.train.progress import answer
 
     (run,) = runs
-    run.place()
-    print(answer(run, fit(run)))
+    with joined(run.place() if asked() > 1 else None):
+        told = answer(run, fit(run))
+        if here().speaks:
+            print(told)
     return 0
 
 

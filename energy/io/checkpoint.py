@@ -62,7 +62,7 @@ def write(
     """
     require_kind(folder, stat.S_IFDIR, DamagedCheckpointError)
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{step:06d}{OPEN if unclosed else ''}"
+    final = place(folder, step, unclosed)
     if require_kind(final, stat.S_IFDIR, DamagedCheckpointError):
         if _sound(final):
             return final
@@ -112,6 +112,11 @@ def read_facts(path: Path) -> dict[str, Any]:
 def seal(path: Path) -> str:
     """Return the SHA-256 of the manifest of a checkpoint, on which every byte of it depends."""
     return hashlib.sha256(_read(path, MANIFEST)).hexdigest()
+
+
+def place(folder: Path, step: int, unclosed: bool = False) -> Path:
+    """Return the folder of a checkpoint; see `write`."""
+    return folder / f"step-{step:06d}{OPEN if unclosed else ''}"
 
 
 def steps(folder: Path) -> list[Path]:

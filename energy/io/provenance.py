@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import energy
+from energy.ranks import here
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "device_name": device_name(device),
         "threads": torch.get_num_threads(),
+        "ranks": here().count,
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

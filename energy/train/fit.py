@@ -7,15 +7,16 @@ steps and everything else once per epoch.
 import functools
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import torch
 
+from energy import ranks
 from energy.analysis.gradient_alignment import feedback_alignment
 from energy.cautions import strict, told
 from energy.component import to_dict
-from energy.errors import OutOfMemory
+from energy.errors import LostRankError, OutOfMemory
 from energy.io import checkpoint
 from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, append_line, exclusive_lock, write_json
@@ -38,6 +39,7 @@ from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.settings import settings
 from energy.train.terminal import Bar, bar, one_line_warnings, say
+from energy.train.together import require_together
 
 VALIDATED: Final = ("validation_accuracy", "validation_top5_accuracy")
 
@@ -57,9 +59,17 @@ def fit(run: Run) -> dict[str, Any]:
         ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
             is asked for and not installed.
         DamagedCheckpointError: when the checkpoint to continue from is not what was written.
+        LostRankError: when another rank has ended or does not answer (`energy.ranks`).
     """
-    result = finished_result(run, run.folder)
+    with ranks.joined(run.place() if ranks.asked() > 1 else None):
+        return fit_together(run)
+
+
+def fit_together(run: Run) -> dict[str, Any]:
+    """Train `run` as one of the ranks that have joined, if there are several."""
+    result = ranks.by_first(lambda: finished_result(run, run.folder))
     if result is None:
+        require_together(run)
         if run.train.tensorboard:
             require_board()
         compiling = functools.cache(lambda: say(run.train.progress, f"{run.title}: compiling kernels …"))
@@ -75,6 +85,9 @@ def fit(run: Run) -> dict[str, Any]:
             except Stopped as stopped:
                 say(True, f"{run.title}: {stopped}")
                 raise
+            except LostRankError as lost:
+                onward = f"the same command, on any number of ranks, continues from {run.folder / CHECKPOINTS}"
+                raise LostRankError(f"{run.title}: {lost}; {onward}") from lost
     return kept_as_it_is(run, result)
 
 
@@ -90,8 +103,9 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
     try:
         with interrupt.leaving("left before the first step, with nothing to save"):
             session = Session(run, run.folder)  # missing data, or parts that do not fit, are found before it writes
-        with exclusive_lock(run.folder):
-            result = acquire(run, run.folder)
+        with ExitStack() as held:
+            ranks.by_first(lambda: held.enter_context(exclusive_lock(run.folder)))
+            result = ranks.by_first(lambda: acquire(run, run.folder))
             if result is not None:
                 return kept_as_it_is(run, result)
             say(run.train.progress, opening(run, parameters(session.network), session.device))
@@ -107,7 +121,7 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
 @contextmanager
 def shown_on_board(session: Session) -> Iterator[None]:
     """Open the board, if the run asks for one, and write it out however training ends."""
-    if not session.run.train.tensorboard:
+    if not (session.run.train.tensorboard and ranks.here().speaks):
         yield
         return
     session.board = Board(session.run, session.folder, session.epoch)
@@ -143,6 +157,7 @@ def train_epoch(session: Session, interrupt: Interrupt, shown: Bar) -> None:
         with session.clock.time("step"):
             train_step(session, x, labels)
         shown.update(1)
+        interrupt.agree()
         if session.step % train.check_every == 0:
             session.check_finite()
         due = train.checkpoint_every and session.step % train.checkpoint_every == 0 and not session.unclosed
@@ -174,10 +189,12 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
 def finish_epoch(session: Session) -> None:
     """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due."""
     run, start = session.run, time.perf_counter()
+    session.metrics = session.metrics.of_all(shared=True)
     objective, accuracy = session.metrics.quality()
     session.at("in validation", "train.evaluate_batch")
     validated = validate(session)
-    measured = measure_epoch(session)
+    with ranks.apart():
+        measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
     line = {
         "epoch": session.epoch,
@@ -222,7 +239,8 @@ def validate(session: Session) -> dict[str, Any] | None:
     if not run.readout.every or (session.epoch + 1) % run.readout.every:
         return None
     lines: list[dict[str, Any]] = []
-    decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
+    with ranks.apart():
+        decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
     line = kept(lines)
     scores = {name.removeprefix("validation_"): value for name, value in line.items() if name in VALIDATED}
     return {"objective": None, **scores}
@@ -233,12 +251,14 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     run, network = session.run, session.network
     start = time.perf_counter()
     ledger, lines = Ledger(), list[dict[str, Any]]()
-    (session.folder / READOUT).unlink(missing_ok=True)
+    if ranks.here().speaks:
+        (session.folder / READOUT).unlink(missing_ok=True)
 
     def report(line: dict[str, Any]) -> None:
         line["seconds"] = time.perf_counter() - start
         lines.append(line)
-        append_line(session.folder / READOUT, line)
+        if ranks.here().speaks:
+            append_line(session.folder / READOUT, line)
         if session.board:
             session.board.readout(line)
         leave_if_asked(session, interrupt)
@@ -279,19 +299,22 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     weights, which = session.final_weights()
     session.network.load_state_dict(weights)
     session.at("in the read-out", "train.evaluate_batch", "data.limit")
-    read = read_out(session, interrupt) if run.readout.fitted else {}
+    with ranks.apart():
+        read = read_out(session, interrupt) if run.readout.fitted else {}
     session.at("in the test", "train.evaluate_batch")
     weights = session.network.state_dict()
     facts = {"run": to_dict(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
-    checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
+    if ranks.here().speaks:
+        checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
     tested = score(run, session.network, session.splits.test, run.train.mirrored)
     result = {**run_summary(session, tested), **read, "weights": which}
     snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
-    if snapshot is not None:
-        write_json(folder / SNAPSHOT, snapshot)
-    write_json(folder / RESULT, result)
+    if ranks.here().speaks:
+        if snapshot is not None:
+            write_json(folder / SNAPSHOT, snapshot)
+        write_json(folder / RESULT, result)
+        checkpoint.prune(folder / CHECKPOINTS, 0)
     if session.board:
         session.board.end(result)
     say(run.train.progress, closing(run, result))
-    checkpoint.prune(folder / CHECKPOINTS, 0)
-    return result
+    return ranks.told(result)

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from torch import Tensor
 
+from energy import ranks
 from energy.component import to_dict
 from energy.couplings.forms import forget_forms, recall_forms, record_forms
 from energy.data.published import Published
@@ -23,7 +24,6 @@ from energy.io.record import CHECKPOINTS, EPOCHS, FAILED, KERNELS, RECORD, appen
 from energy.io.result import read_configuration
 from energy.network import Network
 from energy.parameters import layer_of
-from energy.ranks import agreed, by_first, gathered, here
 from energy.settle.settled import Settled
 from energy.train.average import WeightAverage
 from energy.train.board import Board
@@ -130,16 +130,16 @@ class Session:
 
     def set_rate(self) -> None:
         """Set the learning rate of every parameter group for this step; each stage has the whole schedule."""
-        progress = self.epoch % self.run.train.epochs + self.batch / self.steps_per_epoch
-        for group, rate in zip(self.optimizer.param_groups, self._rates(progress), strict=True):
+        for group, rate in zip(self.optimizer.param_groups, self._rates(self.batch), strict=True):
             group["lr"] = rate
 
     @property
     def last_rate(self) -> float:
         """The greatest learning rate of the step before, by its place in the schedule: a continued run has set none."""
-        return max(self._rates(self.epoch % self.run.train.epochs + (self.batch - 1) / self.steps_per_epoch))
+        return max(self._rates(self.batch - 1))
 
-    def _rates(self, progress: float) -> list[float]:
+    def _rates(self, batch: int) -> list[float]:
+        progress = self.epoch % self.run.train.epochs + batch / self.steps_per_epoch
         peaks = [group["peak"] for group in self.optimizer.param_groups]
         return [self.run.schedule.rate(peak, progress, self.run.train.epochs) for peak in peaks]
 
@@ -159,7 +159,7 @@ class Session:
             with guarded():
                 return run.rule.learn(self.network, run.settler, x, target, run.objective, ledger)
         except NonFiniteError as error:
-            if not here().several:
+            if not ranks.here().several:
                 self.check_finite()
             self.fail(f"step {self.step}: {error}")
 
@@ -170,7 +170,7 @@ class Session:
             NonFinite: naming step, layers, settler and folder.
         """
         report = self.finite_check.report(self.step)
-        for found in filter(None, gathered(None if report is None else str(report))):
+        for found in filter(None, ranks.gathered(None if report is None else str(report))):
             self.fail(found)
 
     def fail(self, what: str) -> NoReturn:
@@ -179,7 +179,7 @@ class Session:
         Raises:
             NonFinite: with `what` in its message.
         """
-        if not here().speaks:
+        if not ranks.here().speaks:
             raise NonFinite(what)
         saved = checkpoint.write(self.folder / FAILED, self.step, self._tensors(), self._facts())
         settler = to_dict(self.run.settler)
@@ -192,17 +192,17 @@ class Session:
         folder, own = self.folder / CHECKPOINTS, self.metrics
         self.metrics = own.of_all(shared=True)
         path = checkpoint.place(folder, self.step, self.unclosed)
-        if here().speaks:
+        if ranks.here().speaks:
             record_forms(self.folder / KERNELS)
             checkpoint.write(folder, self.step, self._tensors(), self._facts(), self.unclosed)
             checkpoint.prune(folder, self.run.train.keep)
         self.metrics = own
-        agreed(0)  # nobody leaves before it is written
+        ranks.agreed(0)  # nobody leaves before it is written
         return path
 
     def keep_weights(self) -> None:
         """Write the weights after an epoch of `train.keep_epochs`, as those of the checkpoint `step-<epochs done>`."""
-        if self.epoch not in self.run.train.keep_epochs or not here().speaks:
+        if self.epoch not in self.run.train.keep_epochs or not ranks.here().speaks:
             return
         weights = {f"weights/{name}": tensor for name, tensor in self.average.weights().items()}
         facts = {"run": to_dict(self.run), "key": self.key, "weights": f"after epoch {self.epoch}", "step": self.step}
@@ -219,15 +219,16 @@ class Session:
                 before, is left to the user.
         """
         self.key = read_configuration(self.folder).get("key", self.key)
-        found = checkpoint.steps(self.folder / CHECKPOINTS)
+        found = ranks.by_first(lambda: checkpoint.steps(self.folder / CHECKPOINTS))
         if found:
             recall_forms(self.folder / KERNELS)
             self._restore(found[-1])
+            ranks.agreed(0)  # all have read it
             if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
-                found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN))
+                ranks.by_first(lambda: found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN)))
             epoch = min(self.epoch + 1, self.epochs)
             say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {epoch}")
-        truncate_record(self.folder / RECORD, self.epoch)
+        ranks.by_first(lambda: truncate_record(self.folder / RECORD, self.epoch))
         return bool(found)
 
     def close_epoch(self, line: dict[str, Any], accuracy: float | None) -> None:
@@ -236,7 +237,8 @@ class Session:
             self.best = {"epoch": self.epoch, "accuracy": accuracy}
             if self.run.train.weights is Weights.BEST:
                 self.best_weights = {name: tensor.clone() for name, tensor in self.average.weights().items()}
-        append_line(self.folder / RECORD, line)
+        if ranks.here().speaks:
+            append_line(self.folder / RECORD, line)
         self._add_up()
         self.epoch += 1
         self.keep_weights()
@@ -298,7 +300,8 @@ class Session:
         self.network.load_state_dict(under(tensors, "weights/"))
         self.best_weights, self.best = under(tensors, "best/"), facts["best"]
         self.average.restore(under(tensors, "average/"))
-        self.metrics.restore(under(tensors, "tally/"), facts["tally"])
+        if not ranks.here().number:  # sums of all ranks
+            self.metrics.restore(under(tensors, "tally/"), facts["tally"])
         self.clock.seconds.update(facts["seconds"])
         self.epoch = facts["epoch"]
         self.batch = facts["batch"]
