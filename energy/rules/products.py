@@ -20,9 +20,7 @@ from energy.settle.settled import SettledDyad
 Pair = tuple[Tensor, Tensor | None]  # (m, δ) of a layer
 
 
-def dyadic_gradients(
-    settled: SettledDyad, network: Network, scale: float, sums: Sums | None = None
-) -> list[Tensor]:
+def dyadic_gradients(settled: SettledDyad, network: Network, scale: float, sums: Sums | None = None) -> list[Tensor]:
     """Return `scale` times ∂θ⟨δ, J(m)⟩, one tensor per parameter in the order of `network.parameters()`.
 
     Layers are freed as soon as no edge needs them any more.

@@ -23,5 +23,7 @@ def changed_line(changed: Mapping[str, list[Any]]) -> str:
         >>> changed_line({"threads": [1, 2]})[:42]
         'continued with threads=2, before that 1; i'
     """
-    told = ", ".join(f"{name}={now or 'unknown'}, before that {before or 'unknown'}" for name, (before, now) in changed.items())
+    told = ", ".join(
+        f"{name}={now or 'unknown'}, before that {before or 'unknown'}" for name, (before, now) in changed.items()
+    )
     return f"continued with {told}; its numbers may differ in their last bits from those of a run that was not broken"

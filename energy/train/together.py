@@ -19,7 +19,9 @@ def require_together(run: Run) -> None:
     settler = run.settler
     relaxations = [getattr(settler, name, None) for name in ("relax", "nudged")]
     if run.train.batch_size < count:
-        raise ConfigurationError(f"train.batch_size={run.train.batch_size}: must be at least 1 for each of {count} ranks")
+        raise ConfigurationError(
+            f"train.batch_size={run.train.batch_size}: must be at least 1 for each of {count} ranks"
+        )
     if getattr(settler, "warm_starts", 0):
         raise ConfigurationError(f"settler.warm_starts={settler.warm_starts}: needs one process, which has all samples")
     for name, relax in zip(("relax", "nudged"), relaxations, strict=True):

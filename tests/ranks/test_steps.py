@@ -31,6 +31,8 @@ def test_they_learn_what_one_process_learns(
     assert alone.keys() == found.keys()
     for key, value in alone.items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
-            torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-11, msg=lambda text, key=key: f"{key}: {text}")
+            torch.testing.assert_close(
+                found[key], value, rtol=1e-9, atol=1e-11, msg=lambda text, key=key: f"{key}: {text}"
+            )
         else:
             assert found[key] == value, key
