@@ -115,7 +115,7 @@ def joined(device: torch.device | None = None, patience: float = PATIENCE) -> It
         LostRankError: for a rank that does not come.
     """
     begun = dist.is_initialized()
-    if here().several or not begun and asked() == 1:
+    if here().several or (not begun and asked() == 1):
         yield here()
         return
     limit = timedelta(seconds=patience)

@@ -97,7 +97,7 @@ class Interrupt:
     @property
     def out_of_time(self) -> bool:
         """True once the time limit has passed."""
-        return self._late or self.time_limit > 0 and time.monotonic() - self._start >= self.time_limit
+        return self._late or (self.time_limit > 0 and time.monotonic() - self._start >= self.time_limit)
 
     def agree(self) -> None:
         """Take over a signal, or the end of the time, that any rank has noted, so that all leave at the same step."""

@@ -76,9 +76,9 @@ def until_checkpoint(folder: Path, number: int) -> None:
     """Wait until a training has written `number` lines and a checkpoint."""
     until = time.monotonic() + 200
     while time.monotonic() < until:
-        if (folder / RECORD).exists() and len(read_lines(folder / RECORD)) >= number:
-            if any((folder / CHECKPOINTS).glob("step-*")):
-                return
+        begun = (folder / RECORD).exists() and len(read_lines(folder / RECORD)) >= number
+        if begun and any((folder / CHECKPOINTS).glob("step-*")):
+            return
         time.sleep(0.01)
     raise AssertionError(f"{folder} has not come to epoch {number}")
 
