@@ -86,6 +86,11 @@ def sweep(folder: Path, name: str = "") -> None:
                 _remove_abandoned(left)
 
 
+def unfinished(folder: Path) -> bool:
+    """Return whether something in `folder` was left half-written, or is being written."""
+    return any(next(folder.glob(f"{kind}*"), None) for kind in (WRITING, REMOVING))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text to `path`, whole or not at all."""
     with replacing(path) as file:

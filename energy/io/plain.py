@@ -27,7 +27,7 @@ def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = D
     try:
         text = text.decode() if isinstance(text, bytes) else text
         if text.count("[") + text.count("{") > DEEPEST and depth(text) > DEEPEST:
-            raise error(f"{where}: nested more than {DEEPEST} deep")
+            raise error(f"{where}: nested too deeply, with more than {DEEPEST} brackets open at once")
         value = json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_refused)
     except error:
         raise

@@ -30,8 +30,13 @@ ENDED: Final[dict[str, Kind]] = {
     **dict.fromkeys(("test_objective", "validation_accuracy", "backprop_steps", "weight_product_norm"), float | None),
     **dict.fromkeys(("readout_validation_accuracy", "readout_validation_top5_accuracy"), float | None),
     **dict.fromkeys(("outcomes", "control", "configuration", "evaluation"), dict),
-    **{"sweeps": dict[str, float | None], "seconds": dict[str, float], "plugins": dict[str, str], "continued": list},
-    **{OWNER: str, DIGEST: str, "final": {"step": int, DIGEST: str}},
+    "sweeps": dict[str, float | None],
+    "seconds": dict[str, float],
+    "plugins": dict[str, str],
+    "continued": list,
+    OWNER: str,
+    "final": {"step": int, DIGEST: str},
+    DIGEST: str,
 }
 
 

@@ -6,28 +6,32 @@ steps and everything else once per epoch.
 
 import functools
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import torch
 
-from energy.analysis.gradient_alignment import feedback_alignment
 from energy.cautions import strict, told
 from energy.component import to_dict
-from energy.errors import OutOfMemory
+from energy.data.dataset import Splits
+from energy.errors import EnergyError, LockedFolderError, OutOfMemory
 from energy.io import checkpoint
 from energy.io.provenance import provenance
 from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, append_line, exclusive_lock, write_json
+from energy.io.result import write_result
 from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.parameters import parameters
 from energy.readout.decoder import Decoder, install
 from energy.readout.readout import kept
 from energy.train.board import Board, require_board
+from energy.train.disk_refusal import disk_refusal
+from energy.train.epoch_line import epoch_line
 from energy.train.evaluate import decoder, score
-from energy.train.folder import acquire, finished_result
+from energy.train.folder import acquire, clear_up, finished_result
 from energy.train.interrupt import Interrupt, Stopped
+from energy.train.leaving import leave_if_asked
 from energy.train.measure import measure_epoch
 from energy.train.memory import lacks_memory
 from energy.train.metrics import top_five
@@ -38,6 +42,7 @@ from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.settings import settings
 from energy.train.terminal import Bar, bar, one_line_warnings, say
+from energy.train.watched import watched
 
 VALIDATED: Final = ("validation_accuracy", "validation_top5_accuracy")
 
@@ -75,6 +80,8 @@ def fit(run: Run) -> dict[str, Any]:
             except Stopped as stopped:
                 say(True, f"{run.title}: {stopped}")
                 raise
+    with suppress(LockedFolderError, OSError):
+        clear_up(run.folder)
     return kept_as_it_is(run, result)
 
 
@@ -93,6 +100,7 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
         with exclusive_lock(run.folder):
             result = acquire(run, run.folder)
             if result is not None:
+                checkpoint.prune(run.folder / CHECKPOINTS, 0)
                 return kept_as_it_is(run, result)
             say(run.train.progress, opening(run, parameters(session.network), session.device))
             session.resume()
@@ -102,6 +110,10 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
         if isinstance(error, OutOfMemory) or not lacks_memory(error):
             raise
         raise out_of_memory(session, error) from None
+    except OSError as error:
+        if session is None or isinstance(error, EnergyError):
+            raise
+        raise disk_refusal(session.folder, error) from None
 
 
 @contextmanager
@@ -125,7 +137,7 @@ def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         while session.epoch < session.epochs:
             session.enter()
             train_epoch(session, interrupt, shown)
-            finish_epoch(session)
+            finish_epoch(session, interrupt)
             leave_if_asked(session, interrupt)
     result = conclude(session, interrupt)
     if interrupt.number:  # too late to stop this run, not too late for those after it
@@ -171,34 +183,16 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     session.advanced = True
 
 
-def finish_epoch(session: Session) -> None:
+def finish_epoch(session: Session, interrupt: Interrupt) -> None:
     """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due."""
     run, start = session.run, time.perf_counter()
-    objective, accuracy = session.metrics.quality()
+    quality = session.metrics.quality()
     session.at("in validation", "train.evaluate_batch")
-    validated = validate(session)
+    look = functools.partial(leave_if_asked, session, interrupt)
+    validated = validate(session, Splits(*(watched(images, look) for images in session.splits)))
     measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
-    line = {
-        "epoch": session.epoch,
-        "step": session.step,
-        "learning_rate": session.last_rate,
-        "train_objective": objective,
-        "train_accuracy": accuracy,
-        "validation_objective": None if validated is None else validated["objective"],
-        "validation_accuracy": None if validated is None else validated["accuracy"],
-        **top_five("validation", validated),
-        "gamma": run.settler.gain(session.network),
-        "control": session.metrics.control(),
-        "settle": session.metrics.settling(),
-        "validation_settle": {} if validated is None else validated.get("settle", {}),
-        "diverged_layer": session.metrics.diverged or None,
-        **session.metrics.cost(session.network),
-        **session.metrics.spike_counts(),
-        **measured,
-        **feedback_alignment(session.network),
-        "seconds": session.clock.read(),
-    }
+    line = epoch_line(session, quality, validated, measured)
     session.close_epoch(line, None if validated is None else validated["accuracy"])
     if session.board:
         session.board.epoch(session.network, line)
@@ -207,13 +201,13 @@ def finish_epoch(session: Session) -> None:
         session.save()
 
 
-def validate(session: Session) -> dict[str, Any] | None:
+def validate(session: Session, splits: Splits) -> dict[str, Any] | None:
     """Score the validation split: by the output layer or, if that does not learn, by a fresh read-out when one is due.
 
     Returns:
         objective and accuracy; None without validation images and without a score.
     """
-    run, images = session.run, session.splits.validation
+    run, images = session.run, splits.validation
     if not len(images):
         return None
     if session.scored:
@@ -222,14 +216,20 @@ def validate(session: Session) -> dict[str, Any] | None:
     if not run.readout.every or (session.epoch + 1) % run.readout.every:
         return None
     lines: list[dict[str, Any]] = []
-    decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
+    decoder(run, session.network, splits, run.readout, Ledger(), lines.append)
     line = kept(lines)
     scores = {name.removeprefix("validation_"): value for name, value in line.items() if name in VALIDATED}
     return {"objective": None, **scores}
 
 
-def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
-    """Fit the read-out, put it into the output layer, and return its part of the result."""
+def read_out(session: Session, splits: Splits, look: Callable[[], None]) -> dict[str, Any]:
+    """Fit the read-out, put it into the output layer, and return its part of the result.
+
+    Args:
+        session: the training, done.
+        splits: the data.
+        look: called after each epoch of the fit.
+    """
     run, network = session.run, session.network
     start = time.perf_counter()
     ledger, lines = Ledger(), list[dict[str, Any]]()
@@ -241,9 +241,9 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         append_line(session.folder / READOUT, line)
         if session.board:
             session.board.readout(line)
-        leave_if_asked(session, interrupt)
+        look()
 
-    fitted = decoder(run, network, session.splits, run.readout, ledger, report)
+    fitted = decoder(run, network, splits, run.readout, ledger, report)
     assert isinstance(fitted, Decoder)  # a run admits no read-out without weights
     install(network, fitted)
     line = kept(lines)
@@ -259,37 +259,28 @@ def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     }
 
 
-def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
-    """Save and leave after a signal, or after the time limit once this process has got the run further.
-
-    Raises:
-        Stopped: once the state is saved.
-    """
-    if interrupt.asked and (interrupt.number or session.advanced):
-        path = session.save()
-        raise interrupt.stopped(f"left after step {session.step}; the same command continues from {path}")
-
-
 def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     """Store the chosen weights, fit a read-out if asked for, score the test split once, and write `result.json`.
 
     The checkpoints are removed at the end.
     """
-    run, folder = session.run, session.folder
+    run, folder, saved = session.run, session.folder, session.save()
+    look = functools.partial(leave_if_asked, session, interrupt, saved)
+    splits = Splits(*(watched(images, look) for images in session.splits))
     weights, which = session.final_weights()
     session.network.load_state_dict(weights)
     session.at("in the read-out", "train.evaluate_batch", "data.limit")
-    read = read_out(session, interrupt) if run.readout.fitted else {}
+    read = read_out(session, splits, look) if run.readout.fitted else {}
     session.at("in the test", "train.evaluate_batch")
-    weights = session.network.state_dict()
-    facts = {"run": to_dict(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
-    checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
-    tested = score(run, session.network, session.splits.test, run.train.mirrored)
-    result = {**run_summary(session, tested), **read, "weights": which}
+    facts = {"run": to_dict(run), "key": session.key, "weights": which, "step": session.step}
+    weights = {f"weights/{name}": tensor for name, tensor in session.network.state_dict().items()}
+    checkpoint.prune(folder / FINAL, 0)  # of a process that was killed during the test
+    checkpoint.write(folder / FINAL, session.step, weights, {**facts, "provenance": provenance(session.device)})
+    tested = score(run, session.network, splits.test, run.train.mirrored)
     snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
     if snapshot is not None:
         write_json(folder / SNAPSHOT, snapshot)
-    write_json(folder / RESULT, result)
+    result = write_result(folder, {**run_summary(session, tested), **read, "weights": which})
     if session.board:
         session.board.end(result)
     say(run.train.progress, closing(run, result))

@@ -8,6 +8,7 @@ from typing import Any, Final
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.errors import DamagedCheckpointError
 from energy.io import checkpoint
+from energy.io.atomic import unfinished
 from energy.io.former import current
 from energy.io.plain import flatten
 from energy.io.plain_file import require_kind
@@ -18,6 +19,7 @@ from energy.io.record import (
     FINAL,
     RECORD,
     RESULT,
+    exclusive_lock,
     require_plain_folder,
     write_json,
 )
@@ -71,9 +73,9 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
     Raises:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
     """
-    require_plain_folder(folder)
-    configured = read_configuration(folder)
-    if configured:
+    if os.path.lexists(folder / CONFIGURATION):
+        require_plain_folder(folder)
+        configured = read_configuration(folder)
         difference = _difference(_completed(current(Run, configured.get("identity"))), identity(run))
         if difference:
             raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
@@ -81,6 +83,7 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
     strangers = [name for name in (RECORD, RESULT, CHECKPOINTS, FINAL) if os.path.lexists(folder / name)]
     if strangers:
         raise ConfigurationError(f"out={str(folder)!r}: holds {strangers[0]} but no {CONFIGURATION}; choose another")
+    require_plain_folder(folder)
     return None
 
 
@@ -104,6 +107,18 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
         for path in [*held[CHECKPOINTS][-1:], *held[FINAL], *held[EPOCHS]]:
             _require_own(run, folder, path)
     return result
+
+
+def clear_up(folder: Path) -> None:
+    """Remove what a finished run left when it was killed: its checkpoints, and files half-written.
+
+    Raises:
+        LockedFolderError: while another process is at work in the folder.
+        OSError: when the folder cannot be written in.
+    """
+    if checkpoint.steps(folder / CHECKPOINTS) or unfinished(folder):
+        with exclusive_lock(folder):
+            checkpoint.prune(folder / CHECKPOINTS, 0)
 
 
 def _require_own(run: Run, folder: Path, path: Path) -> None:

@@ -1,0 +1,42 @@
+"""Splits whose batches are interrupted: between two batches of a pass somebody looks whether to leave."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from energy.data.images import Images
+
+
+def _nothing() -> None:
+    """Look at nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Watched(Images):
+    """A split with a function that is called between two batches, and may raise.
+
+    Attributes:
+        look: the function.
+    """
+
+    look: Callable[[], None] = _nothing
+
+    def batches(
+        self, batch_size: int, *, seed: int, epoch: int, train: bool, start_step: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        whole = super().batches(batch_size, seed=seed, epoch=epoch, train=train, start_step=start_step)
+        return self._interrupted(whole)
+
+    def _interrupted(self, whole: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, batch in enumerate(whole):
+            if number:
+                self.look()
+            yield batch
+
+
+def watched(images: Images, look: Callable[[], None]) -> Images:
+    """Return the same images; between two of their batches `look` is called."""
+    fields = {field.name: getattr(images, field.name) for field in dataclasses.fields(Images)}
+    return Watched(**fields, look=look)
