@@ -22,7 +22,7 @@ from energy.errors import DamagedFileError, MissingFileError
 from energy.io.atomic import replacing
 from energy.io.plain import json_object
 from energy.io.plain_file import require_kind
-from energy.io.schema import Kind, require_fields
+from energy.io.schema import Kind, fits, require_fields
 
 SUFFIX: Final = ".safetensors"
 SCHEMA: Final = 1
@@ -116,4 +116,6 @@ def _typed(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     if facts.get("schema") != SCHEMA:
         raise DamagedFileError(f"{path}: metadata: schema={facts.get('schema')!r}, this version reads {SCHEMA}")
     require_fields(facts, KINDS, f"{path}: metadata")
+    if not fits(facts["plugins"], dict[str, str]):
+        raise DamagedFileError(f"{path}: metadata: plugins={str(facts['plugins'])[:60]}: must be digests by file")
     return facts

@@ -69,7 +69,7 @@ def bounded_by(tensors: Mapping[str, Tensor], where: Path) -> Iterator[None]:
 
     def parameter(module: Any, name: str, tensor: Tensor | None) -> None:
         count("parameters", 1)
-        count("numbers", 0 if tensor is None else tensor.numel())
+        count("numbers", 0 if tensor is None or tensor.is_meta else tensor.numel())
 
     def part(module: Any, name: str, inner: Any) -> None:
         count("parts", 1)

@@ -137,7 +137,6 @@ def load_epoch(folder: Path, epoch: int, device: str = "") -> tuple[Run, Network
     if epoch not in found:
         kept = f"kept are those after {', '.join(map(str, found))}" if found else "train.keep_epochs keeps some"
         raise MissingFileError(f"{folder}: has no weights of epoch {epoch}; {kept}")
-    require_owner(folder, found[epoch])
     return _loaded(folder, found[epoch], device)
 
 
@@ -147,6 +146,7 @@ def _loaded(folder: Path, path: Path, device: str) -> tuple[Run, Network, dict[s
     tensors, facts = checkpoint.read(path)
     require_fields(facts, FACTS, f"{path}: facts.json", DamagedCheckpointError)
     run = rebuilt({**facts["run"], "device": device or facts["run"].get("device", "auto")}, folder)
+    require_owner(folder, path)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items()}
     require_fit(run, weights, path)
     network = run.network()

@@ -14,7 +14,7 @@ from energy.io import checkpoint
 from energy.io.atomic import write_text
 from energy.io.code import file_digest
 from energy.io.record import FINAL, RESULT
-from energy.io.result import final_weights, is_finished, read_result
+from energy.io.result import final_weights, is_finished, read_result, require_owner
 from energy.io.schema import require_fields
 from energy.io.weights import SUFFIX, write_weights
 from energy.paths import expanded
@@ -68,6 +68,7 @@ def export(folder: str | Path, file: str | Path) -> tuple[Path, Path]:
     tensors, stored = checkpoint.read(path)
     require_fields(stored, FACTS, f"{path}: facts.json", DamagedCheckpointError)
     run = rebuilt(stored["run"], folder)
+    require_owner(folder, path)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items()}
     require_fit(run, weights, path)
     facts = _facts(run, stored, result)

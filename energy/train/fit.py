@@ -188,7 +188,7 @@ def finish_epoch(session: Session, interrupt: Interrupt) -> None:
     run, start = session.run, time.perf_counter()
     quality = session.metrics.quality()
     session.at("in validation", "train.evaluate_batch")
-    look = functools.partial(leave_if_asked, session, interrupt)
+    look = functools.partial(leave_if_asked, session, interrupt, passing=True)
     validated = validate(session, Splits(*(watched(images, look) for images in session.splits)))
     measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
@@ -265,7 +265,7 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     The checkpoints are removed at the end.
     """
     run, folder, saved = session.run, session.folder, session.save()
-    look = functools.partial(leave_if_asked, session, interrupt, saved)
+    look = functools.partial(leave_if_asked, session, interrupt, saved, passing=True)
     splits = Splits(*(watched(images, look) for images in session.splits))
     weights, which = session.final_weights()
     session.network.load_state_dict(weights)

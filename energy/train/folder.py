@@ -126,14 +126,13 @@ def _require_own(run: Run, folder: Path, path: Path) -> None:
     facts = checkpoint.read_facts(path)
     require_fields(facts, {"run": dict}, f"{path}: facts.json", DamagedCheckpointError)
     key = read_configuration(folder).get("key")
-    if "key" in facts and facts["key"] == key:
-        return
-    difference = f"its key is {facts.get('key')}, that of the folder {key}"
-    if "key" not in facts:
+    if "key" in facts:
+        other = "" if facts["key"] == key else f"its key is {facts['key']}, that of the folder {key}"
+    else:
         wanted = {name: value for name, value in identity(run).items() if name != "plugins"}
-        difference = _difference(_completed(current(Run, facts["run"])), wanted)
-    if difference:
-        raise DamagedCheckpointError(f"{path}: is of another run ({difference}); take it out of there")
+        other = _difference(_completed(current(Run, facts["run"])), wanted)
+    if other:
+        raise DamagedCheckpointError(f"{path}: is of another run ({other}); take it out of there")
 
 
 def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:

@@ -1,5 +1,6 @@
-"""A run folder in which something is not what we write: it is refused by name, before anything is written or waited for."""
+"""A run folder in which something is not what we write: refused by name, before anything is written or waited for."""
 
+import hashlib
 import json
 import os
 import resource
@@ -417,11 +418,11 @@ class TestJson:
     def test_an_inner_field_is_named_with_its_path(self) -> None:
         fields = {"a": {"b": int}}
         require_fields({"a": {"b": 1}, "more": "is fine"}, fields, "here")
-        with pytest.raises(DamagedFileError, match="^here: a: b='x': must be a whole number$"):
+        with pytest.raises(DamagedFileError, match=r"^here: a: b='x': must be a whole number$"):
             require_fields({"a": {"b": "x"}}, fields, "here")
-        with pytest.raises(DamagedFileError, match="^here: a='1': must be an object$"):
+        with pytest.raises(DamagedFileError, match=r"^here: a='1': must be an object$"):
             require_fields({"a": 1}, fields, "here")
-        with pytest.raises(DamagedFileError, match="^here: has no a$"):
+        with pytest.raises(DamagedFileError, match=r"^here: has no a$"):
             require_fields({}, fields, "here")
         require_fields({}, fields, "here", partial=True)
 
@@ -459,7 +460,7 @@ class TestDisk:
         run = make_run(**SMALL)
         full(CONFIGURATION)
         with pytest.raises(
-            DiskError, match="configuration.json: No space left on device; no checkpoint had been written"
+            DiskError, match=r"configuration\.json: No space left on device; no checkpoint had been written"
         ):
             fit(run)
         assert os.listdir(run.folder) == [".lock"]
@@ -493,3 +494,30 @@ class TestTwice:
         broken_off()
         with pytest.raises(ConfigurationError, match="holds another run; there seed=0, here 1"):
             fit(make_run(seed=1, **SMALL))
+
+
+class TestFormat:
+    """One of the two files of another format, or facts of another step, under a manifest that is right."""
+
+    @pytest.mark.parametrize(
+        ("name", "field", "said"),
+        [
+            ("facts.json", "format", r"facts\.json: format=2, this version reads 1"),
+            ("manifest.json", "format", r"manifest\.json: format=2, this version reads 1"),
+            ("facts.json", "step", r"facts\.json is of step 2"),
+        ],
+    )
+    def test_the_format_of_both_files_and_the_step_and_name(
+        self, tmp_path: Path, name: str, field: str, said: str
+    ) -> None:
+        path = checkpoint.write(tmp_path, 7, {"weight": torch.ones(2)}, {})
+        inside = json.loads((path / name).read_text())
+        inside[field] = 2
+        text = json.dumps(inside).encode()
+        (path / name).write_bytes(text)
+        if name != "manifest.json":
+            manifest = json.loads((path / "manifest.json").read_text())
+            manifest["files"][name] = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+            (path / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(DamagedFileError, match=said):
+            checkpoint.read(path)
