@@ -105,8 +105,7 @@ def test_a_signal_while_features_are_computed_is_obeyed_between_two_batches(
 ) -> None:
     run, whole = make_run("stopped", **LOCAL), make_run("unbroken", **LOCAL)
     unbroken = fit(whole)
-    taken, real, wanted = [], Images.take, len(whole.folder.parts)
-    assert wanted
+    taken, real = list[int](), Images.take
 
     def take(images: Images, rows: Any) -> Any:
         if isinstance(rows, slice) and rows == slice(0, 20):
