@@ -20,5 +20,5 @@ def leave_if_asked(session: Session, interrupt: Interrupt, saved: Path | None = 
     """
     if interrupt.asked and (interrupt.number or session.advanced):
         path = saved or session.save()
-        lost = f" {session.doing}, which begins again" if passing else ""
-        raise interrupt.stopped(f"left after step {session.step}{lost}; the same command continues from {path}")
+        lost = f" and begins again {session.doing}" if passing else ""
+        raise interrupt.stopped(f"left after step {session.step}; the same command continues from {path}{lost}")

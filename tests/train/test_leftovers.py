@@ -139,8 +139,14 @@ def test_a_record_that_lacks_an_epoch_is_not_continued(
         fit(run)
 
 
-def test_the_owner_of_a_folder_sweeps_it_wherever_something_was_left(make_run: Maker, tmp_path: Path) -> None:
+def test_the_owner_of_a_folder_sweeps_it_wherever_something_was_left(
+    make_run: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mortal: Callable[..., None]
+) -> None:
     run = make_run(**SMALL)
+    mortal(page, "train_step", 4)
+    with pytest.raises(Death):
+        fit(run)
+    monkeypatch.undo()
     left = [f".writing-{CONFIGURATION}-77", f".writing-{RESULT}-1-2", ".removing-x", "final/.writing-step-000009-1"]
     left += [f"{CHECKPOINTS}/.removing-step-000001-3", "epochs/.writing-step-000001-4", "failed/.writing-step-000002-5"]
     for name in left[:3]:

@@ -1,4 +1,4 @@
-"""A signal while a split is scored or features are computed: left between two batches, with what is lost said rightly."""
+"""A signal while a split is scored or features are computed: left between two batches, and what is lost is said."""
 
 import os
 import signal
@@ -47,14 +47,14 @@ def stop(run: Run, look: int, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize(
-    ("look", "where", "name"),
+    ("look", "lost", "name"),
     [
-        (2, "after step 3; ", "step-000003-open"),  # two looks before, one at each step
-        (3, "after step 3 in validation, which begins again; ", "step-000003-open"),
-        (4, "after step 3 in validation, which begins again; ", "step-000003-open"),
-        (5, "after step 3 in the probe, which begins again; ", "step-000003"),
-        (6, "after step 3 in the test, which begins again; ", "step-000003"),
-        (100, "after step 3 in the test, which begins again; ", "step-000003"),
+        (2, "", "step-000003-open"),  # two looks before, one at each step
+        (3, " and begins again in validation", "step-000003-open"),
+        (4, " and begins again in validation", "step-000003-open"),
+        (5, "", "step-000003"),
+        (6, " and begins again in the test", "step-000003"),
+        (100, " and begins again in the test", "step-000003"),
     ],
 )
 def test_left_during_validation_or_test_it_ends_as_an_unbroken_run(
@@ -63,18 +63,15 @@ def test_left_during_validation_or_test_it_ends_as_an_unbroken_run(
     final_tensors: Callable[[Run], bytes],
     timeless: Callable[[Path], list[dict[str, Any]]],
     look: int,
-    where: str,
+    lost: str,
     name: str,
 ) -> None:
     """Three steps; six images of validation in three batches; the 360 of the test in 180."""
     one, other = make_run("unbroken", **SMALL), make_run("stopped", **SMALL)
     whole = fit(one)
     said = stop(other, look, monkeypatch)
-    assert where.replace(" in the probe, which begins again", "") in said.replace(
-        " in the probe, which begins again", ""
-    )
     (path,) = checkpoint.steps(other.folder / CHECKPOINTS)
-    assert path.name == name and said.endswith(f"the same command continues from {path}")
+    assert path.name == name and said.endswith(f"after step 3; the same command continues from {path}{lost}")
     assert not (other.folder / RESULT).exists()
     found = fit(other)
     assert final_tensors(one) == final_tensors(other)
@@ -126,8 +123,8 @@ def test_a_signal_while_features_are_computed_is_obeyed_between_two_batches(
     assert stopped.value.code == 143 and taken == [54]  # the training images alone; 54 of 60 in three batches
     (path,) = checkpoint.steps(run.folder / CHECKPOINTS)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert "SIGTERM: left after step 2 in the read-out, which begins again; the same command continues" in last
-    assert path.name in last
+    said = f"SIGTERM: left after step 2; the same command continues from {path} and begins again in the read-out"
+    assert last.endswith(said)
     assert fit(run)["test_accuracy"] == unbroken["test_accuracy"]
 
 
