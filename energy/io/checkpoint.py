@@ -212,6 +212,7 @@ def _foreign(path: Path, name: str, inside: Mapping[str, Any]) -> DamagedCheckpo
 def _checked(path: Path, name: str, entry: Any) -> bytes:
     if not isinstance(entry, dict) or sorted(entry) != ["bytes", "sha256"]:
         raise DamagedCheckpointError(f"{path}: {MANIFEST}: the entry of {name} must give bytes and sha256")
+    require_kind(path / name, error=DamagedCheckpointError)
     size = os.lstat(path / name).st_size
     blob = _read(path, name) if size == entry["bytes"] else b""
     if len(blob) != entry["bytes"]:

@@ -172,7 +172,7 @@ class TestFinal:
         (path,) = checkpoint.steps(run.folder / FINAL)
         tensors, facts = checkpoint.read(path)
         shutil.rmtree(path)
-        facts["run"]["settler"]["beta"] = 0.1
+        facts["run"]["settler"]["beta"] = 0.25
         checkpoint.write(run.folder / FINAL, 3, tensors, facts)
         with pytest.raises(DamagedFileError, match="is not what"):
             evaluate(run.folder)

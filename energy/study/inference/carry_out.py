@@ -136,7 +136,7 @@ def path_of(study: Study, point: PlannedPoint) -> Path:
 
 def _held(study: Study, point: PlannedPoint) -> dict[str, Any]:
     path = path_of(study, point)
-    return read_json(path) if require_kind(path) else {}
+    return read_json(path, {"measured": list[str], "measures": dict, "failed": str}) if require_kind(path) else {}
 
 
 def _covers(held: dict[str, Any], asked: Iterable[Quantity]) -> bool:
