@@ -225,8 +225,10 @@ def test_a_conversion_that_was_killed_leaves_nothing_after_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENERGY_CACHE", str(tmp_path))
-    examples = Examples(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
-    raw = Raw(examples, examples)
+    one, other = (
+        Examples(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)) for _ in range(2)
+    )
+    raw = Raw(one, other)
     left = tmp_path / ".writing-tiny-0123-dead"
     left.mkdir()
     (left / "part.safetensors").write_bytes(b"0" * 1000)

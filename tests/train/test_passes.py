@@ -120,10 +120,10 @@ def test_a_signal_while_features_are_computed_is_obeyed_between_two_batches(
     with pytest.raises(Stopped) as stopped:
         fit(run)
     monkeypatch.undo()
-    assert stopped.value.code == 143 and taken == [54]  # the training images alone; 54 of 60 in three batches
+    assert stopped.value.code == 143 and taken == [60]  # the training images alone, in three batches
     (path,) = checkpoint.steps(run.folder / CHECKPOINTS)
     last = capsys.readouterr().err.splitlines()[-1]
-    said = f"SIGTERM: left after step 2; the same command continues from {path} and begins again in the read-out"
+    said = f"SIGTERM: left after step 3; the same command continues from {path} and begins again in the read-out"
     assert last.endswith(said)
     assert fit(run)["test_accuracy"] == unbroken["test_accuracy"]
 
