@@ -7,7 +7,7 @@ from typing import Final
 
 from energy.command import folders
 from energy.command.arguments import Arguments
-from energy.command.shown import show
+from energy.command.output import show
 from energy.component import ConfigurationError
 from energy.paths import expanded
 

@@ -2,7 +2,7 @@
 
 from energy.command import folders
 from energy.command.arguments import Arguments
-from energy.command.shown import show
+from energy.command.output import show
 from energy.component import ConfigurationError
 from energy.io.weights import SUFFIX
 

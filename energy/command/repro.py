@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from energy.command.arguments import Arguments
 from energy.command.cells import ROOT, RUNS, Chosen, cell_runs, chosen_papers
 from energy.command.complaint import complaint, defect
+from energy.command.output import show
 from energy.command.presets import EXPERIMENT, looked_in, presets
-from energy.command.shown import show
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.study.reproduction.cell import ReproductionCell
 from energy.study.reproduction.records import read_recorded

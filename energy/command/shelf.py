@@ -6,7 +6,7 @@ from typing import Any
 
 from energy.columns import fitted, terminal_width
 from energy.command.cells import ROOT, RUNS, Chosen, cell_runs, chosen_papers
-from energy.command.shown import show
+from energy.command.output import show
 from energy.component import ConfigurationError
 from energy.study.reproduction.cell import ReproductionCell, cost
 from energy.study.reproduction.matrix import Entrance, entrance

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from energy.command import folders
 from energy.command.arguments import Arguments
 from energy.command.dry import print_descriptions
-from energy.command.shown import show
+from energy.command.output import show
 from energy.component import ConfigurationError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from energy.command.complaint import complaint, defect
-from energy.command.shown import show
+from energy.command.output import show
 from energy.component import ConfigurationError, to_dict
 from energy.train.fit import fit
 from energy.train.folder import finished_result

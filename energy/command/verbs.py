@@ -9,7 +9,7 @@ from energy.command import catalog, folders, pages, presets
 from energy.command.arguments import OPTIONS, Arguments
 from energy.command.dry import print_descriptions
 from energy.command.entry import Entry
-from energy.command.shown import show
+from energy.command.output import show
 from energy.command.verb import Verb
 from energy.component import ConfigurationError, from_dict
 from energy.hints import hint

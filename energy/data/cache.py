@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from energy.data.check import Examples, Raw
-from energy.io.atomic import scratch
 
 FORMAT = 1
 
@@ -66,8 +66,9 @@ def _load(path: Path) -> Raw:
 
 
 def _save(raw: Raw, folder: Path, name: str) -> Path:
-    with scratch(folder, name) as work:
-        part = work / "part.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as work:
+        part = Path(work, "part.safetensors")
         save_file({name: tensor.contiguous() for name, tensor in _tensors(raw).items()}, part)
         with part.open("rb") as written:
             os.fsync(written.fileno())

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and the removal of what a killed writer left.
+"""Files that appear whole or not at all, and the removal of what a killed writer left.
 
 Beside its target, under `.writing-<name>-<random>`, a writer holds the kernel's lock on what it writes. What nobody
 holds was left by a process that is gone, and is removed by the next writer of the same name or by `sweep`.
@@ -51,28 +51,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         finally:
             temporary.unlink(missing_ok=True)
         force(path.parent)
-
-
-@contextmanager
-def scratch(folder: Path, name: str) -> Iterator[Path]:
-    """Make a folder of this process inside `folder`, which is removed at the end of the context.
-
-    Args:
-        folder: its parent, which is made if it is missing.
-        name: part of its name; folders of the same name whose process was killed are removed first.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder, name)
-    place = folder / f"{WRITING}{name}-{secrets.token_hex(4)}"
-    place.mkdir()
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        os.close(handle)
 
 
 def sweep(folder: Path, name: str = "") -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from energy.cli import main
 from energy.columns import escaped, fitted
-from energy.command.shown import show
+from energy.command.output import show
 from energy.study.listing import listing
 from energy.train.terminal import say
 

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from energy.data import cache
-from energy.data.check import Examples, Raw
 from energy.errors import DamagedFileError
 from energy.io import atomic, checkpoint
 from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, append_line, exclusive_lock
@@ -196,45 +193,19 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from energy.io import atomic
-with atomic.{call} as held:
+with atomic.replacing(Path(sys.argv[1]) / "configuration.json"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize(
-    ("call", "again"),
-    [
-        ("replacing(Path(sys.argv[1]) / 'configuration.json')", lambda folder: atomic.write_text(folder, "x")),
-        ("scratch(Path(sys.argv[1]), 'set')", None),
-    ],
-)
-def test_the_next_writer_of_a_name_removes_what_a_killed_one_left(tmp_path: Path, call: str, again: Any) -> None:
-    subprocess.run([sys.executable, "-c", KILLED.format(call=call), str(tmp_path)], check=False, timeout=60)
+def test_the_next_writer_of_a_name_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
     (left,) = os.listdir(tmp_path)
-    assert left.startswith(".writing-")
-    if again is None:
-        with atomic.scratch(tmp_path, "set") as place:
-            assert os.listdir(tmp_path) == [place.name] != [left]
-        assert os.listdir(tmp_path) == []
-    else:
-        again(tmp_path / "configuration.json")
-        assert os.listdir(tmp_path) == ["configuration.json"]
-
-
-def test_a_conversion_that_was_killed_leaves_nothing_after_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ENERGY_CACHE", str(tmp_path))
-    one, other = (
-        Examples(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)) for _ in range(2)
-    )
-    raw = Raw(one, other)
-    left = tmp_path / ".writing-tiny-0123-dead"
-    left.mkdir()
-    (left / "part.safetensors").write_bytes(b"0" * 1000)
-    cache.cached("tiny", "0123", lambda: raw)
-    (path,) = os.listdir(tmp_path)
-    assert path.startswith("tiny-0123-") and path.endswith(".safetensors")
+    assert left.startswith(".writing-configuration.json-")
+    atomic.write_text(tmp_path / "other.json", "x")
+    assert left in os.listdir(tmp_path)
+    atomic.write_text(tmp_path / "configuration.json", "x")
+    assert sorted(os.listdir(tmp_path)) == ["configuration.json", "other.json"]
 
 
 def test_final_weights_of_a_killed_test_are_written_again(
