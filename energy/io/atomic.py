@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and the removal of what a killed writer left.
 
 Beside its target, under `.writing-<name>-<random>`, a writer holds the kernel's lock on what it writes. What nobody
-holds was left by a process that is gone, and is removed by the next writer of the same name or by `sweep`.
+holds was left by a process that is gone, and is removed by the next writer of the same name or by `sweep_leftovers`.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     require_kind(path)
-    sweep(path.parent, path.name)
+    sweep_leftovers(path.parent, path.name)
     with naming(path):
         temporary, handle = _temporary(path)
         try:
@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         force(path.parent)
 
 
-def sweep(folder: Path, name: str = "") -> None:
+def sweep_leftovers(folder: Path, name: str = "") -> None:
     """Remove what killed writers and removers of `name` left in `folder`; of everything, unless it is given.
 
     What a living process holds stays; so does everything where the file system has no locks.

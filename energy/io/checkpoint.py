@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from energy.errors import DamagedCheckpointError
-from energy.io.atomic import REMOVING, WRITING, force, sweep
+from energy.io.atomic import REMOVING, WRITING, force, sweep_leftovers
 from energy.io.old_names import tensor_name
 from energy.io.plain import json_object
 from energy.io.plain_file import naming, read_plain, require_kind
@@ -67,7 +67,7 @@ def write(
         if _sound(final):
             return final
         _set_aside(final)
-    sweep(folder)
+    sweep_leftovers(folder)
     temporary = folder / f"{WRITING}{final.name}-{os.getpid()}"
     temporary.mkdir()
     try:

@@ -31,6 +31,7 @@ from energy.train.epoch_line import epoch_line
 from energy.train.evaluate import decoder, score
 from energy.train.folder import acquire, clear_up, finished_result
 from energy.train.interrupt import Interrupt, Stopped
+from energy.train.interruptible import interruptible
 from energy.train.leaving import leave_if_asked
 from energy.train.measure import measure_epoch
 from energy.train.memory import lacks_memory
@@ -42,7 +43,6 @@ from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.settings import settings
 from energy.train.terminal import Bar, bar, one_line_warnings, say
-from energy.train.watched import watched
 
 VALIDATED: Final = ("validation_accuracy", "validation_top5_accuracy")
 
@@ -189,7 +189,7 @@ def finish_epoch(session: Session, interrupt: Interrupt) -> None:
     quality = session.metrics.quality()
     session.at("in validation", "train.evaluate_batch")
     look = functools.partial(leave_if_asked, session, interrupt, passing=True)
-    validated = validate(session, Splits(*(watched(images, look) for images in session.splits)))
+    validated = validate(session, Splits(*(interruptible(images, look) for images in session.splits)))
     measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
     line = epoch_line(session, quality, validated, measured)
@@ -264,9 +264,10 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
 
     The checkpoints are removed at the end.
     """
-    run, folder, saved = session.run, session.folder, session.save()
+    run, folder = session.run, session.folder
+    saved = session.save()
     look = functools.partial(leave_if_asked, session, interrupt, saved, passing=True)
-    splits = Splits(*(watched(images, look) for images in session.splits))
+    splits = Splits(*(interruptible(images, look) for images in session.splits))
     weights, which = session.final_weights()
     session.network.load_state_dict(weights)
     session.at("in the read-out", "train.evaluate_batch", "data.limit")

@@ -185,7 +185,7 @@ def test_what_a_living_writer_holds_is_not_swept(tmp_path: Path) -> None:
         file.write(b"whole")
         (tmp_path / ".writing-a.json-abandoned").write_text("half")
         atomic.write_text(path, "other")  # another writer of the same name
-        atomic.sweep(tmp_path)
+        atomic.sweep_leftovers(tmp_path)
     assert path.read_bytes() == b"whole" and os.listdir(tmp_path) == ["a.json"]
 
 

@@ -15,8 +15,8 @@ from energy.io.record import CHECKPOINTS, RESULT
 from energy.train import fit as page
 from energy.train.fit import fit
 from energy.train.interrupt import Stopped
+from energy.train.interruptible import interruptible
 from energy.train.run import Run
-from energy.train.watched import watched
 from tests.train.impatient import Impatient
 
 Maker = Callable[..., Run]
@@ -132,7 +132,7 @@ def test_a_watched_split_has_the_batches_of_the_split(make_run: Maker) -> None:
     run = make_run(**SMALL)
     images = run.data.load("cpu", 0, torch.float32).test
     looks: list[int] = []
-    seen = watched(images, lambda: looks.append(len(looks)))
+    seen = interruptible(images, lambda: looks.append(len(looks)))
     how: dict[str, Any] = {"seed": 0, "epoch": 0, "train": False}
     pairs = list(zip(images.batches(100, **how), seen.batches(100, **how), strict=True))
     assert len(looks) == 3 == len(pairs) - 1 and len(seen) == len(images)

@@ -14,7 +14,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Watched(Images):
+class Interruptible(Images):
     """A split with a function that is called between two batches, and may raise.
 
     Attributes:
@@ -36,7 +36,7 @@ class Watched(Images):
             yield batch
 
 
-def watched(images: Images, look: Callable[[], None]) -> Images:
+def interruptible(images: Images, look: Callable[[], None]) -> Images:
     """Return the same images; between two of their batches `look` is called."""
     fields = {field.name: getattr(images, field.name) for field in dataclasses.fields(Images)}
-    return Watched(**fields, look=look)
+    return Interruptible(**fields, look=look)
