@@ -235,6 +235,7 @@ class TestShapes:
             (_without("tally/correct"), "lacks the tensor tally/correct"),
             (_fact("epoch", -1), "epoch=-1, batch=2, step=2: cannot be"),
             (_fact("batch", 10**9), "batch=1000000000, step=2: cannot be"),
+            (_fact("step", 3), "epoch=0, batch=2, step=3: cannot be"),
             (_fact("epoch", 1.5), "epoch='1.5': must be a whole number"),
             (_fact("epoch", True), "epoch='True': must be a whole number"),
             (_fact("best", {"epoch": 0}), "best: has no accuracy"),
@@ -304,7 +305,7 @@ class TestSizes:
         [
             {"name": "mlp", "sizes": [20_000, 20_000]},
             {"name": "mlp", "sizes": [200_000_000]},
-            {"name": "mlp", "sizes": [2] * 200_000},
+            {"name": "mlp", "sizes": [2] * 50_000},
             {"name": "normalized_vgg", "groups": [4], "convolutions": 10**6},
         ],
     )

@@ -256,7 +256,7 @@ def test_a_kill_between_checkpoints_repeats_what_was_lost(
 ) -> None:
     """Nothing is saved at the moment of death; the record already holds a line from after the last checkpoint.
 
-    Six steps an epoch, a checkpoint every five: the second line is of step 12, the checkpoint of step 10.
+    Seven steps an epoch, a checkpoint every five: the second line is of step 14, the checkpoint of step 10.
     """
     variant = {"train": {"checkpoint_every": 5, "epochs": 3}}
     one, other = make_run("unbroken", **variant), make_run("killed", **variant)
@@ -272,7 +272,7 @@ def test_a_kill_between_checkpoints_repeats_what_was_lost(
     with pytest.raises(MemoryError):
         fit(other)
     monkeypatch.undo()
-    assert [line["step"] for line in timeless(other.folder)] == [6, 12]
+    assert [line["step"] for line in timeless(other.folder)] == [7, 14]
     assert checkpoint.steps(other.folder / CHECKPOINTS)[-1].name == "step-000010"
     fit(other)
     assert final_tensors(one) == final_tensors(other)
