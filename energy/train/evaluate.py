@@ -133,7 +133,8 @@ def load_epoch(folder: Path, epoch: int, device: str = "") -> tuple[Run, Network
     Raises:
         FileNotFoundError: when the weights after that epoch were not kept, naming the epochs that were.
     """
-    found = {int(path.name.removeprefix("step-")): path for path in checkpoint.steps(folder / EPOCHS)}
+    closed = [path for path in checkpoint.steps(folder / EPOCHS) if not path.name.endswith(checkpoint.OPEN)]
+    found = {int(path.name.removeprefix("step-")): path for path in closed}
     if epoch not in found:
         kept = f"kept are those after {', '.join(map(str, found))}" if found else "train.keep_epochs keeps some"
         raise MissingFileError(f"{folder}: has no weights of epoch {epoch}; {kept}")
