@@ -37,6 +37,7 @@ from energy.io.record import (
 from energy.io.schema import fits, require_fields
 from energy.study.listing import listing
 from energy.train import fit as page
+from energy.train.draft import bounded_by, drafted
 from energy.train.evaluate import evaluate, load_epoch, load_run
 from energy.train.export import export
 from energy.train.fit import fit
@@ -319,6 +320,15 @@ class TestSizes:
             load()
         assert time.monotonic() - start < 20
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # KiB
+
+    def test_a_draft_ends_at_the_first_parameter_too_many(self, make_run: Maker) -> None:
+        """Two stored tensors admit 104 parameters; 80 layers have 162."""
+        stored = {name: torch.zeros(2) for name in "ab"}
+        run = make_run(model={"name": "mlp", "sizes": [2] * 80})
+        with pytest.raises(DamagedFileError, match=r"^there: its configuration asks for more than 104 parameters, "):
+            with bounded_by(stored, Path("there")):
+                drafted(run)
+        drafted(make_run())  # the bound ends with its context
 
     def test_weights_of_another_shape_are_named(self, ended: Run) -> None:
         (path,) = checkpoint.steps(ended.folder / FINAL)
