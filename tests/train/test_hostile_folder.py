@@ -325,9 +325,9 @@ class TestSizes:
         """Two stored tensors admit 104 parameters; 80 layers have 162."""
         stored = {name: torch.zeros(2) for name in "ab"}
         run = make_run(model={"name": "mlp", "sizes": [2] * 80})
-        with pytest.raises(DamagedFileError, match=r"^there: its configuration asks for more than 104 parameters, "):
-            with bounded_by(stored, Path("there")):
-                drafted(run)
+        said = r"^there: its configuration asks for more than 104 parameters, "
+        with pytest.raises(DamagedFileError, match=said), bounded_by(stored, Path("there")):
+            drafted(run)
         drafted(make_run())  # the bound ends with its context
 
     def test_weights_of_another_shape_are_named(self, ended: Run) -> None:
