@@ -7,6 +7,7 @@ from typing import Final
 
 GAP: Final = "  "
 NARROW: Final = 8  # a column is not cut below this
+ACTING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # of Unicode: control, format, private …
 HEADS: Final = 3  # lines that a title may take
 
 
@@ -61,8 +62,8 @@ def fitted(
 
 
 def short(text: str, width: int) -> str:
-    """Shorten `text` to at most `width` columns by leaving out its middle; unprintable letters become `?`."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Shorten `text` to at most `width` columns by leaving out its middle; control characters are escaped."""
+    text = escaped(text).replace("\n", "\\n")
     if _wide(text) <= width:
         return text
     front, back = "", ""
@@ -72,6 +73,23 @@ def short(text: str, width: int) -> str:
             break
         front, back = longer
     return f"{front}…{back}"
+
+
+def escaped(text: str) -> str:
+    """Write what a terminal would obey, and what turns or hides letters, as an escape; ends of lines stay.
+
+    Example:
+        >>> escaped("a\\x1b[31mb")
+        'a\\\\x1b[31mb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in ACTING and letter != "\n"
+        else letter
+        for letter in text
+    )
 
 
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> list[list[str]]:

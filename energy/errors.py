@@ -55,6 +55,10 @@ class MissingFileError(EnergyError, FileNotFoundError):
     """A file or folder of a run that is not there."""
 
 
+class DiskError(EnergyError, OSError):
+    """A file of a run that the system refuses, such as on a full disk; the message names it, why, and what is left."""
+
+
 class LockedFolderError(EnergyError, RuntimeError):
     """A run folder that another process is training in."""
 

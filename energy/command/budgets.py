@@ -7,6 +7,7 @@ from typing import Final
 
 from energy.command import folders
 from energy.command.arguments import Arguments
+from energy.command.output import show
 from energy.component import ConfigurationError
 from energy.paths import expanded
 
@@ -31,7 +32,7 @@ def print_error_budgets(arguments: Arguments) -> int:
 
     others = [word for word in arguments.rest if word not in asked]
     (run,) = plan(Run, "run", dataclasses.replace(arguments, rest=others))
-    print(error_budget(run, split, samples)[0])
+    show(error_budget(run, split, samples)[0])
     return 0
 
 
@@ -41,7 +42,7 @@ def _of_folder(path: Path, split: str, samples: int) -> None:
 
     found, facts = error_budget_of_folder(path, split, samples)
     write_text(path / FILE, json.dumps({**facts, **found.to_dict()}, indent=2, allow_nan=False) + "\n")
-    print(f"{found}\n\n{path / FILE}")
+    show(f"{found}\n\n{path / FILE}")
 
 
 def _whole(text: str) -> int:

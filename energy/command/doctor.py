@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from energy.command.arguments import Arguments
 from energy.command.folders import sort
+from energy.command.output import show
 from energy.component import ConfigurationError
 from energy.paths import expanded
 
@@ -68,16 +69,16 @@ def _examine(run: Run, network: Network, samples: int, folder: Path | None) -> N
     place = run.place()
     x, _ = run.data.load(place, run.seed, run.precision.activity).train.take(slice(0, samples))
     found = diagnose(network, x, run.settler, samples=samples)
-    print(f"{run.title}: {run.model.name} on {run.data.name}\n{found}", flush=True)
+    show(f"{run.title}: {run.model.name} on {run.data.name}\n{found}")
     if folder is None:
         return
     record = {"title": run.title, "model": run.model.name, "data": run.data.name, **found.to_dict()}
     write_json(folder / WRITTEN, {**record, **provenance(place)})
-    print(f"Record: {folder / WRITTEN}")
+    show(f"Record: {folder / WRITTEN}")
     from energy.errors import MissingDependencyError
     from energy.plots.doctor import draw_diagnosis
 
     try:
-        print(f"Figure: {draw_diagnosis(record, folder / FIGURE, run.title)}")
+        show(f"Figure: {draw_diagnosis(record, folder / FIGURE, run.title)}")
     except MissingDependencyError as error:
-        print(f"No figure: {error}")
+        show(f"No figure: {error}")

@@ -2,6 +2,7 @@
 
 from energy.command import folders
 from energy.command.arguments import Arguments
+from energy.command.output import show
 from energy.component import ConfigurationError
 from energy.io.weights import SUFFIX
 
@@ -14,5 +15,5 @@ def export_weights(arguments: Arguments) -> int:
     from energy.train.export import export
 
     for path in export(folder, arguments.rest[1]):
-        print(path)
+        show(path)
     return 0

@@ -1,11 +1,14 @@
 """The verb `plot`: the figures of a folder, by the records in it."""
 
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from energy.component import ConfigurationError
+from energy.io.comparison import COMPARISON, read_comparison
+from energy.io.plain_file import require_kind
 from energy.io.record import FINAL, RECORD, read_json, read_lines, snapshot_of
 
 
@@ -27,13 +30,13 @@ def draw_folder(folder: Path) -> Iterator[Path]:
     from energy.plots.comparison import draw_comparison
     from energy.plots.curves import draw_curves
 
-    if (folder / "compare.json").is_file():
-        yield draw_comparison(read_json(folder / "compare.json"), folder / "compare.png")
+    if require_kind(folder / COMPARISON):
+        yield draw_comparison(read_comparison(folder), folder / "compare.png")
         return
-    if (folder / RECORD).is_file():
+    if require_kind(folder / RECORD):
         yield draw_curves({folder.resolve().name: folder}, folder / "curves.png")
         yield from _settling(folder)
-        yield from _spikes(folder) if snapshot_of(folder).is_file() else _learned(folder)
+        yield from _spikes(folder) if require_kind(snapshot_of(folder)) else _learned(folder)
         return
     runs = sorted((record.parent for record in folder.glob(f"*/{RECORD}")), key=_by_number)
     if not runs and (records := _benchmarks(folder)):
@@ -42,7 +45,7 @@ def draw_folder(folder: Path) -> Iterator[Path]:
     if not runs:
         held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
         raise ConfigurationError(f"plot {folder}: holds {held}")
-    begun = [run for run in runs if (run / RECORD).stat().st_size] or runs
+    begun = [run for run in runs if (run / RECORD).lstat().st_size] or runs
     yield draw_curves({run.name: run for run in begun}, folder / "curves.png")
 
 
@@ -57,8 +60,8 @@ def _learned(folder: Path) -> Iterator[Path]:
     from energy.io.figure_data import FIGURE_DATA, read_figure_data
     from energy.plots.pictures import draw_pictures
 
-    if not (folder / FIGURE_DATA).is_file():
-        if not (folder / FINAL).is_dir():
+    if not require_kind(folder / FIGURE_DATA):
+        if not require_kind(folder / FINAL, stat.S_IFDIR):
             return
         from energy.study.pictures import measure_run
 

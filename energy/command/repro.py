@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from energy.command.arguments import Arguments
 from energy.command.cells import ROOT, RUNS, Chosen, cell_runs, chosen_papers
 from energy.command.complaint import complaint, defect
+from energy.command.output import show
 from energy.command.presets import EXPERIMENT, looked_in, presets
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.study.reproduction.cell import ReproductionCell
@@ -148,7 +149,7 @@ def _train(chosen: Chosen, run: Run, session: Reproducing) -> None:
         plain["train"]["time_limit"] = min(left, run.train.time_limit or left)
         run = from_dict(Run, plain, path="")
     try:
-        print(f"{name}: {answer(run, reproduce(chosen.folder, chosen.paper, run))}", flush=True)
+        show(f"{name}: {answer(run, reproduce(chosen.folder, chosen.paper, run))}")
     except Stopped as stopped:
         if stopped.code:
             raise
@@ -167,7 +168,7 @@ def _study(chosen: Chosen, cell: ReproductionCell, arguments: Arguments) -> None
     out = RUNS / chosen.name / cell.name
     line = Arguments(rest=[f"experiment={cell.study}", *cell.overrides, f"out={out}"], folders=arguments.folders)
     (study,) = plan(Study, "study", line)
-    print(f"{chosen.name}/{cell.name}: {written(line)}", file=sys.stderr)
+    show(f"{chosen.name}/{cell.name}: {written(line)}", sys.stderr)
     carry_out_and_report(study, written(line))
 
 

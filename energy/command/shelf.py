@@ -6,6 +6,7 @@ from typing import Any
 
 from energy.columns import fitted, terminal_width
 from energy.command.cells import ROOT, RUNS, Chosen, cell_runs, chosen_papers
+from energy.command.output import show
 from energy.component import ConfigurationError
 from energy.study.reproduction.cell import ReproductionCell, cost
 from energy.study.reproduction.matrix import Entrance, entrance
@@ -24,7 +25,7 @@ def list_papers(papers: Sequence[Chosen]) -> int:
         lines = read_results(chosen.folder / RESULTS)
         run = sum(was_run(chosen.folder, cell, lines) for cell in chosen.cells)
         rows.append([chosen.name, f"{run} of {len(chosen.cells)}", chosen.paper.title])
-    print(fitted(["paper", "cells run", "title"], rows, terminal_width(), [])[0])
+    show(fitted(["paper", "cells run", "title"], rows, terminal_width(), [])[0])
     print("energy repro PAPER runs what is missing; energy repro PAPER --list shows what that is and costs")
     return 0
 
@@ -37,11 +38,11 @@ def list_cells(papers: Sequence[Chosen], folders: Sequence[Path]) -> int:
         folders: further folders of presets.
     """
     for chosen in papers:
-        print(f"{chosen.name}: {chosen.paper.title}")
+        show(f"{chosen.name}: {chosen.paper.title}")
         width = max(len(cell.name) for cell in chosen.cells)
         for cell in chosen.cells:
             needs = f"{cost(cell.needs.hours)}, {cell.needs.device}"
-            print(f"  {cell.name:{width}}  {needs:12}  {cell_state(chosen, cell, folders)}  ({cell.size})")
+            show(f"  {cell.name:{width}}  {needs:12}  {cell_state(chosen, cell, folders)}  ({cell.size})")
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from energy.command import folders
 from energy.command.arguments import Arguments
 from energy.command.dry import print_descriptions
+from energy.command.output import show
 from energy.component import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run_studies(arguments: Arguments) -> int:
     if arguments.dry:
         return print_descriptions(studies)
     for study in studies:
-        print(_announced(study), file=sys.stderr)
+        show(_announced(study), sys.stderr)
         carry_out_and_report(study, written(arguments))
     return 0
 
@@ -51,7 +52,7 @@ def carry_out_and_report(study: Study, command: str) -> None:
 
     carry_out_study(study)
     record = gathered(study, command)
-    print(f"{record['spent']['points']} points, {study.folder / 'study.json'}, {study.folder / 'study.csv'}")
+    show(f"{record['spent']['points']} points, {study.folder / 'study.json'}, {study.folder / 'study.csv'}")
     report(study.folder)
 
 
@@ -60,9 +61,9 @@ def report(folder: Path) -> None:
     try:
         from energy.study.page.report import write_report
 
-        print(f"Report: {write_report(folder)}")
+        show(f"Report: {write_report(folder)}")
     except Exception as error:
-        print(f"No report: {error or type(error).__name__}; energy study merge {folder} out={folder} writes it.")
+        show(f"No report: {error or type(error).__name__}; energy study merge {folder} out={folder} writes it.")
 
 
 def merge_command(arguments: Arguments) -> int:
@@ -77,7 +78,7 @@ def merge_command(arguments: Arguments) -> int:
     out = Path(options["out"])
     write_json(out / STUDY, record)
     write_table(out, record)
-    print(f"{len(record['points'])} points of {len(given)} studies, {out / STUDY}")
+    show(f"{len(record['points'])} points of {len(given)} studies, {out / STUDY}")
     report(out)
     return 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from energy.command.complaint import complaint, defect
+from energy.command.output import show
 from energy.component import ConfigurationError, to_dict
 from energy.train.fit import fit
 from energy.train.folder import finished_result
@@ -65,7 +66,7 @@ def sweep(runs: Sequence[Run]) -> int:
                 _train(member)
                 gc.collect()  # frees the memory of a failed run before the next
     finally:
-        print("\n".join(sweep_table(members, width(sys.stdout))), flush=True)
+        show("\n".join(sweep_table(members, width(sys.stdout))))
     return int(any(member.state == "failed" for member in members))
 
 
@@ -86,7 +87,7 @@ def _train(member: Member) -> None:
         before = finished_result(run, run.folder)
         member.result = fit(run)
         member.state = "done" if before is None else "kept"
-        print(answer(run, member.result), flush=True)
+        show(answer(run, member.result))
     except Stopped as stopped:
         member.state = "stopped" if stopped.code else "out of time"
         if stopped.code:

@@ -9,6 +9,7 @@ from energy.command import catalog, folders, pages, presets
 from energy.command.arguments import OPTIONS, Arguments
 from energy.command.dry import print_descriptions
 from energy.command.entry import Entry
+from energy.command.output import show
 from energy.command.verb import Verb
 from energy.component import ConfigurationError, from_dict
 from energy.hints import hint
@@ -40,7 +41,7 @@ def train_command(arguments: Arguments) -> int:
     with joined(run.place() if asked() > 1 else None):
         told = answer(run, fit(run))
         if here().speaks:
-            print(told)
+            show(told)
     return 0
 
 
@@ -65,9 +66,9 @@ def compare_command(arguments: Arguments) -> int:
     for comparison in comparisons:
         comparison.place()
     for comparison in comparisons:
-        print(announced(comparison), file=sys.stderr)
+        show(announced(comparison), sys.stderr)
         report = carry_out(comparison)
-        print(report_text(comparison.folder) if sys.stdout is not None and sys.stdout.isatty() else report)
+        show(report_text(comparison.folder) if sys.stdout is not None and sys.stdout.isatty() else report)
         _draw_compared(comparison.folder)
     return 0
 
@@ -137,9 +138,9 @@ def plot_command(arguments: Arguments) -> int:
     for path in paths:
         try:
             for figure in draw_folder(path):
-                print(figure, flush=True)
+                show(figure)
         except DataError as error:
-            print(f"No pictures of what {path} learnt: {error}", file=sys.stderr)
+            show(f"No pictures of what {path} learnt: {error}", sys.stderr)
     return 0
 
 
@@ -150,7 +151,7 @@ def runs_command(arguments: Arguments) -> int:
     found = folders.sort("runs", arguments.rest)[0] or [Path("runs")]
     if len(found) > 1 or len(arguments.sort) > 1:
         raise ConfigurationError("runs: lists one folder, sorted by one field")
-    print(listing(found[0], sort="".join(arguments.sort), csv=arguments.csv))
+    show(listing(found[0], sort="".join(arguments.sort), csv=arguments.csv))
     return 0
 
 
@@ -290,6 +291,6 @@ def _draw_compared(folder: Path) -> None:
 
     try:
         for figure in draw_folder(folder):
-            print(f"Figure: {figure}")
+            show(f"Figure: {figure}")
     except Exception as error:
-        print(f"No figure: {error or type(error).__name__}; energy plot {folder} draws it.")
+        show(f"No figure: {error or type(error).__name__}; energy plot {folder} draws it.")

@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, and the removal of what a killed writer left.
+"""Files that appear whole or not at all, and the removal of what a killed writer left.
 
 Beside its target, under `.writing-<name>-<random>`, a writer holds the kernel's lock on what it writes. What nobody
-holds was left by a process that is gone, and is removed by the next writer of the same name or by `sweep`.
+holds was left by a process that is gone, and is removed by the next writer of the same name or by `sweep_leftovers`.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     require_kind(path)
-    sweep(path.parent, path.name)
+    sweep_leftovers(path.parent, path.name)
     with naming(path):
         temporary, handle = _temporary(path)
         try:
@@ -53,29 +53,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         force(path.parent)
 
 
-@contextmanager
-def scratch(folder: Path, name: str) -> Iterator[Path]:
-    """Make a folder of this process inside `folder`, which is removed at the end of the context.
-
-    Args:
-        folder: its parent, which is made if it is missing.
-        name: part of its name; folders of the same name whose process was killed are removed first.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder, name)
-    place = folder / f"{WRITING}{name}-{secrets.token_hex(4)}"
-    place.mkdir()
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        os.close(handle)
-
-
-def sweep(folder: Path, name: str = "") -> None:
+def sweep_leftovers(folder: Path, name: str = "") -> None:
     """Remove what killed writers and removers of `name` left in `folder`; of everything, unless it is given.
 
     What a living process holds stays; so does everything where the file system has no locks.
@@ -84,6 +62,11 @@ def sweep(folder: Path, name: str = "") -> None:
         for left in (one for kind in (WRITING, REMOVING) for one in folder.glob(f"{kind}{glob.escape(name)}*")):
             with suppress(OSError):
                 _remove_abandoned(left)
+
+
+def unfinished(folder: Path) -> bool:
+    """Return whether something in `folder` was left half-written, or is being written."""
+    return any(next(folder.glob(f"{kind}*"), None) for kind in (WRITING, REMOVING))
 
 
 def write_text(path: Path, text: str) -> None:

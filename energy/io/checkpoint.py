@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from energy.errors import DamagedCheckpointError
-from energy.io.atomic import REMOVING, WRITING, force, sweep
+from energy.io.atomic import REMOVING, WRITING, force, sweep_leftovers
 from energy.io.old_names import tensor_name
 from energy.io.plain import json_object
 from energy.io.plain_file import naming, read_plain, require_kind
@@ -67,7 +67,7 @@ def write(
         if _sound(final):
             return final
         _set_aside(final)
-    sweep(folder)
+    sweep_leftovers(folder)
     temporary = folder / f"{WRITING}{final.name}-{os.getpid()}"
     temporary.mkdir()
     try:
@@ -217,6 +217,7 @@ def _foreign(path: Path, name: str, inside: Mapping[str, Any]) -> DamagedCheckpo
 def _checked(path: Path, name: str, entry: Any) -> bytes:
     if not isinstance(entry, dict) or sorted(entry) != ["bytes", "sha256"]:
         raise DamagedCheckpointError(f"{path}: {MANIFEST}: the entry of {name} must give bytes and sha256")
+    require_kind(path / name, error=DamagedCheckpointError)
     size = os.lstat(path / name).st_size
     blob = _read(path, name) if size == entry["bytes"] else b""
     if len(blob) != entry["bytes"]:

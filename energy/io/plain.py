@@ -26,11 +26,12 @@ def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = D
     """
     try:
         text = text.decode() if isinstance(text, bytes) else text
-        if text.count("[") + text.count("{") > DEEPEST and depth(text) > DEEPEST:
-            raise error(f"{where}: nested more than {DEEPEST} deep")
+    except UnicodeDecodeError as found:
+        raise error(f"{where}: not JSON ({found})") from None
+    if text.count("[") + text.count("{") > DEEPEST and depth(text) > DEEPEST:
+        raise error(f"{where}: nested too deeply, with more than {DEEPEST} brackets open at once")
+    try:
         value = json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_refused)
-    except error:
-        raise
     except ValueError as found:
         raise error(f"{where}: not JSON ({found})") from None
     if not isinstance(value, dict):
@@ -80,7 +81,7 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"{twice!r} occurs twice in one object")
+        raise DamagedFileError(f"{twice!r} occurs twice in one object")
     return found
 
 
@@ -90,4 +91,4 @@ def _finite(text: str) -> float:
 
 
 def _refused(text: str) -> NoReturn:
-    raise ValueError(f"{text[:20]} is not a finite number")
+    raise DamagedFileError(f"{text[:20]} is not a finite number")

@@ -106,9 +106,9 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as found:
-        if found.filename is not None or found.errno is None:
-            raise
-        raise OSError(found.errno, found.strerror, str(path)) from None
+        if found.filename is None and found.errno is not None:
+            found.filename = str(path)
+        raise
 
 
 def kind_of(mode: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from energy.errors import DamagedFileError, LockedFolderError
-from energy.io.atomic import force, sweep, write_text
+from energy.io.atomic import force, sweep_leftovers, write_text
 from energy.io.old_names import record_line
 from energy.io.plain import json_object
 from energy.io.plain_file import naming, opened_to_write, read_plain, require_kind
@@ -155,7 +155,7 @@ def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
         except OSError:
             pass
         for place in (folder, *(Path(one) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))):
-            sweep(place)
+            sweep_leftovers(place)
         yield
 
 

@@ -30,8 +30,13 @@ ENDED: Final[dict[str, Kind]] = {
     **dict.fromkeys(("test_objective", "validation_accuracy", "backprop_steps", "weight_product_norm"), float | None),
     **dict.fromkeys(("readout_validation_accuracy", "readout_validation_top5_accuracy"), float | None),
     **dict.fromkeys(("outcomes", "control", "configuration", "evaluation"), dict),
-    "sweeps": dict[str, float | None], "seconds": dict[str, float], "plugins": dict[str, str], "continued": list,
-    OWNER: str, DIGEST: str, "final": {"step": int, DIGEST: str},
+    "sweeps": dict[str, float | None],
+    "seconds": dict[str, float],
+    "plugins": dict[str, str],
+    "continued": list,
+    OWNER: str,
+    "final": {"step": int, DIGEST: str},
+    DIGEST: str,
 }
 
 
@@ -97,27 +102,29 @@ def read_result(folder: Path, needed: Iterable[str] = NEEDED) -> dict[str, Any]:
 
 
 def final_weights(folder: Path) -> Path:
-    """Return the checkpoint with the final weights of a run folder, compared with the result if there is one.
+    """Return the checkpoint with the final weights of a run folder.
 
     Raises:
         MissingFileError: when the run left none.
-        DamagedFileError: when there are several, or they are not those of the result, or of the run.
+        DamagedFileError: when there are several.
     """
     if not checkpoint.steps(folder / FINAL):
         raise MissingFileError(f"{folder}: has no final weights; the run is not finished")
-    path = _only(folder)
-    if is_finished(folder):
-        read_result(folder, ())
-    require_owner(folder, path)
-    return path
+    return _only(folder)
 
 
 def require_owner(folder: Path, path: Path) -> None:
-    """Refuse a checkpoint that carries the key of another run than that of its folder; older ones carry none.
+    """Compare the weights in a run folder with its run and, if it is finished, with its result.
+
+    Args:
+        folder: the run folder.
+        path: a checkpoint in it, final or of an epoch; older ones carry no key.
 
     Raises:
-        DamagedCheckpointError: naming the checkpoint and both keys.
+        DamagedFileError: for weights of another run, and for a result or final weights that are not what was written.
     """
+    if is_finished(folder):
+        read_result(folder, ())
     key, found = read_configuration(folder).get("key"), checkpoint.read_facts(path).get("key")
     if key and found and found != key:
         raise DamagedCheckpointError(f"{path}: is of the run {found}, the folder of {key}; take it out of there")

@@ -21,13 +21,15 @@ from torch import Tensor
 from energy.errors import DamagedFileError, MissingFileError
 from energy.io.atomic import replacing
 from energy.io.plain import json_object
+from energy.io.plain_file import require_kind
+from energy.io.schema import Kind, fits, require_fields
 
 SUFFIX: Final = ".safetensors"
 SCHEMA: Final = 1
 LARGEST_HEADER: Final = 1 << 20  # bytes: names, shapes and metadata
 FACTS: Final = "energy"
 DIGEST: Final = "sha256"
-KINDS: Final[dict[str, type]] = {
+KINDS: Final[dict[str, Kind]] = {
     "run": dict,
     "plugins": dict,
     "key": str,
@@ -38,7 +40,6 @@ KINDS: Final[dict[str, type]] = {
     "data": dict,
     "provenance": dict,
 }
-WORDS: Final = {dict: "an object", str: "text", int: "a whole number"}
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -74,7 +75,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         DamagedFileError: naming the file and its defect: another format, a header that is too large, bytes that were
             changed, and facts of the wrong type.
     """
-    if not path.is_file():
+    if not require_kind(path.resolve()):
         raise MissingFileError(f"{path}: there is no such file")
     with open(path, "rb") as file:
         _bounded(path, file.read(8))
@@ -89,10 +90,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DamagedFileError(f"{path}: its metadata are {sorted(metadata)}; it was not written by energy export")
     if weights_digest(tensors, text) != metadata[DIGEST]:
         raise DamagedFileError(f"{path}: was changed after it was written (SHA-256 differs)")
-    try:
-        return tensors, _typed(path, json_object(text, f"{path}: metadata"))
-    except RecursionError:
-        raise DamagedFileError(f"{path}: metadata: nested too deeply") from None
+    return tensors, _typed(path, json_object(text, f"{path}: metadata"))
 
 
 def weights_digest(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -117,11 +115,7 @@ def _typed(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """The facts, if their schema is ours and each has its type."""
     if facts.get("schema") != SCHEMA:
         raise DamagedFileError(f"{path}: metadata: schema={facts.get('schema')!r}, this version reads {SCHEMA}")
-    for name, kind in KINDS.items():
-        value = facts.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise DamagedFileError(f"{path}: metadata: {name}={str(value)[:60]!r}: must be {WORDS[kind]}")
-    code = facts["plugins"]
-    if not all(isinstance(sha, str) for sha in code.values()):
-        raise DamagedFileError(f"{path}: metadata: plugins={str(code)[:60]}: must be digests by file")
+    require_fields(facts, KINDS, f"{path}: metadata")
+    if not fits(facts["plugins"], dict[str, str]):
+        raise DamagedFileError(f"{path}: metadata: plugins={str(facts['plugins'])[:60]}: must be digests by file")
     return facts

@@ -10,27 +10,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from energy.columns import fitted, terminal_width
+from energy.columns import escaped, fitted, terminal_width
 from energy.component import ConfigurationError
-from energy.errors import UsageError
 from energy.hints import hint
 from energy.io.plain import flatten
+from energy.io.plain_file import require_kind
 from energy.io.record import (
     CHECKPOINTS,
     CONFIGURATION,
     FAILED,
     FINAL,
+    LOCK,
     RECORD,
     RESULT,
-    read_json,
     read_lines,
 )
+from energy.io.result import is_finished, read_configuration, read_result
 from energy.study.results import validated
 
 DEEPEST: Final = 6  # levels below the folder
+NEEDED: Final = ("test_accuracy", "backprop_steps", "seconds")
 KEPT: Final = 3  # fields that stay while there are numbers to drop
 MOST: Final = 20_000  # folders looked into
-LARGEST: Final = 1 << 28  # bytes of a file that is read
 MARKS: Final = (CONFIGURATION, RECORD, RESULT, CHECKPOINTS, FINAL)
 ASIDE: Final = frozenset({"out", "title"})
 FIRST: Final = ("settler.name", "seed", "optimizer.lr", "data.name", "model.name", "rule.name")
@@ -95,15 +96,15 @@ def _row(folder: Path, top: Path) -> Row:
     """Read one folder; a fault stands in place of its state."""
     row = Row(str(folder.relative_to(top)) if folder != top else folder.resolve().name, "")
     try:
-        run = _read(folder / CONFIGURATION)["run"]
+        if not require_kind(folder / CONFIGURATION):
+            return Row(row.folder, "foreign, no configuration")
+        run = read_configuration(folder)["run"]
         row.values = {path: _text(value) for path, value in flatten(run, ".")}
         row.title, epochs = str(run["title"]), int(run["train"]["epochs"])
-    except FileNotFoundError:
-        return Row(row.folder, "foreign, no configuration")
     except BROKEN:
         return Row(row.folder, "broken configuration")
     try:
-        lines = read_lines(_readable(folder / RECORD)) if (folder / RECORD).exists() else []
+        lines = read_lines(folder / RECORD)
         last = lines[-1] if lines else {}
         numbers: dict[str, Any] = {
             "validation": last.get("validation_accuracy"),
@@ -115,12 +116,12 @@ def _row(folder: Path, top: Path) -> Row:
         row.state = "broken record"
         return row
     row.state = _state(folder, len(lines), epochs)
-    if (folder / RESULT).exists():
-        row.state = "finished"
-        try:
-            numbers |= _ended(_read(folder / RESULT))
-        except BROKEN:
-            row.state = "broken result"
+    try:
+        if is_finished(folder):
+            numbers |= _ended(read_result(folder, NEEDED))
+            row.state = "finished"
+    except BROKEN:
+        row.state = "broken result"
     row.numbers = {name: float(value) for name, value in numbers.items() if _is_number(value)}
     return row
 
@@ -139,7 +140,7 @@ def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
 def _state(folder: Path, done: int, epochs: int) -> str:
     """The progress of a run without a result; a greedy run has more epochs than it names, one stage after the other."""
     at = f"at epoch {done} of {epochs}" if done <= epochs else f"at epoch {done}"
-    if _locked(folder / ".lock"):
+    if _locked(folder / LOCK):
         return f"running {at}"
     return f"failed {at}" if (folder / FAILED).is_dir() else f"stopped {at}"
 
@@ -147,7 +148,7 @@ def _state(folder: Path, done: int, epochs: int) -> str:
 def _locked(path: Path) -> bool:
     """True if a process holds the lock of a run folder, by the kernel's list, so that no lock is touched."""
     try:
-        number = f":{path.stat().st_ino}"
+        number = f":{path.lstat().st_ino}"
         return any(word.endswith(number) for line in _lines("/proc/locks") for word in line.split())
     except OSError:
         return False
@@ -156,19 +157,6 @@ def _locked(path: Path) -> bool:
 def _lines(path: str) -> list[str]:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.readlines()
-
-
-def _readable(path: Path) -> Path:
-    """The path of a plain file of a size that can be read."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is not a file")
-    if path.stat().st_size > LARGEST:
-        raise UsageError(f"{path}: is too large")
-    return path
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(_readable(path))
 
 
 def _text(value: Any) -> str:
@@ -249,8 +237,9 @@ def _csv(rows: Sequence[Row]) -> str:
     paths = list(dict.fromkeys(path for row in rows for path in row.values))
     text = io.StringIO()
     writer = comma.writer(text, lineterminator="\n")
-    writer.writerow(["folder", "state", *NUMBERS, *paths])
+    writer.writerow(["folder", "state", *NUMBERS, *map(escaped, paths)])
     for row in rows:
         numbers = [row.numbers.get(name, "") for name in NUMBERS]
-        writer.writerow([row.folder, row.state, *numbers, *(row.values.get(path, "") for path in paths)])
+        cells = [row.folder, row.state, *numbers, *(row.values.get(path, "") for path in paths)]
+        writer.writerow([escaped(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue().rstrip("\n")

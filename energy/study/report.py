@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any, Final
 
 from energy.columns import blocks, terminal_width
-from energy.io.record import read_json
+from energy.io.comparison import read_comparison
 from energy.study.bench import Price
 from energy.study.paired import MOST_SEEDS, closest_pair, paired_difference, signed, within_noise
 from energy.study.results import validated
@@ -118,7 +118,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
 
 def report_text(folder: Path) -> str:
     """Format the table of a `compare.json` for the terminal, in as many blocks as its width asks for."""
-    report = read_json(folder / "compare.json")
+    report = read_comparison(folder)
     table = blocks(*_table(report), terminal_width())
     notes = [f"{row['label']}: {failure}" for row in report["rows"] for failure in row["failures"]]
     notes = [*_told(report), *notes, f"{folder / 'compare.md'} says what it stands on"]

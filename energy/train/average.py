@@ -35,11 +35,12 @@ class WeightAverage:
 
     def __init__(self, network: Network, decay: float) -> None:
         self.network, self.decay = network, decay
+        self._held: dict[str, Tensor] = {}  # the weights of the last step, while the network has the average
         self.tensors = {name: tensor.detach().clone() for name, tensor in self.present().items()} if decay else {}
 
     def present(self) -> dict[str, Tensor]:
-        """Return the weights of the last step."""
-        return self.network.state_dict()
+        """Return the weights of the last step, also while the network is shown the average."""
+        return self._held or self.network.state_dict()
 
     def weights(self) -> dict[str, Tensor]:
         """Return the average, or the present weights if there is none."""
@@ -71,9 +72,10 @@ class WeightAverage:
         if not self.tensors:
             yield
             return
-        held = {name: tensor.clone() for name, tensor in self.present().items()}
+        self._held = {name: tensor.clone() for name, tensor in self.present().items()}
         self.network.load_state_dict(self.tensors)
         try:
             yield
         finally:
-            self.network.load_state_dict(held)
+            self.network.load_state_dict(self._held)
+            self._held = {}

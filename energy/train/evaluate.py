@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -12,9 +12,11 @@ from torch import Tensor
 from energy.component import to_dict
 from energy.data.dataset import Splits
 from energy.data.images import Images
-from energy.errors import MissingFileError, UsageError
+from energy.errors import DamagedCheckpointError, MissingFileError, UsageError
 from energy.io import checkpoint
-from energy.io.record import EPOCHS, FINAL
+from energy.io.record import EPOCHS
+from energy.io.result import final_weights, require_owner
+from energy.io.schema import Kind, require_fields
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
@@ -25,12 +27,13 @@ from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
 from energy.readout.top_five import TopFive
 from energy.settle.settled import Prediction
-from energy.train.exported import load_exported
+from energy.train.exported import load_exported, require_fit
 from energy.train.folder import rebuilt
 from energy.train.metrics import EpochMetrics
 from energy.train.registration import register_builtins
 from energy.train.run import Run
 
+FACTS: Final[dict[str, Kind]] = {"run": dict, "weights": str, "step": int, "provenance": dict}
 SPLITS = ("train", "validation", "test")
 
 
@@ -122,10 +125,7 @@ def load_run(folder: Path, device: str = "") -> tuple[Run, Network, dict[str, An
     """
     if folder.is_file():
         return load_exported(folder, device)
-    found = checkpoint.steps(folder / FINAL)
-    if not found:
-        raise MissingFileError(f"{folder}: has no final weights; the run is not finished")
-    return _loaded(folder, found[-1], device)
+    return _loaded(folder, final_weights(folder), device)
 
 
 def load_epoch(folder: Path, epoch: int, device: str = "") -> tuple[Run, Network, dict[str, Any]]:
@@ -139,7 +139,8 @@ def load_epoch(folder: Path, epoch: int, device: str = "") -> tuple[Run, Network
     Raises:
         FileNotFoundError: when the weights after that epoch were not kept, naming the epochs that were.
     """
-    found = {int(path.name.removeprefix("step-")): path for path in checkpoint.steps(folder / EPOCHS)}
+    closed = [path for path in checkpoint.steps(folder / EPOCHS) if not path.name.endswith(checkpoint.OPEN)]
+    found = {int(path.name.removeprefix("step-")): path for path in closed}
     if epoch not in found:
         kept = f"kept are those after {', '.join(map(str, found))}" if found else "train.keep_epochs keeps some"
         raise MissingFileError(f"{folder}: has no weights of epoch {epoch}; {kept}")
@@ -150,10 +151,13 @@ def _loaded(folder: Path, path: Path, device: str) -> tuple[Run, Network, dict[s
     """The run in `folder`, its network with the weights in the checkpoint `path`, and the facts there."""
     register_builtins()
     tensors, facts = checkpoint.read(path)
-    plain = {**facts["run"], "device": device or facts["run"]["device"]}
-    run = rebuilt(plain, folder)
+    require_fields(facts, FACTS, f"{path}: facts.json", DamagedCheckpointError)
+    run = rebuilt({**facts["run"], "device": device or facts["run"].get("device", "auto")}, folder)
+    require_owner(folder, path)
+    weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items()}
+    require_fit(run, weights, path)
     network = run.network()
-    network.load_state_dict({name.removeprefix("weights/"): tensor for name, tensor in tensors.items()})
+    network.load_state_dict(weights)
     return run, network, facts
 
 

@@ -9,14 +9,17 @@ from typing import Any, Final
 from energy.component import to_dict
 from energy.data.dataset import DataSet
 from energy.data.digests import set_digests
-from energy.errors import DamagedFileError, DataError, MissingFileError, UsageError
+from energy.errors import DamagedCheckpointError, DataError, MissingFileError, UsageError
 from energy.io import checkpoint
 from energy.io.atomic import write_text
 from energy.io.code import file_digest
-from energy.io.record import FINAL, RESULT, read_json
+from energy.io.record import FINAL, RESULT
+from energy.io.result import final_weights, is_finished, read_result, require_owner
+from energy.io.schema import require_fields
 from energy.io.weights import SUFFIX, write_weights
 from energy.paths import expanded
 from energy.train.card import card_text
+from energy.train.evaluate import FACTS
 from energy.train.exported import require_fit
 from energy.train.folder import rebuilt
 from energy.train.registration import register_builtins
@@ -58,15 +61,17 @@ def export(folder: str | Path, file: str | Path) -> tuple[Path, Path]:
     file = expanded(file)
     card = file.with_suffix(".md")
     _new(file, card)
-    found = checkpoint.steps(folder / FINAL)
-    if not (found and (folder / RESULT).is_file()):
+    if not (checkpoint.steps(folder / FINAL) and is_finished(folder)):
         raise MissingFileError(f"{folder}: has no final weights with a {RESULT}; the run is not finished")
     register_builtins()
-    tensors, stored = checkpoint.read(found[-1])
+    result, path = read_result(folder, NEEDED), final_weights(folder)
+    tensors, stored = checkpoint.read(path)
+    require_fields(stored, FACTS, f"{path}: facts.json", DamagedCheckpointError)
     run = rebuilt(stored["run"], folder)
+    require_owner(folder, path)
     weights = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items()}
-    require_fit(run, weights, found[-1])
-    facts = _facts(run, stored, _ended(folder / RESULT))
+    require_fit(run, weights, path)
+    facts = _facts(run, stored, result)
     write_weights(file, weights, facts)
     write_text(card, card_text(run, facts, file.name, file_digest(file)))
     return file, card
@@ -78,14 +83,6 @@ def _new(file: Path, card: Path) -> None:
     for path in (file, card):
         if path.exists():
             raise UsageError(f"file={str(file)!r}: {path} is there already; remove it, or choose another name")
-
-
-def _ended(path: Path) -> dict[str, Any]:
-    result = read_json(path)
-    missing = [name for name in NEEDED if name not in result]
-    if missing:
-        raise DamagedFileError(f"{path}: has no {missing[0]}")
-    return result
 
 
 def _facts(run: Run, stored: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

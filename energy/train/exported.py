@@ -7,11 +7,11 @@ from typing import Any, Final
 from torch import Tensor
 
 from energy.component import ConfigurationError
-from energy.errors import DamagedFileError
 from energy.io.weights import read_weights
 from energy.network import Network
-from energy.train.draft import drafted
+from energy.train.draft import bounded_by, drafted
 from energy.train.folder import rebuilt_with
+from energy.train.matching_tensors import require_tensors
 from energy.train.registration import register_builtins
 from energy.train.run import Run
 
@@ -57,16 +57,6 @@ def require_fit(run: Run, tensors: Mapping[str, Tensor], where: Path) -> None:
         DamagedFileError: for the first that is missing, is too much, or has another shape or type.
         ConfigurationError: when the network cannot be built.
     """
-    wanted = drafted(run).to(run.precision.weight).state_dict()
-    for name in [*wanted, *tensors]:
-        if name not in tensors:
-            raise DamagedFileError(f"{where}: lacks the tensor {name}, which its configuration asks for")
-        if name not in wanted:
-            raise DamagedFileError(f"{where}: has a tensor {name}, for which its configuration has no place")
-        here, there = _described(tensors[name]), _described(wanted[name])
-        if here != there:
-            raise DamagedFileError(f"{where}: {name} is {here}, its configuration asks for {there}")
-
-
-def _described(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+    with bounded_by(tensors, where):
+        wanted = drafted(run).to(run.precision.weight).state_dict()
+    require_tensors(tensors, wanted, str(where))

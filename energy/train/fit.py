@@ -7,34 +7,34 @@ steps and everything else once per epoch.
 import functools
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 import torch
 
 from energy import ranks
-from energy.analysis.gradient_alignment import feedback_alignment
 from energy.cautions import strict, told
-from energy.component import to_dict
-from energy.errors import LostRankError, OutOfMemory
+from energy.data.dataset import Splits
+from energy.errors import EnergyError, LockedFolderError, LostRankError, OutOfMemory
 from energy.io import checkpoint
-from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, FINAL, READOUT, RESULT, SNAPSHOT, append_line, exclusive_lock, write_json
+from energy.io.record import CHECKPOINTS, RESULT, exclusive_lock
 from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.parameters import parameters
-from energy.readout.decoder import Decoder, install
 from energy.readout.readout import kept
 from energy.train.board import Board, require_board
+from energy.train.conclusion import conclude
+from energy.train.disk_refusal import disk_refusal
+from energy.train.epoch_line import epoch_line
 from energy.train.evaluate import decoder, score
-from energy.train.folder import acquire, finished_result
+from energy.train.folder import acquire, clear_up, finished_result
 from energy.train.interrupt import Interrupt, Stopped
+from energy.train.interruptible import interruptible
+from energy.train.leaving import leave_if_asked
 from energy.train.measure import measure_epoch
 from energy.train.memory import lacks_memory
-from energy.train.metrics import top_five
 from energy.train.out_of_memory import out_of_memory
-from energy.train.progress import closing, opening, readout_line, report_epoch
-from energy.train.result import run_summary
+from energy.train.progress import opening, report_epoch
 from energy.train.run import Run
 from energy.train.session import Session
 from energy.train.settings import settings
@@ -66,7 +66,7 @@ def fit(run: Run) -> dict[str, Any]:
 
 
 def fit_together(run: Run) -> dict[str, Any]:
-    """Train `run` as one of the ranks that have joined, if there are several."""
+    """Train `run` as one of the ranks that have joined, or alone; see `fit`."""
     result = ranks.by_first(lambda: finished_result(run, run.folder))
     if result is None:
         require_together(run)
@@ -88,6 +88,9 @@ def fit_together(run: Run) -> dict[str, Any]:
             except LostRankError as lost:
                 onward = f"the same command, on any number of ranks, continues from {run.folder / CHECKPOINTS}"
                 raise LostRankError(f"{run.title}: {lost}; {onward}") from lost
+    with suppress(LockedFolderError, OSError):
+        if ranks.here().speaks:
+            clear_up(run.folder)
     return kept_as_it_is(run, result)
 
 
@@ -107,6 +110,7 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
             ranks.by_first(lambda: held.enter_context(exclusive_lock(run.folder)))
             result = ranks.by_first(lambda: acquire(run, run.folder))
             if result is not None:
+                ranks.by_first(lambda: checkpoint.prune(run.folder / CHECKPOINTS, 0))
                 return kept_as_it_is(run, result)
             say(run.train.progress, opening(run, parameters(session.network), session.device))
             session.resume()
@@ -116,6 +120,10 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
         if isinstance(error, OutOfMemory) or not lacks_memory(error):
             raise
         raise out_of_memory(session, error) from None
+    except OSError as error:
+        if session is None or isinstance(error, EnergyError):
+            raise
+        raise disk_refusal(session.folder, error) from None
 
 
 @contextmanager
@@ -139,7 +147,8 @@ def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         while session.epoch < session.epochs:
             session.enter()
             train_epoch(session, interrupt, shown)
-            finish_epoch(session)
+            finish_epoch(session, interrupt)
+            interrupt.agree()
             leave_if_asked(session, interrupt)
     result = conclude(session, interrupt)
     if interrupt.number:  # too late to stop this run, not too late for those after it
@@ -186,36 +195,18 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     session.advanced = True
 
 
-def finish_epoch(session: Session) -> None:
+def finish_epoch(session: Session, interrupt: Interrupt) -> None:
     """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due."""
     run, start = session.run, time.perf_counter()
     session.metrics = session.metrics.of_all(shared=True)
-    objective, accuracy = session.metrics.quality()
+    quality = session.metrics.quality()
     session.at("in validation", "train.evaluate_batch")
-    validated = validate(session)
+    look = functools.partial(leave_if_asked, session, interrupt, passing=True)
+    validated = validate(session, interruptible(session.splits, look))
     with ranks.apart():
         measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
-    line = {
-        "epoch": session.epoch,
-        "step": session.step,
-        "learning_rate": session.last_rate,
-        "train_objective": objective,
-        "train_accuracy": accuracy,
-        "validation_objective": None if validated is None else validated["objective"],
-        "validation_accuracy": None if validated is None else validated["accuracy"],
-        **top_five("validation", validated),
-        "gamma": run.settler.gain(session.network),
-        "control": session.metrics.control(),
-        "settle": session.metrics.settling(),
-        "validation_settle": {} if validated is None else validated.get("settle", {}),
-        "diverged_layer": session.metrics.diverged or None,
-        **session.metrics.cost(session.network),
-        **session.metrics.spike_counts(),
-        **measured,
-        **feedback_alignment(session.network),
-        "seconds": session.clock.read(),
-    }
+    line = epoch_line(session, quality, validated, measured)
     session.close_epoch(line, None if validated is None else validated["accuracy"])
     if session.board:
         session.board.epoch(session.network, line)
@@ -224,13 +215,13 @@ def finish_epoch(session: Session) -> None:
         session.save()
 
 
-def validate(session: Session) -> dict[str, Any] | None:
+def validate(session: Session, splits: Splits) -> dict[str, Any] | None:
     """Score the validation split: by the output layer or, if that does not learn, by a fresh read-out when one is due.
 
     Returns:
         objective and accuracy; None without validation images and without a score.
     """
-    run, images = session.run, session.splits.validation
+    run, images = session.run, splits.validation
     if not len(images):
         return None
     if session.scored:
@@ -240,81 +231,7 @@ def validate(session: Session) -> dict[str, Any] | None:
         return None
     lines: list[dict[str, Any]] = []
     with ranks.apart():
-        decoder(run, session.network, session.splits, run.readout, Ledger(), lines.append)
+        decoder(run, session.network, splits, run.readout, Ledger(), lines.append)
     line = kept(lines)
     scores = {name.removeprefix("validation_"): value for name, value in line.items() if name in VALIDATED}
     return {"objective": None, **scores}
-
-
-def read_out(session: Session, interrupt: Interrupt) -> dict[str, Any]:
-    """Fit the read-out, put it into the output layer, and return its part of the result."""
-    run, network = session.run, session.network
-    start = time.perf_counter()
-    ledger, lines = Ledger(), list[dict[str, Any]]()
-    if ranks.here().speaks:
-        (session.folder / READOUT).unlink(missing_ok=True)
-
-    def report(line: dict[str, Any]) -> None:
-        line["seconds"] = time.perf_counter() - start
-        lines.append(line)
-        if ranks.here().speaks:
-            append_line(session.folder / READOUT, line)
-        if session.board:
-            session.board.readout(line)
-        leave_if_asked(session, interrupt)
-
-    fitted = decoder(run, network, session.splits, run.readout, ledger, report)
-    assert isinstance(fitted, Decoder)  # a run admits no read-out without weights
-    install(network, fitted)
-    line = kept(lines)
-    say(run.train.progress, readout_line(run.title, line))
-    return {
-        "readout": to_dict(run.readout),
-        "readout_epochs": len(lines),
-        "readout_train_accuracy": line["train_accuracy"],
-        "readout_validation_accuracy": line.get("validation_accuracy"),
-        **top_five("readout_validation", line, "validation_"),
-        "readout_feature_multiply_adds": ledger.multiply_adds,
-        "readout_seconds": time.perf_counter() - start,
-    }
-
-
-def leave_if_asked(session: Session, interrupt: Interrupt) -> None:
-    """Save and leave after a signal, or after the time limit once this process has got the run further.
-
-    Raises:
-        Stopped: once the state is saved.
-    """
-    if interrupt.asked and (interrupt.number or session.advanced):
-        path = session.save()
-        raise interrupt.stopped(f"left after step {session.step}; the same command continues from {path}")
-
-
-def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
-    """Store the chosen weights, fit a read-out if asked for, score the test split once, and write `result.json`.
-
-    The checkpoints are removed at the end.
-    """
-    run, folder = session.run, session.folder
-    weights, which = session.final_weights()
-    session.network.load_state_dict(weights)
-    session.at("in the read-out", "train.evaluate_batch", "data.limit")
-    with ranks.apart():
-        read = read_out(session, interrupt) if run.readout.fitted else {}
-    session.at("in the test", "train.evaluate_batch")
-    weights = session.network.state_dict()
-    facts = {"run": to_dict(run), "weights": which, "step": session.step, "provenance": provenance(session.device)}
-    if ranks.here().speaks:
-        checkpoint.write(folder / FINAL, session.step, {f"weights/{name}": x for name, x in weights.items()}, facts)
-    tested = score(run, session.network, session.splits.test, run.train.mirrored)
-    result = {**run_summary(session, tested), **read, "weights": which}
-    snapshot = run.settler.snapshot(session.network, session.splits.test.take(slice(0, 1))[0])
-    if ranks.here().speaks:
-        if snapshot is not None:
-            write_json(folder / SNAPSHOT, snapshot)
-        write_json(folder / RESULT, result)
-        checkpoint.prune(folder / CHECKPOINTS, 0)
-    if session.board:
-        session.board.end(result)
-    say(run.train.progress, closing(run, result))
-    return ranks.told(result)

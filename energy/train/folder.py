@@ -8,6 +8,7 @@ from typing import Any, Final
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.errors import DamagedCheckpointError
 from energy.io import checkpoint
+from energy.io.atomic import unfinished
 from energy.io.former import current
 from energy.io.plain import flatten
 from energy.io.plain_file import require_kind
@@ -18,6 +19,7 @@ from energy.io.record import (
     FINAL,
     RECORD,
     RESULT,
+    exclusive_lock,
     require_plain_folder,
     write_json,
 )
@@ -71,9 +73,9 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
     Raises:
         ConfigurationError: when the folder holds another run, naming the first field that differs.
     """
-    require_plain_folder(folder)
-    configured = read_configuration(folder)
-    if configured:
+    if os.path.lexists(folder / CONFIGURATION):
+        require_plain_folder(folder)
+        configured = read_configuration(folder)
         difference = _difference(_completed(current(Run, configured.get("identity"))), identity(run))
         if difference:
             raise ConfigurationError(f"out={str(folder)!r}: holds another run; {difference}; choose another folder")
@@ -81,6 +83,7 @@ def finished_result(run: Run, folder: Path) -> dict[str, Any] | None:
     strangers = [name for name in (RECORD, RESULT, CHECKPOINTS, FINAL) if os.path.lexists(folder / name)]
     if strangers:
         raise ConfigurationError(f"out={str(folder)!r}: holds {strangers[0]} but no {CONFIGURATION}; choose another")
+    require_plain_folder(folder)
     return None
 
 
@@ -106,19 +109,30 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
     return result
 
 
+def clear_up(folder: Path) -> None:
+    """Remove what a finished run left when it was killed: its checkpoints, and files half-written.
+
+    Raises:
+        LockedFolderError: while another process is at work in the folder.
+        OSError: when the folder cannot be written in.
+    """
+    if checkpoint.steps(folder / CHECKPOINTS) or unfinished(folder):
+        with exclusive_lock(folder):
+            checkpoint.prune(folder / CHECKPOINTS, 0)
+
+
 def _require_own(run: Run, folder: Path, path: Path) -> None:
     """Refuse a checkpoint of another run, by its key, or by its description if it was written without a key."""
     facts = checkpoint.read_facts(path)
     require_fields(facts, {"run": dict}, f"{path}: facts.json", DamagedCheckpointError)
     key = read_configuration(folder).get("key")
-    if "key" in facts and facts["key"] == key:
-        return
-    difference = f"its key is {facts.get('key')}, that of the folder {key}"
-    if "key" not in facts:
+    if "key" in facts:
+        other = "" if facts["key"] == key else f"its key is {facts['key']}, that of the folder {key}"
+    else:
         wanted = {name: value for name, value in identity(run).items() if name != "plugins"}
-        difference = _difference(_completed(current(Run, facts["run"])), wanted)
-    if difference:
-        raise DamagedCheckpointError(f"{path}: is of another run ({difference}); take it out of there")
+        other = _difference(_completed(current(Run, facts["run"])), wanted)
+    if other:
+        raise DamagedCheckpointError(f"{path}: is of another run ({other}); take it out of there")
 
 
 def rebuilt(plain: Mapping[str, Any], folder: Path) -> Run:

@@ -6,7 +6,7 @@ the memory costs nothing. Faults that depend on numbers, the data or the device 
 
 from energy.component import ConfigurationError
 from energy.errors import DataError
-from energy.io.record import RESULT
+from energy.io.result import is_finished
 from energy.train.draft import drafted
 from energy.train.matching_layers import load_matching_layers
 from energy.train.run import Run
@@ -26,7 +26,7 @@ def rehearse(run: Run) -> None:
     network = drafted(run)
     require_learning(run, network, stages(run, network))
     run.optimizer.create(network)
-    if run.train.start and not (run.folder / RESULT).exists():
+    if run.train.start and not is_finished(run.folder):
         try:
             load_matching_layers(network, run.train.start, run.train.layer_map)
         except FileNotFoundError as error:

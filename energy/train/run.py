@@ -13,6 +13,7 @@ import torch
 
 from energy.component import Component, ConfigurationError, require, to_dict
 from energy.data.dataset import DataSet
+from energy.errors import DamagedFileError
 from energy.io.code import plugins
 from energy.model import Model
 from energy.network import Network
@@ -261,7 +262,7 @@ def fitting_network(model: Model, shape: tuple[int, ...], classes: int, seed: in
     asked = f"model={model.name}: does not fit images of {'×'.join(map(str, shape))} in {classes} classes"
     try:
         network = model.build(shape, classes, seed=seed)
-    except ConfigurationError:
+    except (ConfigurationError, DamagedFileError):
         raise
     except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MemoryError, AssertionError) as error:
         told = str(error).strip().partition("\n")[0] or type(error).__name__

@@ -29,7 +29,7 @@ from energy.train.average import WeightAverage
 from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.finite_check import FiniteCheck, NonFinite
-from energy.train.machine import changed_line, machine_change
+from energy.train.machine import changed_line, continuation
 from energy.train.matching_layers import load_matching_layers
 from energy.train.metrics import EpochMetrics
 from energy.train.optimizer_state import load_slots, slot_tensors, slot_values
@@ -268,7 +268,7 @@ class Session:
         return self._weights(self.best_weights) | sums | slots
 
     def _weights(self, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        tensors = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors = {f"weights/{name}": tensor for name, tensor in self.average.present().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
         return tensors | {f"average/{name}": tensor for name, tensor in self.average.tensors.items()}
 
@@ -303,12 +303,10 @@ class Session:
         if not ranks.here().number:  # sums of all ranks
             self.metrics.restore(under(tensors, "tally/"), facts["tally"])
         self.clock.seconds.update(facts["seconds"])
-        self.epoch = facts["epoch"]
-        self.batch = facts["batch"]
+        self.epoch, self.batch = facts["epoch"], facts["batch"]
         self.step = facts["step"]
         self.totals = {**facts["totals"], "sweeps": Counter(dict(facts["totals"]["sweeps"]))}
-        here = provenance(self.device)
-        changed = machine_change(facts.get("provenance", {}), here)
-        say(bool(changed), f"{self.run.title}: warning: {changed_line(changed)}")
-        self.breaks = [*facts["breaks"], {"step": self.step, **here, **({"changed": changed} if changed else {})}]
+        entry = continuation(self.step, facts.get("provenance", {}), provenance(self.device))
+        say("changed" in entry, f"{self.run.title}: warning: {changed_line(entry)}")
+        self.breaks = [*facts["breaks"], entry]
         self.stepper.restore(facts.get("program"))

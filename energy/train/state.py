@@ -61,7 +61,8 @@ def require_facts(facts: Mapping[str, Any], epochs: int, steps: int, where: Path
         require_fields(facts["best"], BEST, f"{told}: best", DamagedCheckpointError)
     if facts.get("program") is not None:
         require_fields({"program": facts["program"]}, {"program": PROGRAM}, told, DamagedCheckpointError)
-    epoch, batch, step = facts["epoch"], facts["batch"], facts["step"]
+    epoch, batch = facts["epoch"], facts["batch"]
+    step = facts["step"]
     if not (0 <= epoch <= epochs and 0 <= batch <= steps and step == epoch * steps + batch):
         place = f"epoch={epoch}, batch={batch}, step={step}"
         raise DamagedCheckpointError(f"{told}: {place}: cannot be, with {epochs} epochs of {steps} steps")

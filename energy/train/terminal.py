@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Protocol, TextIO
 
 from energy.cautions import Caution
+from energy.columns import escaped
 from energy.ranks import here
 
 USUAL: Final = 80  # columns of a terminal that does not say how many it has
@@ -95,7 +96,11 @@ def say(show: bool, text: str) -> None:
 
 
 def wrapped_lines(text: str, columns: int | None) -> str:
-    """Wrap `text` into lines of at most `columns`, all but the first indented; None leaves it as it is."""
+    """Wrap `text`, control characters escaped, into lines of at most `columns`, all but the first indented.
+
+    None leaves it on one line.
+    """
+    text = escaped(text)
     if columns is None or len(text) <= columns:
         return text
     return "\n".join(

@@ -7,13 +7,17 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
+from energy.errors import DamagedFileError
 from energy.io.atomic import write_text
 from energy.io.plain import json_object
+from energy.io.plain_file import read_plain
 from energy.io.provenance import device_name
+
+LARGEST: Final = 1 << 24  # bytes of a file
 
 
 @functools.cache
@@ -46,7 +50,7 @@ def write_choices(path: Path, choices: Mapping[str, str]) -> None:
     whole[environment()] = {**read_choices(path), **choices}
     try:
         write_text(path, json.dumps(whole, indent=1, sort_keys=True) + "\n")
-    except OSError:
+    except (OSError, DamagedFileError):
         return
 
 
@@ -65,6 +69,6 @@ def share_choice(name: str, form: str) -> None:
 
 def _whole(path: Path) -> dict[str, Any]:
     try:
-        return json_object(path.read_bytes(), str(path))
+        return json_object(read_plain(path, LARGEST), str(path))
     except (OSError, ValueError):
         return {}

@@ -22,6 +22,7 @@ import torch
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.errors import LockedFolderError
 from energy.io.code import plugins
+from energy.io.plain_file import opened_to_write, require_kind
 from energy.io.provenance import provenance
 from energy.io.record import read_json, write_json
 from energy.study.inference.block import Quantity
@@ -114,11 +115,8 @@ def claimed(path: Path) -> Iterator[bool]:
     On a file system without locks the user is trusted to start one process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
+    with opened_to_write(path, os.O_RDWR) as handle:
         yield _locked(handle)
-    finally:
-        os.close(handle)
 
 
 def _locked(handle: int) -> bool:
@@ -138,7 +136,7 @@ def path_of(study: Study, point: PlannedPoint) -> Path:
 
 def _held(study: Study, point: PlannedPoint) -> dict[str, Any]:
     path = path_of(study, point)
-    return read_json(path) if path.exists() else {}
+    return read_json(path, {"measured": list[str], "measures": dict, "failed": str}) if require_kind(path) else {}
 
 
 def _covers(held: dict[str, Any], asked: Iterable[Quantity]) -> bool:

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from energy.component import to_dict
+from energy.io.plain_file import require_kind
 from energy.io.provenance import provenance
-from energy.io.record import CONFIGURATION, RECORD, RESULT, read_json, read_lines, write_json
+from energy.io.record import CONFIGURATION, RECORD, read_json, read_lines, write_json
+from energy.io.result import is_finished, read_configuration, read_result
 from energy.study.inference.carry_out import path_of
 from energy.study.inference.cases import digest
 from energy.study.inference.complete import complete_record
@@ -30,7 +32,7 @@ def gathered(study: Study, command: str = "") -> dict[str, Any]:
         command: the line that carries it out.
     """
     wanted = points(study)
-    there = [(point, read_json(path_of(study, point))) for point in wanted if path_of(study, point).exists()]
+    there = [(point, read_json(path_of(study, point))) for point in wanted if require_kind(path_of(study, point))]
     found = [{**held, "blocks": list(point.blocks)} for point, held in there]
     sound = [one for one in found if "failed" not in one]
     trained = trainings(study, wanted)
@@ -63,7 +65,7 @@ def trainings(study: Study, wanted: Sequence[PlannedPoint]) -> list[dict[str, An
     found: dict[str, dict[str, Any]] = {}
     for point in wanted:
         run = point.training
-        if run is not None and str(run.folder) not in found and (run.folder / CONFIGURATION).exists():
+        if run is not None and str(run.folder) not in found and require_kind(run.folder / CONFIGURATION):
             label = {"settler": study.trainer or point.label, "gain": point.gain}
             found[str(run.folder)] = training(run.folder) | label
     return list(found.values())
@@ -71,9 +73,9 @@ def trainings(study: Study, wanted: Sequence[PlannedPoint]) -> list[dict[str, An
 
 def training(folder: Path) -> dict[str, Any]:
     """Return one training in the words of the record."""
-    run = read_json(folder / CONFIGURATION)["run"]
+    run = read_configuration(folder)["run"]
     lines = read_lines(folder / RECORD)
-    result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
+    result = read_result(folder) if is_finished(folder) else {}
     return {
         "folder": folder.name,
         "kind": run["settler"]["name"],

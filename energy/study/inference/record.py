@@ -18,6 +18,7 @@ import numpy as np
 from energy.errors import UsageError
 from energy.io.atomic import replacing, write_text
 from energy.io.record import read_json
+from energy.io.schema import Kind, require_fields
 
 SCHEMA: Final = 1
 STUDY: Final = "study.json"
@@ -43,6 +44,18 @@ COLUMNS: Final = (
     *("sweeps_nudged_mean", "sweeps_nudged_p95", "sweeps_nudged_max"),
     *("energy_gap_median", "energy_gap_p95", "commit", "device_name", "torch"),
 )
+HELD: Final[dict[str, Kind]] = {
+    **dict.fromkeys(("title", "key", "protocol"), str),
+    **dict.fromkeys(("points", "trainings"), list[dict]),
+    "limits": list[str],
+    "spent": dict[str, float],
+}
+POINT: Final[dict[str, Kind]] = {
+    "id": str,
+    "blocks": list[str],
+    **dict.fromkeys(("axes", "measures", "samples"), dict),
+    "layers": dict[str, dict],
+}
 
 
 def read_study(folder: Path) -> dict[str, Any]:
@@ -51,10 +64,14 @@ def read_study(folder: Path) -> dict[str, Any]:
     Raises:
         MissingFileError: if there is none.
         UsageError: if its schema is another one.
+        DamagedFileError: naming a field that is missing or of another type.
     """
     record = read_json(folder / STUDY)
     if record.get("schema") != SCHEMA:
         raise UsageError(f"{folder / STUDY}: schema={record.get('schema')!r}: must be {SCHEMA}")
+    require_fields(record, HELD, str(folder / STUDY))
+    for number, point in enumerate(record["points"]):
+        require_fields(point, POINT, f"{folder / STUDY}: points[{number}]")
     return record
 
 

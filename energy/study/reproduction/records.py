@@ -21,6 +21,7 @@ from energy.component import ConfigurationError, from_dict
 from energy.errors import DamagedFileError
 from energy.io.atomic import write_text
 from energy.io.former import current
+from energy.io.plain_file import require_kind
 from energy.io.record import CONFIGURATION, READOUT, RECORD, read_json, read_lines, write_json
 from energy.train.run import Run, hash_of_description, identity
 
@@ -78,9 +79,9 @@ def read_recorded(folder: Path, cell: str) -> RecordedCell:
         DamagedFileError: naming the file, if it is malformed or of another schema.
     """
     path = folder / RECORDS / cell / CONFIGURATION
-    if not path.exists():
+    if not require_kind(path):
         return RecordedCell()
-    facts = read_json(path)
+    facts = read_json(path, {"recorded_keys": list[str], "former": dict | None})
     if facts.get("schema") != RECORD_SCHEMA or not isinstance(facts.get("configuration"), dict):
         raise DamagedFileError(f"{path}: schema={facts.get('schema')!r}: must be {RECORD_SCHEMA}, with a configuration")
     keys = tuple(str(key) for key in facts.get("recorded_keys", []))

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from energy.io.record import RESULT, exclusive_lock, read_json
+from energy.io.record import exclusive_lock
+from energy.io.result import is_finished, read_result
 from energy.study.reproduction.cell import Paper
 from energy.study.reproduction.records import RECORDS, record_run
 from energy.study.reproduction.table import write_paper_table
@@ -13,6 +14,11 @@ from energy.train.fit import fit
 from energy.train.rehearsal import rehearse
 from energy.train.run import Run
 from energy.train.terminal import say
+
+ROW: Final = (
+    *("title", "configuration_key", "seed", "test_accuracy", "test_objective", "validation_accuracy", "epochs"),
+    *("sweeps", "multiply_adds", "seconds", "device_name", "threads", "torch", "commit", "outcomes"),
+)
 
 
 def reproduce(folder: Path, paper: Paper, run: Run) -> dict[str, Any]:
@@ -30,7 +36,7 @@ def reproduce(folder: Path, paper: Paper, run: Run) -> dict[str, Any]:
         Stopped: after a signal or the time limit, with the state saved and nothing gathered.
         ConfigurationError: when the run cannot be trained, or its folder belongs to another run.
     """
-    if not (run.folder / RESULT).exists():
+    if not is_finished(run.folder):
         rehearse(run)
     run.place()
     result = fit(run)
@@ -49,7 +55,7 @@ def gather_run(folder: Path, paper: Paper, run: Run, result: Mapping[str, Any] |
         run: the run, finished in its own folder.
         result: the contents of its `result.json`; read from there unless given.
     """
-    row = result_row({**(read_json(run.folder / RESULT) if result is None else result), "title": run.title})
+    row = result_row({**(read_result(run.folder, ROW) if result is None else result), "title": run.title})
     with exclusive_lock(folder / RECORDS, wait=True):  # several commands may run cells of one paper
         keys = record_run(folder, run.title, run, row["configuration"]).keys
         lines = read_results(folder / RESULTS)

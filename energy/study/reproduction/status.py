@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from energy.component import ConfigurationError
+from energy.io.plain_file import require_kind
 from energy.io.record import CONFIGURATION, RECORD, read_lines
 from energy.study.reproduction.records import RecordedCell, cell_identity
 from energy.train.folder import finished_result
@@ -64,7 +65,7 @@ def seed_status(run: Run, cell: str, recorded: RecordedCell, lines: Iterable[Map
 
 def _begun(run: Run) -> SeedStatus | None:
     """The state of a run folder that holds this run and is not gathered."""
-    if not (run.folder / CONFIGURATION).exists():
+    if not require_kind(run.folder / CONFIGURATION):
         return None
     try:
         result = finished_result(run, run.folder)
