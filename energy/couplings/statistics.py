@@ -78,7 +78,7 @@ def batch_norm(
 def share_statistics(module: nn.Module) -> None:
     """Let a normalization of torch take the statistics of all ranks in training mode; of no effect on other modules."""
     if isinstance(module, _BatchNorm) and here().several:
-        module.forward = partial(_together, module)
+        module.forward = partial(_together, module)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _together(module: _BatchNorm, drive: Tensor) -> Tensor:

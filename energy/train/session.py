@@ -39,6 +39,7 @@ from energy.train.stages import require_learning, stages
 from energy.train.state import require_facts, require_state, under
 from energy.train.stepper import Stepper
 from energy.train.terminal import say
+from energy.train.totals import add_epoch
 
 FIRST: Final = 2000  # training images that couplings take constants from
 
@@ -239,7 +240,7 @@ class Session:
                 self.best_weights = {name: tensor.clone() for name, tensor in self.average.weights().items()}
         if ranks.here().speaks:
             append_line(self.folder / RECORD, line)
-        self._add_up()
+        add_epoch(self.totals, self.metrics, self.clock.read())
         self.epoch += 1
         self.keep_weights()
         self.batch = 0
@@ -251,16 +252,6 @@ class Session:
         if self.best is not None and self.best_weights:
             return self.best_weights, f"best validation, epoch {self.best['epoch']}"
         return self.average.weights(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
-
-    def _add_up(self) -> None:
-        self.totals["multiply_adds"] += self.metrics.ledger.multiply_adds
-        self.totals["sweeps"] += self.metrics.histogram()
-        for name, seconds in self.clock.read().items():
-            self.totals["seconds"][name] = self.totals["seconds"].get(name, 0.0) + seconds
-        for phase, counts in self.metrics.outcomes.items():
-            known = self.totals["outcomes"].setdefault(phase, {})
-            for outcome, count in counts.items():
-                known[outcome] = known.get(outcome, 0) + count
 
     def _tensors(self) -> dict[str, Tensor]:
         sums = {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}

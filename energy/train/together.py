@@ -22,8 +22,8 @@ def require_together(run: Run) -> None:
         raise ConfigurationError(
             f"train.batch_size={run.train.batch_size}: must be at least 1 for each of {count} ranks"
         )
-    if getattr(settler, "warm_starts", 0):
-        raise ConfigurationError(f"settler.warm_starts={settler.warm_starts}: needs one process, which has all samples")
+    if visited := getattr(settler, "warm_starts", 0):
+        raise ConfigurationError(f"settler.warm_starts={visited}: needs one process, which sees every visit")
     for name, relax in zip(("relax", "nudged"), relaxations, strict=True):
         if getattr(relax, "name", "") == "adaptive_flow":
             raise ConfigurationError(
