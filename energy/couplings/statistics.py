@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from energy.ranks import here, total
+from energy.exchange import total
+from energy.ranks import here
 
 
 class Total(torch.autograd.Function):

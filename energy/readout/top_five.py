@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from energy.ranks import counted, total
+from energy.exchange import counted, total
 
 TOP_FIVE_CLASSES: Final = 100
 PLACES: Final = 5

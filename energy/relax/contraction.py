@@ -28,8 +28,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from energy.exchange import from_first
 from energy.network import Network
-from energy.ranks import from_first
 from energy.state import State
 from energy.stream import stream
 

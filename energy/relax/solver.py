@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from energy import ranks, reading
+from energy import exchange, ranks, reading
 from energy.reading import DeviceRead
 from energy.relax.block import BLOWN_UP, BlockEnd, Point, Run, block
 from energy.relax.leaving import leaving
@@ -85,7 +85,11 @@ def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, ru
 
 def _of_all(verdict: Tensor) -> Tensor:
     """The verdict on the samples of all ranks: within the tolerance if they are everywhere, blown up if anywhere."""
-    return torch.cat((~ranks.anywhere(~verdict[:2]), ranks.anywhere(verdict[2:]))) if ranks.here().several else verdict
+    return (
+        torch.cat((~exchange.anywhere(~verdict[:2]), exchange.anywhere(verdict[2:])))
+        if ranks.here().several
+        else verdict
+    )
 
 
 def _returned(problem: Problem, point: Point, tally: Tally, back: bool) -> State:

@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from energy import foreach, ranks
+from energy import exchange, foreach
 from energy.errors import UsageTypeError
 from energy.graph import learns
 from energy.network import Network
@@ -39,11 +39,11 @@ class Contrast(Rule, name="contrast"):
         return contrast(settled, network, -1.0)
 
     def apply(self, network: Network, settled: Settled) -> None:
-        scale = -1 / ranks.counted(len(settled.x))
+        scale = -1 / exchange.counted(len(settled.x))
         if isinstance(settled, SettledDyad):
-            self.write(network, dyadic_gradients(settled, network, scale, ranks.Sums()))
+            self.write(network, dyadic_gradients(settled, network, scale, exchange.Sums()))
         else:
-            self.write(network, ranks.total(contrast(settled, network, scale)))
+            self.write(network, exchange.total(contrast(settled, network, scale)))
 
 
 @singledispatch

@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from energy import ranks
+from energy import exchange, ranks
 from energy.component import require
 from energy.couplings import UnitInputs
 from energy.errors import UsageTypeError
@@ -158,12 +158,12 @@ class Plasticity(Local):
         if self._fits(inputs):
             product = filters.product(inputs.presynaptic, self._factor(inputs, settled)[1])
             if ranks.here().several:
-                product = ranks.total([product.to(filters.weight.dtype)])[0]
+                product = exchange.total([product.to(filters.weight.dtype)])[0]
             numbers = constants((self.rate, self.exponent, self.target_norm), filters.weight)
             return scaled_step(filters.weight.detach(), product, numbers), None
         update, bias = self.weight_update(inputs, settled)
-        ranks.total([update] if bias is None else [update, bias])
-        count = ranks.counted(len(settled.x))
+        exchange.total([update] if bias is None else [update, bias])
+        count = exchange.counted(len(settled.x))
         rates, sets = self.rates(filters.weight), groups(filters) if self.scaled else 0
         step = _step(update, rates, sets, count)
         return step, None if bias is None else _step(bias, rates * self.unit, sets, count)

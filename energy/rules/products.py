@@ -12,9 +12,9 @@ from torch import Tensor
 
 from energy import foreach
 from energy.couplings import Gradients, Linearization
+from energy.exchange import Sums
 from energy.graph import learns
 from energy.network import Edge, Network
-from energy.ranks import Sums
 from energy.settle.settled import SettledDyad
 
 Pair = tuple[Tensor, Tensor | None]  # (m, δ) of a layer

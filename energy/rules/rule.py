@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from energy import foreach, ranks
+from energy import exchange, foreach, ranks
 from energy.cautions import strict as strictly
 from energy.component import Component
 from energy.feedback import mirrored_parameters
@@ -86,8 +86,8 @@ class Rule(Component):
             NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, whose check is free;
                 elsewhere `learn` checks now and then).
         """
-        update = self._times(network, settled, -1 / ranks.counted(len(settled.x)))
-        self.write(network, ranks.total(update))
+        update = self._times(network, settled, -1 / exchange.counted(len(settled.x)))
+        self.write(network, exchange.total(update))
 
     def learn(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from energy import ranks
+from energy import exchange, ranks
 from energy.component import to_dict
 from energy.data.dataset import Splits
 from energy.io import checkpoint
@@ -90,11 +90,11 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     if snapshot is not None and ranks.here().speaks:
         write_json(folder / SNAPSHOT, snapshot)
     summary = {**run_summary(session, tested), **read, "weights": which}
-    result = ranks.by_first(lambda: write_result(folder, summary))
+    result = exchange.by_first(lambda: write_result(folder, summary))
     if session.board:
         session.board.end(result)
     say(run.train.progress, closing(run, result))
-    ranks.by_first(lambda: checkpoint.prune(folder / CHECKPOINTS, 0))
+    exchange.by_first(lambda: checkpoint.prune(folder / CHECKPOINTS, 0))
     return result
 
 

@@ -13,6 +13,7 @@ from energy.component import to_dict
 from energy.data.dataset import Splits
 from energy.data.images import Images
 from energy.errors import DamagedCheckpointError, MissingFileError, UsageError
+from energy.exchange import total
 from energy.io import checkpoint
 from energy.io.record import EPOCHS
 from energy.io.result import final_weights, require_owner
@@ -21,7 +22,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
-from energy.ranks import apart, total
+from energy.ranks import apart
 from energy.readout.decoder import Decoder, accuracies, dense_output
 from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from energy import ranks
+from energy import exchange, ranks
 from energy.cautions import strict, told
 from energy.data.dataset import Splits
 from energy.errors import EnergyError, LockedFolderError, LostRankError, OutOfMemory
@@ -67,7 +67,7 @@ def fit(run: Run) -> dict[str, Any]:
 
 def fit_together(run: Run) -> dict[str, Any]:
     """Train `run` as one of the ranks that have joined, or alone; see `fit`."""
-    result = ranks.by_first(lambda: finished_result(run, run.folder))
+    result = exchange.by_first(lambda: finished_result(run, run.folder))
     if result is None:
         require_together(run)
         if run.train.tensorboard:
@@ -107,10 +107,10 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
         with interrupt.leaving("left before the first step, with nothing to save"):
             session = Session(run, run.folder)  # missing data, or parts that do not fit, are found before it writes
         with ExitStack() as held:
-            ranks.by_first(lambda: held.enter_context(exclusive_lock(run.folder)))
-            result = ranks.by_first(lambda: acquire(run, run.folder))
+            exchange.by_first(lambda: held.enter_context(exclusive_lock(run.folder)))
+            result = exchange.by_first(lambda: acquire(run, run.folder))
             if result is not None:
-                ranks.by_first(lambda: checkpoint.prune(run.folder / CHECKPOINTS, 0))
+                exchange.by_first(lambda: checkpoint.prune(run.folder / CHECKPOINTS, 0))
                 return kept_as_it_is(run, result)
             say(run.train.progress, opening(run, parameters(session.network), session.device))
             session.resume()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-from energy import ranks
+from energy import exchange, ranks
 
 URGENT: Final = (signal.SIGTERM, signal.SIGINT)  # a second of these leaves at once; the others tend to be repeated
 CAUGHT: Final = (*URGENT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
@@ -102,8 +102,8 @@ class Interrupt:
     def agree(self) -> None:
         """Take over a signal, or the end of the time, that any rank has noted, so that all leave at the same step."""
         if ranks.here().several:
-            self.number = ranks.agreed(self.number)
-            self._late = bool(ranks.agreed(int(self.out_of_time)))
+            self.number = exchange.agreed(self.number)
+            self._late = bool(exchange.agreed(int(self.out_of_time)))
 
     def stopped(self, where: str) -> Stopped:
         """Return the exit to raise once the state is saved; `where` names the step and the folder."""

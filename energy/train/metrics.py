@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energy.exchange import gathered
 from energy.io.old_names import ledger_name
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
-from energy.ranks import gathered, here
+from energy.ranks import here
 from energy.relax.contraction import contraction
 from energy.relax.solution import Solution
 

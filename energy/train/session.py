@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from torch import Tensor
 
-from energy import ranks
+from energy import exchange, ranks
 from energy.component import to_dict
 from energy.couplings.forms import forget_forms, recall_forms, record_forms
 from energy.data.published import Published
@@ -171,7 +171,7 @@ class Session:
             NonFinite: naming step, layers, settler and folder.
         """
         report = self.finite_check.report(self.step)
-        for found in filter(None, ranks.gathered(None if report is None else str(report))):
+        for found in filter(None, exchange.gathered(None if report is None else str(report))):
             self.fail(found)
 
     def fail(self, what: str) -> NoReturn:
@@ -198,7 +198,7 @@ class Session:
             checkpoint.write(folder, self.step, self._tensors(), self._facts(), self.unclosed)
             checkpoint.prune(folder, self.run.train.keep)
         self.metrics = own
-        ranks.agreed(0)  # nobody leaves before it is written
+        exchange.agreed(0)  # nobody leaves before it is written
         return path
 
     def keep_weights(self) -> None:
@@ -220,16 +220,16 @@ class Session:
                 before, is left to the user.
         """
         self.key = read_configuration(self.folder).get("key", self.key)
-        found = ranks.by_first(lambda: checkpoint.steps(self.folder / CHECKPOINTS))
+        found = exchange.by_first(lambda: checkpoint.steps(self.folder / CHECKPOINTS))
         if found:
             recall_forms(self.folder / KERNELS)
             self._restore(found[-1])
-            ranks.agreed(0)  # all have read it
+            exchange.agreed(0)  # all have read it
             if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
-                ranks.by_first(lambda: found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN)))
+                exchange.by_first(lambda: found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN)))
             epoch = min(self.epoch + 1, self.epochs)
             say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {epoch}")
-        ranks.by_first(lambda: truncate_record(self.folder / RECORD, self.epoch))
+        exchange.by_first(lambda: truncate_record(self.folder / RECORD, self.epoch))
         return bool(found)
 
     def close_epoch(self, line: dict[str, Any], accuracy: float | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.parallel import DataParallel
 
-from energy import ranks
+from energy import exchange, ranks
 from energy.component import ConfigurationError
 from energy.errors import LostRankError, UsageError, UsageTypeError
 from energy.objectives import SquaredError
@@ -63,7 +63,7 @@ def test_shares_are_a_division(monkeypatch: pytest.MonkeyPatch, size: int, count
 
 def test_outside_of_a_group_there_is_one() -> None:
     tensor = torch.tensor([1.0, 2.0])
-    assert ranks.total([tensor])[0] is tensor and ranks.counted(3) == 3 and ranks.told("x") == "x"
+    assert exchange.total([tensor])[0] is tensor and exchange.counted(3) == 3 and exchange.told("x") == "x"
     assert ranks.here() == ranks.ONE and ranks.here().speaks and not ranks.here().several
 
 
