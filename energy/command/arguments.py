@@ -1,5 +1,6 @@
 """One command line, sorted into options and overrides before anything is imported or composed."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +82,8 @@ def parse(given: Sequence[str]) -> Arguments:
     """Sort the words of a command into options and the rest.
 
     Raises:
-        ConfigurationError: for an unknown option, naming the nearest, for one that lacks its value, and for a word that is
-            not UTF-8 or holds a zero byte.
+        ConfigurationError: for an unknown option, naming the nearest, for one that lacks its value, and for a word
+            that is not UTF-8 or holds a zero byte.
     """
     arguments = Arguments()
     words = iter(given)
@@ -103,9 +104,8 @@ def parse(given: Sequence[str]) -> Arguments:
             arguments.options["plugins"] = option
             arguments.plugins += [name.strip().strip("'\"") for name in value.strip("[]").split(",")]
         elif word.startswith("-"):
-            raise ConfigurationError(
-                f"{shown(option)}: unknown option{meant(option, [*FLAGS, *TAKING])}{_dashed(word)}"
-            )
+            guess = meant(option, [*FLAGS, *TAKING])
+            raise ConfigurationError(f"{shown(option)}: unknown option{guess}{_dashed(word)}")
         else:
             arguments.rest.append(word)
     return arguments
@@ -140,5 +140,4 @@ def _readable(word: str) -> None:
 
 
 def _dashed(word: str) -> str:
-    word = shown(word)
-    return f"; write ./{word} for the folder" if Path(word).exists() else ""
+    return f"; write ./{shown(word)} for the folder" if os.path.exists(word) else ""

@@ -75,11 +75,9 @@ def one_line(error: BaseException) -> str:
     told = str(error).partition("earch path:")[0].removesuffix("Config s").removesuffix("S")
     lines = [text.strip() for text in told.splitlines() if text.strip()]
     kind = "" if type(error).__module__.partition(".")[0] in ("hydra", "omegaconf") else f"{type(error).__name__}: "
-    return (
-        f"{kind}{'; '.join(shown(line) for line in lines[:2])}"
-        if lines
-        else f"cannot be composed ({kind or 'unknown'})"
-    )
+    if not lines:
+        return f"the configuration cannot be composed ({type(error).__name__})"
+    return f"{kind}{'; '.join(shown(line) for line in lines[:2])}"
 
 
 class _Loader(ConfigLoaderImpl):

@@ -49,7 +49,6 @@ def _fields(text: str, path: str, part: str, label: str) -> dict[str, Any]:
     plain = {str(name): value for name, value in fields.items()}
     trust.refuse_code({}, {}, {part: plain})
     if plain.setdefault("name", label) != label:
-        raise ConfigurationError(
-            f"{path}: holds a {part}={shown(plain['name'])}, not a {label}; say {part}={shown(plain['name'])}"
-        )
+        other = shown(plain["name"])
+        raise ConfigurationError(f"{path}: holds a {part}={other}, not a {label}; say {part}={other}")
     return plain

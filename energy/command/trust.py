@@ -94,9 +94,7 @@ def refuse_preset(values: Mapping[str, Any], package: str, where: str) -> None:
         if _last(path) in CALLABLE:
             raise _code(f"{where}: {path}", value)
         if not path.startswith(ALLOWED):
-            raise ConfigurationError(
-                f"{where}: {shown(path)}: refused; a file may set {ALLOWED} and nothing else there"
-            )
+            raise ConfigurationError(f"{where}: {shown(path)}: refused; a file may set only {ALLOWED} there")
 
 
 def _last(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Plain YAML: UTF-8 text of bounded size, nesting and expansion, made of mappings, lists, texts, numbers and truth values.
+"""Plain YAML: mappings, lists, texts, numbers and truth values, of bounded size, nesting and expansion.
 
 Everything is measured on the stream of events, before a single value is built: an alias counts as often as it is used.
 Tags, dates and keys that are no scalars are refused, and so is a key that stands twice in one mapping.
@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from yaml import SafeLoader, YAMLError, parse
 from yaml.composer import Composer
@@ -65,10 +65,8 @@ def read_yaml(path: Path, limit: int = LARGEST) -> Any:
     except MissingFileError:
         raise ConfigurationError(f"{where}: there is no such file") from None
     except (DamagedFileError, OSError, ValueError) as error:
-        said = str(error).removeprefix(f"{os.path.realpath(path)}: ")
-        raise ConfigurationError(
-            f"{where}: cannot be read ({shown(getattr(error, 'strerror', None) or said)})"
-        ) from None
+        said = getattr(error, "strerror", None) or str(error).removeprefix(f"{os.path.realpath(path)}: ")
+        raise ConfigurationError(f"{where}: cannot be read ({shown(said)})") from None
     return yaml_values(blob, where)
 
 
@@ -154,12 +152,12 @@ def _told(error: YAMLError) -> str:
 class _Loader(Composer, SafeConstructor, Resolver):
     """The safe loader over events that were measured."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
         first: [(tag, pattern) for tag, pattern in known if tag not in REPLACED]
         + ([(PREFIX + "float", FLOAT)] if first in {*"-+.0123456789"} else [])
         for first, known in SafeLoader.yaml_implicit_resolvers.items()
     }
-    yaml_constructors = {
+    yaml_constructors: ClassVar[dict[str, Any]] = {
         **SafeConstructor.yaml_constructors,
         PREFIX + "int": lambda loader, node: loader.number(node, SafeConstructor.construct_yaml_int),
         PREFIX + "float": lambda loader, node: loader.number(node, SafeConstructor.construct_yaml_float),
