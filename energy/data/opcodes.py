@@ -36,9 +36,8 @@ def unpickled(content: bytearray, names: dict[tuple[str, str], Name]) -> Any:
             code = machine.take(1)[0]
             name = OPCODES.get(code)
             if name is None:
-                raise DataError(
-                    f"damaged: opcode {code:#04x} at byte {machine.at - 1}, which image batches do not need"
-                )
+                place = f"{code:#04x} at byte {machine.at - 1}"
+                raise DataError(f"damaged, or no image batch: no batch needs the opcode {place}")
             if name == "STOP":
                 return machine.stack.pop()
             _step(machine, name)

@@ -119,7 +119,7 @@ class Described:
         data = data.encode("latin1", "replace") if isinstance(data, str) else data
         if len(data) != wanted:
             raise DataError(f"announces an array of shape {self.shape}, {wanted} bytes, but does not hold them")
-        held = bytearray(data) if isinstance(data, bytes) else data
+        held = data if isinstance(data, bytearray) or not memoryview(data).readonly else bytearray(data)
         return np.frombuffer(held, TYPES[kind.code]).reshape(self.shape, order="F" if self.fortran else "C")
 
 
