@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from energy.data.machine import MARK, Machine
+from energy.data.pickle_machine import MARK, PickleMachine
 from energy.data.pickled import ESCAPED, Container, Name
 from energy.errors import DataError
 
@@ -30,7 +30,7 @@ def unpickled(content: bytearray, names: dict[tuple[str, str], Name]) -> Any:
     Raises:
         DataError: for a file that is damaged, asks for anything else, or leads above a limit.
     """
-    machine = Machine(memoryview(content), names)
+    machine = PickleMachine(memoryview(content), names)
     try:
         for _ in range(STEPS):
             code = machine.take(1)[0]
@@ -48,7 +48,7 @@ def unpickled(content: bytearray, names: dict[tuple[str, str], Name]) -> Any:
     raise DataError(f"has more than {STEPS} opcodes, the most that are read")
 
 
-def _step(machine: Machine, name: str) -> None:
+def _step(machine: PickleMachine, name: str) -> None:
     """Obey one opcode."""
     if name in READERS:
         machine.stack.append(READERS[name](machine))
@@ -60,7 +60,7 @@ def _step(machine: Machine, name: str) -> None:
         ACTIONS[name](machine)
 
 
-def _quoted(machine: Machine) -> Any:
+def _quoted(machine: PickleMachine) -> Any:
     """A text of Python 2 in quotes, with escapes."""
     view = machine.line()
     if len(view) < 2 or view[0] != view[-1] or view[0] not in b"'\"":
@@ -71,14 +71,14 @@ def _quoted(machine: Machine) -> Any:
     return machine.text(memoryview(plain), "latin1")
 
 
-def _real(machine: Machine) -> float:
+def _real(machine: PickleMachine) -> float:
     view = machine.line()
     if len(view) > 40:
         raise DataError("damaged: a number has more than 40 letters")
     return float(bytes(view))
 
 
-def _letters(machine: Machine) -> Any:
+def _letters(machine: PickleMachine) -> Any:
     """A text of protocol 0."""
     view = machine.line()
     if len(view) > ESCAPED:
@@ -86,29 +86,29 @@ def _letters(machine: Machine) -> Any:
     return machine.text(view, "raw-unicode-escape")
 
 
-def _global(machine: Machine) -> None:
+def _global(machine: PickleMachine) -> None:
     module, name = machine.line()[:200], machine.line()[:200]
     machine.name(str(module, "utf-8", "replace"), str(name, "utf-8", "replace"))
 
 
-def _stack_global(machine: Machine) -> None:
+def _stack_global(machine: PickleMachine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     machine.name(module, name)
 
 
-def _pairs(machine: Machine) -> None:
+def _pairs(machine: PickleMachine) -> None:
     made = machine.since_mark()
     machine.stack.append(Container({}))
     machine.set(made)
 
 
-def _listed(machine: Machine) -> None:
+def _listed(machine: PickleMachine) -> None:
     made = machine.since_mark()
     machine.stack.append(Container([]))
     machine.append(made)
 
 
-def _one_pair(machine: Machine) -> None:
+def _one_pair(machine: PickleMachine) -> None:
     value, key = machine.stack.pop(), machine.stack.pop()
     machine.set([key, value])
 
@@ -134,9 +134,9 @@ OPCODES: Final = {
 }  # fmt: skip
 CONSTANTS: Final = {"MARK": MARK, "NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 MADE: Final[dict[str, Callable[[], Any]]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
-READERS: Final[dict[str, Callable[[Machine], Any]]] = {
-    "INT": Machine.number,
-    "LONG": Machine.number,
+READERS: Final[dict[str, Callable[[PickleMachine], Any]]] = {
+    "INT": PickleMachine.number,
+    "LONG": PickleMachine.number,
     "FLOAT": _real,
     "BININT": lambda machine: machine.long(4),
     "BININT1": lambda machine: machine.whole(1),
@@ -160,11 +160,11 @@ READERS: Final[dict[str, Callable[[Machine], Any]]] = {
     "LONG_BINGET": lambda machine: machine.memo[machine.whole(4)],
     "DUP": lambda machine: machine.stack[-1],
 }
-ACTIONS: Final[dict[str, Callable[[Machine], Any]]] = {
+ACTIONS: Final[dict[str, Callable[[PickleMachine], Any]]] = {
     "PROTO": lambda machine: _protocol(machine.whole(1)),
     "FRAME": lambda machine: machine.take(8),
     "POP": lambda machine: machine.stack.pop(),
-    "POP_MARK": Machine.since_mark,
+    "POP_MARK": PickleMachine.since_mark,
     "PUT": lambda machine: machine.put(machine.number()),
     "BINPUT": lambda machine: machine.put(machine.whole(1)),
     "LONG_BINPUT": lambda machine: machine.put(machine.whole(4)),
@@ -181,6 +181,6 @@ ACTIONS: Final[dict[str, Callable[[Machine], Any]]] = {
     "DICT": _pairs,
     "GLOBAL": _global,
     "STACK_GLOBAL": _stack_global,
-    "REDUCE": Machine.reduce,
-    "BUILD": Machine.build,
+    "REDUCE": PickleMachine.reduce,
+    "BUILD": PickleMachine.build,
 }

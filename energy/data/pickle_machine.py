@@ -16,7 +16,7 @@ MARK: Final = object()
 
 
 @dataclass(slots=True)
-class Machine:
+class PickleMachine:
     """The state of a reader.
 
     Attributes:
@@ -89,6 +89,8 @@ class Machine:
             raise DataError("damaged, or no image batch: a container is changed after it stands in another")
         for item in items:
             above.values += 1
+            if item is above:
+                raise DataError("damaged: a container is put into itself")
             if item is above:
                 raise DataError("damaged: a container is put into itself")
             if isinstance(item, Container):
