@@ -203,7 +203,7 @@ def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[
     if default is not None and name == default.name:
         return type(default), default
     known = choices(base)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ConfigurationError(f"{path}={shown(name)}: unknown; {hint(str(name), known)}")
     return known[str(name)], None
 

@@ -8,6 +8,7 @@ from typing import Final
 from energy.command import folders
 from energy.command.arguments import Arguments
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.paths import expanded
 
 VERB: Final = "gradient-error"
@@ -45,6 +46,6 @@ def _of_folder(path: Path, split: str, samples: int) -> None:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigurationError(f"{VERB} batch={text}: must be a whole number")
+    if not text.isdecimal() or len(text) > 9:
+        raise ConfigurationError(f"{VERB} batch={shown(text)}: must be a whole number")
     return int(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from energy.command.arguments import Arguments
 from energy.command.folders import sort
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.paths import expanded
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def _finished(line: Arguments) -> int:
     if "out" in options and len(paths) > 1:
         raise ConfigurationError(f"doctor out={options['out']}: must be left out for {len(paths)} folders")
     wanted = options.get("samples", str(SAMPLES))
-    if not wanted.isascii() or not wanted.isdigit() or not int(wanted):
-        raise ConfigurationError(f"doctor samples={wanted}: must be a whole number of at least 1")
+    if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 9 or not int(wanted):
+        raise ConfigurationError(f"doctor samples={shown(wanted)}: must be a whole number of at least 1")
     from energy.train.evaluate import load_run
 
     for path in paths:

@@ -12,20 +12,15 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, QuotedString, RangeSweep, ValueType
+from hydra.core.override_parser.types import Glob, Override, ValueType
 
 from energy.command import trust
 from energy.component import Component, ConfigurationError, annotations, choices
 from energy.errors import shown
 from energy.hints import hint
-
-LONGEST: Final = 1 << 14  # letters of an override
-DEEPEST: Final = 12  # brackets inside each other
-STEPS: Final = 32  # names in the path of a field
-MOST: Final = 1000  # runs of a sweep, and values of one field in it
+from energy.study.override_grammar import MOST, parsed, swept_values
 
 
 @dataclass(frozen=True)
@@ -75,60 +70,19 @@ def parse_override(text: str) -> Override:
         ConfigurationError: Hydra's complaint, cut to one line; naming the limit, for one that is too long, nests too
             deep or has too many values; for an interpolation of anything but another field.
     """
-    _measure(text)
     if "=" not in text and not text.startswith("~"):
         raise ConfigurationError(f"{shown(text)}: must have the form name=value")
     try:
-        override = OverridesParser.create().parse_override(_home(text))
-    except Exception as error:  # of the parser; whatever a text can provoke
-        said = shown(next(iter(str(error).splitlines()), type(error).__name__))
-        raise ConfigurationError(f"{shown(text)}: cannot be read ({said}); {_quoted(text)}") from None
+        override = parsed(_home(text))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; {_quoted(text)}") from None
     if override.package is not None or override.value_type is ValueType.INTERVAL_SWEEP:
         raise ConfigurationError(
             f"{shown(text)}: must be name=value, or with -m name=value,value or name=range(start,stop)"
         )
-    for value in _sweep(override) if override.is_sweep_override() else [override.value()]:
+    for value in swept_values(override) if override.is_sweep_override() else [override.value()]:
         trust.refuse_resolvers(override.key_or_group, value)
     return override
-
-
-def _measure(text: str) -> None:
-    """Refuse what would keep the parser busy for long, or overflow it."""
-    depth = deepest = 0
-    for letter in text[:LONGEST]:
-        depth += (letter in "[{(") - (letter in "]})")
-        deepest = max(deepest, depth)
-    limits = (
-        (len(text), LONGEST, "letters"),
-        (deepest, DEEPEST, "brackets inside each other"),
-        (text.partition("=")[0].count(".") + 1, STEPS, "names in its path"),
-    )
-    for found, most, what in limits:
-        if found > most:
-            raise ConfigurationError(f"{shown(text)}: has {found} {what}; must have at most {most}")
-
-
-def _sweep(override: Override) -> list[Any]:
-    """The values that an override sweeps over, quoted ones as text; those of a glob are its patterns.
-
-    Raises:
-        ConfigurationError: for none, or more than `MOST`.
-    """
-    value: Any = override.value()
-    if isinstance(value, Glob):
-        return [*value.include, *value.exclude]
-    text = shown((override.input_line or "").lstrip("+"))
-    try:
-        plain: Any = value.range() if isinstance(value, RangeSweep) else value.list
-        found = list(itertools.islice(plain, MOST + 1))
-    except Exception as error:  # a step of 0, an end that is no number
-        raise ConfigurationError(f"{text}: is no range ({shown(error) or type(error).__name__})") from None
-    if len(found) > MOST:
-        count = len(plain) if isinstance(plain, range | list) else f"more than {MOST}"
-        raise ConfigurationError(f"{text}: has {count} values; must have at most {MOST}")
-    if not found:
-        raise ConfigurationError(f"{text}: has no value")
-    return [one.text if isinstance(one, QuotedString) else one for one in found]
 
 
 def _home(text: str) -> str:
@@ -201,7 +155,7 @@ def _names(override: Override) -> list[str] | None:
     value: Any = override.value()
     if isinstance(value, Glob):
         return []
-    words: list[Any] = _sweep(override) if override.is_sweep_override() else [value]
+    words: list[Any] = swept_values(override) if override.is_sweep_override() else [value]
     return words if all(isinstance(word, str) for word in words) else None
 
 

@@ -1,14 +1,15 @@
 """Data sets in published files: found, verified, parsed once, and then read from the cache."""
 
+import math
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 
-from energy.data.cache import cached, source_key
+from energy.data.cache import cached
 from energy.data.check import Examples, Raw, validate_examples
 from energy.data.dataset import DataSet
-from energy.data.source import Layout, Part, content, data_root
+from energy.data.source import Layout, Part, content, data_root, require_size
 from energy.errors import DataError
 
 
@@ -45,8 +46,11 @@ class Published(DataSet):
         """
         root = data_root()
         layout, paths = self.locate(root)
+        for path, file in zip(paths, layout.files, strict=True):
+            require_size(path, file)
         rules = [layout.title, layout.parts, self.verify, self.counts, self.image, self.classes]
-        return cached(self.name, source_key(rules, paths), lambda: self._convert(layout, root))
+        limit = sum(self.counts) * 8 * (math.prod(self.image) + 1)
+        return cached(self.name, rules, paths, limit, lambda: self._convert(layout, root))
 
     def locate(self, root: Path) -> tuple[Layout, list[Path]]:
         """Return the first layout all files of which lie under `root`, and their paths.
@@ -77,8 +81,13 @@ class Published(DataSet):
 
     def _convert(self, layout: Layout, root: Path) -> Raw:
         paths, parts = layout.locate(root), {split: [] for split in Raw._fields}
+        left = sum(self.counts)
         for part in layout.parts:
-            parts[part.split].append(self._parse(layout, part, [paths[file] for file in part.files]))
+            found = self._parse(layout, part, [paths[file] for file in part.files])
+            left -= len(found.labels)
+            if left < 0:
+                raise DataError(f"{self.name}: holds more than the {sum(self.counts)} images that were published")
+            parts[part.split].append(found)
         raw = Raw(*(_join(parts[split]) for split in Raw._fields))
         counts = tuple(len(examples.labels) for examples in raw)
         if self.verify and counts != self.counts:
