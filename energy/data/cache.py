@@ -1,10 +1,10 @@
 """The cache: a set is converted once, into one file that needs no parsing.
 
-The file is `<set>-<key>.safetensors`; the key is a hash of the rules of conversion and the places of the sources. Its
-header names every source, by size, time, inode and SHA-256, and the SHA-256 of its own arrays. An entry counts only if
-both are those of now, and if it is a plain file of this user; any other is ignored and written anew. It appears whole,
-by one rename, or not at all. Its arrays are read into memory before they are hashed, so nothing that happens to the
-file afterwards reaches a training. If nothing can be written, the set is converted each time.
+The file is `<set>-<key>.safetensors`; the key is a hash of the rules of conversion and the places of the sources.
+Beside its arrays it holds their SHA-256, and of every source size, time, inode and SHA-256. An entry counts only if all
+of these are those of now, and if it is a plain file of this user; any other is ignored and written anew. It appears
+whole, by one rename, or not at all. Its arrays are read into memory before they are hashed, so nothing that happens to
+the file afterwards reaches a training. If nothing can be written, the set is converted each time.
 """
 
 import contextlib
@@ -36,6 +36,7 @@ HEADER: Final = 1 << 20  # bytes of the header
 CHUNK: Final = 1 << 24  # bytes that are read at once
 SETTLED: Final = 2_000_000_000  # nanoseconds after which a change would show in the time of a file
 TYPES: Final = {"U8": torch.uint8, "I64": torch.int64, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
+FACTS: Final = "facts"  # the array of letters in which an entry tells what it was made of
 LEFTOVER: Final = re.compile(r"\.[\w-]+-[0-9a-f]{16}-\w+")
 DIGESTS: Final[dict[tuple[int, ...], str]] = {}  # of sources, by device, inode, size and times
 
@@ -117,7 +118,7 @@ def _loaded(path: Path, sources: str, limit: int) -> Raw | None:
             return None
         try:
             tensors = _tensors_of(stream, found.st_size, sources, limit)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
     return Raw(*(Examples(*(tensors[f"{split}.{field}"] for field in Examples._fields)) for split in Raw._fields))
 
@@ -132,13 +133,18 @@ def _tensors_of(stream: BinaryIO, size: int, sources: str, limit: int) -> dict[s
     if length > min(HEADER, size):
         raise ValueError("no header")
     described = json.loads(stream.read(length))
-    told = described.pop("__metadata__")
-    if told["sources"] != sources or {*described} != {*_names()}:
-        raise ValueError("made of other sources")
     rest = size - 8 - length
     places = {name: _place(one, rest) for name, one in described.items()}
-    if rest > limit or sum(end - start for _, start, end in places.values()) != rest:
-        raise ValueError("of another size")
+    if {*places} != {FACTS, *_names()} or sum(end - start for _, start, end in places.values()) != rest:
+        raise ValueError("of another form")
+    _, start, end = places.pop(FACTS)
+    if end - start > HEADER or rest - (end - start) > limit:
+        raise ValueError("too large")
+    stream.seek(8 + length + start)
+    made_of, digest = json.loads(stream.read(end - start))
+    if made_of != sources:
+        raise ValueError("made of other sources")
+    stream.seek(8 + length)
     data = memoryview(bytearray(rest))
     at = 0
     while count := stream.readinto(data[at : at + CHUNK]):
@@ -152,7 +158,7 @@ def _tensors_of(stream: BinaryIO, size: int, sources: str, limit: int) -> dict[s
         for name, (kind, start, end) in places.items()
     }
     shaped = {name: tensor.reshape(described[name]["shape"]) for name, tensor in tensors.items()}
-    if _digest(shaped) != told["sha256"]:
+    if _digest(shaped) != digest:
         raise ValueError("changed")
     return shaped
 
@@ -191,7 +197,8 @@ def _save(raw: Raw, path: Path, sources: str) -> None:
     _sweep(folder)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=folder) as work, _held(Path(work)):
         part = Path(work, "part.safetensors")
-        save_file(tensors, part, {"sources": sources, "sha256": _digest(tensors)})
+        facts = json.dumps([sources, _digest(tensors)]).encode()
+        save_file({**tensors, FACTS: torch.frombuffer(bytearray(facts), dtype=torch.uint8)}, part)
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)

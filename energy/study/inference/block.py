@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import ValueType
 from energy.component import Component, ConfigurationError, require
 from energy.errors import shown
 from energy.study.entrants import unquoted
-from energy.study.override_grammar import parsed, swept_values
+from energy.study.override_grammar import MOST, parsed, swept_values
 
 Variation = tuple[tuple[str, Any], ...]  # paths and their values, in the order in which they apply
 
