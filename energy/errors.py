@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Final
 
 WIDTH: Final = 160  # letters of a value in a message
-LINE: Final = 4000  # letters of a whole message
+LINE: Final = 2500  # letters of a whole message
 
 
 class EnergyError(Exception):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from energy.command.arguments import Arguments
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.hints import hint
 from energy.study.reproduction.cell import Paper, ReproductionCell
 from energy.study.reproduction.paper import folder_of, paper_folders, paper_name, read_paper
@@ -101,8 +102,8 @@ def _named(word: str, experiments: Collection[str]) -> Chosen:
     folder = folder_of(above, ROOT) if above else None
     if folder is None:
         known = [paper_name(one, ROOT) for one in paper_folders(ROOT)]
-        raise ConfigurationError(f"repro {word}: there is no such paper; {hint(above or word, known)}")
+        raise ConfigurationError(f"repro {shown(word)}: there is no such paper; {hint(above or word, known)}")
     whole = _whole(folder, experiments)
     if name not in whole.paper.cells:
-        raise ConfigurationError(f"repro {word}: {whole.name} has no such cell; {hint(name, whole.paper.cells)}")
+        raise ConfigurationError(f"repro {shown(word)}: {whole.name} has no such cell; {hint(name, whole.paper.cells)}")
     return replace(whole, cells=(whole.paper.cells[name],), named=True)

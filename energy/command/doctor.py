@@ -48,7 +48,7 @@ def _finished(line: Arguments) -> int:
     if line.folders:
         raise ConfigurationError("--config-dir: energy doctor takes it for overrides only, not for run folders")
     if "out" in options and len(paths) > 1:
-        raise ConfigurationError(f"doctor out={options['out']}: must be left out for {len(paths)} folders")
+        raise ConfigurationError(f"doctor out={shown(options['out'])}: must be left out for {len(paths)} folders")
     wanted = options.get("samples", str(SAMPLES))
     if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 9 or not int(wanted):
         raise ConfigurationError(f"doctor samples={shown(wanted)}: must be a whole number of at least 1")

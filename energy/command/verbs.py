@@ -11,6 +11,7 @@ from energy.command.dry import print_descriptions
 from energy.command.entry import Entry
 from energy.command.verb import Verb
 from energy.component import ConfigurationError, from_dict
+from energy.errors import shown
 from energy.hints import hint
 
 
@@ -157,7 +158,7 @@ def data_command(arguments: Arguments) -> int:
 
     action, *names = arguments.rest
     if action not in datasets.ACTIONS:
-        raise ConfigurationError(f"data {action}: unknown; {hint(action, datasets.ACTIONS)}")
+        raise ConfigurationError(f"data {shown(action)}: unknown; {hint(action, datasets.ACTIONS)}")
     return datasets.ACTIONS[action](names)
 
 

@@ -10,7 +10,7 @@ from energy.data.cache import cached
 from energy.data.check import Examples, Raw, validate_examples
 from energy.data.dataset import DataSet
 from energy.data.source import Layout, Part, content, data_root, require_size
-from energy.errors import DataError
+from energy.errors import DataError, shown
 
 
 class Download(NamedTuple):
@@ -68,7 +68,7 @@ class Published(DataSet):
             absent = [file.name for file, path in layout.locate(root).items() if path is None]
             if len(absent) < sum(len(part.files) for part in layout.parts):
                 fault = f"lacks {', '.join(absent)} of the {layout.title} form"
-        raise DataError(f"{self.name}: the data folder {root} {fault}; {self.cure(root)}")
+        raise DataError(f"{self.name}: the data folder {shown(root)} {fault}; {self.cure(root)}")
 
     def cure(self, root: Path) -> str:
         """Return the advice for a missing set."""
@@ -95,7 +95,7 @@ class Published(DataSet):
         return raw
 
     def _parse(self, layout: Layout, part: Part, paths: list[Path | None]) -> Examples:
-        where = " with ".join(map(str, paths))
+        where = " with ".join(map(shown, paths))
         contents = [content(path, file, self.verify) for path, file in zip(paths, part.files, strict=True) if path]
         try:
             examples = layout.parse(contents)

@@ -88,12 +88,12 @@ def content(path: Path, file: File, verify: bool) -> bytearray:
         with path.open("rb") as plain, gzip.open(plain) if path.suffix == ".gz" else plain as stream:
             data = _take(stream, file.limit)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{shown(path)}: cannot be read: {shown(str(error))}") from None
     if len(data) > file.limit:
-        raise DataError(f"{path}: holds more than the {file.limit} bytes that {file.name} may have")
+        raise DataError(f"{shown(path)}: holds more than the {file.limit} bytes that {file.name} may have")
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest() if verify and file.md5 else file.md5
     if digest != file.md5:
-        raise DataError(f"{path}: its contents have the MD5 {digest}; published is {file.md5}; fetch it again")
+        raise DataError(f"{shown(path)}: its contents have the MD5 {digest}; published is {file.md5}; fetch it again")
     return data
 
 

@@ -38,7 +38,7 @@ COLUMNS: Final[tuple[str, ...]] = (
     "weight_product_norm",
 )
 LARGEST: Final = 1 << 22  # bytes of the file
-LONGEST: Final = 2000  # letters of a value
+LONGEST: Final = 8000  # letters of a value
 NUMBER: Final = r"-?[0-9]{1,30}(\.[0-9]{0,30})?(e[+-]?[0-9]{1,3})?|-?inf|nan"
 WHOLE: Final = frozenset({"seed"})
 NEEDED: Final = frozenset({"test_accuracy_percent"})
