@@ -112,10 +112,11 @@ def _loaded(path: Path, sources: str, limit: int) -> Raw | None:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as stream:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
-            return None
         try:
             tensors = _tensors_of(stream, found.st_size, sources, limit)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

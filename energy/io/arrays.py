@@ -11,6 +11,7 @@ References:
 import io
 import math
 import re
+import sys
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -154,6 +155,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
             at += len(chunk)
     if at < len(flat):
         raise DamagedFileError(f"{name} is cut off after {at} of {len(flat)} bytes")
+    if header.kind.kind == "U" and flat.size and int(flat.view("<u4").max()) > sys.maxunicode:
+        raise DamagedFileError(f"{name} holds a letter above {sys.maxunicode:#x}")
     return flat.view(header.kind).reshape(header.shape, order="F" if header.fortran else "C")
 
 

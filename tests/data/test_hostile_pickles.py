@@ -172,13 +172,13 @@ def test_random_bytes_and_changed_files_are_read_or_refused(batch: Make, pickled
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_whole_batch_with_names_of_files_is_read(batch: Make, protocol: int) -> None:
     """As CIFAR has it: names, a title, and lists that several entries share."""
-    rows, labels = batch(10_000)
+    rows, labels = batch(2_000)
     listed = labels.tolist()
     entries = {
         "data": rows,
         "labels": listed,
         "fine_labels": listed,
-        "filenames": [f"a_photo_s_{number:06}.png" for number in range(10_000)],
+        "filenames": [f"a_photo_s_{number:06}.png" for number in range(2_000)],
         "batch_label": "training batch 1 of 5",
         "mean": rows.mean(0),
     }
