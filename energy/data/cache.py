@@ -19,8 +19,9 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -124,7 +125,7 @@ def _loaded(path: Path, sources: str, limit: int) -> Raw | None:
     return Raw(*(Examples(*(tensors[f"{split}.{field}"] for field in Examples._fields)) for split in Raw._fields))
 
 
-def _tensors_of(stream: BinaryIO, size: int, sources: str, limit: int) -> dict[str, Tensor]:
+def _tensors_of(stream: BufferedReader, size: int, sources: str, limit: int) -> dict[str, Tensor]:
     """The arrays of an entry, in memory of this process.
 
     Raises:

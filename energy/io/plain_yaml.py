@@ -19,7 +19,6 @@ from yaml.events import (
     CollectionEndEvent,
     CollectionStartEvent,
     Event,
-    NodeEvent,
     ScalarEvent,
 )
 from yaml.nodes import MappingNode, ScalarNode
@@ -111,8 +110,9 @@ def _measured(text: str, where: str) -> list[Event]:
         _limit(line, "nests mappings and lists", len(open_ones), DEEPEST, "deep")
         _limit(line, "holds", total.values, MOST, "values, aliases counted as what they stand for")
         _limit(line, "holds", total.letters, LETTERS, "letters, aliases counted as what they stand for")
-        if isinstance(event, NodeEvent) and getattr(event, "tag", None) is not None:
-            raise ConfigurationError(f"{line}: {shown(event.tag)}: tags are refused; write plain values")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ConfigurationError(f"{line}: {shown(tag)}: tags are refused; write plain values")
     return events
 
 
@@ -152,12 +152,12 @@ def _told(error: YAMLError) -> str:
 class _Loader(Composer, SafeConstructor, Resolver):
     """The safe loader over events that were measured."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
         first: [(tag, pattern) for tag, pattern in known if tag not in REPLACED]
         + ([(PREFIX + "float", FLOAT)] if first in {*"-+.0123456789"} else [])
         for first, known in SafeLoader.yaml_implicit_resolvers.items()
     }
-    yaml_constructors: ClassVar[dict[str, Any]] = {
+    yaml_constructors: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
         **SafeConstructor.yaml_constructors,
         PREFIX + "int": lambda loader, node: loader.number(node, SafeConstructor.construct_yaml_int),
         PREFIX + "float": lambda loader, node: loader.number(node, SafeConstructor.construct_yaml_float),
