@@ -92,7 +92,8 @@ class _Interpolation:
 
     def joined(self, given: str, path: Path) -> str:
         """A text with fields inside it; its length is known before it is put together."""
-        parts, at, length = list[str](), 0, 0
+        parts = list[str]()
+        at = length = 0
         for match in NAMED.finditer(given):
             inside, _ = self.field(match, path, given)
             if isinstance(inside, dict | list):

@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from energy.data.check import Examples, Raw
-from energy.errors import DataError, shown
+from energy.errors import DamagedFileError, DataError, shown
 from energy.paths import expanded
 
 FORMAT: Final = 2
@@ -129,30 +129,30 @@ def _tensors_of(stream: BufferedReader, size: int, sources: str, limit: int) -> 
     """The arrays of an entry, in memory of this process.
 
     Raises:
-        ValueError: for an entry of other sources, and for one that differs from what was written.
+        DamagedFileError: for an entry of other sources, and for one that differs from what was written.
     """
     length = int.from_bytes(stream.read(8), "little")
     if length > min(HEADER, size):
-        raise ValueError("no header")
+        raise DamagedFileError("no header")
     described = json.loads(stream.read(length))
     rest = size - 8 - length
     places = {name: _place(one, rest) for name, one in described.items()}
     if {*places} != {FACTS, *_names()} or sum(end - start for _, start, end in places.values()) != rest:
-        raise ValueError("of another form")
+        raise DamagedFileError("of another form")
     _, start, end = places.pop(FACTS)
     if end - start > HEADER or rest - (end - start) > limit:
-        raise ValueError("too large")
+        raise DamagedFileError("too large")
     stream.seek(8 + length + start)
     made_of, digest = json.loads(stream.read(end - start))
     if made_of != sources:
-        raise ValueError("made of other sources")
+        raise DamagedFileError("made of other sources")
     stream.seek(8 + length)
     data = memoryview(bytearray(rest))
     at = 0
     while count := stream.readinto(data[at : at + CHUNK]):
         at += count
     if at < rest:
-        raise ValueError("cut off")
+        raise DamagedFileError("cut off")
     tensors = {
         name: torch.frombuffer(data, dtype=kind, offset=start, count=(end - start) // kind.itemsize)
         if end > start
@@ -161,17 +161,18 @@ def _tensors_of(stream: BufferedReader, size: int, sources: str, limit: int) -> 
     }
     shaped = {name: tensor.reshape(described[name]["shape"]) for name, tensor in tensors.items()}
     if _digest(shaped) != digest:
-        raise ValueError("changed")
+        raise DamagedFileError("changed")
     return shaped
 
 
 def _place(one: Mapping[str, Any], rest: int) -> tuple[torch.dtype, int, int]:
     """The type of an array, and where it begins and ends."""
-    kind, shape, (start, end) = TYPES[one["dtype"]], one["shape"], one["data_offsets"]
+    kind, shape = TYPES[one["dtype"]], one["shape"]
+    start, end = one["data_offsets"]
     if not all(type(number) is int and number >= 0 for number in (start, end, *shape)):
-        raise ValueError("no sizes")
+        raise DamagedFileError("no sizes")
     if math.prod(shape) * kind.itemsize != end - start or end > rest or start % kind.itemsize:
-        raise ValueError("no place")
+        raise DamagedFileError("no place")
     return kind, start, end
 
 

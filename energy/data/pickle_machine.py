@@ -121,7 +121,8 @@ class PickleMachine:
 
     def set(self, items: list[Any]) -> None:
         """Set entries of the dictionary on top of the stack."""
-        above, keys, values = self.stack[-1], items[::2], items[1::2]
+        above = self.stack[-1]
+        keys, values = items[::2], items[1::2]
         self.add(above, items)
         if not isinstance(above.items, dict) or len(keys) != len(values):
             raise DataError("damaged: entries are set in what is no dictionary")

@@ -102,10 +102,10 @@ class Described:
         if len(state) != 5:
             raise DataError("damaged: the state of an array has not five entries")
         _, shape, kind, fortran, data = state
-        self.shape, self.kind, self.fortran = sizes(shape), kind, fortran is True or fortran == 1
+        self.shape, self.fortran = shape_sizes(shape), fortran is True or fortran == 1
         if not isinstance(kind, Kind) or not isinstance(data, str | bytes | Chunk):
             raise DataError("holds an array of objects or of an unknown type; only plain numbers are read")
-        self.data = data
+        self.kind, self.data = kind, data
 
     def array(self) -> np.ndarray:
         """Return the array itself, if its bytes are those that its type and shape announce."""
@@ -123,7 +123,7 @@ class Described:
         return np.frombuffer(held, TYPES[kind.code]).reshape(self.shape, order="F" if self.fortran else "C")
 
 
-def sizes(shape: object) -> tuple[int, ...]:
+def shape_sizes(shape: object) -> tuple[int, ...]:
     """Return the sizes in a tuple of a pickle.
 
     Raises:
@@ -143,7 +143,18 @@ def described_kind(code: object, align: object = False, copy: object = True) -> 
 
 
 def described_array(data: object, kind: object, shape: object, order: object, axes: None = None) -> Described:
-    """Return the array that protocol 5 describes in one call."""
+    """Return the array that protocol 5 describes in one call.
+
+    Args:
+        data: its bytes.
+        kind: the type of its elements.
+        shape: its sizes.
+        order: `C` or `F`.
+        axes: never given.
+
+    Raises:
+        DataError: for anything that is no array of plain numbers.
+    """
     if order not in ("C", "F"):
         raise DataError(f"holds an array in the order {shown(order)!r}; must be C or F")
     array = Described()

@@ -41,7 +41,7 @@ REPLACED: Final = frozenset({PREFIX + "float", PREFIX + "timestamp"})
 
 
 class Weight(NamedTuple):
-    """What a value costs: the values in it, itself included, their letters, and how deep it is."""
+    """The cost of a value: the values in it, itself included, their letters, and how deep it is."""
 
     values: int
     letters: int

@@ -116,7 +116,7 @@ def _line(where: str, names: Sequence[str], row: Sequence[str]) -> dict[str, str
 
 
 def _limit(name: str, value: str) -> str:
-    """What the value of a column must be; empty if it is."""
+    """The condition that the value of a column breaks; empty if it breaks none."""
     if len(value) > LONGEST or not value.isprintable():
         return f"at most {LONGEST} letters on one line"
     if name == "cell":
