@@ -158,16 +158,17 @@ def test_a_size_that_the_directory_belies_is_refused() -> None:
     refused(bytes(blob))
 
 
-@pytest.mark.parametrize("at", ["before", "behind", "comment"])
+@pytest.mark.parametrize("at", ["before", "behind", "comment", "archive before"])
 def test_garbage_around_an_archive_is_refused(at: str) -> None:
     good = packed({"x.npy": entry(head(), bytes(12))})
     stream = io.BytesIO(good)
     if at == "comment":
         with zipfile.ZipFile(stream, "a") as archive:
             archive.comment = b"more"
-    blob = {"before": b"garbage" + good, "behind": good + b"garbage", "comment": stream.getvalue()}[at]
+    blobs = {"before": b"garbage" + good, "behind": good + b"garbage", "comment": stream.getvalue()}
     assert npz_arrays(good, 1000)["x"].shape == (3, 4)
-    assert "before or behind" in refused(blob)
+    said = refused({**blobs, "archive before": good + good}[at])
+    assert ("must end it" if at == "archive before" else "before or behind") in said
 
 
 def test_a_large_directory_is_refused_unread() -> None:

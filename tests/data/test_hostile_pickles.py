@@ -153,6 +153,12 @@ def test_malformed_streams_are_refused(content: bytes) -> None:
     refused(b"\x80\x02" + content, 4 * MIB)
 
 
+@pytest.mark.parametrize("content", [b"]q\0\x85h\0K\1a.", b"]q\0](h\0h\0eh\0K\1a.", b"}q\0\x85h\0" + KEY + b"Ns."])
+def test_a_container_inside_another_is_finished(content: bytes) -> None:
+    """Else its size could not be known when it is taken up."""
+    assert "after it stands in another" in refused(b"\x80\x02" + content, 4 * MIB)
+
+
 def test_random_bytes_and_changed_files_are_read_or_refused(batch: Make, pickled: Make) -> None:
     random = np.random.default_rng(0)
     whole = bytearray(pickled(batch(2)))
