@@ -17,6 +17,7 @@ from energy.command.interpolation import LETTERS, LONGEST, MOST, is_plain, resol
 from energy.component import Component, ConfigurationError, to_dict
 from energy.io.plain_yaml import DEEPEST, LARGEST, yaml_values
 from energy.io.plain_yaml import MOST as VALUES
+from energy.study.override_grammar import parsed, swept_values
 
 Write = Callable[[str], list[str]]
 SECRET = "hunter2-of-the-environment"
@@ -346,6 +347,12 @@ def test_files_that_name_each_other_twice_come_to_an_end(job: type[Component], t
 def test_sweeps_have_a_limit(job: type[Component], words: list[str], said: str) -> None:
     assert said in refused(job, "-m", *words)
     refused(job, *words)
+
+
+def test_one_value_too_many() -> None:
+    assert len(swept_values(parsed("seed=range(0,1000)"))) == 1000
+    with pytest.raises(ConfigurationError, match="has 1001 values; must have at most 1000"):
+        swept_values(parsed("seed=range(0,1001)"))
 
 
 @pytest.mark.parametrize(
