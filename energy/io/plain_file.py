@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +79,36 @@ def require_kind(path: Path, kind: int = stat.S_IFREG, error: type[DamagedFileEr
     if stat.S_IFMT(mode) != kind:
         raise error(f"{path}: is {kind_of(mode)}, must be {KINDS[kind]}")
     return True
+
+
+@contextmanager
+def opened_to_write(path: Path, flags: int) -> Iterator[int]:
+    """Open a regular file that may be new, as `os.open` does with `flags`, but neither through a link nor a pipe.
+
+    Raises:
+        DamagedFileError: when `path` is anything but a regular file.
+        OSError: naming the file, when the system refuses.
+    """
+    require_kind(path)
+    handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise DamagedFileError(f"{path}: is {kind_of(mode)}, must be a file")
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the system that name no file, such as that of a full disk, name `path`."""
+    try:
+        yield
+    except OSError as found:
+        if found.filename is None and found.errno is not None:
+            found.filename = str(path)
+        raise
 
 
 def kind_of(mode: int) -> str:
