@@ -17,6 +17,7 @@ from energy.command.complaint import complaint, defect
 from energy.command.verb import Verb
 from energy.command.verbs import VERBS
 from energy.component import ConfigurationError
+from energy.errors import LINE, shown
 from energy.hints import meant
 from energy.train.terminal import one_line_warnings, say
 
@@ -81,9 +82,8 @@ def _chosen(line: Arguments) -> tuple[str, Verb]:
     if name == "help":
         return "--help", Verb("", "", "", _help, components=False, pages=True)
     if name not in VERBS:
-        raise ConfigurationError(
-            f"{name}: unknown verb{meant(name, VERBS)}{'' if meant(name, VERBS) else ';'} known: {', '.join(VERBS)}"
-        )
+        guess = meant(name, VERBS) or ";"
+        raise ConfigurationError(f"{shown(name)}: unknown verb{guess} known: {', '.join(VERBS)}")
     return name, VERBS[name]
 
 
@@ -108,7 +108,7 @@ def _print_anything() -> None:
 
 
 def _complain(error: object, status: int) -> int:
-    say(True, f"energy: {' '.join(str(error).split())}")
+    say(True, f"energy: {shown(' '.join(str(error).split()), LINE)}")
     return status
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 from energy.declared import declared
-from energy.errors import FieldError
+from energy.errors import FieldError, shown
 from energy.hints import elsewhere, hint, nearest
 from energy.registry import enter
 from energy.values import ConfigurationError, format_value, from_plain, mismatch, take, to_plain
@@ -163,7 +163,7 @@ def from_dict(
         return description
     description = {"name": description} if isinstance(description, str) else description
     if not isinstance(description, Mapping):
-        raise ConfigurationError(f"{where}={description!r}: must be a name or a set of fields")
+        raise ConfigurationError(f"{where}={format_value(description)}: must be a name or a set of fields")
     given = {str(field): value for field, value in description.items() if field != "name"}
     cls, default = _select(base, description.get("name"), default, where)
     return _create(cls, _fields(cls, given, default, where), where)
@@ -203,8 +203,8 @@ def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[
     if default is not None and name == default.name:
         return type(default), default
     known = choices(base)
-    if name not in known:
-        raise ConfigurationError(f"{path}={name!s}: unknown; {hint(str(name), known)}")
+    if not isinstance(name, str) or name not in known:
+        raise ConfigurationError(f"{path}={shown(name)}: unknown; {hint(str(name), known)}")
     return known[str(name)], None
 
 
@@ -213,7 +213,7 @@ def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str
     kinds, declared = annotations(cls), cls.__dataclass_fields__
     for field in given:
         if field not in kinds:
-            raise ConfigurationError(f"{_join(path, field)}: unknown field; {_unknown(field, cls, given)}")
+            raise ConfigurationError(f"{_join(path, shown(field))}: unknown field; {_unknown(field, cls, given)}")
     values = {name: getattr(default, name) for name in kinds} if default is not None else {}
     for name in kinds if default is None else ():
         make = declared[name].default_factory

@@ -4,6 +4,12 @@ Each is also the built-in kind that fits (`ValueError`, `TypeError`, ...), so th
 library catches it too. Any other exception is a defect, of the library or of code given to it.
 """
 
+from pathlib import PurePath
+from typing import Final
+
+WIDTH: Final = 160  # letters of a value in a message
+LINE: Final = 2500  # letters of a whole message
+
 
 class EnergyError(Exception):
     """An error for the user to read: one line that names the field or file, the value, and the limit or the remedy."""
@@ -73,3 +79,35 @@ class MissingDependencyError(EnergyError, ImportError):
 
 class OutOfMemory(EnergyError, MemoryError, RuntimeError):
     """A lack of memory; the message names the point of the run, and the settings to reduce."""
+
+
+def shown(value: object, width: int = WIDTH) -> str:
+    r"""Return a value as a message repeats it: on one line, without control characters, a long one cut in its middle.
+
+    Text and paths stand as they are, anything else as `repr` gives it. Control characters, line ends and bytes that are
+    no UTF-8 become escapes, so that no file can move the cursor of a terminal or add a line of its own.
+
+    Example:
+        >>> shown("a" * 500, 20)
+        'aaaaaaaaaa ... aaaaa'
+        >>> print(shown("two\nlines"))
+        two\nlines
+    """
+    if isinstance(value, str | PurePath):
+        text = str(value)
+    else:
+        try:
+            text = repr(value)
+        except (ValueError, RecursionError):  # a whole number of more digits than Python writes, nested lists
+            text = f"<{type(value).__name__} too large to be shown>"
+    if len(text) > 4 * width:  # no more than is shown is escaped
+        text = f"{text[: 2 * width]}{text[-2 * width :]}"
+    plain = "".join(one if one.isprintable() else _escaped(one) for one in text)
+    if len(plain) <= width and len(text) <= width:
+        return plain
+    tail = max(0, (width - 5) // 3)
+    return f"{plain[: width - 5 - tail]} ... {plain[len(plain) - tail :]}"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")

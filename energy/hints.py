@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 NEAR: Final = 0.6
 SHOWN: Final = 3  # places of a field that a hint lists
+LONGEST: Final = 100  # letters of a name that is compared; a longer one is no slip of a name
 
 USUAL: Final[Mapping[str, str]] = {
     "ep": "equilibrium_propagation",
@@ -81,13 +82,15 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     """Find the candidate nearest to `name`, upper and lower case alike.
 
     Returns:
-        The candidate; an empty string if none is near.
+        The candidate; an empty string if none is near, or if `name` has more than `LONGEST` letters.
 
     Example:
         >>> nearest("dualprop", ["backprop", "dual_propagation"])
         'dual_propagation'
     """
     known = sorted(candidates)
+    if len(name) > LONGEST:
+        return ""
     for usual in (USUAL.get(_plain(name), ""), *successors(name)):
         if usual in known:
             return usual

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from energy.component import ConfigurationError
+from energy.errors import shown
 
 
 def expanded(text: str | os.PathLike[str]) -> Path:
@@ -18,5 +19,5 @@ def expanded(text: str | os.PathLike[str]) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        user = path.parts[0]
-        raise ConfigurationError(f"{text}: {user} is nobody's home folder; write ./{text} for a folder here") from None
+        user, said = shown(path.parts[0]), shown(text)
+        raise ConfigurationError(f"{said}: {user} is nobody's home folder; write ./{said} for a folder here") from None

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final, get_args, get_origin
 
-from energy.errors import ConfigurationError
+from energy.errors import ConfigurationError, shown
 from energy.hints import hint
 
 TRUTH: Final = {"true": True, "false": False}
@@ -16,8 +16,7 @@ WIDTH: Final = 60  # of a value in a message
 
 def format_value(value: object) -> str:
     """Format a value for a message: on one line, a long one cut off."""
-    text = value.name.lower() if isinstance(value, enum.Enum) else " ".join(repr(value).split())
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
+    return value.name.lower() if isinstance(value, enum.Enum) else shown(_text(value), WIDTH)
 
 
 def mismatch(path: str, value: object, wanted: str) -> ConfigurationError:
@@ -85,12 +84,20 @@ def to_plain(value: Any, kind: Any) -> Any:
     return value
 
 
+def _text(value: object) -> object:
+    """The `repr` of a value on one line; the value itself if it is too large for one."""
+    try:
+        return " ".join(repr(value).split())
+    except (ValueError, RecursionError):
+        return value
+
+
 def _member(value: Any, kind: type[enum.Enum], path: str) -> enum.Enum:
     if isinstance(value, kind):
         return value
     names = {member.name.lower(): member for member in kind}
     if str(value).lower() not in names:
-        raise ConfigurationError(f"{path}={value!s}: unknown value; {hint(str(value), names)}")
+        raise ConfigurationError(f"{path}={shown(value)}: unknown value; {hint(str(value), names)}")
     return names[str(value).lower()]
 
 

@@ -1,11 +1,13 @@
 """One command line, sorted into options and overrides before anything is imported or composed."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.hints import meant
 from energy.paths import expanded
 
@@ -80,17 +82,20 @@ def parse(given: Sequence[str]) -> Arguments:
     """Sort the words of a command into options and the rest.
 
     Raises:
-        ConfigurationError: for an unknown option, naming the nearest, and for one that lacks its value.
+        ConfigurationError: for an unknown option, naming the nearest, for one that lacks its value, and for a word
+            that is not UTF-8 or holds a zero byte.
     """
     arguments = Arguments()
     words = iter(given)
     for word in words:
+        _readable(word)
         option, equals, value = word.partition("=")
         if word in FLAGS:
             arguments.options[FLAGS[word]] = word
             setattr(arguments, FLAGS[word], True)
         elif option in TAKING:
             found = value if equals else next(words, "")
+            _readable(found)
             if not found:
                 raise ConfigurationError(f"{option}: needs a value")
             arguments.options[TAKING[option]] = option
@@ -99,7 +104,8 @@ def parse(given: Sequence[str]) -> Arguments:
             arguments.options["plugins"] = option
             arguments.plugins += [name.strip().strip("'\"") for name in value.strip("[]").split(",")]
         elif word.startswith("-"):
-            raise ConfigurationError(f"{option}: unknown option{meant(option, [*FLAGS, *TAKING])}{_dashed(word)}")
+            guess = meant(option, [*FLAGS, *TAKING])
+            raise ConfigurationError(f"{shown(option)}: unknown option{guess}{_dashed(word)}")
         else:
             arguments.rest.append(word)
     return arguments
@@ -123,5 +129,15 @@ def validate_options(arguments: Arguments, verb: str, taken: frozenset[str]) -> 
             raise ConfigurationError(f"{option}: energy {verb} does not take it; it takes {', '.join(names)}")
 
 
+def _readable(word: str) -> None:
+    """Refuse a word that no file name or text can be."""
+    if "\0" in word:
+        raise ConfigurationError(f"{shown(word)}: holds a zero byte")
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{shown(word)}: holds bytes that are not UTF-8") from None
+
+
 def _dashed(word: str) -> str:
-    return f"; write ./{word} for the folder" if Path(word).exists() else ""
+    return f"; write ./{shown(word)} for the folder" if os.path.exists(word) else ""

@@ -9,6 +9,7 @@ from energy.command import folders
 from energy.command.arguments import Arguments
 from energy.command.output import show
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.paths import expanded
 
 VERB: Final = "gradient-error"
@@ -46,6 +47,6 @@ def _of_folder(path: Path, split: str, samples: int) -> None:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigurationError(f"{VERB} batch={text}: must be a whole number")
+    if not text.isdecimal() or len(text) > 9:
+        raise ConfigurationError(f"{VERB} batch={shown(text)}: must be a whole number")
     return int(text)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from energy.command.arguments import Arguments
 from energy.component import ConfigurationError
+from energy.errors import EnergyError, shown
 from energy.hints import hint
-from energy.study.reproduction.cell import Paper, ReproductionCell
-from energy.study.reproduction.paper import folder_of, paper_folders, paper_name, read_paper
+from energy.io.plain_yaml import read_yaml
+from energy.study.reproduction.cell import CELLS, Paper, ReproductionCell
+from energy.study.reproduction.paper import LARGEST, folder_of, paper_folders, paper_name, read_paper
 
 if TYPE_CHECKING:
     from energy.train.run import Run
@@ -87,8 +89,20 @@ def _composed(cell: ReproductionCell, folders: tuple[Path, ...], quiet: bool) ->
     return plan(Run, "run", Arguments(rest=words, folders=list(folders)), quiet)[0]
 
 
+def _read(folder: Path, experiments: Collection[str]) -> Paper:
+    """The cells of a paper, from a file that is plain YAML within its limits before it is compared with the schema."""
+    path = folder / CELLS
+    read_yaml(path, LARGEST)
+    try:
+        return read_paper(folder, experiments)
+    except EnergyError:
+        raise
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # of values such as a date of 99 months
+        raise ConfigurationError(f"{shown(path)}: cannot be read ({shown(str(error))})") from None
+
+
 def _whole(folder: Path, experiments: Collection[str]) -> Chosen:
-    paper = read_paper(folder, experiments)
+    paper = _read(folder, experiments)
     return Chosen(paper_name(folder, ROOT), folder, paper, tuple(paper.cells.values()))
 
 
@@ -101,8 +115,8 @@ def _named(word: str, experiments: Collection[str]) -> Chosen:
     folder = folder_of(above, ROOT) if above else None
     if folder is None:
         known = [paper_name(one, ROOT) for one in paper_folders(ROOT)]
-        raise ConfigurationError(f"repro {word}: there is no such paper; {hint(above or word, known)}")
+        raise ConfigurationError(f"repro {shown(word)}: there is no such paper; {hint(above or word, known)}")
     whole = _whole(folder, experiments)
     if name not in whole.paper.cells:
-        raise ConfigurationError(f"repro {word}: {whole.name} has no such cell; {hint(name, whole.paper.cells)}")
+        raise ConfigurationError(f"repro {shown(word)}: {whole.name} has no such cell; {hint(name, whole.paper.cells)}")
     return replace(whole, cells=(whole.paper.cells[name],), named=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from energy import __version__
 from energy.cautions import Caution
-from energy.errors import EnergyError, OutOfMemory
+from energy.errors import LINE, EnergyError, OutOfMemory, shown
 from energy.train.memory import lacks_memory, memory_line
 
 FOR_THE_USER = (EnergyError, OSError, Caution)
@@ -21,7 +21,7 @@ def complaint(error: BaseException) -> str:
     """Return the line that reports `error`; empty for a defect."""
     if lacks_memory(error) and not isinstance(error, OutOfMemory):
         return memory_line(error, "", "reduce the batch, the model or the data")
-    return " ".join(str(error).split()) if isinstance(error, FOR_THE_USER) else ""
+    return shown(" ".join(str(error).split()), LINE) if isinstance(error, FOR_THE_USER) else ""
 
 
 def defect(error: BaseException, words: Sequence[str] | None = None) -> str:
@@ -36,6 +36,6 @@ def defect(error: BaseException, words: Sequence[str] | None = None) -> str:
     """
     sys.stdout.flush()
     traceback.print_exception(error)
-    command = shlex.join(["energy", *(sys.argv[1:] if words is None else words)])
+    command = shown(shlex.join(["energy", *(sys.argv[1:] if words is None else words)]), LINE)
     what = f"{type(error).__name__} in energy {__version__}: a defect"
     return f"{what}; please report it with the traceback above and the command: {command}"

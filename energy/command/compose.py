@@ -9,24 +9,21 @@ import hashlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from energy.command import trust
 from energy.command.arguments import Arguments
+from energy.command.composition import composed, composing
 from energy.command.files import include
+from energy.command.interpolation import resolved
 from energy.command.needs import supply
 from energy.command.overrides import Job, expand, rewrite
 from energy.command.presets import EXPERIMENT, looked_in, presets
 from energy.component import Component, ConfigurationError, annotations, choices, from_dict
-from energy.train.registration import package_folder
 from energy.train.terminal import say
+from energy.values import format_value
 
 C = TypeVar("C", bound=Component)
 
@@ -53,15 +50,14 @@ def plan(base: type[C], config: str, line: Arguments, quiet: bool = False) -> li
     folders = looked_in(line)
     groups = store(base, folders)
     texts = [rewrite(text, base, groups) for text in line.rest]
-    with initialize_config_dir(str(package_folder("configs")), version_base="1.3", job_name="energy"):
-        search = [f"hydra.searchpath=[{','.join(repr(f'file://{folder}') for folder in folders)}]"] if folders else []
-        bare = _bare(config, str(package_folder("configs")), tuple(search))
+    with composing(folders):
+        bare = _bare(config, tuple(folders))
         first = expand(texts, groups, line.sweep)[0]
-        swept = _params(_compose(config, [*search, *first.overrides])["hydra"]) if line.sweep else {}
+        swept = _params(composed(config, first.overrides)["hydra"]) if line.sweep else {}
         mentioned = {text.key_or_group for text in texts}
         texts += [rewrite(f"{name}={values}", base, groups) for name, values in swept.items() if name not in mentioned]
         jobs = expand(texts, groups, line.sweep)
-        plain = [_plain(config, [*search, *job.overrides], bare) for job in jobs]
+        plain = [_plain(config, job.overrides, bare) for job in jobs]
     for values in plain:
         include(base, values)
     _spread(jobs, plain)
@@ -90,34 +86,28 @@ def store(base: type[Component], folders: Iterable[Path] = ()) -> dict[str, list
     return groups
 
 
-def _compose(config: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The composition as plain values, interpolations unresolved; mistakes in files become one line."""
-    try:
-        composed = compose(config, overrides=list(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise ConfigurationError(_one_line(error)) from None
-    return cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=False))
-
-
 @functools.cache
-def _bare(config: str, configs: str, search: tuple[str, ...]) -> Mapping[str, Any]:
-    """The node `hydra` of our own files in the folder `configs`, which overrides do not change."""
-    return _compose(config, search)["hydra"]
+def _bare(config: str, folders: tuple[Path, ...]) -> Mapping[str, Any]:
+    """The node `hydra` of our own files, which overrides do not change."""
+    return composed(config, [])["hydra"]
 
 
 def _plain(config: str, overrides: Sequence[str], bare: Mapping[str, Any]) -> dict[str, Any]:
-    values = _compose(config, overrides)
-    hydra = values.pop("hydra")
+    values = composed(config, overrides)
+    hydra = values.pop("hydra", None) or {}
     trust.refuse_code(hydra, bare, values)
-    try:
-        return cast("dict[str, Any]", OmegaConf.to_container(DictConfig(values), resolve=True, throw_on_missing=True))
-    except OmegaConfBaseException as error:
-        raise ConfigurationError(_one_line(error)) from None
+    return resolved(values)
 
 
 def _params(hydra: Mapping[str, Any]) -> dict[str, Any]:
     """The sweep of an experiment file: `hydra.sweeper.params`, a mapping from names to values with commas."""
-    return dict(hydra["sweeper"].get("params") or {})
+    sweeper = hydra.get("sweeper") if isinstance(hydra, Mapping) else None
+    params = (sweeper.get("params") if isinstance(sweeper, Mapping) else sweeper) or {}
+    if not isinstance(params, Mapping) or any(isinstance(value, Mapping | list) for value in params.values()):
+        raise ConfigurationError(
+            f"hydra.sweeper.params={format_value(params)}: must be names with values, such as seed: 0,1,2"
+        )
+    return {str(name): value for name, value in params.items()}
 
 
 def _spread(jobs: Sequence[Job], plain: Sequence[dict[str, Any]]) -> None:
@@ -134,9 +124,3 @@ def _name(text: str) -> str:
         return text
     ending = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
     return f"{text.encode()[: LONGEST - 11].decode(errors='ignore')}-{ending}"
-
-
-def _one_line(error: Exception) -> str:
-    told = str(error).partition("Config search path:")[0]
-    lines = [text.strip() for text in told.splitlines() if text.strip()]
-    return "; ".join(lines if isinstance(error, YAMLError) else lines[:2])

@@ -9,6 +9,7 @@ from energy.command.arguments import Arguments
 from energy.command.folders import sort
 from energy.command.output import show
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.paths import expanded
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def _finished(line: Arguments) -> int:
     if line.folders:
         raise ConfigurationError("--config-dir: energy doctor takes it for overrides only, not for run folders")
     if "out" in options and len(paths) > 1:
-        raise ConfigurationError(f"doctor out={options['out']}: must be left out for {len(paths)} folders")
+        raise ConfigurationError(f"doctor out={shown(options['out'])}: must be left out for {len(paths)} folders")
     wanted = options.get("samples", str(SAMPLES))
-    if not wanted.isascii() or not wanted.isdigit() or not int(wanted):
-        raise ConfigurationError(f"doctor samples={wanted}: must be a whole number of at least 1")
+    if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 9 or not int(wanted):
+        raise ConfigurationError(f"doctor samples={shown(wanted)}: must be a whole number of at least 1")
     from energy.train.evaluate import load_run
 
     for path in paths:

@@ -4,15 +4,36 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from energy.component import ConfigurationError
+from energy.errors import DamagedFileError, EnergyError, shown
 from energy.io.comparison import COMPARISON, read_comparison
 from energy.io.plain_file import require_kind
 from energy.io.record import FINAL, RECORD, read_json, read_lines, snapshot_of
 
+MALFORMED: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
 
 def draw_folder(folder: Path) -> Iterator[Path]:
+    """Draw the figures of a folder as `figures_of` does; a record that cannot be drawn becomes one line.
+
+    Yields:
+        The path of each figure, once it is written.
+
+    Raises:
+        DamagedFileError: if a record lacks what its figure shows, or holds something else there.
+    """
+    try:
+        yield from figures_of(folder)
+    except EnergyError:
+        raise
+    except MALFORMED as error:
+        said = f"{type(error).__name__}: {shown(str(error))}"
+        raise DamagedFileError(f"plot {shown(folder)}: a record in it cannot be drawn ({said})") from error
+
+
+def figures_of(folder: Path) -> Iterator[Path]:
     """Draw the figures of a folder: of its comparison, of its run or runs, or of its benchmarks.
 
     Runs give training curves; a single run also the course of its settling, if it recorded one, and a finished one
@@ -44,7 +65,7 @@ def draw_folder(folder: Path) -> Iterator[Path]:
         return
     if not runs:
         held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
-        raise ConfigurationError(f"plot {folder}: holds {held}")
+        raise ConfigurationError(f"plot {shown(folder)}: holds {held}")
     begun = [run for run in runs if (run / RECORD).lstat().st_size] or runs
     yield draw_curves({run.name: run for run in begun}, folder / "curves.png")
 
@@ -52,7 +73,7 @@ def draw_folder(folder: Path) -> Iterator[Path]:
 def _by_number(folder: Path) -> list[tuple[float, str]]:
     """The key of alphabetical order in which numbers within names are ordered by size."""
     parts = re.split(r"(\d+\.?\d*)", folder.name)
-    return [(float(part), "") if index % 2 else (-1.0, part) for index, part in enumerate(parts)]
+    return [(float(part[:300]), "") if index % 2 else (-1.0, part) for index, part in enumerate(parts)]
 
 
 def _learned(folder: Path) -> Iterator[Path]:

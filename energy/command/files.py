@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
-from yaml import YAMLError, safe_load
-
 from energy.command import trust
 from energy.component import Component, ConfigurationError, annotations, choices
+from energy.errors import shown
+from energy.io.plain_yaml import read_yaml
 from energy.paths import expanded
 
 FILE: Final = "file"
@@ -33,30 +33,22 @@ def include(base: type[Component], values: dict[str, Any]) -> None:
             continue
         cls = choices(kind).get(str(given.get("name")))
         if cls is not None and FILE not in annotations(cls):
-            path = f"{part}.{FILE}={given[FILE]}"
+            path = f"{part}.{FILE}={shown(given[FILE])}"
             rest = {name: value for name, value in given.items() if name != FILE}
             values[part] = {**_fields(str(given[FILE]), path, part, cls.name), **rest}
 
 
 def _fields(text: str, path: str, part: str, label: str) -> dict[str, Any]:
     """The fields in a file, for the component `label`."""
-    fields = _read(text, path)
+    try:
+        fields = read_yaml(expanded(text))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}{str(error).removeprefix(shown(expanded(text)))}") from None
     if not isinstance(fields, Mapping):
         raise ConfigurationError(f"{path}: must hold fields of {part}={label}, such as gain: 1.0")
     plain = {str(name): value for name, value in fields.items()}
     trust.refuse_code({}, {}, {part: plain})
     if plain.setdefault("name", label) != label:
-        raise ConfigurationError(f"{path}: holds a {part}={plain['name']}, not a {label}; say {part}={plain['name']}")
+        other = shown(plain["name"])
+        raise ConfigurationError(f"{path}: holds a {part}={other}, not a {label}; say {part}={other}")
     return plain
-
-
-def _read(text: str, path: str) -> Any:
-    try:
-        return safe_load(expanded(text).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    except YAMLError as error:
-        said = "; ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ConfigurationError(f"{path}: is no YAML ({said})") from None

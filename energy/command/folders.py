@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.hints import meant
 from energy.paths import expanded
 
@@ -43,7 +44,7 @@ def sort(
             raise ConfigurationError(_missing(verb, word, options, suffix))
     if either and (folders or len(either) > 1):
         raise ConfigurationError(
-            f"{verb} {either[0]}: is a folder here, and an option; write ./{either[0]} for the folder"
+            f"{verb} {shown(either[0])}: is a folder here, and an option; write ./{shown(either[0])} for the folder"
         )
     return folders + [expanded(word) for word in either], values
 
@@ -53,10 +54,10 @@ def _missing(verb: str, word: str, options: Collection[str], suffix: str) -> str
     if equals and options and re.fullmatch(r"[\w.]+", name):
         known = [one.rstrip(".") for one in options]
         said = meant(name, known) or f"; known: {', '.join(sorted({*known}))}"
-        return f"{verb} {name}: unknown{said}; nor is there a folder {word}"
+        return f"{verb} {shown(name)}: unknown{said}; nor is there a folder {shown(word)}"
     if expanded(word).exists():
         also = f", or a file that ends in {suffix}" if suffix else ""
-        return f"{verb} {word}: is a file, must be a folder{also}"
+        return f"{verb} {shown(word)}: is a file, must be a folder{also}"
     if suffix and word.endswith(suffix):
-        return f"{verb} {word}: there is no such file"
-    return f"{verb} {word}: there is no such folder"
+        return f"{verb} {shown(word)}: there is no such file"
+    return f"{verb} {shown(word)}: there is no such folder"

@@ -6,10 +6,11 @@ They are taken if the command line and its files leave them open, and are report
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from energy.component import Component, annotations, choices, from_dict
+from energy.component import Component, ConfigurationError, annotations, choices, from_dict
 from energy.potentials import Potential
 from energy.settle.settler import Settler
 from energy.study.entrants import split
+from energy.values import format_value
 
 
 def supply(base: type[Component], values: dict[str, Any]) -> str:
@@ -30,11 +31,16 @@ def supply(base: type[Component], values: dict[str, Any]) -> str:
     """
     kinds = annotations(base)
     if "settler" in kinds:
+        if values.get("settler") is None:
+            raise ConfigurationError(f"settler: needs a name, one of {', '.join(choices(Settler))}")
         settler = from_dict(Settler, values["settler"], path="settler")
         return _told(settler, [path for path in settler.needs() if _set(kinds, values, settler, path)])
     if "settlers" not in kinds:
         return ""
-    values["settlers"] = list(values.get("settlers") or base.__dataclass_fields__["settlers"].default_factory())  # type: ignore[misc]
+    given = values.get("settlers") or base.__dataclass_fields__["settlers"].default_factory()  # type: ignore[misc]
+    if not isinstance(given, list) or not all(isinstance(entry, str) for entry in given):
+        raise ConfigurationError(f"settlers={format_value(given)}: must be a list of texts")
+    values["settlers"] = list(given)
     return "; ".join(filter(None, [_entry(kinds, values, at) for at in range(len(values["settlers"]))]))
 
 
@@ -83,7 +89,7 @@ def _set(kinds: Mapping[str, Any], values: dict[str, Any], settler: Settler, pat
         return False
     if not isinstance(said, Mapping) or "name" not in said:
         return False
-    cls = choices(kinds[group]).get(said["name"])
+    cls = choices(kinds[group]).get(str(said["name"]))
     if cls is None or field in said or field not in annotations(cls) or _met(cls, field, needs[path]):
         return False
     values[group] = {**said, field: needs[path]}

@@ -8,17 +8,19 @@ Names, types and ranges are checked by `energy.component.from_dict` alone.
 
 import inspect
 import itertools
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, QuotedString, ValueType
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Glob, Override, ValueType
 
+from energy.command import trust
 from energy.component import Component, ConfigurationError, annotations, choices
+from energy.errors import shown
 from energy.hints import hint
+from energy.study.override_grammar import MOST, parsed, swept_values
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[st
     override = parse_override(text)
     path = override.key_or_group
     if path.split(".")[0].split("/")[0] == "hydra":
-        raise ConfigurationError(f"{path}: Hydra's own settings cannot be changed; sweeps run in this process")
+        raise ConfigurationError(f"{shown(path)}: Hydra's own settings cannot be changed; sweeps run in this process")
     if override.is_delete():
         return override
     value = text.partition("=")[2]
@@ -62,19 +64,24 @@ def rewrite(text: str, base: type[Component], groups: Mapping[str, Collection[st
 
 
 def parse_override(text: str) -> Override:
-    """Parse one override as Hydra does.
+    """Parse one override as Hydra does, if it is within the limits.
 
     Raises:
-        ConfigurationError: Hydra's complaint, cut to one line.
+        ConfigurationError: Hydra's complaint, cut to one line; naming the limit, for one that is too long, nests too
+            deep or has too many values; for an interpolation of anything but another field.
     """
     if "=" not in text and not text.startswith("~"):
-        raise ConfigurationError(f"{text}: must have the form name=value")
+        raise ConfigurationError(f"{shown(text)}: must have the form name=value")
     try:
-        override = OverridesParser.create().parse_override(_home(text))
-    except HydraException as error:
-        raise ConfigurationError(f"{text}: cannot be read ({str(error).splitlines()[0]}); {_quoted(text)}") from None
+        override = parsed(_home(text))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; {_quoted(text)}") from None
     if override.package is not None or override.value_type is ValueType.INTERVAL_SWEEP:
-        raise ConfigurationError(f"{text}: must be name=value, or with -m name=value,value or name=range(start,stop)")
+        raise ConfigurationError(
+            f"{shown(text)}: must be name=value, or with -m name=value,value or name=range(start,stop)"
+        )
+    for value in swept_values(override) if override.is_sweep_override() else [override.value()]:
+        trust.refuse_resolvers(override.key_or_group, value)
     return override
 
 
@@ -88,7 +95,8 @@ def _quoted(text: str) -> str:
     """The advice to write an unusual value in quotes of its own, inside those that the shell takes off."""
     name, _, value = text.strip("\"'").partition("=")
     plain = value.strip("\"'")
-    return f"""put quotes around an unusual value, and others around all for the shell: '{name}="{plain}"'"""
+    example = shown(f'{name}="{plain}"')
+    return f"put quotes around an unusual value, and others around all for the shell: '{example}'"
 
 
 def takes_component(base: type[Component], path: Iterable[str]) -> bool:
@@ -111,7 +119,7 @@ def expand(overrides: Iterable[Override], groups: Mapping[str, Collection[str]],
         sweep: whether several values are allowed.
 
     Raises:
-        ConfigurationError: for several values without `sweep`.
+        ConfigurationError: for several values without `sweep`, and for more than `MOST` runs.
     """
     options: list[list[tuple[str, str]]] = []
     for override in overrides:
@@ -120,11 +128,14 @@ def expand(overrides: Iterable[Override], groups: Mapping[str, Collection[str]],
             options.append([(text, "")])
             continue
         if not sweep:
-            raise ConfigurationError(f"{text.lstrip('+')}: has several values; add -m to run them all")
+            raise ConfigurationError(f"{shown(text.lstrip('+'))}: has several values; add -m to run them all")
         key = override.get_key_element()
-        shown = key.lstrip("+").removesuffix(".name")
+        told = key.lstrip("+").removesuffix(".name")
         values = _values(override, groups.get(key, ()))
-        options.append([(f"{key}={value}", f"{shown}={value}") for value in values])
+        options.append([(f"{key}={value}", f"{told}={value}") for value in values])
+    count = math.prod(len(option) for option in options)
+    if count > MOST:
+        raise ConfigurationError(f"sweep: has {count} runs; must have at most {MOST}")
     return [
         Job(tuple(text for text, _ in chosen), tuple(varied for _, varied in chosen if varied))
         for chosen in itertools.product(*options)
@@ -135,7 +146,7 @@ def _values(override: Override, names: Collection[str]) -> list[str]:
     value = override.value()
     found = value.filter(sorted(names)) if isinstance(value, Glob) else list(override.sweep_string_iterator())
     if not found:
-        raise ConfigurationError(f"{(override.input_line or '').lstrip('+')}: fits no name")
+        raise ConfigurationError(f"{shown((override.input_line or '').lstrip('+'))}: fits no name")
     return found
 
 
@@ -144,12 +155,11 @@ def _names(override: Override) -> list[str] | None:
     value: Any = override.value()
     if isinstance(value, Glob):
         return []
-    items: list[Any] = list(override.sweep_iterator()) if override.is_sweep_override() else [value]
-    words = [item.text if isinstance(item, QuotedString) else item for item in items]
+    words: list[Any] = swept_values(override) if override.is_sweep_override() else [value]
     return words if all(isinstance(word, str) for word in words) else None
 
 
 def _known(group: str, names: Iterable[Any], nodes: Collection[str]) -> None:
     for name in names:
-        if name not in nodes:
-            raise ConfigurationError(f"{group}={name}: unknown; {hint(str(name), nodes)}")
+        if not isinstance(name, str) or name not in nodes:
+            raise ConfigurationError(f"{group}={shown(name)}: unknown; {hint(str(name), nodes)}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from energy.command.entry import Entry
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.hints import meant
 
 
@@ -47,7 +48,7 @@ def explain(word: str, entries: Iterable[Entry]) -> str:
     if not group and (members := [entry for entry in entries if entry.group == word]):
         return section(word, members)
     known = {text for one in entries for text in (one.group, one.label, f"{one.group}={one.label}") if text}
-    raise ConfigurationError(f"{word}: there is no such component{meant(word, known)}; energy --help lists them")
+    raise ConfigurationError(f"{shown(word)}: there is no such component{meant(word, known)}; energy --help lists them")
 
 
 def _page(entry: Entry) -> str:

@@ -13,6 +13,7 @@ from types import CodeType
 from typing import Final, NamedTuple
 
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.io.code import PLUGIN, READ, failure, file_digest, root_of, source_files
 from energy.paths import expanded
 
@@ -76,7 +77,7 @@ def located(text: str) -> Plugin:
     path = expanded(text)
     path = path / "__init__.py" if path.is_dir() else path
     if path.is_file() and path.suffix != ".py":
-        raise ConfigurationError(f"plugins={text}: must be a Python file")
+        raise ConfigurationError(f"plugins={shown(text)}: must be a Python file")
     if path.is_file():
         file = path.resolve()
         packaged = (file.parent / "__init__.py").is_file()
@@ -84,7 +85,7 @@ def located(text: str) -> Plugin:
             text, file, next(iter(source_files(file))) if packaged else _called(file), root_of(file), packaged
         )
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", text) or path.suffix == ".py":
-        raise ConfigurationError(f"plugins={text}: there is no such file")
+        raise ConfigurationError(f"plugins={shown(text)}: there is no such file")
     with _beside(Path.cwd()):
         return Plugin(text, _located(text), text, Path.cwd(), True)
 
@@ -104,11 +105,11 @@ def _load(plugin: Plugin) -> None:
         hidden = _hidden(files, plugin.file)
         told = plugin.file if plugin.text.endswith(".py") else None
         said = f"{failure(error, files.values(), told)}{'; ' * bool(hidden)}{hidden}"
-        raise ConfigurationError(f"plugins={plugin.text}: {said}") from error
+        raise ConfigurationError(f"plugins={shown(plugin.text)}: {said}") from error
     finally:
         sys.dont_write_bytecode = before
     if hidden := _hidden(files, None if plugin.packaged else plugin.file):
-        raise ConfigurationError(f"plugins={plugin.text}: {hidden}")
+        raise ConfigurationError(f"plugins={shown(plugin.text)}: {hidden}")
     READ.update(digests)
     FOUND.update({called: one for called, one in files.items() if plugin.packaged or one != plugin.file})
 
@@ -159,7 +160,9 @@ def _located(text: str) -> Path:
     found = next((one for one in files if one.is_file() and one.suffix == ".py"), None)
     if found is None:
         where = f"; {first} is {spec.origin or 'a folder without __init__.py'}" if spec else ""
-        raise ConfigurationError(f"plugins={text}: there is no such file, nor a Python module of this name{where}")
+        raise ConfigurationError(
+            f"plugins={shown(text)}: there is no such file, nor a Python module of this name{where}"
+        )
     return found.resolve()
 
 

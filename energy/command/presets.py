@@ -6,6 +6,7 @@ from typing import Final
 
 from energy.command.arguments import Arguments
 from energy.component import ConfigurationError
+from energy.errors import shown
 from energy.train.registration import package_folder
 
 EXPERIMENT: Final = "experiment"
@@ -26,5 +27,5 @@ def looked_in(line: Arguments) -> list[Path]:
     """
     for path in line.folders:
         if not path.is_dir():
-            raise ConfigurationError(f"--config-dir={path}: there is no such folder")
+            raise ConfigurationError(f"--config-dir={shown(path)}: there is no such folder")
     return [path.resolve() for path in line.folders]

@@ -16,6 +16,7 @@ from energy.command.complaint import complaint, defect
 from energy.command.output import show
 from energy.command.presets import EXPERIMENT, looked_in, presets
 from energy.component import ConfigurationError, from_dict, to_dict
+from energy.errors import shown
 from energy.study.reproduction.cell import ReproductionCell
 from energy.study.reproduction.records import read_recorded
 from energy.study.reproduction.status import SeedStatus, seed_status
@@ -175,8 +176,8 @@ def _study(chosen: Chosen, cell: ReproductionCell, arguments: Arguments) -> None
 def _seeds(given: Sequence[str]) -> list[int]:
     words = [word for one in given for word in one.split(",")]
     for word in words:
-        if not word.isdecimal():
-            raise ConfigurationError(f"--seed={word}: must be a whole number of at least 0")
+        if not word.isdecimal() or len(word) > 18:
+            raise ConfigurationError(f"--seed={shown(word)}: must be a whole number of at least 0")
     return [int(word) for word in words]
 
 
@@ -197,5 +198,5 @@ def _seconds(given: Sequence[str]) -> float:
     except ValueError:
         minutes = 0.0
     if len(given) > 1 or not 0 < minutes < math.inf:
-        raise ConfigurationError(f"--budget={' '.join(given)}: must be one number of minutes above 0")
+        raise ConfigurationError(f"--budget={shown(' '.join(given))}: must be one number of minutes above 0")
     return 60 * minutes

@@ -12,6 +12,7 @@ from energy.command.entry import Entry
 from energy.command.output import show
 from energy.command.verb import Verb
 from energy.component import ConfigurationError, from_dict
+from energy.errors import shown
 from energy.hints import hint
 
 
@@ -161,7 +162,7 @@ def data_command(arguments: Arguments) -> int:
 
     action, *names = arguments.rest
     if action not in datasets.ACTIONS:
-        raise ConfigurationError(f"data {action}: unknown; {hint(action, datasets.ACTIONS)}")
+        raise ConfigurationError(f"data {shown(action)}: unknown; {hint(action, datasets.ACTIONS)}")
     return datasets.ACTIONS[action](names)
 
 

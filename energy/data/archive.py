@@ -5,19 +5,26 @@ Of all names a pickle may ask for, five are known: `numpy.ndarray`, `numpy.dtype
 is called before type, shape and number of bytes are seen to agree. Protocols 0 to 5, Python 2 included.
 """
 
-import io
 import math
-import pickle
-import pickletools
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from energy.data.check import Examples
-from energy.errors import DataError
+from energy.data.opcodes import unpickled
+from energy.data.pickled import Container, Described, Name, described_array, described_kind, encoded
+from energy.errors import DataError, shown
 
-TYPES = {"u1": np.uint8, "i4": np.int32, "i8": np.int64, "f4": np.float32, "f8": np.float64}
+CORES: Final = ("core", "_core")  # of NumPy, before and since 2.0
+RECONSTRUCT: Final = Name(lambda kind, shape, code: Described())
+KNOWN: Final[dict[tuple[str, str], Name]] = {
+    ("numpy", "ndarray"): Name(),
+    ("numpy", "dtype"): Name(described_kind),
+    ("_codecs", "encode"): Name(encoded),
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): RECONSTRUCT for core in CORES},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): Name(described_array) for core in CORES},
+}
 
 
 def pickled_examples(content: bytearray, label: str, shape: tuple[int, int, int]) -> Examples:
@@ -48,120 +55,17 @@ def pickled_examples(content: bytearray, label: str, shape: tuple[int, int, int]
 
 
 def _load(content: bytearray) -> dict[Any, Any]:
-    try:
-        _survey(content)
-        entries = _Reader(io.BytesIO(content), encoding="latin1").load()
-    except DataError:
-        raise
-    except Exception as error:  # whatever a malformed stream of opcodes can provoke
-        raise DataError(f"not a readable pickle, damaged or cut off: {error}") from None
-    if not isinstance(entries, dict):
-        raise DataError(f"holds a {type(entries).__name__}; must hold a dictionary")
-    return entries
-
-
-def _survey(content: bytearray) -> None:
-    """Walk over the opcodes without obeying them: lengths must fit, and no memo slot may lie beyond the file's size."""
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name.endswith("PUT") and argument is not None and argument > len(content):
-            raise DataError(f"asks for {argument} memo slots, more than it has bytes")
+    entries = unpickled(content, KNOWN)
+    if not isinstance(entries, Container) or not isinstance(entries.items, dict):
+        kind = type(entries.items if isinstance(entries, Container) else entries).__name__
+        raise DataError(f"holds a {kind}; must hold a dictionary")
+    return entries.items
 
 
 def _entry(entries: dict[Any, Any], name: str) -> Any:
     value = entries.get(name, entries.get(name.encode()))
     if value is None:
-        raise DataError(f"has no entry {name!r}; it has {', '.join(sorted(map(str, entries)))[:200]}")
-    return value.array() if isinstance(value, _Array) else value
-
-
-class _Array:
-    """The description of an array in a pickle."""
-
-    state: tuple[Any, Any, Any, Any] | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, kind, fortran, data = state
-        self.state = shape, kind, fortran, data
-
-    def array(self) -> np.ndarray:
-        """Return the array itself, if its bytes are those that its type and shape announce."""
-        shape, kind, fortran, data = self.state or ((), None, False, b"")
-        if not isinstance(kind, _Kind) or kind.code not in TYPES or kind.order not in {"|", "<", "="}:
-            raise DataError("holds an array of objects or of an unknown type; only plain numbers are read")
-        if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-            raise DataError("holds an array whose shape is not a row of sizes")
-        data = data.encode("latin1") if isinstance(data, str) else data
-        wanted = math.prod(shape) * np.dtype(TYPES[kind.code]).itemsize
-        if not isinstance(data, bytes | bytearray) or len(data) != wanted:
-            raise DataError(f"announces an array of shape {shape}, {wanted} bytes, but does not hold them")
-        return np.frombuffer(bytearray(data), TYPES[kind.code]).reshape(shape, order="F" if fortran else "C")
-
-
-class _Kind:
-    """The description of an array's element type in a pickle."""
-
-    def __init__(self, code: object) -> None:
-        self.code, self.order = str(code), "|"
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = str(state[1])
-
-
-class _Name:
-    """A stand-in for a name; no attribute of it can be set, so that one file leaves nothing behind for the next."""
-
-    __slots__ = ()
-
-
-class _NdArray(_Name):
-    __slots__ = ()
-
-
-class _Dtype(_Name):
-    __slots__ = ()
-
-    def __call__(self, code: object, align: object = False, copy: object = True) -> _Kind:
-        return _Kind(code)
-
-
-class _Reconstruct(_Name):
-    __slots__ = ()
-
-    def __call__(self, kind: object, shape: object, code: object) -> _Array:
-        return _Array()
-
-
-class _FromBuffer(_Name):
-    __slots__ = ()
-
-    def __call__(self, data: object, kind: object, shape: object, order: str, axes: None = None) -> _Array:
-        if order not in {"C", "F"}:
-            raise DataError(f"holds an array in the order {order!r}; must be C or F")
-        array = _Array()
-        array.__setstate__((1, shape, kind, order == "F", data))
-        return array
-
-
-class _Encode(_Name):
-    __slots__ = ()
-
-    def __call__(self, text: str, encoding: str) -> bytes:
-        if encoding not in {"latin1", "latin-1"}:
-            raise DataError(f"asks for the text encoding {encoding!r}; must be latin1")
-        return text.encode("latin1")
-
-
-KNOWN: dict[tuple[str, str], _Name] = {
-    ("numpy", "ndarray"): _NdArray(),
-    ("numpy", "dtype"): _Dtype(),
-    ("_codecs", "encode"): _Encode(),
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Reconstruct() for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _FromBuffer() for core in ("core", "_core")},
-}
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        if (module_name, global_name) not in KNOWN:
-            raise DataError(f"asks for {module_name}.{global_name}, which image batches do not need; refused")
-        return KNOWN[module_name, global_name]
+        raise DataError(f"has no entry {name!r}; it has {shown(', '.join(sorted(map(str, entries))))}")
+    if isinstance(value, Described):
+        return value.array()
+    return value.items if isinstance(value, Container) else value

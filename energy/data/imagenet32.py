@@ -15,26 +15,29 @@ from energy.data.published import Download, Published
 from energy.data.source import File, Layout, Part
 
 IMAGE = (3, 32, 32)
-LIMIT = 1 << 29
+LIMIT = 1 << 29  # bytes of a batch of ImageNet
+SMALL = 1 << 26  # of a batch of ten classes
 BATCHES = (*(f"train_data_batch_{number}" for number in range(1, 11)), "val_data")
-
-
-def _npz(contents: list[bytearray]) -> Examples:
-    return npz.npz_examples(contents[0], IMAGE, LIMIT)
 
 
 def _pickled(contents: list[bytearray]) -> Examples:
     return archive.pickled_examples(contents[0], "labels", IMAGE)
 
 
-def _parts(suffix: str) -> tuple[Part, ...]:
-    return tuple(Part("test" if name == "val_data" else "train", (File(name + suffix, LIMIT),)) for name in BATCHES)
+def _parts(suffix: str, limit: int) -> tuple[Part, ...]:
+    return tuple(Part("test" if name == "val_data" else "train", (File(name + suffix, limit),)) for name in BATCHES)
 
 
-def _layouts(npz_folders: tuple[str, ...], pickled_folders: tuple[str, ...]) -> tuple[Layout, ...]:
+def _layouts(npz_folders: tuple[str, ...], pickled_folders: tuple[str, ...], limit: int) -> tuple[Layout, ...]:
     return (
-        Layout("npz", npz_folders, _parts(".npz"), _npz, first_label=1),
-        Layout("pickled", pickled_folders, _parts(""), _pickled, first_label=1),
+        Layout(
+            "npz",
+            npz_folders,
+            _parts(".npz", limit),
+            lambda contents: npz.npz_examples(contents[0], IMAGE, limit),
+            first_label=1,
+        ),
+        Layout("pickled", pickled_folders, _parts("", limit), _pickled, first_label=1),
     )
 
 
@@ -55,6 +58,7 @@ class ImageNet32(Published, name="imagenet32"):
     layouts = _layouts(
         _folders("Imagenet32_train_npz", "Imagenet32_val_npz"),
         _folders("Imagenet32_train", "Imagenet32_val"),
+        LIMIT,
     )
     downloads = (
         Download(
@@ -94,7 +98,7 @@ class ImageNette32(Published, name="imagenette32"):
         "parachute",
     )
     counts = (9469, 3925)
-    layouts = _layouts(("imagenette32",), ("imagenette32",))
+    layouts = _layouts(("imagenette32",), ("imagenette32",), SMALL)
     advice = (
         "nobody serves it in this form: reduce the images of https://github.com/fastai/imagenette to 32 x 32 and write "
         "train_data_batch_1..10.npz and val_data.npz (data, labels from 1) into the folder imagenette32 of ENERGY_DATA"

@@ -1,15 +1,16 @@
 """Data sets in published files: found, verified, parsed once, and then read from the cache."""
 
+import math
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 
-from energy.data.cache import cached, source_key
+from energy.data.cache import cached
 from energy.data.check import Examples, Raw, validate_examples
 from energy.data.dataset import DataSet
-from energy.data.source import Layout, Part, content, data_root
-from energy.errors import DataError
+from energy.data.source import Layout, Part, content, data_root, require_size
+from energy.errors import DataError, shown
 
 
 class Download(NamedTuple):
@@ -45,8 +46,11 @@ class Published(DataSet):
         """
         root = data_root()
         layout, paths = self.locate(root)
+        for path, file in zip(paths, layout.files, strict=True):
+            require_size(path, file)
         rules = [layout.title, layout.parts, self.verify, self.counts, self.image, self.classes]
-        return cached(self.name, source_key(rules, paths), lambda: self._convert(layout, root))
+        limit = sum(self.counts) * 8 * (math.prod(self.image) + 1)
+        return cached(self.name, rules, paths, limit, lambda: self._convert(layout, root))
 
     def locate(self, root: Path) -> tuple[Layout, list[Path]]:
         """Return the first layout all files of which lie under `root`, and their paths.
@@ -64,7 +68,7 @@ class Published(DataSet):
             absent = [file.name for file, path in layout.locate(root).items() if path is None]
             if len(absent) < sum(len(part.files) for part in layout.parts):
                 fault = f"lacks {', '.join(absent)} of the {layout.title} form"
-        raise DataError(f"{self.name}: the data folder {root} {fault}; {self.cure(root)}")
+        raise DataError(f"{self.name}: the data folder {shown(root)} {fault}; {self.cure(root)}")
 
     def cure(self, root: Path) -> str:
         """Return the advice for a missing set."""
@@ -77,8 +81,13 @@ class Published(DataSet):
 
     def _convert(self, layout: Layout, root: Path) -> Raw:
         paths, parts = layout.locate(root), {split: [] for split in Raw._fields}
+        left = sum(self.counts)
         for part in layout.parts:
-            parts[part.split].append(self._parse(layout, part, [paths[file] for file in part.files]))
+            found = self._parse(layout, part, [paths[file] for file in part.files])
+            left -= len(found.labels)
+            if left < 0:
+                raise DataError(f"{self.name}: holds more than the {sum(self.counts)} images that were published")
+            parts[part.split].append(found)
         raw = Raw(*(_join(parts[split]) for split in Raw._fields))
         counts = tuple(len(examples.labels) for examples in raw)
         if self.verify and counts != self.counts:
@@ -86,7 +95,7 @@ class Published(DataSet):
         return raw
 
     def _parse(self, layout: Layout, part: Part, paths: list[Path | None]) -> Examples:
-        where = " with ".join(map(str, paths))
+        where = " with ".join(map(shown, paths))
         contents = [content(path, file, self.verify) for path, file in zip(paths, part.files, strict=True) if path]
         try:
             examples = layout.parse(contents)

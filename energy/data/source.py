@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from energy.data.check import Examples
-from energy.errors import DataError
+from energy.errors import DataError, shown
 from energy.paths import expanded
 
 
@@ -42,9 +42,14 @@ class Layout:
     parse: Callable[[list[bytearray]], Examples]
     first_label: int = 0
 
+    @property
+    def files(self) -> list[File]:
+        """The files of all parts."""
+        return [file for part in self.parts for file in part.files]
+
     def locate(self, root: Path) -> dict[File, Path | None]:
         """Return the path of each file of the set under `root`; None for a file that is not there."""
-        return {file: self._find(file, root) for part in self.parts for file in part.files}
+        return {file: self._find(file, root) for file in self.files}
 
     def _find(self, file: File, root: Path) -> Path | None:
         places = (root / folder / name for folder in self.folders for name in (file.name, f"{file.name}.gz"))
@@ -54,6 +59,21 @@ class Layout:
 def data_root() -> Path:
     """Return the folder of the data sets: `$ENERGY_DATA`, else `~/.local/share/energy`."""
     return expanded(os.environ.get("ENERGY_DATA") or "~/.local/share/energy")
+
+
+def require_size(path: Path, file: File) -> None:
+    """Refuse a file that holds more than it may, before it is read; packing makes no file much longer.
+
+    Raises:
+        DataError: naming the file and the limit.
+    """
+    most = file.limit + file.limit // 64 + 4096 if path.suffix == ".gz" else file.limit
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    if size > most:
+        raise DataError(f"{shown(path)}: holds more than the {file.limit} bytes that {file.name} may have")
 
 
 def content(path: Path, file: File, verify: bool) -> bytearray:
@@ -68,12 +88,12 @@ def content(path: Path, file: File, verify: bool) -> bytearray:
         with path.open("rb") as plain, gzip.open(plain) if path.suffix == ".gz" else plain as stream:
             data = _take(stream, file.limit)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{shown(path)}: cannot be read: {shown(str(error))}") from None
     if len(data) > file.limit:
-        raise DataError(f"{path}: holds more than the {file.limit} bytes that {file.name} may have")
+        raise DataError(f"{shown(path)}: holds more than the {file.limit} bytes that {file.name} may have")
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest() if verify and file.md5 else file.md5
     if digest != file.md5:
-        raise DataError(f"{path}: its contents have the MD5 {digest}; published is {file.md5}; fetch it again")
+        raise DataError(f"{shown(path)}: its contents have the MD5 {digest}; published is {file.md5}; fetch it again")
     return data
 
 

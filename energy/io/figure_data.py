@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from energy.errors import DamagedFileError
+from energy.errors import DamagedFileError, MissingFileError, shown
+from energy.io.arrays import npz_arrays
 from energy.io.atomic import replacing
+from energy.io.plain import json_object
+from energy.io.plain_file import read_plain
 
 FIGURE_DATA: Final = "pictures.npz"
 FORMAT: Final = 1
 FACTS: Final = "facts"
+LARGEST: Final = 1 << 26  # bytes of the file
+UNPACKED: Final = 1 << 28  # of its arrays
 
 
 def write_figure_data(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
@@ -34,11 +38,13 @@ def read_figure_data(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         DamagedFileError: naming the file and the remedy, for one that is not such a record.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        facts = json.loads(str(arrays.pop(FACTS)))
+        arrays = npz_arrays(read_plain(path, LARGEST), UNPACKED)
+        facts = json_object(str(arrays.pop(FACTS)), FACTS)
         if facts["format"] != FORMAT:
-            raise DamagedFileError(f"format={facts['format']!r}, this version reads {FORMAT}")
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedFileError(f"{path}: no record of pictures ({error}); remove it, and it is made again") from None
+            raise DamagedFileError(f"format={shown(facts['format'])}, this version reads {FORMAT}")
+    except MissingFileError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        said = shown(str(error).removeprefix(f"{path}: "))
+        raise DamagedFileError(f"{path}: no record of pictures ({said}); remove it, and it is made again") from None
     return arrays, facts

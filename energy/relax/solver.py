@@ -85,11 +85,9 @@ def _looking(problem: Problem, relax: Relaxation, point: Point, tally: Tally, ru
 
 def _of_all(verdict: Tensor) -> Tensor:
     """The verdict on the samples of all ranks: within the tolerance if they are everywhere, blown up if anywhere."""
-    return (
-        torch.cat((~exchange.anywhere(~verdict[:2]), exchange.anywhere(verdict[2:])))
-        if ranks.here().several
-        else verdict
-    )
+    if not ranks.here().several:
+        return verdict
+    return torch.cat((~exchange.anywhere(~verdict[:2]), exchange.anywhere(verdict[2:])))
 
 
 def _returned(problem: Problem, point: Point, tally: Tally, back: bool) -> State:

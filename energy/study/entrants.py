@@ -4,13 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
-from hydra.errors import HydraException
 
 from energy.component import Component, ConfigurationError, annotations, from_dict
-from energy.errors import FieldError
+from energy.errors import FieldError, shown
 from energy.settle.settler import Settler
+from energy.study.override_grammar import parsed
 from energy.train.registration import register_builtins
 from energy.train.run import Setting
 
@@ -60,9 +59,9 @@ def parse_entrant(text: str, parts: Mapping[str, tuple[type[Component], Componen
     label, colon, rest = text.partition(":") if ":" in text.partition("=")[0] else ("", "", text)
     words = split(rest)
     if not words or any("=" not in word for word in words[1:]):
-        raise ConfigurationError(f"settlers: {text!r} must read 'label: name field=value ...'")
+        raise ConfigurationError(f"settlers: {shown(text)!r} must read 'label: name field=value ...'")
     label = label.strip() if colon else words[0]
-    where = f"settlers[{label}]"
+    where = f"settlers[{shown(label)}]"
     settler: dict[str, Any] = {"name": words[0]}
     changes: dict[str, Any] = {}
     for word in words[1:]:
@@ -104,7 +103,7 @@ def split(text: str) -> list[str]:
         elif not quoted and letter in OPENING:
             waiting.append(OPENING[letter])
     if waiting:
-        raise ConfigurationError(f"settlers: {text.strip()!r}: {waiting[-1]} is missing")
+        raise ConfigurationError(f"settlers: {shown(text.strip())!r}: {waiting[-1]} is missing")
     return [one for one in (*words, word) if one]
 
 
@@ -115,11 +114,11 @@ def value(word: str, where: str) -> Any:
         ConfigurationError: naming the word, when it cannot be read or stands for several values.
     """
     try:
-        override = OverridesParser.create().parse_override(word)
-    except HydraException as error:
-        raise ConfigurationError(f"{where}: {word}: cannot be read ({str(error).splitlines()[0]})") from None
+        override = parsed(word)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
     if override.is_sweep_override() or override.is_delete() or override.is_add():
-        raise ConfigurationError(f"{where}: {word}: must be one value; write an entry for each")
+        raise ConfigurationError(f"{where}: {shown(word)}: must be one value; write an entry for each")
     return unquoted(override.value())
 
 

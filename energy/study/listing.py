@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from energy.columns import escaped, fitted, terminal_width
 from energy.component import ConfigurationError
+from energy.errors import UsageError, shown
 from energy.hints import hint
 from energy.io.plain import flatten
 from energy.io.plain_file import require_kind
@@ -72,7 +73,7 @@ def listing(folder: Path, *, sort: str = "", csv: bool = False, width: int = 0) 
         ConfigurationError: when there is no such folder, or nothing of the name to sort by.
     """
     if not folder.is_dir():
-        raise ConfigurationError(f"runs {folder}: there is no such folder; energy runs FOLDER lists another")
+        raise ConfigurationError(f"runs {shown(folder)}: there is no such folder; energy runs FOLDER lists another")
     rows = [_row(found, folder) for found in _folders(folder)]
     if not rows:
         return f"no runs below {folder}"
@@ -200,7 +201,7 @@ def _sorted(rows: list[Row], by: str) -> list[Row]:
     wanted = [path for path in known if f".{path.removesuffix('.name')}".endswith(f".{by.removesuffix('.name')}")]
     if not wanted:
         ends = [*NUMBERS, "state", "folder", "title", *_called(_varied(rows))]
-        raise ConfigurationError(f"--sort {by}: there is no such column; {hint(by, ends)}")
+        raise ConfigurationError(f"--sort {shown(by)}: there is no such column; {hint(by, ends)}")
     return sorted(rows, key=lambda row: _order(row.values.get(wanted[0])))
 
 

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from energy.errors import UsageError
+from energy.errors import DamagedFileError, MissingFileError, UsageError, shown
 from energy.io.atomic import write_text
+from energy.io.plain_file import read_plain
 from energy.study.statistics import number
 
 RESULTS: Final = "results.csv"
@@ -33,6 +36,15 @@ COLUMNS: Final[tuple[str, ...]] = (
     "commit",
     "outcomes",
     "weight_product_norm",
+)
+LARGEST: Final = 1 << 22  # bytes of the file
+LONGEST: Final = 8000  # letters of a value
+NUMBER: Final = r"-?[0-9]{1,30}(\.[0-9]{0,30})?(e[+-]?[0-9]{1,3})?|-?inf|nan"
+WHOLE: Final = frozenset({"seed"})
+NEEDED: Final = frozenset({"test_accuracy_percent"})
+NUMBERS: Final = frozenset(
+    {name for name in COLUMNS if name.startswith(("test_", "validation_", "sweeps_", "training_"))}
+    | {"weight_product_norm", "epochs", "threads"}
 )
 LATER: Final = ("test_top5_percent", "test_mirrored_percent", "weight_product_norm")  # columns that older files lack
 
@@ -73,16 +85,47 @@ def read_results(path: Path) -> list[dict[str, str]]:
 
     Raises:
         UsageError: naming the file, when its columns are not `COLUMNS`.
+        DamagedFileError: naming file, line and column, for a value that was not written there, and for a file that is
+            no UTF-8 text of at most `LARGEST` bytes.
     """
-    if not path.exists():
+    try:
+        text = read_plain(Path(os.path.realpath(path)), LARGEST).decode("utf-8")
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except MissingFileError:
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        lines = list(reader)
-    names = tuple(reader.fieldnames or ())
+    except UnicodeDecodeError as error:
+        raise DamagedFileError(f"{shown(path)}: byte {error.start} is not UTF-8") from None
+    except csv.Error as error:
+        raise DamagedFileError(f"{shown(path)}: is no table of comma-separated values ({error})") from None
+    names = tuple(rows[0]) if rows else ()
     if names != tuple(name for name in COLUMNS if name in names or name not in LATER):
-        raise UsageError(f"{path}: its columns are {reader.fieldnames}, must be {list(COLUMNS)}")
-    return [{**dict.fromkeys(LATER, ""), **line} for line in lines]
+        raise UsageError(f"{shown(path)}: its columns are {shown(list(names))}, must be {list(COLUMNS)}")
+    return [_line(f"{shown(path)}: row {at}", names, row) for at, row in enumerate(rows[1:], 2) if row]
+
+
+def _line(where: str, names: Sequence[str], row: Sequence[str]) -> dict[str, str]:
+    """One line by column, with an empty text for columns that the file lacks."""
+    if len(row) != len(names):
+        raise DamagedFileError(f"{where}: has {len(row)} values, must have {len(names)}")
+    line = {**dict.fromkeys(LATER, ""), **dict(zip(names, row, strict=True))}
+    for name, value in line.items():
+        limit = _limit(name, value)
+        if limit:
+            raise DamagedFileError(f"{where}: {name}={shown(value)}: must be {limit}")
+    return line
+
+
+def _limit(name: str, value: str) -> str:
+    """The condition that the value of a column breaks; empty if it breaks none."""
+    if len(value) > LONGEST or not value.isprintable():
+        return f"at most {LONGEST} letters on one line"
+    if name == "cell":
+        return "" if value else "the name of a cell"
+    if name in WHOLE:
+        return "" if re.fullmatch(r"[0-9]{1,19}", value, re.ASCII) else "a whole number of at least 0"
+    if name in NUMBERS and not (re.fullmatch(NUMBER, value, re.ASCII) or (not value and name not in NEEDED)):
+        return "a number"
+    return ""
 
 
 def write_results(path: Path, lines: Iterable[Mapping[str, str]]) -> None:

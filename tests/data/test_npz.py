@@ -36,7 +36,7 @@ def plain(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8, ">i4"])
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8, "<u2"])
 def test_what_was_written_is_read(batch: Make, zipped: Make, kind: Any) -> None:
     rows, labels = batch(6)
     examples = read(zipped(data=rows, labels=labels.astype(kind), mean=rows.mean(0)))

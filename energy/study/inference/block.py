@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import enum
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import ValueType
 
 from energy.component import Component, ConfigurationError, require
+from energy.errors import shown
 from energy.study.entrants import unquoted
+from energy.study.override_grammar import MOST, parsed, swept_values
 
 Variation = tuple[tuple[str, Any], ...]  # paths and their values, in the order in which they apply
 
@@ -57,8 +59,8 @@ class StudyBlock(Component):
         require(bool(self.title) and "," not in self.title, self, "title", "a word")
         require(bool(self.ages) and min(self.ages) >= 0, self, "ages", "numbers of epochs, at least 0")
         require(bool(self.measure), self, "measure", f"some of {', '.join(one.name.lower() for one in Quantity)}")
-        for text in self.vary:
-            values(text)
+        count = math.prod(len(values(text)[1]) for text in self.vary)
+        require(count <= MOST, self, "vary", f"at most {MOST} combinations, not {count}")
 
     def variations(self) -> Iterator[Variation]:
         """Yield every combination of the varied values; one without any if nothing is varied."""
@@ -76,14 +78,12 @@ def values(text: str) -> tuple[str, list[Any]]:
         ('settler.gamma', [0.25, 1])
     """
     try:
-        override = OverridesParser.create().parse_override(text)
-        swept = override.is_sweep_override()
-        found = list(override.sweep_iterator(lambda one: one)) if swept else [override.value()]
-    except HydraException as error:
-        told = str(error).splitlines()[0]
-        raise ConfigurationError(f"block.vary: {text!r}: cannot be read ({told}); say path=value,value") from None
-    if override.is_delete() or override.is_add():
-        raise ConfigurationError(f"block.vary: {text!r}: must be path=value,value")
+        override = parsed(text)
+        found = swept_values(override) if override.is_sweep_override() else [override.value()]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"block.vary: {error}; say path=value,value") from None
+    if override.is_delete() or override.is_add() or override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        raise ConfigurationError(f"block.vary: {shown(text)!r}: must be path=value,value")
     return override.key_or_group, [unquoted(one) for one in found]
 
 
