@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from energy.columns import escaped, fitted, terminal_width
 from energy.component import ConfigurationError
-from energy.errors import UsageError, shown
+from energy.errors import shown
 from energy.hints import hint
 from energy.io.plain import flatten
 from energy.io.plain_file import require_kind
