@@ -135,6 +135,12 @@ def steps(folder: Path) -> list[Path]:
     return [path for *_, path in sorted(found)]
 
 
+def mark_open(path: Path) -> None:
+    """Give a checkpoint the name of an open one, if it was written before these had one of their own."""
+    if not path.name.endswith(OPEN):
+        path.rename(path.with_name(path.name + OPEN))
+
+
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the `keep` newest checkpoints, each renamed aside before anything in it is deleted."""
     found = steps(folder)

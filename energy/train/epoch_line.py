@@ -25,7 +25,7 @@ def epoch_line(
     return {
         "epoch": session.epoch,
         "step": session.step,
-        "learning_rate": session.last_rate,
+        "learning_rate": max(session.rates(session.batch - 1)),
         "train_objective": quality[0],
         "train_accuracy": quality[1],
         "validation_objective": None if validated is None else validated["objective"],

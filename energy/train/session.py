@@ -131,15 +131,11 @@ class Session:
 
     def set_rate(self) -> None:
         """Set the learning rate of every parameter group for this step; each stage has the whole schedule."""
-        for group, rate in zip(self.optimizer.param_groups, self._rates(self.batch), strict=True):
+        for group, rate in zip(self.optimizer.param_groups, self.rates(self.batch), strict=True):
             group["lr"] = rate
 
-    @property
-    def last_rate(self) -> float:
-        """The greatest learning rate of the step before, by its place in the schedule: a continued run has set none."""
-        return max(self._rates(self.batch - 1))
-
-    def _rates(self, batch: int) -> list[float]:
+    def rates(self, batch: int) -> list[float]:
+        """Return the learning rate of every parameter group in a step of this epoch, by its place in the schedule."""
         progress = self.epoch % self.run.train.epochs + batch / self.steps_per_epoch
         peaks = [group["peak"] for group in self.optimizer.param_groups]
         return [self.run.schedule.rate(peak, progress, self.run.train.epochs) for peak in peaks]
@@ -225,10 +221,10 @@ class Session:
             recall_forms(self.folder / KERNELS)
             self._restore(found[-1])
             exchange.agreed(0)  # all have read it
-            if self.unclosed and not found[-1].name.endswith(checkpoint.OPEN):  # written before the two had two names
-                exchange.by_first(lambda: found[-1].rename(found[-1].with_name(found[-1].name + checkpoint.OPEN)))
-            epoch = min(self.epoch + 1, self.epochs)
-            say(self.run.train.progress, f"{self.run.title}: continuing from step {self.step}, epoch {epoch}")
+            if self.unclosed:
+                exchange.by_first(lambda: checkpoint.mark_open(found[-1]))
+            at = f"step {self.step}, epoch {min(self.epoch + 1, self.epochs)}"
+            say(self.run.train.progress, f"{self.run.title}: continuing from {at}")
         exchange.by_first(lambda: truncate_record(self.folder / RECORD, self.epoch))
         return bool(found)
 
@@ -243,8 +239,7 @@ class Session:
         add_epoch(self.totals, self.metrics, self.clock.read())
         self.epoch += 1
         self.keep_weights()
-        self.batch = 0
-        self.advanced = True
+        self.batch, self.advanced = 0, True
         self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
 
     def final_weights(self) -> tuple[dict[str, Tensor], str]:
@@ -254,9 +249,11 @@ class Session:
         return self.average.weights(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
 
     def _tensors(self) -> dict[str, Tensor]:
-        sums = {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
         slots = {f"optimizer/{name}": tensor for name, tensor in slot_tensors(self.optimizer).items()}
-        return self._weights(self.best_weights) | sums | slots
+        return self._weights(self.best_weights) | self._sums() | slots
+
+    def _sums(self) -> dict[str, Tensor]:
+        return {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
 
     def _weights(self, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tensors = {f"weights/{name}": tensor for name, tensor in self.average.present().items()}
@@ -284,8 +281,7 @@ class Session:
         tensors, facts = checkpoint.read(path, self.device)
         require_facts(facts, self.epochs, self.steps_per_epoch, path)
         keeps = facts["best"] is not None and self.run.train.weights is Weights.BEST
-        wanted = self._weights(self.network.state_dict() if keeps else {})
-        wanted |= {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
+        wanted = self._weights(self.network.state_dict() if keeps else {}) | self._sums()
         require_state(tensors, wanted, facts, path)
         load_slots(self.run.optimizer, self.optimizer, under(tensors, "optimizer/"), facts["optimizer"], path)
         self.network.load_state_dict(under(tensors, "weights/"))
