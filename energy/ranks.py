@@ -15,7 +15,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -59,8 +59,10 @@ _here: ContextVar[Ranks | None] = ContextVar("ranks", default=None)
 
 
 def here() -> Ranks:
-    """Return the ranks of this process: it alone, outside of `joined`."""
-    return _here.get() or ONE
+    """Return the ranks of this process: it alone, outside of `joined`, and then silent if a launcher calls it another
+    one than the first.
+    """
+    return _here.get() or (ONE if os.environ.get("RANK", "0") == "0" else replace(ONE, speaks=False))
 
 
 def require_heard(network: nn.Module) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.parallel import DataParallel
 
 from energy import exchange, ranks
-from energy.component import ConfigurationError
+from energy.component import ConfigurationError, from_dict
 from energy.errors import LostRankError, UsageError, UsageTypeError
 from energy.objectives import SquaredError
 from energy.rules import Contrast
 from energy.settle import DualPropagation
+from energy.train.registration import register_builtins
 from energy.train.run import Run
 from energy.train.together import require_together
 from tests.ranks.cases import batch, dense
@@ -39,10 +40,12 @@ def test_a_wrapped_network_is_refused() -> None:
         ),
     ],
 )
-def test_conditions_of_a_training(
-    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], named: str
-) -> None:
-    run = make_run(objective={"name": "squared_error"}, **fields)
+def test_conditions_of_a_training(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], named: str) -> None:
+    register_builtins()
+    parts = {
+        name: {"name": kind} for name, kind in (("model", "mlp"), ("data", "digits"), ("objective", "squared_error"))
+    }
+    run = from_dict(Run, {**parts, "settler": {"name": "dual_propagation"}, **fields}, path="")
     require_together(run)
     monkeypatch.setattr(ranks, "here", lambda: ranks.Ranks(0, 4))
     with pytest.raises(ConfigurationError, match=named):
