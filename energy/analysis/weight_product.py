@@ -18,11 +18,11 @@ from energy.network import Network
 def weight_product_norm(network: Network) -> float | None:
     """Return ‖W_L ⋯ W_1‖₂, pooling by means included, biases left out.
 
-    Each row of the product is one output unit sent down through the transposed couplings, in the weights' precision.
+    Each row of the product is one output unit sent down through the transposed couplings, in float64.
 
     Returns:
         None for a network that is no chain up to a layer without places, or that has a coupling with switches or a
-        curved one.
+        curved one, and for weights that are not finite.
 
     Example:
         >>> from energy.couplings import Dense
@@ -33,15 +33,14 @@ def weight_product_norm(network: Network) -> float | None:
         >>> weight_product_norm(network)
         9.0
     """
-    top = network.shape(len(network.layers))
-    chained = [(edge.source, edge.target) for edge in network.edges] == list(
-        enumerate(range(1, len(network.layers) + 1))
-    )
+    depth = len(network.layers)
+    top, links = network.shape(depth), [(edge.source, edge.target) for edge in network.edges]
+    chained = links == [(k, k + 1) for k in range(depth)]
     if not chained or len(top) > 1 or not all(without_switches(edge.coupling) for edge in network.edges):
         return None
-    like = next(network.parameters())
+    like = next(network.parameters()).new_empty(0, dtype=torch.float64)
     rows = torch.eye(*top, dtype=like.dtype, device=like.device)
     for edge in reversed(network.edges):
         zero = like.new_zeros(len(rows), *network.shape(edge.source))
         rows = edge.coupling.linearize(zero)[1].adjoint(rows)
-    return float(torch.linalg.matrix_norm(rows.flatten(1).double(), 2))
+    return float(torch.linalg.matrix_norm(rows.flatten(1), 2)) if bool(rows.isfinite().all()) else None

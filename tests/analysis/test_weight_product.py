@@ -65,3 +65,14 @@ def fully_convolutional() -> Network:
 )
 def test_it_is_unknown_elsewhere(network: Network) -> None:
     assert weight_product_norm(network) is None
+
+
+def test_large_weights_of_low_precision_do_not_overflow() -> None:
+    network = Network((1,))
+    for _ in range(3):
+        network.add(Dense(1, 1, bias=False), ReLU())
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, 2.0**60)
+    assert weight_product_norm(network) == 2.0**180  # float32 ends at 2^128
+    torch.nn.init.constant_(next(network.parameters()), torch.inf)
+    assert weight_product_norm(network) is None
