@@ -10,7 +10,7 @@ from energy.command.arguments import OPTIONS, Arguments
 from energy.command.dry import print_descriptions
 from energy.command.entry import Entry
 from energy.command.verb import Verb
-from energy.component import ConfigurationError, from_dict
+from energy.component import ConfigurationError, annotations, from_dict
 from energy.hints import hint
 
 
@@ -19,9 +19,16 @@ def train_command(arguments: Arguments) -> int:
     if arguments.help:
         return _configuration_page(arguments, "train", "run", catalog.entry("energy.train.run", "Run"))
     from energy.command.compose import plan
+    from energy.command.launched import launch_sweep, print_sweep
+    from energy.command.launching import take_launcher
     from energy.train.run import Run
 
+    launcher = take_launcher(arguments, [*annotations(Run), presets.EXPERIMENT])
     runs = plan(Run, "run", arguments)
+    if arguments.printed and not arguments.dry:
+        return print_sweep(runs, arguments.plugins)
+    if launcher is not None and not arguments.dry:
+        return launch_sweep(runs, launcher, arguments.plugins)
     if arguments.sweep and not arguments.dry:
         from energy.command.sweep import sweep
 
@@ -171,6 +178,7 @@ def explain_command(arguments: Arguments) -> int:
 
 WEIGHTS: Final = ".safetensors"
 CONFIGURED: Final = frozenset({"sweep", "dry", "folders"})
+LAUNCHED: Final = CONFIGURED | {"printed"}
 VERBS: Final = {
     "train": Verb(
         "[name=value ...]",
@@ -249,7 +257,7 @@ VERBS: Final = {
         "--list shows what was run and what the rest costs",
         "softhebb/cifar10_3 --seed 0 --budget 30",
         repro_command,
-        options=frozenset({"folders", "listed", "tables", "seeds", "budget"}),
+        options=frozenset({"folders", "listed", "tables", "seeds", "budget", "printed"}),
     ),
     "plot": Verb(
         "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot_command, needs="a folder"
