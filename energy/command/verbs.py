@@ -185,7 +185,7 @@ VERBS: Final = {
         "train a network, test it once",
         "settler=dual_propagation model.sizes=[64] train.epochs=3 out=runs/first",
         train_command,
-        options=CONFIGURED,
+        options=LAUNCHED,
         pages=True,
     ),
     "evaluate": Verb(
@@ -233,7 +233,7 @@ VERBS: Final = {
         "experiment=inference_cost/hopfield out=runs/study",
         study_command,
         needs="to be told what, since it measures for minutes",
-        options=CONFIGURED,
+        options=LAUNCHED | {"groups"},
         pages=True,
     ),
     "runs": Verb(

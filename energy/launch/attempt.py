@@ -12,7 +12,7 @@ from typing import Final
 from energy.train.interrupt import CAUGHT
 
 LOG: Final = "log.txt"
-LEAVE: Final = signal.SIGUSR1  # a run that gets it saves and leaves; a second one, or one after another signal, is noted
+LEAVE: Final = signal.SIGUSR1  # a run that gets it saves and leaves, however often it comes
 PAUSE: Final = 0.1  # seconds between two looks at a process
 
 

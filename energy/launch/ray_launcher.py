@@ -57,9 +57,7 @@ class RayLauncher(Launcher, name="ray"):
             task = _task(ray, self)
             changes = environment(max(1, int(self.cpus)))
             given = (package_root(), os.getcwd(), changes)
-            left = {
-                task.remote(list(one.words), str(one.folder), *given): place for place, one in enumerate(commands)
-            }
+            left = {task.remote(list(one.words), str(one.folder), *given): place for place, one in enumerate(commands)}
             told = False
             while left:
                 ready, _ = ray.wait(list(left), num_returns=1, timeout=PAUSE)

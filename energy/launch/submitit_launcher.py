@@ -135,15 +135,15 @@ class LaunchedCommand:
         self._child: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
-        for _ in range(self.retries + 1):
+        status, attempts = -signal.SIGKILL, 0
+        while status == -signal.SIGKILL and attempts <= self.retries:
+            attempts += 1
             self._child = start(self.words, self.folder, self.changes, apart=False)
             try:
                 status = wait_for(self._child)
             except KeyboardInterrupt:
                 leave(self._child)
                 return wait_for(self._child)
-            if status != -signal.SIGKILL:
-                return status
         return status
 
     def checkpoint(self) -> Any:
