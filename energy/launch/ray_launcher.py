@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -102,6 +103,7 @@ def imported_ray() -> Any:
 def _cluster(ray: Any, launcher: RayLauncher) -> Iterator[None]:
     """Be connected to the cluster, which is started and stopped here unless the launcher has an address."""
     own = {} if launcher.address else {"include_dashboard": False, "object_store_memory": STORE}
+    before = signal.getsignal(signal.SIGTERM)  # Ray puts its own handler there
     ray.init(address=launcher.address or "local", log_to_driver=False, logging_level="ERROR", **own)
     try:
         there = ray.cluster_resources()
@@ -112,6 +114,8 @@ def _cluster(ray: Any, launcher: RayLauncher) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _task(ray: Any, launcher: RayLauncher) -> Any:
