@@ -339,7 +339,9 @@ def test_the_points_of_a_study_are_launched_after_its_trainings(
     assert [one.words[3] for one in inside.given] == ["train", "study", "study"]
     assert energy([*words, "out=plain"]).status == 0
     both = [json.loads(Path(name, "study.json").read_text()) for name in ("launched", "plain")]
-    one, other = ({point["axes"]["age"]: point["measures"]["cosine"] for point in each["points"]} for each in both)
+    one, other = (
+        {point["axes"]["age"]: point["measures"]["cosine_whole"] for point in each["points"]} for each in both
+    )
     assert one.keys() == {0, 1} and one == pytest.approx(other, rel=1e-4)
     assert "launcher" not in both[0]["command"]
     again = energy([*words, "out=launched", "launcher=inside"])

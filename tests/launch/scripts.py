@@ -1,6 +1,8 @@
 """Command lines of the tests' own: small programs that need nothing of the library."""
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from energy.launch.command_line import CommandLine
@@ -52,3 +54,24 @@ def starts(one: CommandLine) -> int:
     """How often such a command line was started."""
     path = one.folder.with_suffix(".count")
     return len(path.read_text()) if path.exists() else 0
+
+
+def processes(*parts: str) -> list[int]:
+    """The processes in whose command lines all these texts occur; on Linux."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if all(part in text for part in parts):
+            found.append(int(place.name))
+    return found
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until something is true, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
