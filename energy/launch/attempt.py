@@ -54,22 +54,6 @@ def leave(child: subprocess.Popen[bytes]) -> None:
         child.send_signal(LEAVE)
 
 
-def attempt(words: Sequence[str], folder: str, changes: Mapping[str, str]) -> int:
-    """Carry out a command line and return its status; when interrupted from the keyboard it is left in order.
-
-    Args:
-        words: the program and its arguments.
-        folder: that its log is in.
-        changes: variables of the environment.
-    """
-    child = start(words, folder, changes)
-    try:
-        return wait_for(child)
-    except KeyboardInterrupt:
-        leave(child)
-        return wait_for(child)
-
-
 def killed(status: int) -> bool:
     """True for a process that a signal ended, at once (negative) or after saving (128 + the signal)."""
     return status < 0 or status > 128

@@ -19,6 +19,7 @@ from energy.train.interrupt import Interrupt
 
 PAUSE: Final = 0.5  # seconds between two looks for a signal
 STORE: Final = 80 * 2**20  # bytes of the object store, which nothing is put in; Ray asks for 75 MiB at least
+SETTINGS: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # nothing is sent; a run is no extra
 GIB: Final = 2**30
 
 
@@ -91,7 +92,8 @@ def imported_ray() -> Any:
     Raises:
         MissingDependencyError: when it is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -124,9 +126,14 @@ def _task(ray: Any, launcher: RayLauncher) -> Any:
     def carried_out(words: list[str], folder: str, root: str, here: str, changes: dict[str, str]) -> int:
         os.chdir(here)
         sys.path.insert(0, root)
-        from energy.launch.attempt import attempt, ending, killed
+        from energy.launch.attempt import ending, killed, leave, start, wait_for
 
-        status = attempt(words, folder, changes)
+        child = start(words, folder, changes)
+        try:
+            status = wait_for(child)
+        except KeyboardInterrupt:  # the task is canceled
+            leave(child)
+            return wait_for(child)
         if killed(status):
             raise ChildProcessError(ending(status))  # for Ray to start it again
         return status

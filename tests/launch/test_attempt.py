@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from energy.launch import command_line as page
-from energy.launch.attempt import attempt, ending, killed, left_in_order
+from energy.launch.attempt import ending, killed, left_in_order, start, wait_for
 from energy.launch.command_line import CommandLine, environment, package_root
 from energy.launch.tether import wait_for_lock
 from tests.launch.scripts import SAVES
@@ -55,7 +55,7 @@ def test_a_run_whose_parent_is_killed_saves_and_leaves(tmp_path: Path) -> None:
 
 
 def test_a_command_that_is_not_there_ends_with_a_line(tmp_path: Path) -> None:
-    assert attempt([str(tmp_path / "nothing")], str(tmp_path), environment(1)) == 1
+    assert wait_for(start([str(tmp_path / "nothing")], str(tmp_path), environment(1))) == 1
     assert (tmp_path / "log.txt").read_text() == f"energy: {tmp_path / 'nothing'}: No such file or directory\n"
 
 
