@@ -55,7 +55,7 @@ def _run(folder: Path) -> Run:
     plain = {
         "model": {"name": "mlp", "sizes": [16]},
         "data": {"name": "digits", "limit": 400},
-        "train": {"epochs": 60, "batch_size": 10, "checkpoint_every": 20, "probe_every": 0, "program": "off"},
+        "train": {"epochs": 25, "batch_size": 10, "checkpoint_every": 20, "probe_every": 0, "program": "off"},
         "device": "cpu",
         "out": str(folder),
     }
