@@ -31,7 +31,7 @@ def reproduce_papers(arguments: Arguments) -> int:
     Raises:
         ConfigurationError: for an unknown paper or cell, a malformed file of cells, and a mistaken option.
     """
-    from energy.command.launched_cells import launch_cells, print_cells
+    from energy.command.launched_cells import print_cells
     from energy.command.launching import take_launcher
     from energy.command.shelf import list_cells, list_papers, write_tables
 
@@ -53,21 +53,28 @@ def reproduce_papers(arguments: Arguments) -> int:
     _known_seeds(papers, session.seeds)
     if session.printed:
         return print_cells(papers, session)
-    try:
-        if launcher is not None:
-            launch_cells(papers, launcher, session, session.deadline - time.monotonic())
-        for chosen in papers if launcher is None else ():
-            _reproduce(chosen, session)
-    finally:
-        for failure in session.failures:
-            say(True, f"energy: failed: {failure}")
-        say(session.out_of_time, "energy: out of time; the same command goes on")
+    _carry_out(papers, session)
     if any((ROOT / chosen.name).is_dir() for chosen in papers):
         try:
             write_tables(experiments, arguments.folders)
         except ConfigurationError as error:  # the cells were run all the same
             session.fail("tables", error)
     return int(bool(session.failures))
+
+
+def _carry_out(papers: Sequence[Chosen], session: Reproducing) -> None:
+    """Run what is missing, in this process or by the launcher, and say at the end what failed."""
+    from energy.command.launched_cells import launch_cells
+
+    try:
+        if session.launcher is not None:
+            launch_cells(papers, session.launcher, session, session.deadline - time.monotonic())
+        for chosen in papers if session.launcher is None else ():
+            _reproduce(chosen, session)
+    finally:
+        for failure in session.failures:
+            say(True, f"energy: failed: {failure}")
+        say(session.out_of_time, "energy: out of time; the same command goes on")
 
 
 def _reproduce(chosen: Chosen, session: Reproducing) -> None:

@@ -16,7 +16,9 @@ LEAVE: Final = signal.SIGUSR1  # a run that gets it saves and leaves, however of
 PAUSE: Final = 0.1  # seconds between two looks at a process
 
 
-def start(words: Sequence[str], folder: str, changes: Mapping[str, str], apart: bool = True) -> subprocess.Popen[bytes]:
+def start_command(
+    words: Sequence[str], folder: str, changes: Mapping[str, str], apart: bool = True
+) -> subprocess.Popen[bytes]:
     """Start a command line.
 
     Args:

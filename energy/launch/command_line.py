@@ -35,7 +35,7 @@ class CommandLine:
         return shlex.join(self.words)
 
 
-def environment(threads: int) -> dict[str, str]:
+def command_environment(threads: int) -> dict[str, str]:
     """Return the variables that a command line needs beside those of the process that starts it.
 
     Args:

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from energy.component import require
-from energy.launch.attempt import PAUSE, ending, killed, leave, start, wait_for
-from energy.launch.command_line import CommandLine, environment
+from energy.launch.attempt import PAUSE, ending, killed, leave, start_command, wait_for
+from energy.launch.command_line import CommandLine, command_environment
 from energy.launch.launcher import Launcher
 from energy.train.interrupt import Interrupt
 from energy.train.terminal import say
 
 
 @dataclass(frozen=True)
-class Worker:
+class LocalProcess:
     """A process that carries out a command line.
 
     Attributes:
@@ -51,7 +51,7 @@ class LocalLauncher(Launcher, name="local"):
 
     def statuses(self, commands: Sequence[CommandLine], seconds: float = 0.0) -> Iterator[tuple[int, int]]:
         waiting = deque((place, 0) for place in range(len(commands)))
-        running: dict[int, Worker] = {}
+        running: dict[int, LocalProcess] = {}
         slots = range(self.workers_for(commands))
         told = False
         with Interrupt(seconds) as interrupt:
@@ -78,7 +78,11 @@ class LocalLauncher(Launcher, name="local"):
             raise interrupt.stopped("all have left; the same command goes on")
 
     def _fill(
-        self, slot: int, waiting: deque[tuple[int, int]], running: dict[int, Worker], commands: Sequence[CommandLine]
+        self,
+        slot: int,
+        waiting: deque[tuple[int, int]],
+        running: dict[int, LocalProcess],
+        commands: Sequence[CommandLine],
     ) -> Iterator[tuple[int, int]]:
         """Start the next command line in a slot; one that cannot be started ends with status 1."""
         if not waiting:
@@ -87,7 +91,7 @@ class LocalLauncher(Launcher, name="local"):
         command = commands[place]
         try:
             changes = self.environment_of(slot, command)
-            running[slot] = Worker(place, attempts, start(command.words, str(command.folder), changes))
+            running[slot] = LocalProcess(place, attempts, start_command(command.words, str(command.folder), changes))
         except OSError as error:
             say(True, f"energy: {command.name}: {error}")
             yield place, 1
@@ -109,7 +113,7 @@ class LocalLauncher(Launcher, name="local"):
         """Return the environment of a command line in the slot with this number: its threads, and its GPU in turn."""
         found = gpus() if command.gpu else []
         dealt = {"CUDA_VISIBLE_DEVICES": found[slot % len(found)]} if found else {}
-        return {**environment(self.threads_each), **dealt}
+        return {**command_environment(self.threads_each), **dealt}
 
     def describe(self, commands: Sequence[CommandLine]) -> str:
         most = min(self.workers_for(commands), len(commands))
@@ -135,12 +139,12 @@ def gpus() -> list[str]:
     return list(names)[:count]
 
 
-def _ended(running: dict[int, Worker]) -> list[tuple[Worker, int]]:
+def _ended(running: dict[int, LocalProcess]) -> list[tuple[LocalProcess, int]]:
     """Take the processes that have ended out of their slots."""
     found = [(slot, worker.child.poll()) for slot, worker in running.items()]
     return [(running.pop(slot), status) for slot, status in found if status is not None]
 
 
-def _leave_all(running: dict[int, Worker]) -> None:
+def _leave_all(running: dict[int, LocalProcess]) -> None:
     for worker in running.values():
         leave(worker.child)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from energy.component import ConfigurationError, require
 from energy.errors import MissingDependencyError
-from energy.launch.command_line import CommandLine, environment, package_root
+from energy.launch.command_line import CommandLine, command_environment, package_root
 from energy.launch.launcher import Launcher
 from energy.train.interrupt import Interrupt
 
@@ -57,7 +57,7 @@ class RayLauncher(Launcher, name="ray"):
         ray = imported_ray()  # before the handlers of signals, since it sets one
         with _cluster(ray, self), Interrupt(seconds) as interrupt:
             task = _task(ray, self)
-            changes = environment(max(1, int(self.cpus)))
+            changes = command_environment(max(1, int(self.cpus)))
             given = (package_root(), os.getcwd(), changes)
             left = {task.remote(list(one.words), str(one.folder), *given): place for place, one in enumerate(commands)}
             told = False
@@ -126,9 +126,9 @@ def _task(ray: Any, launcher: RayLauncher) -> Any:
     def carried_out(words: list[str], folder: str, root: str, here: str, changes: dict[str, str]) -> int:
         os.chdir(here)
         sys.path.insert(0, root)
-        from energy.launch.attempt import ending, killed, leave, start, wait_for
+        from energy.launch.attempt import ending, killed, leave, start_command, wait_for
 
-        child = start(words, folder, changes)
+        child = start_command(words, folder, changes)
         try:
             status = wait_for(child)
         except KeyboardInterrupt:  # the task is canceled

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from energy.component import ConfigurationError, require
 from energy.errors import MissingDependencyError
-from energy.launch.attempt import leave, start, wait_for
-from energy.launch.command_line import CommandLine, environment
+from energy.launch.attempt import leave, start_command, wait_for
+from energy.launch.command_line import CommandLine, command_environment
 from energy.launch.launcher import Launcher
 from energy.paths import expanded
 from energy.train.interrupt import Interrupt
@@ -76,7 +76,7 @@ class SubmititLauncher(Launcher, name="submitit"):
         submitit = imported_submitit()
         executor = submitit.AutoExecutor(expanded(self.folder), self.cluster.name.lower(), **self.limits())
         executor.update_parameters(**self.options())
-        changes = environment(self.cpus)
+        changes = command_environment(self.cpus)
         with Interrupt(seconds) as interrupt:
             with _importable(changes), executor.batch():
                 jobs = [executor.submit(LaunchedCommand(one, changes, self.retries)) for one in commands]
@@ -138,7 +138,7 @@ class LaunchedCommand:
         status, attempts = -signal.SIGKILL, 0
         while status == -signal.SIGKILL and attempts <= self.retries:
             attempts += 1
-            self._child = start(self.words, self.folder, self.changes, apart=False)
+            self._child = start_command(self.words, self.folder, self.changes, apart=False)
             try:
                 status = wait_for(self._child)
             except KeyboardInterrupt:

@@ -77,7 +77,7 @@ def _kill_once(run: Run, number: int = signal.SIGKILL) -> threading.Thread:
             os.kill(process, number)
 
     thread = threading.Thread(target=kill)
-    thread.start()
+    thread.start_command()
     return thread
 
 
@@ -160,7 +160,7 @@ def test_a_job_that_is_preempted_saves_and_is_queued_again(tmp_path: Path) -> No
             os.kill(process, signal.SIGUSR2)
 
     thread = threading.Thread(target=preempt)
-    thread.start()
+    thread.start_command()
     launcher = SubmititLauncher(cluster=Cluster.LOCAL, folder=str(jobs), minutes=5)
     assert dict(launcher.statuses([command(folder, PREEMPTED + SAVES, str(folder))])) == {0: 0}
     thread.join()
