@@ -35,7 +35,7 @@ EVERYWHERE: Final = frozenset({"help", "plugins"})
 OPTIONS: Final = """\
   -m, --multirun      run every combination of the values given as a=1,2,3 or a=range(3), one after the other
   --dry-run           check everything, print the complete configuration as JSON, run nothing
-  --print             with launcher=NAME: print the command lines that would be launched, run nothing
+  --print             of train, study and repro: print the command lines that launcher=NAME would carry out, run nothing
   --plugin FILE.py    import your own components first (also plugins=FILE.py, or --plugin package.module); a plug-in is
                       code, read it before
   --config-dir DIR    look for presets and experiments in DIR too: DIR/experiment/NAME.yaml

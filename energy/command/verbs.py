@@ -252,7 +252,7 @@ VERBS: Final = {
         needs="an action",
     ),
     "repro": Verb(
-        "[PAPER[/CELL] ...] [--seed N] [--budget MINUTES] [--list] [--tables]",
+        "[PAPER[/CELL] ...] [--seed N] [--budget MINUTES] [--list] [--tables] [launcher=NAME]",
         "reproduce papers: run what is missing of the cells in paper_repro/PAPER/cells.yaml and write their tables; "
         "--list shows what was run and what the rest costs",
         "softhebb/cifar10_3 --seed 0 --budget 30",

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from energy.component import ConfigurationError, require
-from energy.errors import MissingDependencyError
+from energy.errors import MissingDependencyError, UsageError
 from energy.launch.attempt import leave, start_command, wait_for
 from energy.launch.command_line import CommandLine, command_environment
 from energy.launch.launcher import Launcher
@@ -78,7 +78,7 @@ class SubmititLauncher(Launcher, name="submitit"):
         executor.update_parameters(**self.options())
         changes = command_environment(self.cpus)
         with Interrupt(seconds) as interrupt:
-            with _importable(changes), executor.batch():
+            with _submitting(changes), executor.batch():
                 jobs = [executor.submit(LaunchedCommand(one, changes, self.retries)) for one in commands]
             left, told = dict(enumerate(jobs)), False
             while left:
@@ -172,12 +172,16 @@ def imported_submitit() -> Any:
 
 
 @contextmanager
-def _importable(changes: Mapping[str, str]) -> Iterator[None]:
-    """Let jobs that inherit this environment find this package."""
+def _submitting(changes: Mapping[str, str]) -> Iterator[None]:
+    """Let jobs that inherit this environment find this package; what Slurm refuses is reported in one line."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError  # pyright: ignore[reportMissingImports]
+
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = changes["PYTHONPATH"]
     try:
         yield
+    except (FailedJobError, FailedSubmissionError) as error:
+        raise UsageError(f"launcher=submitit: the jobs were not taken: {error}") from None
     finally:
         if before is None:
             del os.environ["PYTHONPATH"]

@@ -65,7 +65,7 @@ def test_another_process_in_the_folder_is_waited_for(tmp_path: Path) -> None:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert not wait_for_lock(lock, 0.2)
-        threading.Timer(0.3, fcntl.flock, (file, fcntl.LOCK_UN)).start_command()
+        threading.Timer(0.3, fcntl.flock, (file, fcntl.LOCK_UN)).start()
         begun = time.monotonic()
         assert wait_for_lock(lock, 30)
         assert 0.2 < time.monotonic() - begun < 20

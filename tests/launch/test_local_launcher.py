@@ -118,7 +118,7 @@ def test_the_gpus_are_those_that_torch_counts(
 def test_a_signal_lets_all_save_and_starts_no_more(tmp_path: Path) -> None:
     commands = [command(tmp_path / str(n), SAVES, str(tmp_path / str(n))) for n in range(3)]
     helper = threading.Thread(target=_signal_when_ready, args=([tmp_path / "0", tmp_path / "1"], signal.SIGTERM))
-    helper.start_command()
+    helper.start()
     ended = {}
     with pytest.raises(Stopped) as stopped:
         for place, status in LocalLauncher(workers=2, retries=2).statuses(commands):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from energy.command.launching import run_command
-from energy.component import from_dict
+from energy.component import ConfigurationError, from_dict
+from energy.errors import UsageError
 from energy.io.record import CHECKPOINTS, FINAL, RESULT, read_json
+from energy.launch.command_line import command_environment
 from energy.launch.launcher import Launcher
 from energy.launch.local_launcher import LocalLauncher
 from energy.launch.ray_launcher import RayLauncher
@@ -18,6 +21,7 @@ from energy.launch.submitit_launcher import Cluster, SubmititLauncher
 from energy.train.registration import register_builtins
 from energy.train.run import Run
 from tests.launch.scripts import SAVES, command, exits, killed_at_first, processes, starts, wait_until
+from tests.launch.slurm import write_slurm
 
 pytestmark = [
     pytest.mark.usefixtures("usual_signals"),
@@ -77,7 +81,7 @@ def _kill_once(run: Run, number: int = signal.SIGKILL) -> threading.Thread:
             os.kill(process, number)
 
     thread = threading.Thread(target=kill)
-    thread.start_command()
+    thread.start()
     return thread
 
 
@@ -149,6 +153,67 @@ def test_submitit_carries_out_an_array_in_this_process(tmp_path: Path) -> None:
     assert starts(commands[0]) == 2
 
 
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a Slurm of the tests' own, which is found before any other."""
+    pytest.importorskip("submitit")
+    write_slurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'slurm'}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path / "slurm"
+
+
+@pytest.mark.slow
+def test_slurm_is_given_one_array_and_what_its_jobs_need(tmp_path: Path, slurm: Path) -> None:
+    commands = [exits(tmp_path / "well", 0), exits(tmp_path / "failing", 3)]
+    asked = {"partition": "long", "minutes": 7, "cpus": 2, "memory": 3.0, "array_parallelism": 1}
+    launcher = SubmititLauncher(folder=str(tmp_path / "jobs"), **asked)
+    launcher.prepare()
+    assert dict(launcher.statuses(commands)) == {0: 0, 1: 3}
+    text = (slurm / "submitted.sh").read_text()
+    for flag in ("partition=long", "time=7", "cpus-per-task=2", "mem=3GB", "array=0-1%1", "signal=USR2@90"):
+        assert f"#SBATCH --{flag}\n" in text
+
+
+@pytest.mark.slow
+def test_what_slurm_refuses_is_one_line(tmp_path: Path, slurm: Path) -> None:
+    launcher = SubmititLauncher(folder=str(tmp_path / "jobs"), partition="closed")
+    with pytest.raises(UsageError, match="launcher=submitit: the jobs were not taken: .*invalid partition"):
+        dict(launcher.statuses([exits(tmp_path / "well", 0)]))
+
+
+@pytest.mark.slow
+def test_without_slurm_the_other_executors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigurationError, match="launcher.cluster=slurm: there is no srun here; local and debug"):
+        SubmititLauncher().prepare()
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_told_to_leave_goes_on_with_the_same_command(tmp_path: Path) -> None:
+    """Two of three runs save, the third is not started; the second command ends all three."""
+    given = (
+        "train -m seed=0,1,2 model.sizes=[16] data.limit=400 train.epochs=25 train.batch_size=10 device=cpu out=many"
+    )
+    more = "train.checkpoint_every=20 train.probe_every=0 train.program=off launcher=local launcher.workers=2"
+    words = [sys.executable, "-m", "energy", *given.split(), *more.split()]
+    env = {**os.environ, **command_environment(1)}
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as one:
+        for seed in (0, 1):
+            folder = tmp_path / "many" / f"seed={seed}" / CHECKPOINTS
+            wait_until(lambda folder=folder: [*folder.glob("step-*")])
+        one.send_signal(signal.SIGTERM)
+        out, err = one.communicate()
+    assert one.returncode == 128 + signal.SIGTERM and "energy: SIGTERM: all have left" in err
+    assert [line.split()[4] for line in out.splitlines()[1:]] == ["stopped", "stopped", "not"]
+    two = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert two.returncode == 0, two.stderr
+    results = [read_json(tmp_path / "many" / f"seed={seed}" / RESULT) for seed in range(3)]
+    assert [len(result["continued"]) for result in results] == [1, 1, 0]
+
+
 @pytest.mark.slow
 def test_a_job_that_is_preempted_saves_and_is_queued_again(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
@@ -160,7 +225,7 @@ def test_a_job_that_is_preempted_saves_and_is_queued_again(tmp_path: Path) -> No
             os.kill(process, signal.SIGUSR2)
 
     thread = threading.Thread(target=preempt)
-    thread.start_command()
+    thread.start()
     launcher = SubmititLauncher(cluster=Cluster.LOCAL, folder=str(jobs), minutes=5)
     assert dict(launcher.statuses([command(folder, PREEMPTED + SAVES, str(folder))])) == {0: 0}
     thread.join()
