@@ -177,7 +177,7 @@ def test_slurm_is_given_one_array_and_what_its_jobs_need(tmp_path: Path, slurm: 
 @pytest.mark.slow
 def test_what_slurm_refuses_is_one_line(tmp_path: Path, slurm: Path) -> None:
     launcher = SubmititLauncher(folder=str(tmp_path / "jobs"), partition="closed")
-    with pytest.raises(UsageError, match="launcher=submitit: the jobs were not taken: .*invalid partition"):
+    with pytest.raises(UsageError, match=r"launcher=submitit: the jobs were not taken: .*invalid partition"):
         dict(launcher.statuses([exits(tmp_path / "well", 0)]))
 
 
@@ -185,17 +185,17 @@ def test_what_slurm_refuses_is_one_line(tmp_path: Path, slurm: Path) -> None:
 def test_without_slurm_the_other_executors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ConfigurationError, match="launcher.cluster=slurm: there is no srun here; local and debug"):
+    with pytest.raises(ConfigurationError, match=r"launcher\.cluster=slurm: there is no srun here; local and debug"):
         SubmititLauncher().prepare()
 
 
 @pytest.mark.slow
 def test_a_sweep_that_is_told_to_leave_goes_on_with_the_same_command(tmp_path: Path) -> None:
     """Two of three runs save, the third is not started; the second command ends all three."""
-    given = (
-        "train -m seed=0,1,2 model.sizes=[16] data.limit=400 train.epochs=25 train.batch_size=10 device=cpu out=many"
+    given = "train -m seed=0,1,2 model.sizes=[16] data.limit=400 train.epochs=25 train.batch_size=10 out=many"
+    more = (
+        "device=cpu train.checkpoint_every=20 train.probe_every=0 train.program=off launcher=local launcher.workers=2"
     )
-    more = "train.checkpoint_every=20 train.probe_every=0 train.program=off launcher=local launcher.workers=2"
     words = [sys.executable, "-m", "energy", *given.split(), *more.split()]
     env = {**os.environ, **command_environment(1)}
     with subprocess.Popen(
