@@ -15,6 +15,7 @@ from energy.component import ConfigurationError, require
 from energy.errors import MissingDependencyError
 from energy.launch.command_line import CommandLine, command_environment, package_root
 from energy.launch.launcher import Launcher
+from energy.launch.local_launcher import cores, gpus
 from energy.train.interrupt import Interrupt
 
 PAUSE: Final = 0.5  # seconds between two looks for a signal
@@ -52,6 +53,19 @@ class RayLauncher(Launcher, name="ray"):
 
     def prepare(self) -> None:
         imported_ray()
+        if not self.address:
+            self.require_room(cores(), len(gpus()))
+
+    def require_room(self, cpus: float, devices: float) -> None:
+        """Refuse what no machine of a cluster that does not grow can hold, which Ray would wait for without end.
+
+        Raises:
+            ConfigurationError: naming the field and the limit.
+        """
+        for field, limit in (("cpus", cpus), ("gpus", devices)):
+            if getattr(self, field) > limit:
+                told = f"launcher.{field}={getattr(self, field):g}: must be at most the {limit:g} of this machine"
+                raise ConfigurationError(told)
 
     def statuses(self, commands: Sequence[CommandLine], seconds: float = 0.0) -> Iterator[tuple[int, int]]:
         ray = imported_ray()  # before the handlers of signals, since it sets one
@@ -108,11 +122,9 @@ def _cluster(ray: Any, launcher: RayLauncher) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)  # Ray puts its own handler there
     ray.init(address=launcher.address or "local", log_to_driver=False, logging_level="ERROR", **own)
     try:
-        there = ray.cluster_resources()
-        for field, resource in (("cpus", "CPU"), ("gpus", "GPU")) if own else ():
-            if getattr(launcher, field) > there.get(resource, 0):
-                limit = f"must be at most the {there.get(resource, 0):g} of this machine"
-                raise ConfigurationError(f"launcher.{field}={getattr(launcher, field):g}: {limit}")
+        if own:
+            there = ray.cluster_resources()
+            launcher.require_room(there.get("CPU", 0), there.get("GPU", 0))
         yield
     finally:
         ray.shutdown()

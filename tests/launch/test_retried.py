@@ -126,6 +126,14 @@ def test_ray_starts_again_what_was_lost_with_its_worker(tmp_path: Path, ray_here
     assert (tmp_path / "orphan" / "log.txt").read_text() == "continued True\n", "it saved when its worker was gone"
 
 
+def test_ray_waits_for_no_core_that_is_not_there(ray_here: None) -> None:
+    with pytest.raises(ConfigurationError, match=r"launcher\.cpus=4096: must be at most the [0-9]+ of this machine"):
+        RayLauncher(cpus=4096).prepare()
+    with pytest.raises(ConfigurationError, match=r"launcher\.gpus=64: must be at most the [0-9]+ of this machine"):
+        RayLauncher(gpus=64).prepare()
+    RayLauncher(cpus=4096, address="auto").prepare()
+
+
 @pytest.mark.slow
 def test_after_the_time_ray_lets_all_save(tmp_path: Path, ray_here: None) -> None:
     one = command(tmp_path / "one", SAVES, str(tmp_path / "one"))
