@@ -18,6 +18,7 @@ FLAGS: Final = {
     "--csv": "csv",
     "--list": "listed",
     "--tables": "tables",
+    "--print": "printed",
     "-h": "help",
     "--help": "help",
     "--version": "version",
@@ -29,12 +30,14 @@ TAKING: Final = {
     "--sort": "sort",
     "--seed": "seeds",
     "--budget": "budget",
+    "--group": "groups",
 }
 EVERYWHERE: Final = frozenset({"help", "plugins"})
 
 OPTIONS: Final = """\
   -m, --multirun      run every combination of the values given as a=1,2,3 or a=range(3), one after the other
   --dry-run           check everything, print the complete configuration as JSON, run nothing
+  --print             of train, study and repro: print the command lines that launcher=NAME would carry out, run nothing
   --plugin FILE.py    import your own components first (also plugins=FILE.py, or --plugin package.module); a plug-in is
                       code, read it before
   --config-dir DIR    look for presets and experiments in DIR too: DIR/experiment/NAME.yaml
@@ -51,11 +54,13 @@ class Arguments:
         csv: print comma-separated values.
         listed: print what there is and run nothing.
         tables: regenerate tables and run nothing.
+        printed: print the command lines that would be launched, and run nothing (`--print`).
         help: print the page of a verb.
         version: print the version.
         sort: the fields to sort by, at most one.
         seeds: the only seeds to run.
         budget: minutes after which nothing more is run, at most one number.
+        groups: the networks of a study whose points alone are measured.
         plugins: files and modules to import first.
         folders: further folders of presets.
         rest: overrides or paths, in their order.
@@ -67,11 +72,13 @@ class Arguments:
     csv: bool = False
     listed: bool = False
     tables: bool = False
+    printed: bool = False
     help: bool = False
     version: bool = False
     sort: list[str] = field(default_factory=list)
     seeds: list[str] = field(default_factory=list)
     budget: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)

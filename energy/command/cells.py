@@ -17,6 +17,7 @@ from energy.study.reproduction.cell import CELLS, Paper, ReproductionCell
 from energy.study.reproduction.paper import LARGEST, folder_of, paper_folders, paper_name, read_paper
 
 if TYPE_CHECKING:
+    from energy.study.inference.study import Study
     from energy.train.run import Run
 
 ROOT: Final = Path("paper_repro")  # of the present folder
@@ -77,6 +78,25 @@ def cell_runs(cell: ReproductionCell, paper: str, folders: Sequence[Path] = (), 
         seed: from_dict(Run, {**plain, "seed": seed, "out": str(place / f"seed-{seed}")}, path="")
         for seed in cell.seeds
     }
+
+
+def cell_study(chosen: Chosen, cell: ReproductionCell, arguments: Arguments) -> tuple[Study, Arguments]:
+    """Compose the study of a cell, in `runs/<paper>/<cell>`.
+
+    Args:
+        chosen: its paper.
+        cell: a study.
+        arguments: the command line, for its folders of presets.
+
+    Returns:
+        The study, and the command line that makes it.
+    """
+    from energy.command.compose import plan
+    from energy.study.inference.study import Study
+
+    out = RUNS / chosen.name / cell.name
+    line = Arguments(rest=[f"experiment={cell.study}", *cell.overrides, f"out={out}"], folders=arguments.folders)
+    return plan(Study, "study", line)[0], line
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from energy.command.output import show
 from energy.component import ConfigurationError, choices, from_dict
 from energy.data.dataset import DataSet
 from energy.data.fetch import fetch
@@ -13,10 +14,10 @@ from energy.data.source import data_root
 def list_sets(names: list[str]) -> int:
     """Print the size, the classes and the state of the files of every set, or of those named."""
     wanted = _known(names) or list(choices(DataSet))
-    print(f"data sets under {data_root()}; ENERGY_DATA names the folder\n")
+    show(f"data sets under {data_root()}; ENERGY_DATA names the folder\n")
     for row in describe_sets():
         if row["name"] in wanted:
-            print(f"{row['name']:<14} {row['shape']:<9} {row['images']:<18} {row['state']}\n{'':<14} {row['classes']}")
+            show(f"{row['name']:<14} {row['shape']:<9} {row['images']:<18} {row['state']}\n{'':<14} {row['classes']}")
     return 0
 
 
@@ -24,14 +25,14 @@ def check_sets(names: list[str]) -> int:
     """Read sets completely, checking sizes, digests, shapes and labels."""
     for name in _known(_needed("check", names)):
         train, test = from_dict(DataSet, name).examples()
-        print(f"{name}: {len(train.labels)} training and {len(test.labels)} test images, read and checked")
+        show(f"{name}: {len(train.labels)} training and {len(test.labels)} test images, read and checked")
     return 0
 
 
 def fetch_sets(names: list[str]) -> int:
     """Download sets, checking the published digests."""
     for name in _known(_needed("fetch", names)):
-        print(f"{name}: {len(fetch(name))} files under {data_root()}")
+        show(f"{name}: {len(fetch(name))} files under {data_root()}")
     return 0
 
 

@@ -7,50 +7,21 @@ import math
 import sys
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from energy.command.arguments import Arguments
-from energy.command.cells import ROOT, RUNS, Chosen, cell_runs, chosen_papers
-from energy.command.complaint import complaint, defect
+from energy.command.cells import ROOT, Chosen, cell_study, chosen_papers
 from energy.command.output import show
 from energy.command.presets import EXPERIMENT, looked_in, presets
+from energy.command.reproducing import Reproducing, missing_runs, startable
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.errors import shown
 from energy.study.reproduction.cell import ReproductionCell
-from energy.study.reproduction.records import read_recorded
-from energy.study.reproduction.status import SeedStatus, seed_status
-from energy.study.results import RESULTS, read_results
 from energy.train.interrupt import Stopped
 from energy.train.terminal import say
 
 if TYPE_CHECKING:
     from energy.train.run import Run
-
-
-@dataclass
-class Reproducing:
-    """One command that runs cells.
-
-    Attributes:
-        arguments: the command line.
-        seeds: the only seeds to run; none for all.
-        deadline: the time of `time.monotonic` after which nothing is started.
-        failures: what failed, a line each.
-        out_of_time: whether the deadline came.
-    """
-
-    arguments: Arguments
-    seeds: Collection[int]
-    deadline: float
-    failures: list[str] = field(default_factory=list)
-    out_of_time: bool = False
-
-    def fail(self, name: str, error: Exception) -> None:
-        """Report a failure, and go on."""
-        told = complaint(error) or defect(error)
-        self.failures.append(f"{name}: {told}")
-        say(True, f"energy: {name}: {told}")
 
 
 def reproduce_papers(arguments: Arguments) -> int:
@@ -62,10 +33,14 @@ def reproduce_papers(arguments: Arguments) -> int:
     Raises:
         ConfigurationError: for an unknown paper or cell, a malformed file of cells, and a mistaken option.
     """
+    from energy.command.launched_cells import print_cells
+    from energy.command.launching import take_launcher
     from energy.command.shelf import list_cells, list_papers, write_tables
 
+    launcher = take_launcher(arguments, ())
     experiments = presets(looked_in(arguments), EXPERIMENT)
-    session = Reproducing(arguments, _seeds(arguments.seeds), time.monotonic() + _seconds(arguments.budget))
+    deadline = time.monotonic() + _seconds(arguments.budget)
+    session = Reproducing(arguments, launcher, _seeds(arguments.seeds), deadline)
     papers = chosen_papers(arguments.rest, experiments)
     if not papers:
         raise ConfigurationError(
@@ -78,13 +53,9 @@ def reproduce_papers(arguments: Arguments) -> int:
     if not arguments.rest:
         return list_papers(papers)
     _known_seeds(papers, session.seeds)
-    try:
-        for chosen in papers:
-            _reproduce(chosen, session)
-    finally:
-        for failure in session.failures:
-            say(True, f"energy: failed: {failure}")
-        say(session.out_of_time, "energy: out of time; the same command goes on")
+    if session.printed:
+        return print_cells(papers, session)
+    _carry_out(papers, session)
     if any((ROOT / chosen.name).is_dir() for chosen in papers):
         try:
             write_tables(experiments, arguments.folders)
@@ -93,45 +64,34 @@ def reproduce_papers(arguments: Arguments) -> int:
     return int(bool(session.failures))
 
 
-def status_of_seeds(chosen: Chosen, runs: dict[int, Run]) -> dict[int, SeedStatus]:
-    """Return the state of each run of one cell, by seed."""
-    if not runs:
-        return {}
-    cell = next(iter(runs.values())).title
-    lines, recorded = read_results(chosen.folder / RESULTS), read_recorded(chosen.folder, cell)
-    return {seed: seed_status(run, cell, recorded, lines) for seed, run in runs.items()}
+def _carry_out(papers: Sequence[Chosen], session: Reproducing) -> None:
+    """Run what is missing, in this process or by the launcher, and say at the end what failed."""
+    from energy.command.launched_cells import launch_cells
+
+    try:
+        if session.launcher is not None:
+            launch_cells(papers, session.launcher, session, session.deadline - time.monotonic())
+        for chosen in papers if session.launcher is None else ():
+            _reproduce(chosen, session)
+    finally:
+        for failure in session.failures:
+            say(True, f"energy: failed: {failure}")
+        say(session.out_of_time, "energy: out of time; the same command goes on")
 
 
 def _reproduce(chosen: Chosen, session: Reproducing) -> None:
     """Run what is missing of one paper."""
-    cells = chosen.cells if chosen.named else _startable(chosen)
-    for cell in cells:
+    for cell in startable(chosen, session):
         if session.out_of_time:
             return
-        try:
-            if cell.study:
+        if cell.study:
+            try:
                 _study(chosen, cell, session.arguments)
-                continue
-            runs = cell_runs(cell, chosen.name, session.arguments.folders)
-            missing = [runs[seed] for seed, one in status_of_seeds(chosen, runs).items() if not one.done]
-        except Exception as error:
-            session.fail(f"{chosen.name}/{cell.name}", error)
+            except Exception as error:
+                session.fail(f"{chosen.name}/{cell.name}", error)
             continue
-        for run in missing:
-            if not session.seeds or run.seed in session.seeds:
-                _train(chosen, run, session)
-
-
-def _startable(chosen: Chosen) -> list[ReproductionCell]:
-    """The cells without those that need a GPU on a machine that has none, which are reported in one line."""
-    import torch
-
-    if torch.cuda.is_available():
-        return list(chosen.cells)
-    left = [cell.name for cell in chosen.cells if cell.needs.device == "gpu"]
-    told = f"{len(left)} cells need a GPU and are left out, unless they are named: {', '.join(left)}"
-    say(bool(left), f"energy: {chosen.name}: {told}")
-    return [cell for cell in chosen.cells if cell.needs.device != "gpu"]
+        for run in missing_runs(chosen, cell, session):
+            _train(chosen, run, session)
 
 
 def _train(chosen: Chosen, run: Run, session: Reproducing) -> None:
@@ -162,13 +122,9 @@ def _train(chosen: Chosen, run: Run, session: Reproducing) -> None:
 
 def _study(chosen: Chosen, cell: ReproductionCell, arguments: Arguments) -> None:
     """Carry out one study, which knows no budget, in its folder below `runs`."""
-    from energy.command.compose import plan
     from energy.command.study import carry_out_and_report, written
-    from energy.study.inference.study import Study
 
-    out = RUNS / chosen.name / cell.name
-    line = Arguments(rest=[f"experiment={cell.study}", *cell.overrides, f"out={out}"], folders=arguments.folders)
-    (study,) = plan(Study, "study", line)
+    study, line = cell_study(chosen, cell, arguments)
     show(f"{chosen.name}/{cell.name}: {written(line)}", sys.stderr)
     carry_out_and_report(study, written(line))
 

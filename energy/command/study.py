@@ -11,9 +11,11 @@ from energy.command import folders
 from energy.command.arguments import Arguments
 from energy.command.dry import print_descriptions
 from energy.command.output import show
-from energy.component import ConfigurationError
+from energy.command.presets import EXPERIMENT
+from energy.component import ConfigurationError, annotations
 
 if TYPE_CHECKING:
+    from energy.launch.launcher import Launcher
     from energy.study.inference.study import Study
 
 
@@ -22,17 +24,36 @@ def run_studies(arguments: Arguments) -> int:
     if arguments.rest[:1] == ["merge"]:
         return merge_command(arguments)
     from energy.command.compose import plan
+    from energy.command.launched_study import study_commands
+    from energy.command.launching import print_commands, take_launcher
     from energy.study.inference.study import Study, points
 
+    launcher = take_launcher(arguments, [*annotations(Study), EXPERIMENT])
     studies = plan(Study, "study", arguments)
     for study in studies:
         points(study)  # a mistake in any of them is found before the first is measured
-        study.place()
     if arguments.dry:
         return print_descriptions(studies)
+    if arguments.printed:
+        print_commands([one for study in studies for one in study_commands(study, arguments.plugins)])
+        return 0
     for study in studies:
-        show(_announced(study), sys.stderr)
-        carry_out_and_report(study, written(arguments))
+        study.place()
+    return max([_carried_out(study, launcher, arguments) for study in studies], default=0)
+
+
+def _carried_out(study: Study, launcher: Launcher | None, arguments: Arguments) -> int:
+    """Carry out one study; 1 if a part of it that was launched failed."""
+    from energy.command.launched_study import launch_points
+    from energy.study.inference.carry_out import measure_groups
+
+    if arguments.groups:
+        measure_groups(study, arguments.groups)
+        return 0
+    show(_announced(study), sys.stderr)
+    if launcher is not None and launch_points(study, launcher, arguments.plugins):
+        return 1
+    carry_out_and_report(study, written(arguments))
     return 0
 
 

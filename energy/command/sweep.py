@@ -56,8 +56,7 @@ def sweep(runs: Sequence[Run]) -> int:
     Returns:
         The exit status: 1 if any run failed, or else 0.
     """
-    names = varied(runs)
-    members = [Member(run, {name: _at(to_dict(run), name.split(".")) for name in names}) for run in runs]
+    members = members_of(runs)
     try:
         for member in members:
             _rehearse(member)
@@ -66,8 +65,19 @@ def sweep(runs: Sequence[Run]) -> int:
                 _train(member)
                 gc.collect()  # frees the memory of a failed run before the next
     finally:
-        show("\n".join(sweep_table(members, width(sys.stdout))))
+        print_table(members)
     return int(any(member.state == "failed" for member in members))
+
+
+def members_of(runs: Sequence[Run]) -> list[Member]:
+    """Return the runs of a sweep, each with its values of the fields in which they differ."""
+    names = varied(runs)
+    return [Member(run, {name: _at(to_dict(run), name.split(".")) for name in names}) for run in runs]
+
+
+def print_table(members: Sequence[Member]) -> None:
+    """Print the table of a sweep, as wide as the terminal."""
+    show("\n".join(sweep_table(members, width(sys.stdout))))
 
 
 def _rehearse(member: Member) -> None:

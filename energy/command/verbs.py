@@ -11,7 +11,7 @@ from energy.command.dry import print_descriptions
 from energy.command.entry import Entry
 from energy.command.output import show
 from energy.command.verb import Verb
-from energy.component import ConfigurationError, from_dict
+from energy.component import ConfigurationError, annotations, from_dict
 from energy.errors import shown
 from energy.hints import hint
 
@@ -21,9 +21,16 @@ def train_command(arguments: Arguments) -> int:
     if arguments.help:
         return _configuration_page(arguments, "train", "run", catalog.entry("energy.train.run", "Run"))
     from energy.command.compose import plan
+    from energy.command.launched import launch_sweep, print_sweep
+    from energy.command.launching import take_launcher
     from energy.train.run import Run
 
+    launcher = take_launcher(arguments, [*annotations(Run), presets.EXPERIMENT])
     runs = plan(Run, "run", arguments)
+    if arguments.printed and not arguments.dry:
+        return print_sweep(runs, arguments.plugins)
+    if launcher is not None and not arguments.dry:
+        return launch_sweep(runs, launcher, arguments.plugins)
     if arguments.sweep and not arguments.dry:
         from energy.command.sweep import sweep
 
@@ -170,19 +177,20 @@ def explain_command(arguments: Arguments) -> int:
     """Print the documentation and the fields of components."""
     known = catalog.entries()
     for word in arguments.rest or sorted({entry.group for entry in known}):
-        print(pages.explain(word, known), end="\n\n")
+        show(pages.explain(word, known) + "\n")
     return 0
 
 
 WEIGHTS: Final = ".safetensors"
 CONFIGURED: Final = frozenset({"sweep", "dry", "folders"})
+LAUNCHED: Final = CONFIGURED | {"printed"}
 VERBS: Final = {
     "train": Verb(
         "[name=value ...]",
         "train a network, test it once",
         "settler=dual_propagation model.sizes=[64] train.epochs=3 out=runs/first",
         train_command,
-        options=CONFIGURED,
+        options=LAUNCHED,
         pages=True,
     ),
     "evaluate": Verb(
@@ -230,7 +238,7 @@ VERBS: Final = {
         "experiment=inference_cost/hopfield out=runs/study",
         study_command,
         needs="to be told what, since it measures for minutes",
-        options=CONFIGURED,
+        options=LAUNCHED | {"groups"},
         pages=True,
     ),
     "runs": Verb(
@@ -249,12 +257,12 @@ VERBS: Final = {
         needs="an action",
     ),
     "repro": Verb(
-        "[PAPER[/CELL] ...] [--seed N] [--budget MINUTES] [--list] [--tables]",
+        "[PAPER[/CELL] ...] [--seed N] [--budget MINUTES] [--list] [--tables] [launcher=NAME]",
         "reproduce papers: run what is missing of the cells in paper_repro/PAPER/cells.yaml and write their tables; "
         "--list shows what was run and what the rest costs",
         "softhebb/cifar10_3 --seed 0 --budget 30",
         repro_command,
-        options=frozenset({"folders", "listed", "tables", "seeds", "budget"}),
+        options=frozenset({"folders", "listed", "tables", "seeds", "budget", "printed"}),
     ),
     "plot": Verb(
         "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot_command, needs="a folder"

@@ -13,7 +13,7 @@ from dataclasses import MISSING
 from typing import Any, Final, get_args
 
 from energy.component import Component, annotations, choices, to_dict
-from energy.train.run import Run, identity
+from energy.train.run import Run, Setting, identity
 from energy.values import to_plain
 
 PLAIN: Final = re.compile(r"[A-Za-z_][\w./+-]*")
@@ -29,12 +29,18 @@ def train_words(run: Run) -> list[str]:
         >>> train_words(Run(model=MLP(sizes=[64]), data=Digits(), seed=3))[-2:]
         ['readout=joint', 'seed=3']
     """
-    plain = identity(run)
-    needs, words = frozenset(run.settler.needs()), list[str]()
-    for field, kind in annotations(Run).items():
-        if field in plain:
-            words += _words(field, plain[field], kind, _default(Run, field), needs)
-    return words
+    return _all_words(Run, identity(run), frozenset(run.settler.needs()))
+
+
+def setting_words(setting: Setting, needs: Collection[str]) -> list[str]:
+    """Return the words that make a run or a study again, with all that does not count for its numbers, in its folder.
+
+    Args:
+        setting: the run or study.
+        needs: names of the settings that its settlers need (`Settler.needs`).
+    """
+    plain = {**to_dict(setting), "out": str(setting.folder)}
+    return _all_words(type(setting), plain, needs)
 
 
 def literal(value: Any) -> str:
@@ -55,6 +61,14 @@ def literal(value: Any) -> str:
     inside = re.sub(r'(\\*)"', r'\1\1\\"', value)
     ending = re.search(r"\\*$", inside)
     return f'"{inside}{ending[0] if ending else ""}"'
+
+
+def _all_words(cls: type[Setting], plain: Mapping[str, Any], needs: Collection[str]) -> list[str]:
+    words = list[str]()
+    for field, kind in annotations(cls).items():
+        if field in plain:
+            words += _words(field, plain[field], kind, _default(cls, field), needs)
+    return words
 
 
 def _words(path: str, plain: Any, kind: Any, default: Any, needs: Collection[str]) -> Iterator[str]:

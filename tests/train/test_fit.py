@@ -17,6 +17,7 @@ from energy.io import checkpoint
 from energy.io.record import CHECKPOINTS, FAILED, RECORD
 from energy.rules.contrast import Contrast
 from energy.settle.backprop import Backprop
+from energy.train import conclusion
 from energy.train import fit as page
 from energy.train.evaluate import load_run
 from energy.train.finite_check import NonFinite
@@ -151,6 +152,7 @@ def test_best_weights_are_those_of_the_best_epoch(make_run: Maker, monkeypatch: 
         return {**real(run, network, images, mirrored), "accuracy": next(accuracies)}
 
     monkeypatch.setattr(page, "score", score)
+    monkeypatch.setattr(conclusion, "score", score)
     result = fit(run)
     assert len(seen) == 4  # three validations, one test
     assert torch.equal(seen[3], seen[1])
@@ -170,6 +172,7 @@ def test_the_test_split_is_scored_once_and_last(make_run: Maker, monkeypatch: py
         return real(run, network, images, mirrored)
 
     monkeypatch.setattr(page, "score", score)
+    monkeypatch.setattr(conclusion, "score", score)
     fit(make_run(train={"epochs": 3}))
     assert seen == [15, 15, 15, 360]
 

@@ -12,6 +12,7 @@ import pytest
 from energy.errors import DamagedFileError
 from energy.io import atomic, checkpoint
 from energy.io.record import CHECKPOINTS, CONFIGURATION, FINAL, RECORD, RESULT, append_line, exclusive_lock
+from energy.train import conclusion
 from energy.train import fit as page
 from energy.train import session as pages
 from energy.train.fit import fit
@@ -56,9 +57,9 @@ PLACES: list[tuple[Any, str, int, bool]] = [
     (page, "validate", 1, True),
     (page, "measure_epoch", 1, True),
     (pages.Session, "save", 1, True),
-    (page, "score", 3, False),  # the test
-    (page, "write_result", 0, False),
-    (page, "closing", 0, False),  # the result is written, the checkpoints are still there
+    (conclusion, "score", 0, False),  # the test
+    (conclusion, "write_result", 0, False),
+    (conclusion, "closing", 0, False),  # the result is written, the checkpoints are still there
 ]
 
 
@@ -165,7 +166,7 @@ def test_a_finished_run_loses_the_checkpoints_that_a_kill_left(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch, mortal: Callable[..., None]
 ) -> None:
     run = make_run(**SMALL)
-    mortal(page, "closing", 0)
+    mortal(conclusion, "closing", 0)
     with pytest.raises(Death):
         fit(run)
     monkeypatch.undo()
@@ -214,7 +215,7 @@ def test_final_weights_of_a_killed_test_are_written_again(
     """A fitted read-out is fitted again: weights and result are of one and the same."""
     run, one = make_run("killed", **SMALL), make_run("whole", **SMALL)
     fit(one)
-    mortal(page, "write_result", 0)
+    mortal(conclusion, "write_result", 0)
     with pytest.raises(Death):
         fit(run)
     monkeypatch.undo()

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from energy.data.dataset import Splits
 from energy.data.images import Images
 from energy.io import checkpoint
 from energy.io.record import CHECKPOINTS, RESULT
+from energy.train import conclusion
 from energy.train import fit as page
 from energy.train.fit import fit
 from energy.train.interrupt import Stopped
@@ -110,13 +112,13 @@ def test_a_signal_while_features_are_computed_is_obeyed_between_two_batches(
             os.kill(os.getpid(), signal.SIGTERM)
         return real(images, rows)
 
-    decoder = page.decoder
+    decoder = conclusion.decoder
 
     def decoding(*given: Any) -> Any:
         monkeypatch.setattr(Images, "take", take)
         return decoder(*given)
 
-    monkeypatch.setattr(page, "decoder", decoding)
+    monkeypatch.setattr(conclusion, "decoder", decoding)
     with pytest.raises(Stopped) as stopped:
         fit(run)
     monkeypatch.undo()
@@ -132,7 +134,7 @@ def test_a_watched_split_has_the_batches_of_the_split(make_run: Maker) -> None:
     run = make_run(**SMALL)
     images = run.data.load("cpu", 0, torch.float32).test
     looks: list[int] = []
-    seen = interruptible(images, lambda: looks.append(len(looks)))
+    seen = interruptible(Splits(images, images, images), lambda: looks.append(len(looks))).test
     how: dict[str, Any] = {"seed": 0, "epoch": 0, "train": False}
     pairs = list(zip(images.batches(100, **how), seen.batches(100, **how), strict=True))
     assert len(looks) == 3 == len(pairs) - 1 and len(seen) == len(images)

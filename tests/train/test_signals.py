@@ -16,7 +16,7 @@ import pytest
 from energy.component import to_dict
 from energy.io import checkpoint
 from energy.io.record import CHECKPOINTS
-from energy.train import fit as page
+from energy.train import conclusion
 from energy.train.fit import fit
 from energy.train.interrupt import Stopped
 from energy.train.run import Run
@@ -132,13 +132,13 @@ def test_a_signal_while_data_are_read_leaves_at_once_and_is_said(
 def test_a_signal_during_the_test_is_said_and_the_run_is_finished(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, real = make_run("late"), page.run_summary
+    run, real = make_run("late"), conclusion.run_summary
 
     def summary(*given: Any) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGUSR1)
         return real(*given)
 
-    monkeypatch.setattr(page, "run_summary", summary)
+    monkeypatch.setattr(conclusion, "run_summary", summary)
     with pytest.raises(Stopped) as stopped:
         fit(run)
     assert stopped.value.code == 138 and (run.folder / "result.json").exists()
@@ -151,14 +151,14 @@ def test_a_signal_during_a_read_out_saves(
     made = {"rule": {"name": "softhebb"}, "settler": {"name": "feedforward"}, "train": {"epochs": 1}}
     made["readout"] = {"name": "linear", "epochs": 50}
     made["model"] = {"name": "softhebb", "channels": [], "kernels": [], "powers": [], "pools": [], "dense": [12]}
-    run, real = make_run("reading out", **made), page.decoder
+    run, real = make_run("reading out", **made), conclusion.decoder
 
     def decoder(*given: Any) -> Any:
         os.kill(os.getpid(), signal.SIGHUP)
         return real(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(page, "decoder", decoder)
+        patch.setattr(conclusion, "decoder", decoder)
         with pytest.raises(Stopped) as stopped:
             fit(run)
     assert stopped.value.code == 129

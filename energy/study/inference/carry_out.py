@@ -21,6 +21,7 @@ import torch
 
 from energy.component import ConfigurationError, from_dict, to_dict
 from energy.errors import LockedFolderError
+from energy.hints import hint
 from energy.io.code import plugins
 from energy.io.plain_file import opened_to_write, require_kind
 from energy.io.provenance import provenance
@@ -54,6 +55,33 @@ def carry_out_study(study: Study) -> None:
     torch.set_num_threads(before)
     late = [point for point in wanted if Quantity.TIME in point.measure]
     _until_done(study, late, lambda point: frozenset({Quantity.TIME}), _time)
+
+
+def unmeasured(study: Study) -> dict[str, list[PlannedPoint]]:
+    """Return the points that are not in the folder yet, times left aside, by the name of their network's group."""
+    found: dict[str, list[PlannedPoint]] = {}
+    for point in points(study):
+        if not _covers(_held(study, point), point.measure - {Quantity.TIME}):
+            found.setdefault(point.group, []).append(point)
+    return found
+
+
+def measure_groups(study: Study, names: Iterable[str]) -> None:
+    """Measure all but the times of the points of some networks, as far as they are not in the folder yet.
+
+    Args:
+        study: the study.
+        names: of the groups, as `unmeasured` gives them.
+
+    Raises:
+        ConfigurationError: for a group that the study does not have.
+    """
+    planned, asked = points(study), set(names)
+    known = {point.group for point in planned}
+    for name in sorted(asked - known):
+        raise ConfigurationError(f"--group={name}: the study has no such group; {hint(name, known)}")
+    own = [point for point in planned if point.group in asked]
+    _until_done(study, own, lambda point: point.measure - {Quantity.TIME}, _measure)
 
 
 @contextmanager

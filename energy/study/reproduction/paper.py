@@ -15,14 +15,13 @@ cells:
 """
 
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from yaml import MappingNode, SafeLoader, YAMLError, load
-
 from energy.component import ConfigurationError
 from energy.hints import hint
+from energy.io.plain_yaml import read_yaml
 from energy.study.reproduction.cell import CELLS, DEVICES, Cost, Paper, PublishedFigure, ReproductionCell
 from energy.study.reproduction.schema import Fields
 
@@ -30,19 +29,6 @@ LARGEST: Final = 1 << 20  # bytes of the file
 ALWAYS: Final = ("claim", "needs")
 OF_TRAINING: Final = ("experiment", "seeds", "published")
 OPTIONAL: Final = ("overrides", "against", "reduced", "front")
-
-
-class Loader(SafeLoader):
-    """The safe loader, which also refuses a key that stands twice in one mapping."""
-
-    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        found: set[Hashable] = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=deep)
-            if not isinstance(name, Hashable) or name in found:
-                raise ConfigurationError(f"line {key.start_mark.line + 1}: {name}: stands there twice")
-            found.add(name)
-        return super().construct_mapping(node, deep)
 
 
 def read_paper(folder: Path, experiments: Collection[str]) -> Paper:
@@ -85,20 +71,7 @@ def paper_name(folder: Path, root: Path) -> str:
 
 
 def _loaded(path: Path) -> Mapping[str, Any]:
-    try:
-        size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= LARGEST else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if size > LARGEST:
-        raise ConfigurationError(f"{path}: has {size} bytes, must have at most {LARGEST}")
-    try:
-        values = load(text, Loader)  # a safe loader
-    except YAMLError as error:
-        told = "; ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ConfigurationError(f"{path}: is no YAML ({told})") from None
-    except (ConfigurationError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+    values = read_yaml(path, LARGEST)
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{path}: must hold paper: and cells:")
     return values
