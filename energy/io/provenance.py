@@ -43,8 +43,8 @@ def device_name(device: torch.device) -> str:
 def commit(folder: Path | None = None) -> str:
     """Return the commit of the source tree of this library, followed by `-dirty` if tracked files differ.
 
-    Texts and the folder `paper_repro`, which the runs of its own cells change, are left out of this. Empty outside a repository, or in one that does not track this library. Hooks and file monitors of the repository
-    are turned off.
+    Texts and the folder `paper_repro`, which the runs of its own cells change, are left out of this. Empty outside a
+    repository, or in one that does not track this library. Hooks and file monitors of the repository are turned off.
     """
     source = Path(energy.__file__).resolve() if folder is None else folder / "energy" / "__init__.py"
     if not _git(source.parent, "ls-files", "--error-unmatch", source.name):
