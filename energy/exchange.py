@@ -1,4 +1,4 @@
-"""What the ranks of a training tell each other: sums of tensors, and decisions of the hosts.
+"""The exchange between the ranks of a training: sums of tensors, and decisions of the hosts.
 
 Every function is called by all ranks in the same order. One process alone gets back what it gives.
 """
