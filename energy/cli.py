@@ -19,6 +19,7 @@ from energy.command.verbs import VERBS
 from energy.component import ConfigurationError
 from energy.errors import LINE, shown
 from energy.hints import meant
+from energy.ranks import asked
 from energy.train.terminal import one_line_warnings, say
 
 
@@ -63,6 +64,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name, verb = _chosen(line)
     validate_options(line, name, verb.options)
+    _require_alone(line, name)
     if verb.needs and not (line.rest or line.help or line.dry):
         usage = f"usage: energy {name} {verb.usage}"
         raise ConfigurationError(f"{name}: needs {verb.needs}; {usage}; for example energy {name} {verb.example}")
@@ -85,6 +87,15 @@ def _chosen(line: Arguments) -> tuple[str, Verb]:
         guess = meant(name, VERBS) or ";"
         raise ConfigurationError(f"{shown(name)}: unknown verb{guess} known: {', '.join(VERBS)}")
     return name, VERBS[name]
+
+
+def _require_alone(line: Arguments, name: str) -> None:
+    """Refuse the ranks of a launcher such as torchrun, unless they are to share one training."""
+    if (name != "train" or line.sweep) and (count := asked()) > 1:
+        raise ConfigurationError(
+            f"{name}{' -m' if line.sweep else ''}: is for one process, and {count} were started (WORLD_SIZE); they can "
+            "share one training, energy train without -m"
+        )
 
 
 def _verbs(line: Arguments) -> int:

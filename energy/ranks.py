@@ -69,7 +69,7 @@ def require_heard(network: nn.Module) -> None:
 
     Raises:
         TypeError: for a network inside `DistributedDataParallel` or its like.
-        ValueError: in a process group of several, outside of `joined` and `apart`.
+        ValueError: in a process group of several, outside of `joined` and `separately`.
     """
     from torch import distributed as dist
     from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -82,7 +82,7 @@ def require_heard(network: nn.Module) -> None:
     if _here.get() is None and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         raise UsageError(
             f"a process group of {dist.get_world_size()} is up, but gradients are added up inside "
-            "energy.ranks.joined() alone; energy.ranks.apart() lets every process train a network of its own"
+            "energy.ranks.joined() alone; energy.ranks.separately() lets every process train a network of its own"
         )
 
 
@@ -142,7 +142,7 @@ def joined(device: torch.device | None = None, patience: float = PATIENCE) -> It
 
 
 @contextmanager
-def apart() -> Iterator[None]:
+def separately() -> Iterator[None]:
     """Let every rank compute by itself inside, such as a measurement that all of them make alike."""
     token = _here.set(Ranks(speaks=here().speaks))
     try:

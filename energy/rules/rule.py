@@ -86,8 +86,8 @@ class Rule(Component):
             NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, whose check is free;
                 elsewhere `learn` checks now and then).
         """
-        update = self._times(network, settled, -1 / exchange.counted(len(settled.x)))
-        self.write(network, exchange.total(update))
+        update = self._times(network, settled, -1 / exchange.count_of_all(len(settled.x)))
+        self.write(network, exchange.sum_of_all(update))
 
     def learn(
         self,

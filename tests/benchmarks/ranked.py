@@ -43,7 +43,7 @@ def alone(step: Step) -> float:
 
     def only() -> None:
         if dist.get_rank() == 0:
-            with ranks.apart():
+            with ranks.separately():
                 step()
         dist.barrier()
 
@@ -61,7 +61,7 @@ def rounds(name: str, batch: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {ALONE: [], SHARED: [], SUM: []}
     begun = timer()
     for turn in range(-1, pairs()):
-        seconds = [alone(steps[ALONE]), timed(steps[SHARED]), timed(lambda: exchange.total(gradients))]
+        seconds = [alone(steps[ALONE]), timed(steps[SHARED]), timed(lambda: exchange.sum_of_all(gradients))]
         if turn < 0:
             continue  # the first round does not count
         for label, spent in zip(found, seconds, strict=True):
