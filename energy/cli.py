@@ -19,7 +19,7 @@ from energy.command.verbs import VERBS
 from energy.component import ConfigurationError
 from energy.errors import LINE, shown
 from energy.hints import meant
-from energy.ranks import asked
+from energy.ranks import asked, here
 from energy.train.terminal import one_line_warnings, say
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        return _complain(complaint(error) or defect(error, argv), 1)
+        return _complain(f"{_rank()}{complaint(error) or defect(error, argv)}", 1, any_rank=True)
 
 
 def usage() -> str:
@@ -118,8 +118,14 @@ def _print_anything() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _complain(error: object, status: int) -> int:
-    say(True, f"energy: {shown(' '.join(str(error).split()), LINE)}")
+def _rank() -> str:
+    """The rank that an error is of, where it is not the first one, which speaks for all."""
+    return "" if here().speaks else f"rank {os.environ.get('RANK', '')}: "
+
+
+def _complain(error: object, status: int, any_rank: bool = False) -> int:
+    """Print an error on one line; of a mistake that every rank finds, the first one tells."""
+    say(True, f"energy: {shown(' '.join(str(error).split()), LINE)}", any_rank=any_rank)
     return status
 
 
