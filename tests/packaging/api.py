@@ -53,7 +53,7 @@ def collected() -> dict[str, Signatures]:
 
 
 def _place(name: str, homes: Mapping[int, str]) -> str:
-    """The name under which something documented is stable, `energy.Network.add` for that of `energy.network`; or itself."""
+    """The stable name of something documented, as `energy.Network.add` of `energy.network.Network.add`; or itself."""
     owner, _, last = name.rpartition(".")
     found, above = resolve(name), resolve(owner)
     if id(found) in homes:
