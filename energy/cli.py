@@ -19,6 +19,7 @@ from energy.command.verbs import VERBS
 from energy.component import ConfigurationError
 from energy.errors import LINE, shown
 from energy.hints import meant
+from energy.ranks import asked, here
 from energy.train.terminal import one_line_warnings, say
 
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        return _complain(complaint(error) or defect(error, argv), 1)
+        return _complain(f"{_rank()}{complaint(error) or defect(error, argv)}", 1, any_rank=True)
 
 
 def usage() -> str:
@@ -63,6 +64,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name, verb = _chosen(line)
     validate_options(line, name, verb.options)
+    _require_alone(line, name)
     if verb.needs and not (line.rest or line.help or line.dry):
         usage = f"usage: energy {name} {verb.usage}"
         raise ConfigurationError(f"{name}: needs {verb.needs}; {usage}; for example energy {name} {verb.example}")
@@ -87,6 +89,15 @@ def _chosen(line: Arguments) -> tuple[str, Verb]:
     return name, VERBS[name]
 
 
+def _require_alone(line: Arguments, name: str) -> None:
+    """Refuse the ranks of a launcher such as torchrun, unless they are to share one training."""
+    if (name != "train" or line.sweep) and (count := asked()) > 1:
+        raise ConfigurationError(
+            f"{name}{' -m' if line.sweep else ''}: is for one process, and {count} were started (WORLD_SIZE); they can "
+            "share one training, energy train without -m"
+        )
+
+
 def _verbs(line: Arguments) -> int:
     """Print the verbs, for a command that lacks one."""
     print(usage(), file=sys.stderr)
@@ -107,8 +118,14 @@ def _print_anything() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _complain(error: object, status: int) -> int:
-    say(True, f"energy: {shown(' '.join(str(error).split()), LINE)}")
+def _rank() -> str:
+    """The rank that an error is of, where it is not the first one, which speaks for all."""
+    return "" if here().speaks else f"rank {os.environ.get('RANK', '')}: "
+
+
+def _complain(error: object, status: int, any_rank: bool = False) -> int:
+    """Print an error on one line; of a mistake that every rank finds, the first one tells."""
+    say(True, f"energy: {shown(' '.join(str(error).split()), LINE)}", any_rank=any_rank)
     return status
 
 

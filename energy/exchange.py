@@ -1,4 +1,4 @@
-"""What the ranks of a training tell each other: sums of tensors, and decisions of the hosts.
+"""The exchange between the ranks of a training: sums of tensors, and decisions of the hosts.
 
 Every function is called by all ranks in the same order. One process alone gets back what it gives.
 """
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 BUCKET: Final = 4 * 2**20  # bytes of gradients that are sent together
 
 
-def total(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+def sum_of_all(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     """Add up tensors over all ranks, in place, and return them."""
     sums = Sums()
     sums.send(tensors)
@@ -45,7 +45,7 @@ def from_first(tensors: Sequence[Tensor]) -> None:
                 dist.broadcast(tensor, 0)
 
 
-def counted(number: int) -> int:
+def count_of_all(number: int) -> int:
     """Return the sum of a number over all ranks; the device is not read."""
     return number if not here().several else int(_decided(number, dist.ReduceOp.SUM))
 
@@ -55,7 +55,7 @@ def agreed(number: int) -> int:
     return number if not here().several else int(_decided(number, dist.ReduceOp.MAX))
 
 
-def told(value: Any = None) -> Any:
+def value_of_first(value: Any = None) -> Any:
     """Return the value that rank 0 has, of any kind that can be pickled."""
     ranks, box = here(), [value]
     if ranks.several:
@@ -74,19 +74,19 @@ def by_first(action: Callable[[], Result]) -> Result:
     if not ranks.several:
         return action()
     if ranks.number:
-        failed, value = told()
+        failed, value = value_of_first()
         if failed:
             raise SystemExit(1)
         return value
     try:
         value = action()
     except BaseException:
-        told((True, None))
+        value_of_first((True, None))
         raise
-    return told((False, value))[1]
+    return value_of_first((False, value))[1]
 
 
-def gathered(value: Any) -> list[Any]:
+def from_all(value: Any) -> list[Any]:
     """Return the values of all ranks, of any kind that can be pickled, in the order of their numbers."""
     ranks = here()
     found = [value] * ranks.count

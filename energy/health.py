@@ -6,6 +6,7 @@ look reads it. A caution names the layer, the number and the cure, and changes n
 
     finite       an input, a weight, an activity or a gradient that is not: an error
     diverged     a solve whose activity left every bound
+    converging   fewer than half of the samples within the tolerance, at two looks (`health_of_solves`)
     loop gain    above 2 at γ > 0, and half as large again as at first: activity feeds itself (`relax.contraction`)
     bounds       three quarters of a hidden layer at a bound for every sample: no gradient passes
     zero         a hidden layer without any gradient at two looks
@@ -19,7 +20,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -29,6 +30,7 @@ from energy import foreach, reading
 from energy.cautions import caution
 from energy.errors import NonFiniteError
 from energy.feedback.direct import leading
+from energy.health_of_solves import SolveHealth
 from energy.network import Layer, Network
 from energy.reading import Flags
 from energy.relax.contraction import contraction, loop_gain
@@ -94,6 +96,7 @@ class Health:
         self.zero: set[str] = set()
         self.unsound, self.lost = Flags(), Flags()  # gradients that were not finite, by parameter; solves, by layer
         self.written: WrittenGradient | None = None
+        self.solves = SolveHealth()
 
     def due(self, x: Tensor) -> bool:
         """Return True if this call is one with checks."""
@@ -161,7 +164,7 @@ class Health:
 
     def solved(self, network: Network, settler: Settler, settled: Settled) -> None:
         """Check that no solve has diverged, before a gradient is made of settled states; of those that the device alone
-        knows about, all since the last look.
+        knows about, all since the last look. At a look, check that solves converge.
         """
         if tracing() is not None:
             return
@@ -174,6 +177,9 @@ class Health:
             for (phase, *names), found in self.lost.read().items():
                 if any(found):
                     self._diverged(network, settler, phase, names[found.index(True)])
+            for phase, solution in settled.solutions.items():
+                if text := self.solves.look(phase, solution):
+                    caution(f"settler={settler.name}: {text}; {_cure(network)}")
 
     def _diverged(self, network: Network, settler: Settler, phase: str, layer: str) -> None:
         at = f" at layer {layer}" if layer else ""
@@ -291,10 +297,3 @@ def _bad(names: Sequence[str], found: Sequence[bool]) -> str:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def add_up(held: list[tuple[Any, Tensor | None]]) -> None:
-    """Add the gradients that `.grad` held before to those that it holds now, for pairs (parameter, gradient before)."""
-    for parameter, before in held:
-        if before is not None:
-            parameter.grad = before if parameter.grad is None else parameter.grad.add_(before)

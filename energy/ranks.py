@@ -18,14 +18,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
-
-import torch
-from torch import distributed as dist
-from torch import nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
+from typing import TYPE_CHECKING, Any, Final
 
 from energy.errors import LostRankError, UsageError, UsageTypeError
+
+if TYPE_CHECKING:  # who only asks whether to speak need not wait for torch
+    import torch
+    from torch import nn
 
 PATIENCE: Final = 600.0  # seconds that a rank waits for another
 
@@ -70,8 +69,11 @@ def require_heard(network: nn.Module) -> None:
 
     Raises:
         TypeError: for a network inside `DistributedDataParallel` or its like.
-        ValueError: in a process group of several, outside of `joined` and `apart`.
+        ValueError: in a process group of several, outside of `joined` and `separately`.
     """
+    from torch import distributed as dist
+    from torch.nn.parallel import DataParallel, DistributedDataParallel
+
     if isinstance(network, DataParallel | DistributedDataParallel):
         raise UsageTypeError(
             f"network is wrapped in {type(network).__name__}, which adds up gradients of autograd only, and those of a "
@@ -80,7 +82,7 @@ def require_heard(network: nn.Module) -> None:
     if _here.get() is None and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         raise UsageError(
             f"a process group of {dist.get_world_size()} is up, but gradients are added up inside "
-            "energy.ranks.joined() alone; energy.ranks.apart() lets every process train a network of its own"
+            "energy.ranks.joined() alone; energy.ranks.separately() lets every process train a network of its own"
         )
 
 
@@ -98,6 +100,8 @@ def asked() -> int:
 
 def own_device(device: torch.device) -> torch.device:
     """Return the device of this rank: of the GPUs of a host, unless one is named, that with its number there."""
+    import torch
+
     several = asked() > 1 and device.type == "cuda" and device.index is None
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if several else device
 
@@ -113,6 +117,8 @@ def joined(device: torch.device | None = None, patience: float = PATIENCE) -> It
     Raises:
         LostRankError: for a rank that does not come.
     """
+    from torch import distributed as dist
+
     begun = dist.is_initialized()
     if here().several or (not begun and asked() == 1):
         yield here()
@@ -136,7 +142,7 @@ def joined(device: torch.device | None = None, patience: float = PATIENCE) -> It
 
 
 @contextmanager
-def apart() -> Iterator[None]:
+def separately() -> Iterator[None]:
     """Let every rank compute by itself inside, such as a measurement that all of them make alike."""
     token = _here.set(Ranks(speaks=here().speaks))
     try:
@@ -162,7 +168,7 @@ def heard(ranks: Ranks) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if type(error).__name__ == "OutOfMemoryError":  # of torch
             raise
         lost = [number for number, one in enumerate(ranks.processes) if _ended(*one)]
         names = " and ".join(f"rank {n} (process {ranks.processes[n][1]})" for n in lost) or "a rank"

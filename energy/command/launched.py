@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from energy.command.complaint import complaint
-from energy.command.launching import LaunchedRun, launched_runs, print_commands, run_command, unfinished
+from energy.command.launching import LaunchedRun, launched_runs, print_commands, run_command, runs_left
 from energy.command.output import show
 from energy.command.sweep import Member, members_of, print_table
 from energy.component import ConfigurationError
@@ -56,7 +56,7 @@ def print_sweep(runs: Sequence[Run], plugins: Sequence[str]) -> int:
         The exit status: 1 if a run cannot be trained, or else 0.
     """
     members, others = members_of(runs), list[LaunchedRun]()
-    left = list(unfinished([member.run for member in members if rehearsed(member)], others))
+    left = list(runs_left([member.run for member in members if rehearsed(member)], others))
     for ended in others:
         _settle(members, ended, quiet=True)
     print_commands([run_command(run, plugins) for run in left])

@@ -9,7 +9,7 @@ from typing import Final
 
 from energy.command.cells import Chosen, cell_study
 from energy.command.launched_study import launch_points, study_commands
-from energy.command.launching import LaunchedRun, launched_runs, print_commands, run_command, unfinished
+from energy.command.launching import LaunchedRun, launched_runs, print_commands, run_command, runs_left
 from energy.command.output import show
 from energy.command.reproducing import Reproducing, missing_runs, startable
 from energy.command.study import carry_out_and_report, written
@@ -68,7 +68,7 @@ def print_cells(papers: Sequence[Chosen], session: Reproducing) -> int:
     """
     plugins, others = session.arguments.plugins, list[LaunchedRun]()
     cells = _startable(papers, session)
-    left = unfinished([run for _, run in _fit(cells, session)], others)
+    left = runs_left([run for _, run in _fit(cells, session)], others)
     print_commands([run_command(run, plugins) for run in left])
     for ended in others:
         say(bool(ended.said), f"energy: {ended.run.title} seed {ended.run.seed}: {ended.said}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from energy.command.launching import command_words, failure_of, launched_runs, run_command, unfinished
+from energy.command.launching import command_words, failure_of, launched_runs, run_command, runs_left
 from energy.launch.attempt import LOG
 from energy.launch.command_line import CommandLine
 from energy.launch.launcher import Launcher
@@ -47,7 +47,7 @@ def study_commands(study: Study, plugins: Sequence[str]) -> list[CommandLine]:
         study: the study.
         plugins: the plug-ins that they need.
     """
-    trained = [run_command(run, plugins) for run in unfinished(trainings_left(study), [])]
+    trained = [run_command(run, plugins) for run in runs_left(trainings_left(study), [])]
     return [*trained, *point_commands(study, plugins)]
 
 

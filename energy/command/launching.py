@@ -16,6 +16,7 @@ from energy.hints import nearest
 from energy.launch.attempt import LOG, ending, left_in_order
 from energy.launch.command_line import CommandLine
 from energy.launch.launcher import Launcher
+from energy.ranks import asked
 from energy.train.folder import finished_result
 from energy.train.run import Run, Setting
 from energy.train.terminal import say
@@ -69,6 +70,8 @@ def take_launcher(line: Arguments, known: Collection[str]) -> Launcher | None:
             raise ConfigurationError(f"{name}: unknown field; did you mean {WORD!r}?")
     if not own:
         return None
+    if (count := asked()) > 1:
+        raise ConfigurationError(f"{own[0]}: starts processes itself, and {count} were started already (WORLD_SIZE)")
     from energy.command.compose import plan
 
     found = plan(Launching, "launching", Arguments(rest=own, folders=line.folders, sweep=True))
@@ -128,7 +131,7 @@ def launched_runs(
         Stopped: after a signal, once all have left.
     """
     left, failed = list[Run](), list[LaunchedRun]()
-    for run in unfinished(runs, failed):
+    for run in runs_left(runs, failed):
         left.append(run)
     yield from failed
     commands = [run_command(run, plugins) for run in left]
@@ -140,7 +143,7 @@ def launched_runs(
             yield _ended(left[place], commands[place], status)
 
 
-def unfinished(runs: Sequence[Run], others: list[LaunchedRun]) -> Iterator[Run]:
+def runs_left(runs: Sequence[Run], others: list[LaunchedRun]) -> Iterator[Run]:
     """Yield the runs that are still to be trained, one for each folder.
 
     Args:

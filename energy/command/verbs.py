@@ -11,7 +11,7 @@ from energy.command.dry import print_descriptions
 from energy.command.entry import Entry
 from energy.command.output import show
 from energy.command.verb import Verb
-from energy.component import ConfigurationError, annotations, from_dict
+from energy.component import ConfigurationError, from_dict
 from energy.errors import shown
 from energy.hints import hint
 
@@ -20,37 +20,9 @@ def train_command(arguments: Arguments) -> int:
     """Train the run that the overrides describe, or the runs of a sweep one after the other."""
     if arguments.help:
         return _configuration_page(arguments, "train", "run", catalog.entry("energy.train.run", "Run"))
-    from energy.command.compose import plan
-    from energy.command.launched import launch_sweep, print_sweep
-    from energy.command.launching import take_launcher
-    from energy.train.run import Run
+    from energy.command.training import train_runs
 
-    launcher = take_launcher(arguments, [*annotations(Run), presets.EXPERIMENT])
-    runs = plan(Run, "run", arguments)
-    if arguments.printed and not arguments.dry:
-        return print_sweep(runs, arguments.plugins)
-    if launcher is not None and not arguments.dry:
-        return launch_sweep(runs, launcher, arguments.plugins)
-    if arguments.sweep and not arguments.dry:
-        from energy.command.sweep import sweep
-
-        return sweep(runs)
-    from energy.train.rehearsal import rehearse
-
-    for run in runs:
-        rehearse(run)
-    if arguments.dry:
-        return print_descriptions(runs)
-    from energy.ranks import asked, here, joined
-    from energy.train.fit import fit
-    from energy.train.progress import answer
-
-    (run,) = runs
-    with joined(run.place() if asked() > 1 else None):
-        told = answer(run, fit(run))
-        if here().speaks:
-            show(told)
-    return 0
+    return train_runs(arguments)
 
 
 def compare_command(arguments: Arguments) -> int:

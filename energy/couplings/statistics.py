@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from energy.exchange import total
+from energy.exchange import sum_of_all
 from energy.ranks import here
 
 
@@ -25,7 +25,7 @@ class Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
         """Return the sum of the parts that the ranks have."""
-        return total([part.clone()])[0]
+        return sum_of_all([part.clone()])[0]
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def batch_norm(
     wide = drive.to(torch.promote_types(drive.dtype, torch.float32))
     axes = [0, *range(2, drive.ndim)]
     form = (1, -1, *[1] * (drive.ndim - 2))
-    count = total([wide.new_tensor(drive.numel() / drive.shape[1], dtype=torch.float64)])[0].to(wide.dtype)
+    count = sum_of_all([wide.new_tensor(drive.numel() / drive.shape[1], dtype=torch.float64)])[0].to(wide.dtype)
     center = summed(wide.sum(axes)) / count
     away = wide - center.view(form)
     spread = summed(away.square().sum(axes)) / count

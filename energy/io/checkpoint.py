@@ -7,6 +7,8 @@ forced to the disk, and renamed; a step that exists and verifies is never touche
 code.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -15,12 +17,9 @@ import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+from safetensors import SafetensorError
 
 from energy.errors import DamagedCheckpointError
 from energy.io.atomic import REMOVING, WRITING, force, sweep_leftovers
@@ -28,6 +27,10 @@ from energy.io.old_names import tensor_name
 from energy.io.plain import json_object
 from energy.io.plain_file import naming, read_plain, require_kind
 from energy.io.schema import Kind, require_fields
+
+if TYPE_CHECKING:  # who only lists folders need not wait for torch
+    import torch
+    from torch import Tensor
 
 FORMAT: Final = 1
 LARGEST: Final = {"tensors.safetensors": 1 << 38, "facts.json": 1 << 26, "manifest.json": 1 << 16}  # bytes
@@ -89,10 +92,12 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
     Raises:
         DamagedCheckpointError: naming the folder, the file and its defect.
     """
+    from safetensors.torch import load
+
     blobs = _verified(path)
     try:
-        stored = safetensors.torch.load(blobs["tensors.safetensors"])
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        stored = load(blobs["tensors.safetensors"])
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpointError(f"{path}: tensors.safetensors cannot be read ({error})") from None
     inside = _inside(path, blobs["facts.json"])
     tensors = _unpack(path, stored, inside, device)
@@ -152,9 +157,11 @@ def prune(folder: Path, keep: int) -> None:
 
 def _fill(folder: Path, tensors: Mapping[str, Tensor], inside: dict[str, Any]) -> None:
     """The three files of a checkpoint, the manifest last, all forced to the disk."""
+    from safetensors.torch import save
+
     packed, inside["aliases"], inside["channels_last"] = _pack(tensors)
     blobs = {
-        "tensors.safetensors": safetensors.torch.save(packed),
+        "tensors.safetensors": save(packed),
         "facts.json": json.dumps(inside, indent=1, sort_keys=True, allow_nan=False).encode(),
     }
     files = {name: {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()} for name, blob in blobs.items()}
@@ -169,6 +176,8 @@ def _fill(folder: Path, tensors: Mapping[str, Tensor], inside: dict[str, Any]) -
 
 def _pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
     """Contiguous copies on the CPU, names that share one tensor, and names stored as channels-last images."""
+    from torch import channels_last
+
     packed: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     layout: list[str] = []
@@ -179,7 +188,7 @@ def _pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, s
             aliases[name] = seen[identity]
             continue
         seen[identity] = name
-        if tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
+        if tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=channels_last):
             layout.append(name)
         packed[name] = tensor.detach().to("cpu", copy=True).contiguous()
     return packed, aliases, layout
@@ -188,11 +197,13 @@ def _pack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, s
 def _unpack(
     path: Path, stored: dict[str, Tensor], inside: dict[str, Any], device: str | torch.device
 ) -> dict[str, Tensor]:
+    from torch import channels_last
+
     tensors = {name: tensor.to(device) for name, tensor in stored.items()}
     for name in inside["channels_last"]:
         if name not in stored or stored[name].dim() != 4:
             raise DamagedCheckpointError(f"{path}: facts.json: channels_last: there are no images called {name!r}")
-        tensors[name] = tensors[name].contiguous(memory_format=torch.channels_last)
+        tensors[name] = tensors[name].contiguous(memory_format=channels_last)
     for name, original in inside["aliases"].items():
         if original not in stored or name in stored:
             raise DamagedCheckpointError(f"{path}: facts.json: aliases: {name!r} cannot stand for {original!r}")

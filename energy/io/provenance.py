@@ -4,12 +4,14 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 import energy
 from energy.ranks import here
+
+COUNTED: Final = (":(top)", ":(top,exclude)paper_repro", ":(top,exclude,glob)**/*.md")  # records and tables aside
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -41,14 +43,14 @@ def device_name(device: torch.device) -> str:
 def commit(folder: Path | None = None) -> str:
     """Return the commit of the source tree of this library, followed by `-dirty` if tracked files differ.
 
-    Empty outside a repository, or in one that does not track this library. Hooks and file monitors of the repository
-    are turned off.
+    Texts and the folder `paper_repro`, which the runs of its own cells change, are left out of this. Empty outside a
+    repository, or in one that does not track this library. Hooks and file monitors of the repository are turned off.
     """
     source = Path(energy.__file__).resolve() if folder is None else folder / "energy" / "__init__.py"
     if not _git(source.parent, "ls-files", "--error-unmatch", source.name):
         return ""
     head = _git(source.parent, "rev-parse", "--verify", "HEAD")
-    changed = _git(source.parent, "status", "--porcelain", "--untracked-files=no")
+    changed = _git(source.parent, "status", "--porcelain", "--untracked-files=no", "--", *COUNTED)
     return f"{head}-dirty" if head and changed else head
 
 

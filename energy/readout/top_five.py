@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from energy.exchange import counted, total
+from energy.exchange import count_of_all, sum_of_all
 
 TOP_FIVE_CLASSES: Final = 100
 PLACES: Final = 5
@@ -69,8 +69,8 @@ class TopFive:
     def of_all(self) -> None:
         """Count the samples of all ranks."""
         if self._found is not None:
-            total([self._found])
-            self._all = counted(self._all)
+            sum_of_all([self._found])
+            self._all = count_of_all(self._all)
 
     def accuracy(self) -> dict[str, float]:
         """Return `top5_accuracy` in percent, or nothing where it is not counted; reads the device."""

@@ -39,11 +39,11 @@ class Contrast(Rule, name="contrast"):
         return contrast(settled, network, -1.0)
 
     def apply(self, network: Network, settled: Settled) -> None:
-        scale = -1 / exchange.counted(len(settled.x))
+        scale = -1 / exchange.count_of_all(len(settled.x))
         if isinstance(settled, SettledDyad):
             self.write(network, dyadic_gradients(settled, network, scale, exchange.Sums()))
         else:
-            self.write(network, exchange.total(contrast(settled, network, scale)))
+            self.write(network, exchange.sum_of_all(contrast(settled, network, scale)))
 
 
 @singledispatch

@@ -158,12 +158,12 @@ class Plasticity(Local):
         if self._fits(inputs):
             product = filters.product(inputs.presynaptic, self._factor(inputs, settled)[1])
             if ranks.here().several:
-                product = exchange.total([product.to(filters.weight.dtype)])[0]
+                product = exchange.sum_of_all([product.to(filters.weight.dtype)])[0]
             numbers = constants((self.rate, self.exponent, self.target_norm), filters.weight)
             return scaled_step(filters.weight.detach(), product, numbers), None
         update, bias = self.weight_update(inputs, settled)
-        exchange.total([update] if bias is None else [update, bias])
-        count = exchange.counted(len(settled.x))
+        exchange.sum_of_all([update] if bias is None else [update, bias])
+        count = exchange.count_of_all(len(settled.x))
         rates, sets = self.rates(filters.weight), groups(filters) if self.scaled else 0
         step = _step(update, rates, sets, count)
         return step, None if bias is None else _step(bias, rates * self.unit, sets, count)

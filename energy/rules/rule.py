@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from energy import exchange, foreach, ranks
 from energy.cautions import strict as strictly
 from energy.component import Component
 from energy.feedback import mirrored_parameters
-from energy.health import add_up, health
+from energy.health import health
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -86,8 +86,8 @@ class Rule(Component):
             NonFiniteError: for a gradient that is not finite, before any is written (on the CPU, whose check is free;
                 elsewhere `learn` checks now and then).
         """
-        update = self._times(network, settled, -1 / exchange.counted(len(settled.x)))
-        self.write(network, exchange.total(update))
+        update = self._times(network, settled, -1 / exchange.count_of_all(len(settled.x)))
+        self.write(network, exchange.sum_of_all(update))
 
     def learn(
         self,
@@ -132,7 +132,7 @@ class Rule(Component):
             else:
                 watch.fresh(network, x)
             settled = self.batch(network, settler, x, target, objective, ledger or Ledger())
-            add_up(held)
+            _add_up(held)
             value = settler.value(objective, settled, target) if self.descends and watch.due(x) else None
             watch.look(network, settler, settled, x, value)
         return settled
@@ -164,6 +164,13 @@ class Rule(Component):
         for weight, feedback_weight in mirrored_parameters(network):
             # a copy, since an optimizer may write to either
             feedback_weight.grad = None if weight.grad is None else weight.grad.clone()
+
+
+def _add_up(held: list[tuple[Any, Tensor | None]]) -> None:
+    """Add the gradients that `.grad` held before to those that it holds now, for pairs (parameter, gradient before)."""
+    for parameter, before in held:
+        if before is not None:
+            parameter.grad = before if parameter.grad is None else parameter.grad.add_(before)
 
 
 def _alike(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:

@@ -79,7 +79,7 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     weights, which = session.final_weights()
     session.network.load_state_dict(weights)
     session.at("in the read-out", "train.evaluate_batch", "data.limit")
-    with ranks.apart():  # each fits the same one
+    with ranks.separately():  # each fits the same one
         read = read_out(session, splits, look) if run.readout.fitted else {}
     session.at("in the test", "train.evaluate_batch")
     if ranks.here().speaks:

@@ -13,7 +13,7 @@ from energy.component import to_dict
 from energy.data.dataset import Splits
 from energy.data.images import Images
 from energy.errors import DamagedCheckpointError, MissingFileError, UsageError
-from energy.exchange import total
+from energy.exchange import sum_of_all
 from energy.io import checkpoint
 from energy.io.record import EPOCHS
 from energy.io.result import final_weights, require_owner
@@ -22,7 +22,7 @@ from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import one_hot
 from energy.paths import expanded
-from energy.ranks import apart
+from energy.ranks import separately
 from energy.readout.decoder import Decoder, accuracies, dense_output
 from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
@@ -59,7 +59,7 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
     classes, dtype = network.output.shape[0], run.precision.activity
     top, both = TopFive(classes, metrics.correct.device), torch.zeros_like(metrics.correct)
     batches = images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False)
-    with apart():  # each rank scores batches of its own
+    with separately():  # each rank scores batches of its own
         for x, labels in batches:
             prediction = predict(run, network, x.to(dtype), metrics.ledger)
             output = prediction.alone  # a score must not depend on how the images are batched
@@ -73,7 +73,7 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
                 both += (run.objective.predict(output) == labels).sum()
     metrics = metrics.of_all(shared=False)
     top.of_all()
-    total([both])
+    sum_of_all([both])
     objective_mean, accuracy = metrics.quality()
     return {
         "objective": objective_mean,

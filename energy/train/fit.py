@@ -203,7 +203,7 @@ def finish_epoch(session: Session, interrupt: Interrupt) -> None:
     session.at("in validation", "train.evaluate_batch")
     look = functools.partial(leave_if_asked, session, interrupt, passing=True)
     validated = validate(session, interruptible(session.splits, look))
-    with ranks.apart():
+    with ranks.separately():
         measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
     line = epoch_line(session, quality, validated, measured)
@@ -230,7 +230,7 @@ def validate(session: Session, splits: Splits) -> dict[str, Any] | None:
     if not run.readout.every or (session.epoch + 1) % run.readout.every:
         return None
     lines: list[dict[str, Any]] = []
-    with ranks.apart():
+    with ranks.separately():
         decoder(run, session.network, splits, run.readout, Ledger(), lines.append)
     line = kept(lines)
     scores = {name.removeprefix("validation_"): value for name, value in line.items() if name in VALIDATED}

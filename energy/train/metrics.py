@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energy.exchange import gathered
+from energy.exchange import from_all
 from energy.io.old_names import ledger_name
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.network import Network
@@ -181,7 +181,7 @@ class EpochMetrics:
         """
         if not here().several:
             return self
-        parts = gathered(({name: tensor.cpu() for name, tensor in self.tensors().items()}, self.facts()))
+        parts = from_all(({name: tensor.cpu() for name, tensor in self.tensors().items()}, self.facts()))
         found = EpochMetrics(self.objective.device)
         found.restore(*parts[0])
         for tensors, facts in parts[1:]:

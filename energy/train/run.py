@@ -280,8 +280,7 @@ def identity(run: Setting) -> dict[str, Any]:
     identity are the same run.
     """
     plain = to_dict(run)
-    own = plugins(run.parts())
-    if own:
+    if own := plugins(run.parts()):
         plain["plugins"] = own
     for name in ("title", "out", "device"):
         del plain[name]

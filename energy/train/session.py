@@ -167,7 +167,7 @@ class Session:
             NonFinite: naming step, layers, settler and folder.
         """
         report = self.finite_check.report(self.step)
-        for found in filter(None, exchange.gathered(None if report is None else str(report))):
+        for found in filter(None, exchange.from_all(None if report is None else str(report))):
             self.fail(found)
 
     def fail(self, what: str) -> NoReturn:

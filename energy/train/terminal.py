@@ -78,13 +78,15 @@ def width(stream: TextIO) -> int | None:
         return USUAL - 1
 
 
-def say(show: bool, text: str) -> None:
+def say(show: bool, text: str, *, any_rank: bool = False) -> None:
     """Print lines on the error stream, apart from records and tables; too long ones are wrapped and indented.
+
+    Of several ranks the first one speaks, or with `any_rank` each.
 
     Example:
         >>> say(False, "run: continuing from step 12, epoch 2")
     """
-    if not (show and here().speaks):
+    if not (show and (any_rank or here().speaks)):
         return
     shown = _shown.get() or Silent()
     with contextlib.suppress(OSError):

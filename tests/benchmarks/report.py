@@ -125,6 +125,18 @@ TABLES: Final[dict[str, tuple[Callable[[Row], bool], Columns]]] = {
         lambda row: row["axis"] == "beta",
         {"β": number("at"), "candidate": text("name"), "worst layer": number("cosine", digits=5)},
     ),
+    "ranks": (
+        lambda row: True,
+        {
+            "network": text("group"),
+            "batch": number("batch"),
+            "what": text("name"),
+            "ms": number("seconds", 1e-3),
+            "efficiency": spread("efficiency"),
+            "MiB": number("bytes", 2**20),
+            "GB/s": number("bytes_per_second", 1e9),
+        },
+    ),
     "overhead": (
         lambda row: True,
         {"network": text("group"), "candidate": text("name"), "µs a step": number("microseconds")},

@@ -46,6 +46,8 @@ DECLARED = {  # the functions that look at the kind of a device, and the reason
     "feedback/feedback.py:FeedbackWeights.__init__": "a network without numbers",
     "relax/adaptive_flow.py:AdaptiveFlow.step": "a network without numbers: an adaptive step reads them by nature",
     "relax/contraction.py:_start": "a network without numbers",
+    "ranks.py:*": "the device of a rank, and the library that sums on it, once",
+    "train/draft.py:bounded_by*": "a network without numbers",
     "io/provenance.py:*": "the record of a run",
 }
 OF_A_DEVICE = {"is_cuda", "is_cpu", "is_meta", "is_mps", "is_xpu"}

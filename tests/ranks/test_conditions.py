@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch.nn.parallel import DataParallel
 
 from energy import exchange, ranks
+from energy.cli import main
 from energy.component import ConfigurationError, from_dict
 from energy.errors import LostRankError, UsageError, UsageTypeError
 from energy.objectives import SquaredError
@@ -66,7 +68,11 @@ def test_shares_are_a_division(monkeypatch: pytest.MonkeyPatch, size: int, count
 
 def test_outside_of_a_group_there_is_one() -> None:
     tensor = torch.tensor([1.0, 2.0])
-    assert exchange.total([tensor])[0] is tensor and exchange.counted(3) == 3 and exchange.told("x") == "x"
+    assert (
+        exchange.sum_of_all([tensor])[0] is tensor
+        and exchange.count_of_all(3) == 3
+        and exchange.value_of_first("x") == "x"
+    )
     assert ranks.here() == ranks.ONE and ranks.here().speaks and not ranks.here().several
 
 
@@ -76,6 +82,35 @@ def test_the_size_of_the_group_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RANK", "0")
     with pytest.raises(UsageError, match="WORLD_SIZE='two'"):
         ranks.asked()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["train", "-m", "seed=0,1"], "energy: train -m: is for one process, and 2 were started (WORLD_SIZE)"),
+        (["train", "launcher=local"], "energy: launcher=local: starts processes itself, and 2 were started already"),
+        (["study", "experiment=inference_cost/hopfield"], "energy: study: is for one process"),
+        (["compare", "experiment=demo"], "energy: compare: is for one process"),
+        (["repro", "softhebb"], "energy: repro: is for one process"),
+        (["evaluate", "runs/first"], "energy: evaluate: is for one process"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_ranks_share_one_training_only(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: list[str],
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert main(words) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(named) if rank == "0" else told == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_ended_process_is_named() -> None:

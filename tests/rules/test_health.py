@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 import warnings
 from collections.abc import Callable
 
@@ -14,10 +15,13 @@ from energy.couplings import Convolution, Dense
 from energy.data import Digits
 from energy.errors import NonFiniteError
 from energy.feedback import KolenPollack
+from energy.health_of_solves import SolveHealth
 from energy.models import MLP, VGG
 from energy.network import Network
 from energy.objectives import CrossEntropy, Objective, SquaredError, one_hot
 from energy.potentials import HardSigmoid, Identity, Potential, ReLU, Tanh
+from energy.relax.solution import Outcome, Solution
+from energy.relax.sweep import Sweep
 from energy.rules.contrast import Contrast
 from energy.rules.oja import Oja
 from energy.settle import (
@@ -29,6 +33,7 @@ from energy.settle import (
     Settler,
     TwoPhase,
 )
+from energy.state import State
 from energy.stream import stream
 
 SQUARE = SquaredError()
@@ -108,6 +113,66 @@ def test_a_solve_that_diverges(settler: Settler) -> None:
 def once(network: Network, settler: Settler) -> None:
     with contextlib.suppress(NonFiniteError):
         Contrast().learn(network, settler, *batch(), SQUARE)
+
+
+STEPS = Sweep(max_steps=12, tolerance=1e-6, check_every=1)
+
+
+@pytest.mark.parametrize("kind", [EquilibriumPropagation, ContrastiveHebbian])
+def test_a_solve_that_stops_converging_is_said_when_it_happens(kind: type[Settler]) -> None:
+    """Two linear layers with one weight w between them: a sweep multiplies every error by w², 0.09 or 0.9.
+
+    0.09¹² is below the tolerance and 0.9¹² is not. Looks are at 64, 128, …; two in a row that miss are said.
+    """
+    network = dense(Identity(), 1)
+    between, settler = [*network.parameters()][2], kind(relax=STEPS, nudged=STEPS)  # type: ignore[call-arg]
+    said: list[tuple[int, str]] = []
+    with told(lambda text: said.append((number, text))):
+        for number in range(1, 577):
+            with torch.no_grad():
+                between.zero_()[0] = 0.3 if number <= 64 or 320 < number <= 448 else math.sqrt(0.9)
+            Contrast().learn(network, settler, *batch(number), SQUARE)
+            network.zero_grad()
+    found = [(number, text) for number, text in said if "the free solve" in text]
+    assert [number for number, _ in found] == [192, 576]
+    told_first = (
+        "the free solve stopped converging: 0 % of the samples reached the tolerance in 12 steps (100 % before)"
+    )
+    assert all(told_first in text for _, text in found)
+
+
+def test_a_solve_that_never_converges_is_said_once() -> None:
+    network = dense(Identity(), 1)
+    with torch.no_grad():
+        [*network.parameters()][2].zero_()[0] = math.sqrt(0.9)
+    said: list[str] = []
+    with told(said.append):
+        for number in range(200):
+            Contrast().learn(network, EquilibriumPropagation(relax=STEPS), *batch(number), SQUARE)
+            network.zero_grad()
+    found = [text for text in said if "the free solve" in text]
+    assert len(found) == 1
+    assert "the free solve does not converge: 0 % of the samples reached the tolerance in 12 steps, with" in found[0]
+
+
+def test_what_is_said_of_solves_by_their_samples() -> None:
+    """Shares of 1, 0.5, 0.4, 0.4, 0.4: half is enough, and the second look below it is said, once."""
+    watch, said = SolveHealth(), []
+    for share in (1.0, 0.5, 0.4, 0.4, 0.4, 0.8, 0.4, 0.4, 0.9, 0.4, 0.4):
+        converged = torch.arange(10) < 10 * share - 1e-6
+        residual = torch.where(converged, 1e-7, 1e-2)
+        outcome = Outcome.CONVERGED if share == 1 else Outcome.BUDGET
+        one = Solution(State([]), outcome, torch.full((10,), 7), residual, converged, taken=7)
+        said.append(bool(watch.look("free", one)))
+    assert said == [False] * 3 + [True] + [False] * 6 + [True]
+
+
+def test_solves_that_were_not_asked_to_converge_are_passed_over() -> None:
+    watch = SolveHealth()
+    for outcome in (Outcome.FIXED, Outcome.DIVERGED):
+        unknown = torch.full((4,), torch.nan)
+        one = Solution(State([]), outcome, torch.ones(4), unknown, torch.zeros(4, dtype=torch.bool))
+        assert [watch.look("free", one) for _ in range(3)] == [""] * 3
 
 
 def test_units_that_stand_at_their_bounds() -> None:

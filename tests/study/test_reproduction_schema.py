@@ -92,7 +92,7 @@ def test_a_mistake_is_named(tmp_path: Path, changes: dict[str, Any], said: str) 
         ("paper: [\n", "is no YAML"),
         (
             "paper: !!python/object/apply:os.system [true]\ncells: {}\n",
-            "is no YAML .*could not determine a constructor",
+            "line 1: tag:yaml.org,2002:python/object/apply:os.system: tags are refused",
         ),
         ("paper: A\ncells: {'a b': {}}\n", "cell a b: must be a word"),
         ("#" * (LARGEST + 1), f"has {LARGEST + 1} bytes, must have at most {LARGEST}"),
@@ -109,11 +109,9 @@ def test_nested_references_are_refused_in_a_short_line(tmp_path: Path) -> None:
     levels = ["  l0: &l0 [x]", *(f"  l{k}: &l{k} [{', '.join([f'*l{k - 1}'] * 10)}]" for k in range(1, 31))]
     cell = "cells:\n  one: {claim: *l30, experiment: demo, seeds: [0], published: {reason: r}, needs: {}}\n"
     (tmp_path / "cells.yaml").write_text("paper: A\n" + "more:\n" + "\n".join(levels) + "\n" + cell, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="more: unknown key"):
-        read_paper(tmp_path, EXPERIMENTS)
-    text = (tmp_path / "cells.yaml").read_text(encoding="utf-8").replace("more:", "paper:").replace("paper: A\n", "")
-    (tmp_path / "cells.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="must be a ") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"line 7: holds \d+ values, aliases counted .* at most 10000"
+    ) as caught:
         read_paper(tmp_path, EXPERIMENTS)
     assert len(str(caught.value)) < 500
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_an_objective_that_does_not_fit_is_found_before_the_data(make_run: Maker
 
 def test_provenance_is_plain_and_whole() -> None:
     found = provenance(torch.device("cpu"))
-    assert {"commit", "device", "device_name", "threads", "torch", "python", "energy"} == set(found)
+    assert {"commit", "device", "device_name", "threads", "torch", "python", "energy", "ranks"} == set(found)
     assert json.loads(json.dumps(found)) == found
 
 
@@ -110,8 +111,6 @@ def test_outside_a_repository_there_is_no_commit(tmp_path: Path) -> None:
 
 def test_another_repository_around_the_library_is_not_taken_for_ours(tmp_path: Path) -> None:
     """As when the library lies in a virtual environment inside somebody's project."""
-    import subprocess
-
     (tmp_path / "energy").mkdir()
     (tmp_path / "energy" / "__init__.py").touch()
     identity_of = ["-c", "user.name=a", "-c", "user.email=a@b"]
@@ -125,4 +124,20 @@ def test_another_repository_around_the_library_is_not_taken_for_ours(tmp_path: P
     head = commit(tmp_path)
     assert len(head) == 40
     (tmp_path / "other").write_text("changed")
+    assert commit(tmp_path) == f"{head}-dirty"
+
+
+def test_records_and_texts_leave_a_tree_clean(tmp_path: Path) -> None:
+    """What a run of a cell writes itself: its record, the table of its paper, the table in the README."""
+    kept = ("README.md", "paper_repro/README.md", "paper_repro/some/results.csv", "energy/__init__.py")
+    for name in kept:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    head = commit(tmp_path)
+    for name in kept[:3]:
+        (tmp_path / name).write_text("changed")
+    assert commit(tmp_path) == head
+    (tmp_path / kept[3]).write_text("changed")
     assert commit(tmp_path) == f"{head}-dirty"
