@@ -1,6 +1,7 @@
 """Keep what this version writes: `python -m tests.train.keep_release [NAME]`, once a release.
 
-A folder of `releases` is never changed. It holds a finished run of two epochs on the digits, its weights exported, and how it scored.
+A folder of `releases` holds a finished run of two epochs on the digits, its weights exported, and how it scored; it is
+never changed.
 """
 
 import json
