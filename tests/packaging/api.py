@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import energy
 from energy.command.catalog import load_all
@@ -69,7 +69,7 @@ def signature(found: Any) -> str:
     if not callable(found) or (foreign and not dataclasses.is_dataclass(found)):
         return ""
     shown, kinds = [], set[Any]()
-    for name, one in inspect.signature(found).parameters.items():
+    for name, one in inspect.signature(cast(Any, found)).parameters.items():
         if one.kind is one.KEYWORD_ONLY and not kinds & {one.KEYWORD_ONLY, one.VAR_POSITIONAL}:
             shown.append("*")
         kinds.add(one.kind)
