@@ -1,0 +1,273 @@
+"""What two ranks find in small sums and decisions: `python -m tests.ranks.pair FILE` writes `FILE.NUMBER` for each."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from energy import exchange, ranks
+from energy.couplings import Dense
+from energy.couplings.statistics import batch_norm, summed
+from energy.data import Augment, Digits, Images
+from energy.io import checkpoint
+from energy.io.record import FAILED
+from energy.models import MLP
+from energy.network import Network
+from energy.potentials import Identity, Tanh
+from energy.relax.solution import Outcome, Solution
+from energy.relax.sweep import Sweep
+from energy.settle import EquilibriumPropagation
+from energy.train.evaluate import score
+from energy.train.finite_check import NonFinite
+from energy.train.fit import train_step
+from energy.train.interrupt import Interrupt
+from energy.train.metrics import EpochMetrics
+from energy.train.run import Precision, Run, Training, UseProgram
+from energy.train.session import Session
+from tests.settle.nets import draw
+
+PATIENCE = 20.0  # seconds, in place of ten minutes
+Found = dict[str, Any]
+LARGE = exchange.BUCKET // 8 + 3  # numbers of eight bytes that are more than one bucket
+COUNT = 23  # images
+BATCHES = (4, 4, 1)
+
+
+def parts(factor: int) -> list[Tensor]:
+    """Tensors of several types and sizes, of whole numbers, which any order adds up alike; the last fill no bucket."""
+    whole = torch.arange(LARGE) * factor
+    return [
+        whole[:5].double(),
+        whole.clone(),
+        whole[:7] + factor + 2**60,
+        whole[:6].view(2, 3).float().T,
+        whole[0].double() + factor,
+        whole[:0].double(),
+        whole[:3].double(),
+    ]
+
+
+def sums(number: int) -> Found:
+    """The same tensors at once, and one after the other."""
+    at_once, in_turn = parts(number + 1), parts(number + 1)
+    exchange.total(at_once)
+    under_way = exchange.Sums()
+    for tensor in in_turn:
+        under_way.send([tensor])
+    under_way.wait()
+    again = torch.full((2,), number + 1)
+    under_way.send([again])
+    under_way.wait()
+    return {"at once": at_once, "in turn": in_turn, "again": again}
+
+
+def decisions(number: int) -> Found:
+    first, acted = torch.full((3,), float(number + 1)), list[int]()
+    exchange.from_first([first])
+
+    def act(fails: bool) -> str:
+        acted.append(number)
+        if fails:
+            raise KeyError(fails)
+        return f"of {number}"
+
+    done = exchange.by_first(lambda: act(False))
+    try:
+        failed = exchange.by_first(lambda: act(True))
+    except BaseException as error:
+        failed = repr(error)
+    with ranks.apart():
+        alone = (ranks.here().count, exchange.counted(number), ranks.here().speaks)
+    return {
+        "sum": exchange.counted(2**40 + number),
+        "greatest": (exchange.agreed(7 - 3 * number), exchange.agreed(3 + 4 * number)),
+        "anywhere": exchange.anywhere(torch.tensor([number == 0, number == 1, False, True])).tolist(),
+        "told": exchange.told({"rank": number}),
+        "gathered": exchange.gathered(("rank", number)),
+        "first": first,
+        "by first": (done, failed, acted),
+        "apart": alone,
+        "here": (ranks.here().number, ranks.here().count, ranks.here().speaks, len(set(ranks.here().processes))),
+    }
+
+
+def stops(number: int) -> Found:
+    """A signal that one rank has noted, and the end of the time of the other."""
+    with Interrupt() as told, Interrupt(1e-9 if number == 0 else 0.0) as late, Interrupt() as calm:
+        told.number = int(signal.SIGUSR1) if number == 1 else 0
+        for interrupt in (told, late, calm):
+            interrupt.agree()
+        return {
+            "told": (told.asked, told.number),
+            "late": (late.asked, late.out_of_time, late.number),
+            "calm": calm.asked,
+        }
+
+
+def drives() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A batch of five for two ranks, the slope of a sum over it, scale and shift."""
+    generator = torch.Generator().manual_seed(5)
+    made = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((5, 3, 2), (5, 3, 2), (3,), (3,))]
+    return 2 * made[0] + 1, made[1], made[2], made[3]
+
+
+def normalized(mine: slice, by: Callable[..., Tensor] = batch_norm) -> Found:
+    """Σ slope · normalized drive, its derivatives, and those of the square of the first derivative."""
+    drive, slope, scale, shift = drives()
+    u, a, b = drive[mine].requires_grad_(), scale.requires_grad_(), shift.requires_grad_()
+    mean, var = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    out = by(u, mean, var, a, b, True, 0.25, 1e-3)
+    first = torch.autograd.grad((out * slope[mine]).sum(), (u, a, b), create_graph=True)
+    (second,) = torch.autograd.grad(first[0].square().sum(), u)
+    fixed = by(drive[mine], mean, var, scale, shift, False, 0.25, 1e-3)
+    found = {"out": out, "drive": first[0], "scale": first[1], "shift": first[2], "second": second, "fixed": fixed}
+    return {name: one.detach() for name, one in found.items()} | {"mean": mean, "var": var}
+
+
+def statistics(number: int) -> Found:
+    part = torch.tensor([1.0 + number, 2.0]).requires_grad_()
+    total = summed(part)
+    (slope,) = torch.autograd.grad((total * (number + 1)).sum(), part)
+    return {"normalized": normalized(ranks.share(5)), "summed": total.detach(), "slope": slope}
+
+
+def solution(samples: range) -> Solution:
+    steps = torch.tensor([3 + one for one in samples])
+    residual = torch.tensor([0.5 / (1 + one) for one in samples], dtype=torch.float64)
+    done = torch.tensor([one % 2 == 0 for one in samples])
+    outcome = Outcome.BUDGET if 1 in samples else Outcome.CONVERGED  # what the ranks of a shared solve have agreed on
+    return Solution((), outcome, steps, residual, done, taken=9, rate=residual / 2)
+
+
+def add(metrics: EpochMetrics, rows: range, whole: range) -> None:
+    """The share `rows` of a batch, whose solve has the end of the whole one."""
+    values = torch.tensor([float(2**row) for row in rows], dtype=torch.float64)
+    labels, predicted = torch.tensor([row % 3 for row in rows]), torch.tensor([row % 2 for row in rows])
+    settled = solution(rows)
+    settled = Solution(**{**vars(settled), "outcome": solution(whole).outcome})
+    metrics.add(values, predicted, labels, {"free": settled, "nudged": settled})
+    metrics.ledger.apply("free", 10, len(rows))
+    metrics.ledger.sweeps["free"] += 9
+    metrics.samples["control/scale"].append(torch.tensor([0.5]))
+    metrics.samples["control/factor"].append(torch.tensor([0.5]))
+
+
+def counts(metrics: EpochMetrics) -> Found:
+    """All that an epoch tells of its samples."""
+    return {
+        **metrics.facts(),
+        "quality": metrics.quality(),
+        "settling": metrics.settling(),
+        "histogram": metrics.histogram(),
+        "control": metrics.control(),
+        "multiply_adds": metrics.ledger.multiply_adds,
+    }
+
+
+def batches() -> list[range]:
+    """The samples of batches of unequal sizes."""
+    found, start = list[range](), 0
+    for size in BATCHES:
+        found.append(range(start, start + size))
+        start += size
+    return found
+
+
+def meters(number: int) -> Found:
+    shared, dealt = EpochMetrics(torch.device("cpu")), EpochMetrics(torch.device("cpu"))
+    for whole in batches():
+        add(shared, whole[ranks.share(len(whole))], whole)
+    for whole in batches()[number::2]:
+        add(dealt, whole, whole)
+    return {"shared": counts(shared.of_all(shared=True)), "dealt": counts(dealt.of_all(shared=False))}
+
+
+def pictures() -> tuple[Run, Network, Images]:
+    """An untrained network, and images of a hundred classes for it."""
+    settler = EquilibriumPropagation(relax=Sweep(max_steps=50, tolerance=1e-6, check_every=1))
+    train = Training(evaluate_batch=5)
+    run = Run(model=MLP(), data=Digits(), settler=settler, train=train, precision=Precision.FLOAT64)
+    network = Network((1, 4, 4))
+    network.add(Dense(16, 6), Tanh())
+    network.add(Dense(6, 100), Identity())
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.rand((COUNT, 1, 4, 4), generator=generator, dtype=torch.float64)
+    labels = torch.randint(100, (COUNT,), generator=generator)
+    one = torch.ones((1, 1, 1), dtype=torch.float64)
+    return run, draw(network, 0.5, 0, norm=0.4), Images(pixels, labels, one, one / 2, 100, Augment(), torch.float64)
+
+
+def scores(number: int) -> Found:
+    return {"score": score(*pictures(), mirrored=True)}
+
+
+def run_in(folder: Path) -> Run:
+    """A run of four steps an epoch, of fifteen samples each."""
+    train = Training(epochs=2, batch_size=15, progress=False, program=UseProgram.OFF, keep_epochs=[1])
+    data = Digits(limit=66, validation=0.0)
+    return Run(model=MLP(sizes=[6]), data=data, train=train, precision=Precision.FLOAT64, device="cpu", out=str(folder))
+
+
+def steps(session: Session, count: int) -> None:
+    train = session.run.train
+    given = session.splits.train.batches(train.batch_size, seed=0, epoch=session.epoch, train=True)
+    for (x, labels), _ in zip(given, range(count), strict=False):
+        train_step(session, x, labels)
+
+
+def sessions(number: int, folder: Path) -> Found:
+    """Two steps, saved and taken up again; an epoch that ends; and a weight that is lost on one rank alone."""
+    written, write = list[str](), checkpoint.write
+
+    def noted(place: Path, *given: Any) -> Path:
+        written.append(place.name)
+        return write(place, *given)
+
+    checkpoint.write = noted
+    run = run_in(folder / "run")
+    session = Session(run, run.folder)
+    steps(session, 2)
+    before = session.metrics.examples
+    session.save()
+    after = session.metrics.examples
+    again = Session(run, run.folder)
+    resumed, own = again.resume(), again.metrics.examples
+    weights = again.network.state_dict()
+    found = {
+        "own": (before, after, own),
+        "resumed": resumed,
+        "all": again.metrics.of_all(shared=True).facts(),
+        "equal": all(torch.equal(one, weights[name]) for name, one in session.network.state_dict().items()),
+        "weights": {name: tensor.clone() for name, tensor in weights.items()},
+    }
+    again.epoch = 1
+    again.keep_weights()
+    if number == 1:
+        next(again.network.parameters()).data.fill_(torch.nan)
+    try:
+        again.check_finite()
+    except NonFinite as error:
+        found["told"] = str(error)
+    exchange.agreed(0)
+    return found | {"written": written, "failed": len([*(run.folder / FAILED).glob("step-*")])}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    place = Path(sys.argv[1])
+    with ranks.joined(patience=PATIENCE) as here:
+        probes = (sums, decisions, stops, statistics, meters, scores)
+        found = {probe.__name__: probe(here.number) for probe in probes}
+        found["sessions"] = sessions(here.number, place.parent)
+        torch.save(found, f"{place}.{here.number}")
+        exchange.agreed(0)
+
+
+if __name__ == "__main__":
+    main()
