@@ -426,9 +426,7 @@ def test_a_locked_folder_is_told_by_the_log(energy: Energy) -> None:
     assert answer.status == 1 and states(answer.out) == ["failed", "done"]
 
 
-def test_a_network_whose_training_fails_is_not_measured(
-    energy: Energy, inside: type[Inside], no_pages: None
-) -> None:
+def test_a_network_whose_training_fails_is_not_measured(energy: Energy, inside: type[Inside], no_pages: None) -> None:
     inside.status = 137
     blocks = "blocks=[{title: ages, ages: [0, 1], vary: ['budget=1+1']}]"
     words = [*STUDY, blocks, "settlers=[dual_propagation]", "train.epochs=1", "train.batch_size=20"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import signal
 import sys
 from collections.abc import Callable
@@ -16,23 +18,25 @@ from energy.couplings import Dense
 from energy.couplings.statistics import batch_norm, summed
 from energy.data import Augment, Digits, Images
 from energy.io import checkpoint
-from energy.io.record import FAILED
+from energy.io.record import FAILED, RESULT
 from energy.models import MLP
 from energy.network import Network
 from energy.potentials import Identity, Tanh
+from energy.readout import Ridge
 from energy.relax.solution import Outcome, Solution
 from energy.relax.sweep import Sweep
-from energy.settle import EquilibriumPropagation
+from energy.rules import SoftHebb
+from energy.settle import EquilibriumPropagation, Feedforward
 from energy.train.evaluate import score
 from energy.train.finite_check import NonFinite
-from energy.train.fit import train_step
-from energy.train.interrupt import Interrupt
+from energy.train.fit import train, train_step
+from energy.train.interrupt import Interrupt, Stopped
 from energy.train.metrics import EpochMetrics
 from energy.train.run import Precision, Run, Training, UseProgram
 from energy.train.session import Session
 from tests.settle.nets import draw
 
-PATIENCE = 20.0  # seconds, in place of ten minutes
+PATIENCE = 60.0  # seconds, in place of ten minutes
 Found = dict[str, Any]
 LARGE = exchange.BUCKET // 8 + 3  # numbers of eight bytes that are more than one bucket
 COUNT = 23  # images
@@ -113,7 +117,9 @@ def stops(number: int) -> Found:
 def drives() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A batch of five for two ranks, the slope of a sum over it, scale and shift."""
     generator = torch.Generator().manual_seed(5)
-    made = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((5, 3, 2), (5, 3, 2), (3,), (3,))]
+    made = [
+        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((5, 3, 2), (5, 3, 2), (3,), (3,))
+    ]
     return 2 * made[0] + 1, made[1], made[2], made[3]
 
 
@@ -215,8 +221,8 @@ def run_in(folder: Path) -> Run:
 
 
 def steps(session: Session, count: int) -> None:
-    train = session.run.train
-    given = session.splits.train.batches(train.batch_size, seed=0, epoch=session.epoch, train=True)
+    size = session.run.train.batch_size
+    given = session.splits.train.batches(size, seed=0, epoch=session.epoch, train=True)
     for (x, labels), _ in zip(given, range(count), strict=False):
         train_step(session, x, labels)
 
@@ -258,6 +264,27 @@ def sessions(number: int, folder: Path) -> Found:
     return found | {"written": written, "failed": len([*(run.folder / FAILED).glob("step-*")])}
 
 
+def endings(number: int, folder: Path) -> Found:
+    """A signal that comes to one rank alone, in the read-out or in the test of a run whose epochs are done."""
+    found = Found()
+    parts = {"rule": SoftHebb(), "settler": Feedforward(), "readout": Ridge()}
+    for name, more in (("read-out", parts), ("test", {})):
+        run = dataclasses.replace(run_in(folder / name), **more)
+        session = Session(run, run.folder)
+        session.epoch = session.epochs
+        with Interrupt() as interrupt:
+            session.enter()
+            noted = functools.partial(setattr, interrupt, "number", int(signal.SIGTERM))
+            session.at = lambda doing, *fields, when=f"in the {name}", note=noted: (  # what is about to be done
+                note() if number and doing == when else None
+            )
+            try:
+                train(session, interrupt)
+            except Stopped as stopped:
+                found[name] = (stopped.code, (run.folder / RESULT).exists())
+    return found
+
+
 def main() -> None:
     torch.set_num_threads(1)
     place = Path(sys.argv[1])
@@ -265,6 +292,7 @@ def main() -> None:
         probes = (sums, decisions, stops, statistics, meters, scores)
         found = {probe.__name__: probe(here.number) for probe in probes}
         found["sessions"] = sessions(here.number, place.parent)
+        found["endings"] = endings(here.number, place.parent)
         torch.save(found, f"{place}.{here.number}")
         exchange.agreed(0)
 

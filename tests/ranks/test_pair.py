@@ -24,7 +24,7 @@ from tests.ranks.pair import add, batches, counts, drives, normalized, parts, pi
 def pair(start: Start, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two ranks found."""
     file: Path = tmp_path_factory.mktemp("pair") / "found"
-    answers = ended(start(["-m", "tests.ranks.pair", str(file)]), 120)
+    answers = ended(start(["-m", "tests.ranks.pair", str(file)]))
     assert [code for code, *_ in answers] == [0, 0], answers
     return [torch.load(f"{file}.{rank}", weights_only=False) for rank in (0, 1)]
 
@@ -147,6 +147,12 @@ def test_what_one_rank_finds_lost_ends_all_and_the_first_alone_writes(pair: list
     assert "weights of layer1 are not finite" in second["told"] and first["told"].startswith(second["told"])
     assert (first["written"], second["written"]) == (["checkpoints", "epochs", "failed"], [])
     assert first["failed"] == 1
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_rank_at_the_end_ends_all_alike(pair: list[Any], rank: int) -> None:
+    """After the read-out, with all of it to do again; or after the result."""
+    assert pair[rank]["endings"] == {"read-out": (143, False), "test": (143, True)}
 
 
 @pytest.mark.parametrize("augment", [Augment(), Augment(2, True, 3), Augment(2, True, alternate=True)])
