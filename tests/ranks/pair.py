@@ -1,9 +1,12 @@
-"""What two ranks find in small sums and decisions: `python -m tests.ranks.pair FILE` writes `FILE.NUMBER` for each."""
+"""What two ranks find in small sums and decisions: `python -m tests.ranks.pair FILE` writes `FILE.0` and `FILE.1`."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
+import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -261,6 +264,7 @@ def sessions(number: int, folder: Path) -> Found:
     except NonFinite as error:
         found["told"] = str(error)
     exchange.agreed(0)
+    checkpoint.write = write
     return found | {"written": written, "failed": len([*(run.folder / FAILED).glob("step-*")])}
 
 
@@ -285,16 +289,28 @@ def endings(number: int, folder: Path) -> Found:
     return found
 
 
-def main() -> None:
+def rank(number: int, place: Path) -> None:
+    """One of the two: it finds the other as under `torchrun`, and writes what it found."""
+    os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE="2")
     torch.set_num_threads(1)
-    place = Path(sys.argv[1])
-    with ranks.joined(patience=PATIENCE) as here:
+    with ranks.joined(patience=PATIENCE):
         probes = (sums, decisions, stops, statistics, meters, scores)
-        found = {probe.__name__: probe(here.number) for probe in probes}
-        found["sessions"] = sessions(here.number, place.parent)
-        found["endings"] = endings(here.number, place.parent)
-        torch.save(found, f"{place}.{here.number}")
+        found = {probe.__name__: probe(number) for probe in probes}
+        found["sessions"] = sessions(number, place.parent)
+        found["endings"] = endings(number, place.parent)
+        torch.save(found, f"{place}.{number}")
         exchange.agreed(0)
+
+
+def main() -> None:
+    """Fork into two, for one import of everything; 1 if either fails."""
+    importlib.import_module("sklearn.datasets")
+    processes = [multiprocessing.get_context("fork").Process(target=rank, args=(n, Path(sys.argv[1]))) for n in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(int(any(process.exitcode for process in processes)))
 
 
 if __name__ == "__main__":
