@@ -22,6 +22,7 @@ from energy.couplings.statistics import batch_norm, summed
 from energy.data import Augment, Digits, Images
 from energy.io import checkpoint
 from energy.io.record import FAILED, RESULT
+from energy.ledger import Ledger
 from energy.models import MLP
 from energy.network import Network
 from energy.potentials import Identity, Tanh
@@ -30,7 +31,7 @@ from energy.relax.solution import Outcome, Solution
 from energy.relax.sweep import Sweep
 from energy.rules import SoftHebb
 from energy.settle import EquilibriumPropagation, Feedforward
-from energy.train.evaluate import score
+from energy.train.evaluate import predict, score
 from energy.train.finite_check import NonFinite
 from energy.train.fit import train, train_step
 from energy.train.interrupt import Interrupt, Stopped
@@ -207,9 +208,13 @@ def pictures() -> tuple[Run, Network, Images]:
     network.add(Dense(6, 100), Identity())
     generator = torch.Generator().manual_seed(3)
     pixels = torch.rand((COUNT, 1, 4, 4), generator=generator, dtype=torch.float64)
-    labels = torch.randint(100, (COUNT,), generator=generator)
     one = torch.ones((1, 1, 1), dtype=torch.float64)
-    return run, draw(network, 0.5, 0, norm=0.4), Images(pixels, labels, one, one / 2, 100, Augment(), torch.float64)
+    draw(network, 0.5, 0, norm=0.4)
+    seen = [predict(run, network, x - one / 2, Ledger()).alone for x in (pixels, pixels.flip(-1))]
+    right, either = seen[0].argmax(1), (seen[0] + seen[1]).argmax(1)
+    labels = torch.randint(100, (COUNT,), generator=generator)  # a third stays: every batch has some right
+    labels[::3], labels[1::3] = right[::3], either[1::3]
+    return run, network, Images(pixels, labels, one, one / 2, 100, Augment(), torch.float64)
 
 
 def scores(number: int) -> Found:

@@ -126,6 +126,7 @@ def test_a_score_is_the_mean_over_all_samples(pair: list[Any], rank: int) -> Non
     """Five batches of 23 samples, three for one rank and two for the other."""
     alone, found = score(*pictures(), mirrored=True), pair[rank]["scores"]["score"]
     assert alone["examples"] == 23 and {"top5_accuracy", "mirrored_accuracy"} <= alone.keys()
+    assert all(alone[name] > 30 for name in ("accuracy", "top5_accuracy", "mirrored_accuracy"))
     for one in (alone, found):
         del one["seconds"]
     same(found, alone)
