@@ -17,7 +17,8 @@ from energy.train.metrics import EpochMetrics
 from energy.train.session import Session
 from tests.data.test_images import images
 from tests.ranks.conftest import Start, ended
-from tests.ranks.pair import add, batches, counts, drives, normalized, parts, pictures, run_in, steps
+from tests.ranks.epochs import add, batches, counts, pictures, run_in, steps
+from tests.ranks.pair import drives, normalized, parts
 
 
 @pytest.fixture(scope="module")
