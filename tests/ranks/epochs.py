@@ -43,7 +43,7 @@ def solution(samples: range) -> Solution:
     residual = torch.tensor([0.5 / (1 + one) for one in samples], dtype=torch.float64)
     done = torch.tensor([one % 2 == 0 for one in samples])
     outcome = Outcome.BUDGET if 1 in samples else Outcome.CONVERGED  # what the ranks of a shared solve have agreed on
-    return Solution((), outcome, steps, residual, done, taken=9, rate=residual / 2)
+    return Solution([], outcome, steps, residual, done, taken=9, rate=residual / 2)
 
 
 def add(metrics: EpochMetrics, rows: range, whole: range) -> None:

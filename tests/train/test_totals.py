@@ -14,7 +14,7 @@ def epoch(steps: list[int], *outcomes: Outcome) -> EpochMetrics:
     metrics, count = EpochMetrics(torch.device("cpu")), len(steps)
     for outcome in outcomes:
         unknown = torch.full((count,), torch.nan)
-        solved = Solution((), outcome, torch.tensor(steps), unknown, unknown > 0, rate=unknown)
+        solved = Solution([], outcome, torch.tensor(steps), unknown, unknown > 0, rate=unknown)
         metrics.add(None, None, torch.zeros(count, dtype=torch.int64), {"free": solved})
         metrics.ledger.apply("free", 10, count)
     return metrics
