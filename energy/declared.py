@@ -41,7 +41,7 @@ def declared(cls: type) -> None:
 
 
 def _annotations(cls: type) -> dict[str, Any]:
-    """What the body of a class annotates; from Python 3.14 on a name in it may be defined later (PEP 649)."""
+    """The annotations in the body of a class; from Python 3.14 on a name in it may be defined later (PEP 649)."""
     if sys.version_info < (3, 14):
         return inspect.get_annotations(cls)
     from annotationlib import Format, get_annotations
