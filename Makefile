@@ -24,7 +24,7 @@ slow: $(VENV)/.dev
 # kills, damage and hostile files; what was counted goes into SECURITY.md
 ordeal: $(VENV)/.dev
 	rm -f build/ordeal.json
-	ENERGY_ORDEAL=build/ordeal.json OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ordeal -m slow -q
+	ENERGY_ORDEAL=$(CURDIR)/build/ordeal.json OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ordeal -m slow -q
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.ordeal.summary build/ordeal.json SECURITY.md
 
 mutants: $(VENV)/.dev

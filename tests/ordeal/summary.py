@@ -17,7 +17,9 @@ END: Final = "<!-- end of ordeal -->"
 
 def block(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The lines between the two comments: the machine, and one row for each thing that was tried."""
-    machine = f"Measured on {device_name(torch.device('cpu'))} with torch {torch.__version__}, commit {commit()[:12]}."
+    head, _, changed = commit().partition("-")
+    at = f"commit {head[:12]}{' with changes' if changed else ''}" if head else "no commit"
+    machine = f"Measured on {device_name(torch.device('cpu'))} with torch {torch.__version__}, {at}."
     lines = [f"| {cell(name)} | {cell(told(figures))} |" for name, figures in rows.items()]
     return "\n".join([BEGIN, machine, "", "| What was tried | What was counted |", "|---|---|", *lines, END])
 
