@@ -80,24 +80,35 @@ def live(
         child = subprocess.Popen(
             words, cwd=folder, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
+    try:
+        followed(child, watch, begun, concludes, due(moment, whole or {}))
+    finally:
+        ended = child.poll() is not None
+        if not ended:
+            kill(child)
+    watch.look()
+    text = said.read_text(errors="replace")
+    return Life(child.returncode if ended else None, text, _lasted(begun, time.monotonic()))
+
+
+def due(moment: Moment | None, whole: Mapping[str, float]) -> tuple[str, float]:
+    """The phase in which a life ends, and the seconds after its beginning; a long time for one that is not ended."""
+    return (moment.phase, moment.share * whole[moment.phase]) if moment else ("startup", PATIENCE)
+
+
+def followed(
+    child: subprocess.Popen[bytes], watch: Watch, begun: dict[str, float], concludes: str, end: tuple[str, float]
+) -> None:
+    """Look at the folder of a process until that ends or its moment has come, and note when its phases begin."""
+    phase, seconds = end
     while child.poll() is None:
         if watch.look():
             begun.setdefault("training", time.monotonic())
         if "training" in begun and "conclusion" not in begun and next(watch.folder.glob(concludes), None):
             begun["conclusion"] = time.monotonic()
-        now = time.monotonic()
-        if moment and whole and now >= begun.get(moment.phase, now + 1) + moment.share * whole[moment.phase]:
-            break
-        if now - begun["startup"] > PATIENCE:
-            kill(child)
-            raise AssertionError(f"{' '.join(words)} lasts longer than {PATIENCE} s: {said.read_text()}")
+        if phase in begun and time.monotonic() >= begun[phase] + seconds:
+            return
         time.sleep(PAUSE)
-    ended = child.poll() is not None
-    if not ended:
-        kill(child)
-    watch.look()
-    text = said.read_text(errors="replace")
-    return Life(child.returncode if ended else None, text, _lasted(begun, time.monotonic()))
 
 
 def _lasted(begun: Mapping[str, float], end: float) -> dict[str, float]:
