@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.ordeal.promises import Watch
 
-PAUSE: Final = 0.005  # seconds between two looks
+PAUSE: Final = 0.01  # seconds between two looks
 PATIENCE: Final = 1800.0  # seconds that a life may last
 SHARES: Final = {"startup": 0.15, "training": 0.65, "conclusion": 0.2}
 

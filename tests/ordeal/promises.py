@@ -103,7 +103,10 @@ def incomplete(folder: Path) -> str:
     names = {entry.name for entry in os.scandir(folder)}
     if names != INSIDE:
         return f"holds {sorted(names)}"
-    listed = json.loads((folder / "manifest.json").read_bytes())["files"]
+    manifest = (folder / "manifest.json").read_bytes()
+    if not _json(manifest):
+        return "manifest.json is not whole"
+    listed = json.loads(manifest)["files"]
     if {*listed, "manifest.json"} != INSIDE:
         return f"lists {sorted(listed)}"
     for name, said in listed.items():

@@ -54,7 +54,7 @@ class Kind:
 
 
 KINDS: Final = {
-    "dense dual propagation": Kind(f"{SMALL} train.epochs=8 data.crop=1"),
+    "dense dual propagation": Kind(f"{SMALL} train.epochs=6 data.crop=1"),
     "equilibrium propagation at γ = 1": Kind(
         "data=digits data.limit=400 model.sizes=[16] settler=equilibrium_propagation settler.gamma=1 "
         "objective=squared_error train.epochs=3 train.batch_size=20 train.checkpoint_every=3"
@@ -72,7 +72,7 @@ KINDS: Final = {
         "train.epochs=2 train.batch_size=30 train.checkpoint_every=4",
         needs="cifar10",
     ),
-    "two processes": Kind(f"{SMALL} train.epochs=6", start=(*PAIR, "-m", "energy", "train")),
+    "two processes": Kind(f"{SMALL} train.epochs=4", start=(*PAIR, "-m", "energy", "train")),
     "sweep": Kind(f"-m seed=0,1,2 {SMALL} train.epochs=3", concludes=f"seed=2/{FINAL}"),
     "study": Kind(
         "data=digits data.limit=400 model=mlp model.sizes=[12] model.hidden=hard_sigmoid objective=squared_error "
