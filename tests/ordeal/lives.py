@@ -92,8 +92,8 @@ def live(
 
 
 def due(moment: Moment | None, whole: Mapping[str, float]) -> tuple[str, float]:
-    """The phase in which a life ends, and the seconds after its beginning; a long time for one that is not ended."""
-    return (moment.phase, moment.share * whole[moment.phase]) if moment else ("startup", PATIENCE)
+    """The phase in which a life ends, and the seconds after its beginning; no phase for a life that is not ended."""
+    return (moment.phase, moment.share * whole[moment.phase]) if moment else ("", 0.0)
 
 
 def followed(
@@ -102,19 +102,12 @@ def followed(
     """Look at the folder of a process until that ends or its moment has come, and note when its phases begin."""
     phase, seconds = end
     while child.poll() is None:
-        if watch.look():
-            begun.setdefault("training", time.monotonic())
-        if "training" in begun and "conclusion" not in begun and next(watch.folder.glob(concludes), None):
-            begun["conclusion"] = time.monotonic()
+        _note(watch, begun, concludes)
         if phase in begun and time.monotonic() >= begun[phase] + seconds:
             return
+        assert time.monotonic() - begun["startup"] < PATIENCE, f"{child.args} lasts longer than {PATIENCE} s"
         time.sleep(PAUSE)
-
-
-def _lasted(begun: Mapping[str, float], end: float) -> dict[str, float]:
-    """Seconds of each phase that began, until the next one did."""
-    ends = [*list(begun.values())[1:], end]
-    return {name: after - at for (name, at), after in zip(begun.items(), ends, strict=True)}
+    _note(watch, begun, concludes)
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
@@ -145,13 +138,27 @@ def parents() -> dict[int, int]:
     return found
 
 
+def energy(*words: str) -> list[str]:
+    """The command line of the library."""
+    return [sys.executable, "-m", "energy", *words]
+
+
+def _note(watch: Watch, begun: dict[str, float], concludes: str) -> None:
+    """Look once, and note the phases that have begun."""
+    if watch.look():
+        begun.setdefault("training", time.monotonic())
+    if "training" in begun and "conclusion" not in begun and next(watch.folder.glob(concludes), None):
+        begun["conclusion"] = time.monotonic()
+
+
+def _lasted(begun: Mapping[str, float], end: float) -> dict[str, float]:
+    """Seconds of each phase that began, until the next one did."""
+    ends = [*list(begun.values())[1:], end]
+    return {name: after - at for (name, at), after in zip(begun.items(), ends, strict=True)}
+
+
 def _send(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def energy(*words: str) -> list[str]:
-    """The command line of the library."""
-    return [sys.executable, "-m", "energy", *words]
