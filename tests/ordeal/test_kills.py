@@ -64,7 +64,7 @@ KINDS: Final = {
         "train.checkpoint_every=3"
     ),
     "SoftHebb with a fitted read-out": Kind(
-        "data=digits data.limit=600 rule=softhebb settler=feedforward readout=linear readout.epochs=20 "
+        "experiment=softhebb/mnist_mlp data=digits data.limit=600 model.dense=[64] readout.epochs=20 "
         "train.epochs=3 train.batch_size=20 train.checkpoint_every=3"
     ),
     "VGG on CIFAR-10": Kind(
