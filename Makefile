@@ -17,7 +17,7 @@ with_torch = $(if $(TORCH),sed "s/^torch==.*/torch==$(TORCH)/",cat)
 # freed memory stays with the process (docs/performance.md), as it did when the tables were measured
 KEPT := MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_MMAP_THRESHOLD_=2147483647
 
-.PHONY: demo test slow mutants lint bench bench-gpu lowest python api clean
+.PHONY: demo test slow ordeal mutants lint bench bench-gpu lowest python api clean
 
 demo: $(VENV)/.demo
 	$(BIN)/energy compare experiment=demo out=runs/demo
@@ -26,7 +26,13 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow --ignore=tests/benchmarks
+	$(BIN)/python -m pytest -m slow --ignore=tests/benchmarks --ignore=tests/ordeal
+
+# kills, damage and hostile files; what was counted goes into SECURITY.md
+ordeal: $(VENV)/.dev
+	rm -f build/ordeal.json
+	ENERGY_ORDEAL=$(CURDIR)/build/ordeal.json OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ordeal -m slow -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.ordeal.summary build/ordeal.json SECURITY.md
 
 mutants: $(VENV)/.dev
 	$(BIN)/python tests/mutants.py

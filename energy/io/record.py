@@ -154,9 +154,14 @@ def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             raise LockedFolderError(f"{folder}: another process is training in this run folder") from None
         except OSError:
             pass
-        for place in (folder, *(Path(one) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))):
+        for place in with_inner_folders(folder):
             sweep_leftovers(place)
         yield
+
+
+def with_inner_folders(folder: Path) -> list[Path]:
+    """Return a run folder and those inside it, links left aside: the places in which a killed process leaves things."""
+    return [folder, *(Path(one) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))]
 
 
 def _line(text: bytes, where: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from energy.io.record import (
     RESULT,
     exclusive_lock,
     require_plain_folder,
+    with_inner_folders,
     write_json,
 )
 from energy.io.result import is_finished, read_configuration, read_result
@@ -110,13 +111,13 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def clear_up(folder: Path) -> None:
-    """Remove what a finished run left when it was killed: its checkpoints, and files half-written.
+    """Remove what a finished run left when it was killed: its checkpoints, and what is half-written or half-removed.
 
     Raises:
         LockedFolderError: while another process is at work in the folder.
         OSError: when the folder cannot be written in.
     """
-    if checkpoint.steps(folder / CHECKPOINTS) or unfinished(folder):
+    if checkpoint.steps(folder / CHECKPOINTS) or any(map(unfinished, with_inner_folders(folder))):
         with exclusive_lock(folder):
             checkpoint.prune(folder / CHECKPOINTS, 0)
 

@@ -197,6 +197,21 @@ def test_a_launched_sweep_ends_with_its_table_and_skips_what_is_finished(energy:
     assert states(again.out) == ["kept", "kept"] and len(inside.given) == 2
 
 
+def test_a_launched_sweep_clears_the_folders_that_it_keeps(energy: Energy, inside: type[Inside]) -> None:
+    """A run that was killed after its result was written leaves checkpoints, whole ones and half-removed ones."""
+    words = [*SWEEP, "out=many"]
+    assert energy(words).status == 0
+    left = [Path("many/seed=0/checkpoints", name) for name in ("step-000003", ".removing-step-000006-77")]
+    assert left[0].parent.parent.is_dir()
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "facts.json").write_text("{}")
+    energy([*words, "--print"])
+    assert all(folder.exists() for folder in left)
+    assert states(energy(words).out) == ["kept", "kept"]
+    assert not any(folder.exists() for folder in left)
+
+
 def test_without_a_launcher_the_same_folders_are_found(energy: Energy) -> None:
     assert energy(SWEEP).status == 0
     plain = energy([word for word in SWEEP if word != "launcher=inside"])

@@ -180,6 +180,20 @@ def test_a_finished_run_loses_the_checkpoints_that_a_kill_left(
     assert (run.folder / RESULT).read_bytes() == before
 
 
+@pytest.mark.parametrize("name", [".removing-step-000009-77", ".writing-step-000009-77"])
+@pytest.mark.parametrize("place", [".", CHECKPOINTS, FINAL])
+def test_a_finished_run_loses_what_was_half_removed_or_half_written(make_run: Maker, place: str, name: str) -> None:
+    run = make_run(**SMALL)
+    fit(run)
+    before = (run.folder / RESULT).read_bytes()
+    left = run.folder / place / name
+    left.mkdir(parents=True)
+    (left / "facts.json").write_text("half")
+    fit(run)
+    assert [path.name for path in run.folder.rglob(".*")] == [".lock"]
+    assert (run.folder / RESULT).read_bytes() == before
+
+
 def test_what_a_living_writer_holds_is_not_swept(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     with atomic.replacing(path) as file:
