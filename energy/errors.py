@@ -102,12 +102,28 @@ def shown(value: object, width: int = WIDTH) -> str:
             text = f"<{type(value).__name__} too large to be shown>"
     if len(text) > 4 * width:  # no more than is shown is escaped
         text = f"{text[: 2 * width]}{text[-2 * width :]}"
-    plain = "".join(one if one.isprintable() else _escaped(one) for one in text)
+    plain = escaped(text, "")
     if len(plain) <= width and len(text) <= width:
         return plain
     tail = max(0, (width - 5) // 3)
     return f"{plain[: width - 5 - tail]} ... {plain[len(plain) - tail :]}"
 
 
-def _escaped(letter: str) -> str:
+def escaped(text: str, kept: str = "\n") -> str:
+    """Write what a terminal would obey, and what turns or hides letters, as an escape; ends of lines stay.
+
+    Args:
+        text: any text, also one that is no UTF-8.
+        kept: the letters that stay though they are not printable.
+
+    Example:
+        >>> escaped("a\\x1b[31mb")
+        'a\\\\x1b[31mb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in kept else _as_escape(one) for one in text)
+
+
+def _as_escape(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")

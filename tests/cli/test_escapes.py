@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from energy.cli import main
-from energy.columns import escaped, fitted
+from energy.columns import fitted
+from energy.errors import escaped
 from energy.command.output import show
 from energy.study.listing import listing
 from energy.train.terminal import say

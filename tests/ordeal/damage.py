@@ -84,7 +84,11 @@ def cut(blobs: Blobs, seed: int, count: int) -> Iterator[tuple[str, Blobs]]:
 def grown(blobs: Blobs) -> Iterator[tuple[str, Blobs]]:
     """Each file with more behind its end: zeros, itself again, a line of its own."""
     for name, blob in blobs.items():
-        for said, more in (("zeros", bytes(512)), ("itself", blob), ("its last line", blob[-1:].join(blob.split(b"\n")[-2:]))):
+        for said, more in (
+            ("zeros", bytes(512)),
+            ("itself", blob),
+            ("its last line", blob[-1:].join(blob.split(b"\n")[-2:])),
+        ):
             if more:
                 yield f"{name}, and {said} behind it", {name: blob + more}
 
