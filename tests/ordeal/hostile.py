@@ -5,12 +5,14 @@ A case is made inside a folder `work` with a finished run in `run`; `outside` an
 
 import gzip
 import hashlib
+import io
 import itertools
 import json
 import os
 import pickle
 import shutil
 import struct
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +150,7 @@ def archives() -> Iterator[Case]:
     """Archives of arrays: batches of a set, and the pictures of a run."""
     objects = entry(head("'|O'", "(2,)"), b"\x80\x02" + call("posix.system", "touch canary"))
     blobs = {
-        "bomb": packed({"data.npy": entry(head(shape="(400000000,)"), bytes(400_000_000))}),
+        "bomb": npz_bomb(1 << 30),
         "objects": packed({"data.npy": objects, "labels.npy": objects}),
         "belied": packed({"data.npy": entry(head(shape="(99999999999, 3072)"), bytes(99))}),
         "negative": packed({"data.npy": entry(head(shape="(-1, 3072)"), bytes(99))}),
@@ -178,6 +180,26 @@ def archives() -> Iterator[Case]:
         yield Case(f"pictures: {name}", at("run/pictures.npz", blob), ("plot", "run"))
 
 
+def npz_bomb(size: int) -> bytes:
+    """An archive with an array of zeros of this size."""
+    stream, chunk = io.BytesIO(), bytes(1 << 24)
+    archive = zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with archive, archive.open("data.npy", "w", force_zip64=True) as file:
+        file.write(entry(head(shape=f"({size},)"), b""))
+        for _ in range(size // len(chunk)):
+            file.write(chunk)
+    return stream.getvalue()
+
+
+def zipped_zeros(size: int) -> bytes:
+    """So many zeros, zipped."""
+    stream, chunk = io.BytesIO(), bytes(1 << 24)
+    with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1) as file:
+        for _ in range(size // len(chunk)):
+            file.write(chunk)
+    return stream.getvalue()
+
+
 def idx_files() -> Iterator[Case]:
     """MNIST, zipped or not."""
     names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -186,7 +208,7 @@ def idx_files() -> Iterator[Case]:
         return bytes([0, 0, kind, len(sizes)]) + b"".join(struct.pack(">I", size) for size in sizes) + body
 
     good = (idx(2, 28, 28, body=bytes(2 * 784)), idx(2, body=b"\0\1")) * 2
-    zeros = gzip.compress(bytes(1 << 30), 1)
+    zeros = zipped_zeros(1 << 30)
     blobs = {
         "giant count": idx((1 << 32) - 1, 28, 28, body=bytes(784)),
         "giant product": idx((1 << 32) - 1, (1 << 32) - 1, (1 << 32) - 1),
@@ -325,13 +347,13 @@ JSONS: Final = {
     "digits": b'{"epoch": ' + b"9" * 5000 + b', "format": ' + b"9" * 4000 + b"}",
     "large number": b'{"epoch": ' + b"9" * 400 + b', "seed": ' + b"9" * 400 + b', "format": ' + b"9" * 400 + b"}",
     "half a letter": b'{"epoch": 0, "title": "\\ud800", "format": 1}',
-    "terminal": b'{"epoch": 0, "title": "\\u001b[2J\\u001b]0;x\\u0007", "\\u001b[2J": 1, "run": {"title": "\\u001b[2J"}}',
+    "terminal": b'{"epoch": 0, "title": "\\u001b]0;x\\u0007", "\\u001b[2J": 1, "run": {"title": "\\u001b[2J"}}',
     "not UTF-8": b'{"epoch": "\xff"}',
     "UTF-16": '{"epoch": 0}'.encode("utf-16"),
     "zeros": bytes(100_000),
     "many names": b"{" + b",".join(b'"%d": 0' % number for number in range(300_000)) + b"}",
     "open text": b'{"epoch": "' + b"\\" * 1_000_001,
-    "targets": b'{"run": {"_target_": "evil.x", "model": {"_target_": "os.system"}}, "identity": {"x": "${oc.env:API_TOKEN}"}}',
+    "targets": b'{"run": {"_target_": "evil.x", "model": {"_target_": "os.system"}}, "key": "${oc.env:API_TOKEN}"}',
 }
 
 
@@ -386,9 +408,7 @@ def weights() -> Iterator[Case]:
         "more behind": stored({"a": one(0, 16)}, bytes(99)),
         "kind": stored({"a": one(0, 16, kind="O")}, bytes(16)),
         "deep": stored(b"[" * 900_000),
-        "names twice": stored(
-            b'{"a": {"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a": {"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
-        ),
+        "names twice": stored(b"{%s}" % b",".join([b'"a": {"dtype":"F32","shape":[0],"data_offsets":[0,0]}'] * 2)),
         "metadata": stored({"__metadata__": {"format": "pt", "energy": "[" * 100_000, "sha256": "0" * 64}}),
         "pickle": b"\x80\x02" + call("posix.system", "touch canary"),
         "many": stored({str(number): one(0, 0, (0,)) for number in range(12_000)}),
@@ -484,7 +504,7 @@ def studies() -> Iterator[Case]:
                         change(record)
                     at(f"{folder}/study.json", json.dumps(record).encode())(work)
 
-            odd = name in ("axes of lists",)
+            odd = name == "axes of lists"
             yield Case(f"study.json: {name}, {place}", put, words, (0, 1) if odd else (1,))
     for name, blob in JSONS.items():
         yield Case(f"study.json: {name}", at("one/study.json", blob), ("study", "merge", "one", "out=merged"))
