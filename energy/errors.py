@@ -9,6 +9,7 @@ from typing import Final
 
 WIDTH: Final = 160  # letters of a value in a message
 LINE: Final = 2500  # letters of a whole message
+SPACES: Final = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
 class EnergyError(Exception):
@@ -109,8 +110,8 @@ def shown(value: object, width: int = WIDTH) -> str:
     return f"{plain[: width - 5 - tail]} ... {plain[len(plain) - tail :]}"
 
 
-def escaped(text: str, kept: str = "\n") -> str:
-    """Write what a terminal would obey, and what turns or hides letters, as an escape; ends of lines stay.
+def escaped(text: str, kept: str = f"\n{SPACES}") -> str:
+    """Write what a terminal would obey, and what turns or hides letters, as an escape; ends of lines and spaces stay.
 
     Args:
         text: any text, also one that is no UTF-8.
