@@ -127,10 +127,12 @@ def test_a_malformed_study_is_named_before_anything_is_written(
 ) -> None:
     change, told = MALFORMED[name]
     record = study_record()
-    for folder in ("sound", "odd"):
+    texts = {"sound": json.dumps(record)}
+    change(record)
+    texts["odd"] = json.dumps(record)
+    for folder, text in texts.items():
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "study.json").write_text(json.dumps(record))
-        change(record)
+        (tmp_path / folder / "study.json").write_text(text)
     given = [str(tmp_path / folder) for folder in (("odd", "sound") if first else ("sound", "odd"))]
     answer = energy(["study", "merge", *given, f"out={tmp_path / 'both'}"])
     assert answer.status == 1 and re.search(rf"odd/study\.json.*({told})", answer.err)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-SMALL: Final = 1024  # bytes up to which every byte is turned
+SMALL: Final = 5  # times as many bytes as places are asked for, up to which every byte is turned
 
 Blobs = Mapping[str, bytes]
 
@@ -48,7 +48,7 @@ def turned(blobs: Blobs, seed: int, count: int) -> Iterator[tuple[str, Blobs]]:
     random_ = random.Random(seed)
     for name, blob in blobs.items():
         every = range(len(blob))
-        places: Sequence[int] = every if len(blob) <= SMALL else sorted(random_.sample(every, count))
+        places: Sequence[int] = every if len(blob) <= SMALL * count else sorted(random_.sample(every, count))
         changes = [(at, random_.randrange(1, 256)) for at in places]
         if blob:
             at = random_.randrange(len(blob))

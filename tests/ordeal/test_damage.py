@@ -39,14 +39,14 @@ pytestmark = pytest.mark.slow
 
 Cases = Iterable[tuple[str, Blobs]]
 SEED: Final = 20260
-EPOCHS_DONE: Final = 4
+EPOCHS_DONE: Final = 3
 MOST: Final = 10.0  # seconds of the processor that one case may take
 PLACES: Final = int(os.environ.get("ENERGY_ORDEAL_PLACES", "200"))  # of a large file at which a byte is turned
 AT_TIMES: Final = ("seconds", "commit", "continued", "sha256", "final", "files", "written", "provenance")
 
 
 def described(out: Path, **other: Any) -> Run:
-    """A run of four epochs of three steps, with every kind of tensor and file that a run folder holds."""
+    """A run of three epochs of three steps, with every kind of tensor and file that a run folder holds."""
     register_builtins()
     train = {
         "epochs": EPOCHS_DONE,
@@ -54,7 +54,7 @@ def described(out: Path, **other: Any) -> Run:
         "average": 0.5,
         "keep": 3,
         "keep_epochs": [1, 2],
-        "probe_batch": 4,
+        "probe_every": 0,
     }
     plain = {
         "model": {"name": "mlp", "sizes": [4], "hidden": {"name": "hard_sigmoid"}},
@@ -69,7 +69,7 @@ def described(out: Path, **other: Any) -> Run:
     return from_dict(Run, plain, path="")
 
 
-def broken_off(run: Run, looks: int = 10) -> None:
+def broken_off(run: Run, looks: int = 8) -> None:
     """Train until a signal comes, after so many looks for one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Impatient, "patience", looks)
@@ -277,9 +277,9 @@ def test_the_cache_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert ground.blobs.keys() == last.keys() and len(ground.blobs) == 1
     others = {"other images": {name: blob for name in ground.blobs for blob in other.values()}}
     tally, begun, before = Tally(ground.blobs), time.monotonic(), next(conversions)
-    head = {name: blob[: 1 << 10] for name, blob in ground.blobs.items()}
-    behind = {name: blob[1 << 10 :] for name, blob in ground.blobs.items()}
-    heads = turned(head, SEED, 0)
+    head = {name: blob[: PLACES * 5] for name, blob in ground.blobs.items()}
+    behind = {name: blob[PLACES * 5 :] for name, blob in ground.blobs.items()}
+    heads = turned(head, SEED, PLACES)
     cases = [
         *((said, {name: one + behind[name] for name, one in changes.items()}) for said, changes in heads),
         *every_damage(ground.blobs, others, 2 * PLACES),
