@@ -253,7 +253,7 @@ def experiments() -> Iterator[Case]:
     words = ("train", "--config-dir", "mine", "experiment=trial", "out=new")
     for name, (blob, _) in HOSTILE.items():
         text = blob if blob.startswith(b"# @") or b"header" in blob else b"# @package _global_\n" + blob
-        yield Case(f"yaml: {name}", at("mine/experiment/trial.yaml", text), words, (2,))
+        yield Case(f"yaml: {name}", at("mine/experiment/trial.yaml", text), ("-m", *words), (2,))
     bodies = ("title: '{}'\n", "model:\n  '{}': 1\n", "train:\n  keep_epochs: [1, '{}']\n", "data: {{name: '{}'}}\n")
     for text, body in zip(NAMES, itertools.cycle(bodies), strict=False):
         content = f"# @package _global_\nmodel: {{sizes: [4]}}\n{body.format(text)}"

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,7 +166,7 @@ def difference(found: Any, sound: Any, path: str = "") -> str:
     return f"{path}: {str(sound)[:80]} into {str(found)[:80]}"
 
 
-def every_damage(blobs: Blobs, others: dict[str, Blobs], thorough: int) -> Iterator[tuple[str, Blobs]]:
+def every_damage(blobs: Blobs, others: Mapping[str, Blobs], thorough: int) -> Iterator[tuple[str, Blobs]]:
     yield from turned(blobs, SEED, thorough)
     yield from digits_changed(blobs, SEED, thorough // 2)
     yield from cut(blobs, SEED, thorough // 10)
