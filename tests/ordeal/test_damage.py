@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+import torch
 
 from energy.component import from_dict
 from energy.couplings import forms
@@ -22,6 +23,7 @@ from energy.data import cache as cache_module
 from energy.data.digits import Digits
 from energy.data.published import Published
 from energy.errors import EnergyError
+from energy.io import checkpoint
 from energy.io.record import CHECKPOINTS, CONFIGURATION, EPOCHS, FINAL, KERNELS, RECORD, RESULT
 from energy.study.listing import listing
 from energy.train import fit as page
@@ -103,10 +105,15 @@ def without_times(value: Any) -> Any:
     return [without_times(one) for one in value] if isinstance(value, list) else value
 
 
+def bits(tensors: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
+    """The bytes of tensors by name."""
+    return {name: tensor.contiguous().numpy().tobytes() for name, tensor in tensors.items()}
+
+
 def results(folder: Path) -> dict[str, Any]:
-    """All that a run leaves: its final weights bit by bit, and its records without their times."""
+    """All that a run leaves: its final weights bit by bit, and its records without their times; damage that reading finds is raised."""
     (final,) = (folder / FINAL).glob("step-*")
-    kept = {one.name: (one / "tensors.safetensors").read_bytes() for one in (folder / EPOCHS).glob("step-*")}
+    kept = {one.name: bits(checkpoint.read(one)[0]) for one in (folder / EPOCHS).glob("step-*")}
     lines = [json.loads(line) for line in (folder / RECORD).read_bytes().splitlines()]
     plain = [json.loads((folder / name).read_bytes()) for name in (RESULT, CONFIGURATION)]
     return {
