@@ -111,7 +111,7 @@ def bits(tensors: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """All that a run leaves: its final weights bit by bit, and its records without their times; damage that reading finds is raised."""
+    """All that a run leaves, bit by bit, without times; damage that reading finds is raised."""
     (final,) = (folder / FINAL).glob("step-*")
     kept = {one.name: bits(checkpoint.read(one)[0]) for one in (folder / EPOCHS).glob("step-*")}
     lines = [json.loads(line) for line in (folder / RECORD).read_bytes().splitlines()]
