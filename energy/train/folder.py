@@ -22,9 +22,8 @@ from energy.io.record import (
     exclusive_lock,
     require_plain_folder,
     with_inner_folders,
-    write_json,
 )
-from energy.io.result import is_finished, read_configuration, read_result
+from energy.io.result import is_finished, read_configuration, read_result, write_configuration
 from energy.io.schema import require_fields
 from energy.train.run import Run, hash_of_description, identity
 
@@ -102,7 +101,7 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
     if result is None and not require_kind(folder / CONFIGURATION):
         plain = identity(run)
         facts = {"run": to_dict(run), "identity": plain, "key": hash_of_description(plain)}
-        write_json(folder / CONFIGURATION, {**facts, "sealed": True, "units": UNITS})
+        write_configuration(folder, {**facts, "units": UNITS})
     if result is None:
         held = {name: checkpoint.steps(folder / name) for name in (CHECKPOINTS, FINAL, EPOCHS)}
         for path in [*held[CHECKPOINTS][-1:], *held[FINAL], *held[EPOCHS]]:
