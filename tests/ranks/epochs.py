@@ -24,6 +24,7 @@ from energy.relax.solution import Outcome, Solution
 from energy.relax.sweep import Sweep
 from energy.rules import SoftHebb
 from energy.settle import EquilibriumPropagation, Feedforward
+from energy.state import State
 from energy.train.evaluate import predict, score
 from energy.train.finite_check import NonFinite
 from energy.train.fit import train, train_step
@@ -43,7 +44,7 @@ def solution(samples: range) -> Solution:
     residual = torch.tensor([0.5 / (1 + one) for one in samples], dtype=torch.float64)
     done = torch.tensor([one % 2 == 0 for one in samples])
     outcome = Outcome.BUDGET if 1 in samples else Outcome.CONVERGED  # what the ranks of a shared solve have agreed on
-    return Solution([], outcome, steps, residual, done, taken=9, rate=residual / 2)
+    return Solution(State([]), outcome, steps, residual, done, taken=9, rate=residual / 2)
 
 
 def add(metrics: EpochMetrics, rows: range, whole: range) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 import torch
 
 from energy.relax.solution import Outcome, Solution
+from energy.state import State
 from energy.train.metrics import EpochMetrics
 from energy.train.totals import add_epoch
 
@@ -14,7 +15,7 @@ def epoch(steps: list[int], *outcomes: Outcome) -> EpochMetrics:
     metrics, count = EpochMetrics(torch.device("cpu")), len(steps)
     for outcome in outcomes:
         unknown = torch.full((count,), torch.nan)
-        solved = Solution([], outcome, torch.tensor(steps), unknown, unknown > 0, rate=unknown)
+        solved = Solution(State([]), outcome, torch.tensor(steps), unknown, unknown > 0, rate=unknown)
         metrics.add(None, None, torch.zeros(count, dtype=torch.int64), {"free": solved})
         metrics.ledger.apply("free", 10, count)
     return metrics
