@@ -119,8 +119,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def lines_digest(path: Path, count: int) -> str:
-    """Return the SHA-256 of the first `count` lines of a record, as they stand there."""
-    lines = read_plain(path, LARGEST).split(b"\n")[:count] if count else []
+    """Return the SHA-256 of the first `count` lines of a record, as they stand there; of none if there is no record."""
+    lines = read_plain(path, LARGEST).split(b"\n")[:count] if count and require_kind(path) else []
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
