@@ -17,7 +17,7 @@ with_torch = $(if $(TORCH),sed "s/^torch==.*/torch==$(TORCH)/",cat)
 # freed memory stays with the process (docs/performance.md), as it did when the tables were measured
 KEPT := MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_MMAP_THRESHOLD_=2147483647
 
-.PHONY: demo test slow ordeal mutants lint bench bench-gpu lowest python api clean
+.PHONY: demo test slow ordeal mutants lint bench bench-gpu lowest python wheel api clean
 
 demo: $(VENV)/.demo
 	$(BIN)/energy compare experiment=demo out=runs/demo
@@ -34,8 +34,9 @@ ordeal: $(VENV)/.dev
 	ENERGY_ORDEAL=$(CURDIR)/build/ordeal.json OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ordeal -m slow -q
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.ordeal.summary build/ordeal.json SECURITY.md
 
+# PART=2/6 judges the second of six parts
 mutants: $(VENV)/.dev
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python tests/mutants.py $(if $(PART),--part $(PART))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -58,6 +59,15 @@ lowest: $(LOWEST)/.dev
 
 python: .venv-$(VERSION)/.dev
 	OMP_NUM_THREADS=1 .venv-$(VERSION)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+# both distributions in dist/, the wheel in an environment that has nothing else, and the demo there
+wheel: $(VENV)/.made
+	rm -rf dist build/wheel
+	$(PIP) build setuptools
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet -c constraints.txt "$$(ls dist/*.whl)[progress,plots]"
+	cd build/wheel && bin/energy compare experiment=demo out=demo
 
 api: $(VENV)/.dev
 	$(BIN)/python -m tests.packaging.api
