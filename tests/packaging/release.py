@@ -1,6 +1,6 @@
-"""Whether a tag may become a release, and what its page says. `python -m tests.packaging.release v0.1.0 [--notes FILE]`.
+"""Whether a tag may become a release, and what its page says: `python -m tests.packaging.release v0.1.0 --notes FILE`.
 
-Needs nothing but Python: tag, package, citation and changelog must name one version, and the address must be a real one.
+Needs nothing but Python. Tag, package, citation and changelog must name one version; the address must be a real one.
 """
 
 import argparse

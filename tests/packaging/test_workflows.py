@@ -130,7 +130,9 @@ def test_the_versions_of_python_are_those_that_are_declared() -> None:
     ci = jobs(GITHUB / "workflows" / "ci.yml")
     assert ci["test"]["strategy"]["matrix"]["python"] == declared
     assert "continue-on-error" not in str(ci)
-    said = re.search(r"^Python (\S+) to (\S+):", (ROOT / "docs" / "stability.md").read_text(encoding="utf-8"), re.M)
+    said = re.search(
+        r"^Python (\S+) to (\S+):", (ROOT / "docs" / "stability.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert said is not None and [*said.groups()] == [declared[0], declared[-1]]
     (action,) = ACTIONS
     assert read(action)["inputs"]["version"]["default"] == declared[0] == project["requires-python"].removeprefix(">=")
