@@ -130,7 +130,12 @@ def apart(labels: Sequence[str], width: int) -> list[str]:
     said = [
         ",".join(part for part in one if part not in shared) or label for one, label in zip(parts, labels, strict=True)
     ]
-    cut = [short(one, width) for one in said]
+    return numbered(said, width)
+
+
+def numbered(labels: Sequence[str], width: int) -> list[str]:
+    """Shorten labels to at most `width` letters; with their numbers before them if two would be alike."""
+    cut = [short(label, width) for label in labels]
     if len(set(cut)) == len(cut):
         return cut
-    return [short(f"{number}: {one}", width) for number, one in enumerate(said, start=1)]
+    return [short(f"{number}: {label}", width) for number, label in enumerate(labels, start=1)]

@@ -6,8 +6,7 @@ steps and everything else once per epoch.
 
 import functools
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import torch

@@ -141,7 +141,11 @@ def one_line_warnings(title: str) -> Iterator[None]:
     def told(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
         with contextlib.suppress(OSError):
             (_shown.get() or Silent()).clear()  # the next step draws it again
-        kind = "" if issubclass(category, (Caution, FormerNameWarning)) or category is UserWarning else f"{category.__name__}: "
+        kind = (
+            ""
+            if issubclass(category, (Caution, FormerNameWarning)) or category is UserWarning
+            else f"{category.__name__}: "
+        )
         return wrapped_lines(" ".join(f"{title}: warning: {kind}{message}".split()), width(sys.stderr)) + "\n"
 
     warnings.formatwarning = told
