@@ -120,7 +120,7 @@ def _table(rows: Sequence[Row], chosen: Sequence[Column], by_seed: bool, width: 
     names = [column.name for column in numbers]
     later = [start + len(varied) + names.index(name) for name in SPARED if name in names]
     text, gone = fitted(head, cells, width, [*fields[:-KEPT], *later, *fields[-KEPT:]])
-    return f"{text}\nnot shown: {len(gone)} columns; --csv has all, --columns chooses" if gone else text
+    return f"{text}\nnot shown: {len(gone)} columns; --csv has all" if gone else text
 
 
 def _complete(rows: Sequence[Row]) -> list[Column]:

@@ -88,6 +88,12 @@ def redraw() -> None:
         (_shown.get() or Silent()).refresh()
 
 
+def erase() -> None:
+    """Take the live line off the screen, if there is one, also from a handler of a signal."""
+    with contextlib.suppress(OSError, RuntimeError):  # the latter if the stream was being written to
+        (_shown.get() or Silent()).clear()
+
+
 def width(stream: TextIO) -> int | None:
     """Return the columns that a line may have on a terminal, one less than there are; None off a terminal."""
     try:
