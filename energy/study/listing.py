@@ -112,10 +112,12 @@ def _table(rows: Sequence[Row], chosen: Sequence[Column], by_seed: bool, width: 
         return blocks(head, [[row.folder, *(column.text(row) for column in chosen)] for row in rows], width)
     varied = [Column(path) for path in varied_fields([row.values for row in rows])]
     numbers = [Column(name) for name in NUMBERS if any(name in row.numbers for row in rows)]
-    columns = [Column("state"), *([Column("seeds")] if by_seed else []), *varied, *numbers]
+    seeds = [Column("seeds")] * by_seed
+    state = [Column("state")] * any(row.kind not in ("finished", "unfinished") for row in rows if by_seed)
+    columns = [*(state if by_seed else [Column("state")]), *seeds, *varied, *numbers]
     head = ["run", *(column.title(columns) for column in columns)]
     cells = [[row.folder, *(column.text(row) for column in columns)] for row in rows]
-    start = 3 if by_seed else 2
+    start = len(columns) - len(varied) - len(numbers) + 1
     fields = list(range(start + len(varied) - 1, start - 1, -1))  # the last goes first
     names = [column.name for column in numbers]
     later = [start + len(varied) + names.index(name) for name in SPARED if name in names]

@@ -33,14 +33,16 @@ class Column:
         return getattr(row, self.name) if self.name in OWN else row.values.get(self.name)
 
     def text(self, row: Row) -> str:
-        """Return the cell of a row: `mean ± s.d.` of several runs."""
+        """Return the cell of a row: `mean ± s.d.` of several runs; of seeds how many, and how many are finished."""
         value = self.value(row)
         if value is None:
             return "–"
         if self.name in NUMBERS:
             stats = {"mean": value, "sd": row.deviations.get(self.name)}
             return plus_minus(stats, FORMS.get(self.name, 2))
-        return str(len(row.seeds)) if self.name == "seeds" else value_text(value)
+        if self.name == "seeds":
+            return row.state.removesuffix(" finished") if row.kind == "unfinished" else str(len(row.seeds))
+        return value_text(value)
 
     def title(self, beside: Sequence["Column"]) -> str:
         """Return the title: of a field the shortest end of its path that tells it from the other columns."""

@@ -52,8 +52,9 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """The first word of the state: finished, running, stopped, failed, broken or foreign."""
-        return self.state.split(maxsplit=1)[0].rstrip(",")
+        """The first word of the state: finished, running, stopped, failed, broken or foreign; of some, unfinished."""
+        first = self.state.split(maxsplit=1)[0].rstrip(",")
+        return "unfinished" if first.isdigit() else first
 
 
 def read_row(folder: Path, name: str) -> Row:
