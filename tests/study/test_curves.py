@@ -169,7 +169,7 @@ def test_of_many_runs_every_named_one_has_a_look_of_its_own_and_the_others_are_c
     lines = [line for line in drawn[0].axes[0].lines if len(line.get_xdata())]
     assert len(lines) == count and len(labels) == len({*labels}) == min(count, APART)
     styles = [(str(line.get_color()), line.get_marker()) for line in lines]
-    assert len({*styles[:APART]}) == min(count, APART) and all(
+    assert len({color for color, _ in styles[:APART]}) == min(count, APART) and all(
         marker not in ("", "None") for _, marker in styles[:APART]
     )
     assert all(color == "#BBBBBB" and marker in ("", "None") for color, marker in styles[APART:])
