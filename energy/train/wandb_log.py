@@ -112,7 +112,7 @@ def require_wandb() -> Any:
         ConfigurationError: when it is not installed.
     """
     try:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports] (an extra)
     except ImportError:
         wandb = None
     if not hasattr(wandb, "init"):  # a folder of that name, which wandb itself makes, is imported too
