@@ -1,7 +1,7 @@
 """A log that never ends the training which it shows: its first error is said, and the rest is not logged."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +45,18 @@ class GuardedLog(Log):
 
     def close(self) -> None:
         """Close the log."""
+        log, self.log = self.log, None
         with self._guarded():
-            self.log and self.log.close()
+            log and log.close()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            self.log = None
+            log, self.log = self.log, None
+            with suppress(Exception):  # it has failed already
+                log and log.close()
             said = shown(" ".join(str(error).split())) or "no message"
             name = self.run.train.logger.name
             say(

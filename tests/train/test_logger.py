@@ -111,7 +111,9 @@ def test_a_logger_that_fails_ends_no_training(
     ]
     assert final_tensors(run) == final_tensors(plain)
     if failing != "open":
-        assert [what for what, _ in kept.opened[-1].told].count(failing) == 1, "it is not asked again"
+        told = [what for what, _ in kept.opened[-1].told]
+        assert told.count(failing) == 1, "it is not asked again"
+        assert told[-1] == "close" and told.count("close") == 1
 
 
 def test_a_logger_is_no_part_of_a_run(make_run: Maker, kept: Any) -> None:
