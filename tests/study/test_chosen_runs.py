@@ -161,7 +161,7 @@ def test_what_leaves_the_numbers_alone_parts_no_seeds(make: Make, tmp_path: Path
 
 def test_columns_that_are_asked_for_are_shown_in_their_order_whatever_the_width(top: Path) -> None:
     wide = listing(top, columns=["accuracy", "settler", "title"], width=120)
-    assert wide.splitlines()[0].split() == ["run", "test,", "%", "settler", "title"]
+    assert [line.split() for line in wide.splitlines()[:2]] == [["test,"], ["run", "%", "settler", "title"]]
     narrow = listing(top, columns=["accuracy", "settler", "title", "relax.max_steps", "nudged.max_steps"], width=40)
     assert max(map(len, narrow.splitlines())) <= 40
     for word in ("test,", "settler", "title", "relax.max_steps", "nudged.max_steps"):
