@@ -69,6 +69,7 @@ def from_module(module: nn.Module, input_shape: Sequence[int]) -> ModuleNetwork:
     if not isinstance(module, nn.Module):
         raise UsageTypeError(f"from_module: module is a {type(module).__name__}: must be an nn.Module")
     network = Conversion(module, input_shape).network
+    network.require_plain()
     _require_equal(network, module)
     return network
 
@@ -108,6 +109,7 @@ class Conversion:
         self.parts = Parts(self.network)
         self.values: dict[fx.Node, Value] = {}
         self.used: dict[nn.Module, str] = {}
+        self._called: set[str] = set()
         for node in traced(module).nodes:
             if node not in self.values:
                 self._convert(node)
@@ -121,6 +123,9 @@ class Conversion:
             self.values[node] = self._sum(node)
         elif not is_size(node):
             self._apply(node, *self._part(node))
+        found = self.values.get(node)
+        if found is not None and found.layer < 0 and sum(not is_size(reader) for reader in node.users) > 1:
+            self._layer(found, node.name)  # a drive that several read is a layer of its own
 
     def _input(self, node: fx.Node) -> None:
         if self.values:
@@ -162,13 +167,9 @@ class Conversion:
         """
         if node.op == "call_module":
             name, module = str(node.target), self.module.get_submodule(str(node.target))
-            before = self.used.setdefault(module, name)
-            holds = any(True for _ in module.parameters()) or any(True for _ in module.buffers())
-            if node.target in {other.target for other in self.values if other.op == "call_module"} or before != name:
-                if holds:
-                    raise UsageError(
-                        f"{name}: is used twice: a coupling has weights of its own; copy.deepcopy makes a second module"
-                    )
+            if self.used.setdefault(module, name) != name or name in self._called:
+                self._require_nothing_held(name, module)
+            self._called.add(name)
             return name, module
         name = f"{node.name} ({getattr(node.target, '__name__', node.target)})"
         module = as_module(node) if node.op in ("call_function", "call_method") else None
@@ -176,6 +177,14 @@ class Conversion:
             what = "is read directly" if node.op == "get_attr" else "is not covered"
             raise UsageError(f"{name}: {what}: must be one of the layers and activations that from_module lists")
         return node.name, module
+
+    def _require_nothing_held(self, name: str, module: nn.Module) -> None:
+        """Only what has no tensors of its own may be called again."""
+        if any(True for _ in (*module.parameters(), *module.buffers())):
+            raise UsageError(
+                f"{name}: {type(module).__name__} is used twice: must be once, since a coupling has weights of its "
+                "own; copy.deepcopy makes a second one"
+            )
 
     def _apply(self, node: fx.Node, name: str, module: nn.Module) -> None:
         given = value_of(node)
@@ -316,11 +325,11 @@ def _require_equal(network: ModuleNetwork, module: nn.Module) -> None:
     training = [one for one in module.modules() if one.training]
     module.eval()
     try:
-        wanted = module(x)
+        with torch.autocast(x.device.type, enabled=False):
+            wanted, found = module(x), network(x)
     finally:
         for one in training:
             one.training = True
-    found = network(x)
     if found.shape != wanted.shape or (found - wanted).abs().max() > CLOSE * wanted.abs().max() + 1e-12:
         raise UsageError(
             f"{type(module).__name__}: the network made of it computes something else; a value changed in place, or an "

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from energy.admission import HOOKS
 from energy.couplings import Coupling
+from energy.errors import UsageError
 from energy.network import Network
 
 
@@ -61,6 +63,22 @@ class ModuleNetwork(Network):
                 bond.coupling._parameters[name] = tensors[bond.origin]
             else:
                 bond.coupling._buffers[name] = bond.module._buffers[bond.origin]
+
+    def require_plain(self) -> None:
+        """Check that no part of the module has hooks or parametrizations, which nothing would call.
+
+        Raises:
+            ValueError: naming the first that has.
+        """
+        for name, part in self._module.named_modules():
+            for kind in HOOKS:
+                if part is not self._module and part.__dict__[kind]:
+                    raise UsageError(f"{name}: has a hook ({kind.strip('_')}), which nothing calls: must have none")
+            if "parametrizations" in part._modules:
+                raise UsageError(
+                    f"{name}: has a parametrization, which couplings do not read: must have none; "
+                    "torch.nn.utils.parametrize.remove_parametrizations takes it off"
+                )
 
     def to_module(self) -> nn.Module:
         """Return a plain module with these weights: a copy of the one that this network was made of.

@@ -11,6 +11,7 @@ calls its hooks.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
@@ -22,6 +23,7 @@ from energy.dropin.conversion import from_module, traced
 from energy.dropin.given_error import GivenError
 from energy.dropin.module_network import ModuleNetwork
 from energy.errors import UsageError, UsageTypeError
+from energy.feedback import mirrored_parameters
 from energy.health import health
 from energy.kernels import fused
 from energy.ledger import Ledger
@@ -110,10 +112,17 @@ class WrappedModule(nn.Module):
         held |= {"_plain": module, "_settler": settler, "_reduction": reduction, "_network": None}
         self.training = module.training
 
+    def __getattr__(self, name: str) -> Any:
+        """Look for an attribute among the parts, then in the module itself."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("__") or "_plain" not in self.__dict__:
+                raise
+            return getattr(self.__dict__["_plain"], name)
+
     def to_module(self) -> nn.Module:
         """Return a plain copy of the module with the present weights."""
-        import copy
-
         return copy.deepcopy(self.__dict__["_plain"])
 
     def convert(self, input_shape: tuple[int, ...]) -> ModuleNetwork:
@@ -129,9 +138,8 @@ class WrappedModule(nn.Module):
         if known is None or known.input_shape != input_shape:
             settler: Settler = self.__dict__["_settler"]
             known = from_module(self.__dict__["_plain"], input_shape)
-            own = {id(parameter) for parameter in known.parameters()}
             settler.attach_feedback(known)
-            if {id(parameter) for parameter in known.parameters()} - own:
+            if any(True for _ in mirrored_parameters(known)):
                 raise UsageError(
                     "wrap: settler.feedback: has weights that learn and no optimizer of the script knows: must be "
                     "tied, random, direct or one of the sign kinds; others learn by Rule.learn"
@@ -139,6 +147,7 @@ class WrappedModule(nn.Module):
             settler.validate_nudge(ERROR, known.output.potential)
             self.__dict__["_network"] = known
         known.relink()
+        known.require_plain()
         return known
 
     def train(self, mode: bool = True) -> WrappedModule:
@@ -150,9 +159,9 @@ class WrappedModule(nn.Module):
         plain, settler = self.__dict__["_plain"], self.__dict__["_settler"]
         if not self.training and not settler.gamma:
             return plain(x)
-        network = self.convert(tuple(x.shape[1:]))
         precision = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         with torch.autocast(x.device.type, enabled=False), ranks.separately():
+            network = self.convert(tuple(x.shape[1:]))
             if not self.training:
                 return settler.predict(network, x.to(precision)).output
             if x.requires_grad:
