@@ -189,6 +189,8 @@ class GroupNorm(Normalization):
         self.groups, self.channels = groups, channels
 
     def normalized(self, drive: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        if torch.is_grad_enabled() and scale is not None and not drive.requires_grad:
+            drive = drive.contiguous()  # torch 2.13 crashes where channels-last images need no gradient and scale does
         return F.group_norm(drive, self.groups, scale, shift, self.eps)
 
     def require_fit(self, full: Shape) -> None:
