@@ -122,7 +122,6 @@ def test_it_keeps_the_contract_of_couplings(case: Any) -> None:
     assert check_coupling(fill(make()).float(), shape) == []
 
 
-@pytest.mark.parametrize("pool", [MaxPool(2), AveragePool(3, 2, padding=1)])
 def test_the_product_of_channels_last_images_away_from_the_linearization() -> None:
     """Of scale: Σ ⟨post, u⟩ over samples and places of a channel, u the normalized image; of shift: Σ post."""
     coupling = GroupNorm(Skip(), 2, 4)
@@ -134,6 +133,7 @@ def test_the_product_of_channels_last_images_away_from_the_linearization() -> No
     torch.testing.assert_close(shift, post.sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("pool", [MaxPool(2), AveragePool(3, 2, padding=1)])
 def test_pooling_comes_after_normalization(pool: Any) -> None:
     for coupling in (
         BatchNorm(Convolution(2, 4, 3, padding=1), 4, pool=pool),
