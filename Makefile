@@ -7,10 +7,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # processes of the quick tests, one thread each
 WORKERS ?= 2
 
+# environments of `make lowest` and `make python VERSION=3.13`
+LOWEST ?= .venv-lowest
+VERSION ?= 3.13
+TORCH ?=
+TESTS ?=
+with_torch = $(if $(TORCH),sed "s/^torch==.*/torch==$(TORCH)/",cat)
+
 # freed memory stays with the process (docs/performance.md), as it did when the tables were measured
 KEPT := MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_MMAP_THRESHOLD_=2147483647
 
-.PHONY: demo test slow mutants lint bench bench-gpu clean
+.PHONY: demo test slow ordeal mutants lint bench bench-gpu lowest python api clean
 
 demo: $(VENV)/.demo
 	$(BIN)/energy compare experiment=demo out=runs/demo
@@ -19,7 +26,13 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow --ignore=tests/benchmarks
+	$(BIN)/python -m pytest -m slow --ignore=tests/benchmarks --ignore=tests/ordeal
+
+# kills, damage and hostile files; what was counted goes into SECURITY.md
+ordeal: $(VENV)/.dev
+	rm -f build/ordeal.json
+	ENERGY_ORDEAL=$(CURDIR)/build/ordeal.json OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ordeal -m slow -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.ordeal.summary build/ordeal.json SECURITY.md
 
 mutants: $(VENV)/.dev
 	$(BIN)/python tests/mutants.py
@@ -37,8 +50,20 @@ bench-gpu: $(VENV)/.dev
 	ENERGY_BENCH_PAIRS=$${ENERGY_BENCH_PAIRS:-10} ENERGY_BENCH_SECONDS=$${ENERGY_BENCH_SECONDS:-120} \
 		$(BIN)/python -m pytest tests/benchmarks/test_gpu.py -m gpu -q -s -p no:logging
 
+# The quick tests in a fresh environment: with the lowest versions that are allowed, and with another Python.
+# pip finds a CPU build of torch where PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL leads; elsewhere it brings gigabytes of
+# CUDA. Where there is none of the version, TORCH=2.13.0 takes another one. TESTS="tests/relax tests/rules" runs a part.
+lowest: $(LOWEST)/.dev
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+python: .venv-$(VERSION)/.dev
+	OMP_NUM_THREADS=1 .venv-$(VERSION)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+api: $(VENV)/.dev
+	$(BIN)/python -m tests.packaging.api
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) .venv-3.* build dist *.egg-info
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -51,3 +76,15 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) -e ".[progress,plots,dev]"
 	touch $@ $(VENV)/.demo
+
+$(LOWEST)/.dev: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(with_torch) constraints-lowest.txt > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet -c $(LOWEST)/constraints.txt -e ".[progress,plots,dev]"
+	touch $@
+
+.venv-%/.dev: pyproject.toml constraints.txt
+	python$* -m venv .venv-$*
+	$(with_torch) constraints.txt > .venv-$*/constraints.txt
+	.venv-$*/bin/python -m pip install --quiet -c .venv-$*/constraints.txt -e ".[progress,plots,dev]"
+	touch $@

@@ -5,9 +5,10 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+from energy.errors import escaped
+
 GAP: Final = "  "
 NARROW: Final = 8  # a column is not cut below this
-ACTING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # of Unicode: control, format, private …
 HEADS: Final = 3  # lines that a title may take
 
 
@@ -73,23 +74,6 @@ def short(text: str, width: int) -> str:
             break
         front, back = longer
     return f"{front}…{back}"
-
-
-def escaped(text: str) -> str:
-    """Write what a terminal would obey, and what turns or hides letters, as an escape; ends of lines stay.
-
-    Example:
-        >>> escaped("a\\x1b[31mb")
-        'a\\\\x1b[31mb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        letter.encode("unicode_escape").decode()
-        if unicodedata.category(letter) in ACTING and letter != "\n"
-        else letter
-        for letter in text
-    )
 
 
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> list[list[str]]:

@@ -6,6 +6,7 @@ Python would accept these declarations and read them differently from what their
 import dataclasses
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ def declared(cls: type) -> None:
             declared again as a field, a field that hides a method, an `InitVar`, a mutable default, and a
             `__post_init__` that does not call that of its base.
     """
-    own, fields = inspect.get_annotations(cls), _fields(cls)
+    own, fields = _annotations(cls), _fields(cls)
     for method in ("__init__", "__new__"):
         if method in vars(cls):
             raise _refusal(
@@ -39,6 +40,15 @@ def declared(cls: type) -> None:
     _post_init(cls)
 
 
+def _annotations(cls: type) -> dict[str, Any]:
+    """The annotations in the body of a class; from Python 3.14 on a name in it may be defined later (PEP 649)."""
+    if sys.version_info < (3, 14):
+        return inspect.get_annotations(cls)
+    from annotationlib import Format, get_annotations
+
+    return get_annotations(cls, format=Format.FORWARDREF)
+
+
 def _refusal(cls: type, name: str, reason: str) -> ConfigurationError:
     return ConfigurationError(f"{cls.__name__}.{name}: {reason}")
 
@@ -52,7 +62,7 @@ def _fields(cls: type) -> dict[str, tuple[type, Any]]:
     found: dict[str, tuple[type, Any]] = {}
     for base in reversed(cls.__mro__[1:]):
         names = {field.name for field in dataclasses.fields(base)} if dataclasses.is_dataclass(base) else set()
-        found |= {name: (base, kind) for name, kind in inspect.get_annotations(base).items() if name in names}
+        found |= {name: (base, kind) for name, kind in _annotations(base).items() if name in names}
     return found
 
 
@@ -93,7 +103,7 @@ def _untyped(cls: type, name: str, value: Any, fields: dict[str, tuple[type, Any
 def _constants(cls: type, name: str) -> Iterator[bool]:
     """True for every base that has `name`, as a value or as an annotation only."""
     for base in cls.__mro__[1:]:
-        yield name in inspect.get_annotations(base) or (name in vars(base) and not _called(vars(base)[name]))
+        yield name in _annotations(base) or (name in vars(base) and not _called(vars(base)[name]))
 
 
 def _typed(cls: type, name: str, kind: str, fields: dict[str, tuple[type, Any]]) -> None:

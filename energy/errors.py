@@ -9,6 +9,7 @@ from typing import Final
 
 WIDTH: Final = 160  # letters of a value in a message
 LINE: Final = 2500  # letters of a whole message
+SPACES: Final = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
 class EnergyError(Exception):
@@ -102,12 +103,28 @@ def shown(value: object, width: int = WIDTH) -> str:
             text = f"<{type(value).__name__} too large to be shown>"
     if len(text) > 4 * width:  # no more than is shown is escaped
         text = f"{text[: 2 * width]}{text[-2 * width :]}"
-    plain = "".join(one if one.isprintable() else _escaped(one) for one in text)
+    plain = escaped(text, "")
     if len(plain) <= width and len(text) <= width:
         return plain
     tail = max(0, (width - 5) // 3)
     return f"{plain[: width - 5 - tail]} ... {plain[len(plain) - tail :]}"
 
 
-def _escaped(letter: str) -> str:
+def escaped(text: str, kept: str = f"\n{SPACES}") -> str:
+    """Write what a terminal would obey, and what turns or hides letters, as an escape; ends of lines and spaces stay.
+
+    Args:
+        text: any text, also one that is no UTF-8.
+        kept: the letters that stay though they are not printable.
+
+    Example:
+        >>> escaped("a\\x1b[31mb")
+        'a\\\\x1b[31mb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in kept else _as_escape(one) for one in text)
+
+
+def _as_escape(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")

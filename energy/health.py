@@ -178,7 +178,7 @@ class Health:
                 if any(found):
                     self._diverged(network, settler, phase, names[found.index(True)])
             for phase, solution in settled.solutions.items():
-                if text := self.solves.look(phase, solution):
+                if text := self.solves.look(phase, solution, early=self.calls < OFTEN):
                     caution(f"settler={settler.name}: {text}; {_cure(network)}")
 
     def _diverged(self, network: Network, settler: Settler, phase: str, layer: str) -> None:

@@ -37,12 +37,13 @@ class SolveHealth:
     def __init__(self) -> None:
         self.phases: dict[str, PhaseHealth] = {}
 
-    def look(self, phase: str, solution: Solution) -> str:
+    def look(self, phase: str, solution: Solution, *, early: bool = False) -> str:
         """Look at one batch; reads the device.
 
         Args:
             phase: its name.
             solution: of the batch.
+            early: whether it is one of the first batches, when solves that never converged are not yet spoken of.
 
         Returns:
             What is to be said: at the second look in a row at which fewer than half of the samples reached the
@@ -54,7 +55,7 @@ class SolveHealth:
         known.best = max(known.best, share)
         known.told = known.told and share < MOST
         known.missed = known.missed + 1 if share < FEW else 0
-        if known.missed < 2 or known.told:
+        if known.missed < 2 or known.told or (early and known.best < MOST):
             return ""
         known.told = True
         return _told(phase, solution, share, known.best)

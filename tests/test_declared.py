@@ -5,6 +5,7 @@ import dataclasses
 import enum
 import math
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal
 
@@ -263,6 +264,13 @@ def test_a_name_that_the_module_does_not_know() -> None:
     cls: Any = type("Mine", (Relaxation,), {"__annotations__": {"extra": "Nowhere"}})
     with pytest.raises(ConfigurationError, match="Mine: an annotation names Nowhere, which its module does not know"):
         cls(extra=1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated as the class is defined")
+def test_a_name_that_is_defined_later() -> None:
+    space: dict[str, Any] = {"Relaxation": Relaxation, "__name__": __name__}
+    exec("class Mine(Relaxation):\n    extra: Later = 1\nclass Later(Relaxation): pass\nLater = int", space)
+    assert space["Mine"](extra=2).extra == 2
 
 
 def test_identity_needs_no_arguments() -> None:

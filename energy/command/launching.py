@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -12,12 +13,13 @@ from energy.command.arguments import Arguments
 from energy.command.complaint import complaint
 from energy.command.output import show
 from energy.component import Component, ConfigurationError
+from energy.errors import EnergyError
 from energy.hints import nearest
 from energy.launch.attempt import LOG, ending, left_in_order
 from energy.launch.command_line import CommandLine
 from energy.launch.launcher import Launcher
 from energy.ranks import asked
-from energy.train.folder import finished_result
+from energy.train.folder import clear_up, finished_result
 from energy.train.run import Run, Setting
 from energy.train.terminal import say
 from energy.train.words import setting_words
@@ -133,7 +135,11 @@ def launched_runs(
     left, failed = list[Run](), list[LaunchedRun]()
     for run in runs_left(runs, failed):
         left.append(run)
-    yield from failed
+    for ended in failed:
+        if ended.state == "kept":
+            with suppress(EnergyError, OSError):  # as a run that is not launched, whose folder is cleared as it is kept
+                clear_up(ended.run.folder)
+        yield ended
     commands = [run_command(run, plugins) for run in left]
     if commands:
         launcher.prepare()

@@ -3,7 +3,7 @@
 import sys
 from typing import TextIO
 
-from energy.columns import escaped
+from energy.errors import escaped
 
 
 def show(text: object, stream: TextIO | None = None) -> None:

@@ -10,11 +10,13 @@ from typing import Any, Final, NoReturn
 from energy.errors import DamagedFileError
 
 DEEPEST: Final = 64  # objects and lists within each other
+DIGITS: Final = 308  # of a whole number, so that a float holds it too
+HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # of a letter that JSON writes in two halves
 TOKENS: Final = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = DamagedFileError) -> dict[str, Any]:
-    """Parse `text` as one JSON object: UTF-8, at most `DEEPEST` deep, without NaN and infinities, each name once.
+    """Parse `text` as one JSON object: UTF-8, at most `DEEPEST` deep, each name once, numbers finite, letters whole.
 
     Args:
         text: content of a file.
@@ -31,7 +33,11 @@ def json_object(text: str | bytes, where: str, error: type[DamagedFileError] = D
     if text.count("[") + text.count("{") > DEEPEST and depth(text) > DEEPEST:
         raise error(f"{where}: nested too deeply, with more than {DEEPEST} brackets open at once")
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_refused)
+        value = json.loads(
+            text, object_pairs_hook=_once, parse_float=_finite, parse_int=_whole, parse_constant=_refused
+        )
+        if HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except ValueError as found:
         raise error(f"{where}: not JSON ({found})") from None
     if not isinstance(value, dict):
@@ -88,6 +94,10 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     value = float(text)
     return value if math.isfinite(value) else _refused(text)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= DIGITS else _refused(text)
 
 
 def _refused(text: str) -> NoReturn:

@@ -1,6 +1,7 @@
 """The record of a run: JSON, one line per epoch and one object at the end."""
 
 import fcntl
+import hashlib
 import json
 import os
 import stat
@@ -117,17 +118,32 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def truncate_record(path: Path, epochs: int) -> None:
+def lines_digest(path: Path, count: int) -> str:
+    """Return the SHA-256 of the first `count` lines of a record, as they stand there; of none if there is no record."""
+    lines = read_plain(path, LARGEST).split(b"\n")[:count] if count and require_kind(path) else []
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def truncate_record(path: Path, epochs: int, sealed: str | None = None) -> None:
     """Keep only the lines of the first `epochs` epochs; later ones are about to be computed again.
 
+    Args:
+        path: the record.
+        epochs: the number of lines that stay.
+        sealed: their digest when the checkpoint was written; None of a checkpoint that holds none.
+
     Raises:
-        DamagedFileError: when the lines are not those of the epochs 0, 1, 2 … up to there.
+        DamagedFileError: when the lines are not those of the epochs 0, 1, 2 … up to there, or have another digest.
     """
     if not (epochs or require_kind(path)):
         return
     kept = [line for line in read_lines(path) if line["epoch"] < epochs]
     if [line["epoch"] for line in kept] != list(range(epochs)):
         raise DamagedFileError(f"{path}: has not one line for each of the first {epochs} epochs, in their order")
+    if sealed is not None and lines_digest(path, epochs) != sealed:
+        raise DamagedFileError(
+            f"{path}: its first {epochs} lines were changed after they were written (SHA-256 differs)"
+        )
     write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
 
@@ -154,9 +170,14 @@ def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             raise LockedFolderError(f"{folder}: another process is training in this run folder") from None
         except OSError:
             pass
-        for place in (folder, *(Path(one) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))):
+        for place in with_inner_folders(folder):
             sweep_leftovers(place)
         yield
+
+
+def with_inner_folders(folder: Path) -> list[Path]:
+    """Return a run folder and those inside it, links left aside: the places in which a killed process leaves things."""
+    return [folder, *(Path(one) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))]
 
 
 def _line(text: bytes, where: str) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
     run_key    the key of the run in its folder, as `configuration.json` has it
     final      {"step": n, "sha256": digest of the manifest of `final/step-<n>`}, on which all of its bytes depend
+    files      digests of the records beside it, as far as there are any
     sha256     digest of everything else, as JSON with sorted names
 
-The digests tell a mix-up and damage, not forgery. Folders of before have none; there the types alone are checked.
+`configuration.json` has a digest of its own, in which the plug-ins of the identity do not count: these may be taken out
+by hand. The digests tell a mix-up and damage, not forgery. Folders of before have none; there the types alone are
+checked.
 """
 
 import hashlib
@@ -15,14 +18,15 @@ from typing import Any, Final
 
 from energy.errors import DamagedCheckpointError, DamagedFileError, MissingFileError
 from energy.io import checkpoint
-from energy.io.plain_file import require_kind
-from energy.io.record import CONFIGURATION, FINAL, RESULT, read_json, write_json
+from energy.io.plain_file import read_plain, require_kind
+from energy.io.record import CONFIGURATION, FINAL, LARGEST, READOUT, RECORD, RESULT, SNAPSHOT, read_json, write_json
 from energy.io.schema import Kind
 
 DIGEST: Final = "sha256"
 OWNER: Final = "run_key"
 NEEDED: Final = ("test_accuracy", "key", "seed")
-CONFIGURED: Final[dict[str, Kind]] = {"run": dict, "identity": dict, "key": str, "sealed": bool}
+CONFIGURED: Final[dict[str, Kind]] = {"run": dict, "identity": dict, "key": str, "sealed": bool, DIGEST: str}
+SEALED: Final = (RECORD, READOUT, SNAPSHOT)  # the records whose digests a result holds
 ENDED: Final[dict[str, Kind]] = {
     **dict.fromkeys(("title", "key", "configuration_key", "weights", "device_name", "torch", "commit"), str),
     **dict.fromkeys(("seed", "test_examples", "epochs", "steps", "threads", "parameters"), int),
@@ -36,6 +40,7 @@ ENDED: Final[dict[str, Kind]] = {
     "continued": list,
     OWNER: str,
     "final": {"step": int, DIGEST: str},
+    "files": dict[str, str],
     DIGEST: str,
 }
 
@@ -47,7 +52,16 @@ def read_configuration(folder: Path) -> dict[str, Any]:
         DamagedFileError: naming the file and its defect.
     """
     path = folder / CONFIGURATION
-    return read_json(path, CONFIGURED) if require_kind(path) else {}
+    found = read_json(path, CONFIGURED) if require_kind(path) else {}
+    if DIGEST in found and found[DIGEST] != _configuration_digest(found):
+        raise DamagedFileError(f"{path}: was changed after it was written ({DIGEST} differs)")
+    return found
+
+
+def write_configuration(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write the configuration of a run folder, with its digest."""
+    plain = {**facts, "sealed": True}
+    write_json(folder / CONFIGURATION, {**plain, DIGEST: _configuration_digest(json.loads(json.dumps(plain)))})
 
 
 def is_finished(folder: Path) -> bool:
@@ -63,7 +77,8 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     """
     path = _only(folder)
     final = {"step": int(path.name.removeprefix("step-")), DIGEST: checkpoint.seal(path)}
-    plain = {**result, OWNER: read_configuration(folder).get("key", ""), "final": final}
+    files = {name: _file_digest(folder / name) for name in SEALED if require_kind(folder / name)}
+    plain = {**result, OWNER: read_configuration(folder).get("key", ""), "final": final, "files": files}
     plain = json.loads(json.dumps(plain, allow_nan=False))
     sealed = {**plain, DIGEST: content_digest(plain)}
     write_json(folder / RESULT, sealed)
@@ -98,6 +113,9 @@ def read_result(folder: Path, needed: Iterable[str] = NEEDED) -> dict[str, Any]:
         raise DamagedFileError(f"{path}: is of the run {result[OWNER]}, the folder of {configured.get('key')}")
     if checkpoint.steps(folder / FINAL):
         _require_final(_only(folder), result)
+    for name, digest in result.get("files", {}).items():
+        if name in SEALED and require_kind(folder / name) and _file_digest(folder / name) != digest:
+            raise DamagedFileError(f"{folder / name}: was changed after the run had ended ({DIGEST} differs)")
     return result
 
 
@@ -135,6 +153,16 @@ def content_digest(result: Mapping[str, Any]) -> str:
     plain = {name: value for name, value in result.items() if name != DIGEST}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(read_plain(path, LARGEST)).hexdigest()
+
+
+def _configuration_digest(configured: Mapping[str, Any]) -> str:
+    """The digest of a configuration, without the plug-ins of its identity."""
+    identity = {name: value for name, value in configured.get("identity", {}).items() if name != "plugins"}
+    return content_digest({**configured, "identity": identity})
 
 
 def _only(folder: Path) -> Path:

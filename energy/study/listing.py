@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from energy.columns import escaped, fitted, terminal_width
+from energy.columns import fitted, terminal_width
 from energy.component import ConfigurationError
-from energy.errors import shown
+from energy.errors import escaped, shown
 from energy.hints import hint
 from energy.io.plain import flatten
 from energy.io.plain_file import require_kind

@@ -67,6 +67,26 @@ def read_out(session: Session, splits: Splits, look: Callable[[], None]) -> dict
     }
 
 
+def read_out_by_each(
+    session: Session, splits: Splits, interrupt: Interrupt, look: Callable[[], None]
+) -> dict[str, Any]:
+    """Fit the read-out on every rank, the same on each; see `read_out`. Several leave after it, all or none.
+
+    Args:
+        session: the training, done.
+        splits: the data.
+        interrupt: the signals and the time.
+        look: leaves if asked; of one process alone after each epoch of the fit.
+    """
+    several = ranks.here().several
+    with ranks.separately():
+        found = read_out(session, splits, _nothing if several else look)
+    if several:
+        interrupt.agree()
+        look()
+    return found
+
+
 def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     """Store the chosen weights, fit a read-out if asked for, score the test split once, and write `result.json`.
 
@@ -79,8 +99,7 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     weights, which = session.final_weights()
     session.network.load_state_dict(weights)
     session.at("in the read-out", "train.evaluate_batch", "data.limit")
-    with ranks.separately():  # each fits the same one
-        read = read_out(session, splits, look) if run.readout.fitted else {}
+    read = read_out_by_each(session, splits, interrupt, look) if run.readout.fitted else {}
     session.at("in the test", "train.evaluate_batch")
     if ranks.here().speaks:
         checkpoint.prune(folder / FINAL, 0)  # of a process that was killed during the test
@@ -96,6 +115,10 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     say(run.train.progress, closing(run, result))
     exchange.by_first(lambda: checkpoint.prune(folder / CHECKPOINTS, 0))
     return result
+
+
+def _nothing() -> None:
+    """Look at nothing."""
 
 
 def _final(session: Session, which: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

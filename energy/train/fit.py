@@ -151,6 +151,7 @@ def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
             interrupt.agree()
             leave_if_asked(session, interrupt)
     result = conclude(session, interrupt)
+    interrupt.agree()
     if interrupt.number:  # too late to stop this run, not too late for those after it
         raise interrupt.stopped(f"came when the run was just finished, {session.folder / RESULT}")
     return result

@@ -21,9 +21,9 @@ from energy.io.record import (
     RESULT,
     exclusive_lock,
     require_plain_folder,
-    write_json,
+    with_inner_folders,
 )
-from energy.io.result import is_finished, read_configuration, read_result
+from energy.io.result import is_finished, read_configuration, read_result, write_configuration
 from energy.io.schema import require_fields
 from energy.train.run import Run, hash_of_description, identity
 
@@ -101,7 +101,7 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
     if result is None and not require_kind(folder / CONFIGURATION):
         plain = identity(run)
         facts = {"run": to_dict(run), "identity": plain, "key": hash_of_description(plain)}
-        write_json(folder / CONFIGURATION, {**facts, "sealed": True, "units": UNITS})
+        write_configuration(folder, {**facts, "units": UNITS})
     if result is None:
         held = {name: checkpoint.steps(folder / name) for name in (CHECKPOINTS, FINAL, EPOCHS)}
         for path in [*held[CHECKPOINTS][-1:], *held[FINAL], *held[EPOCHS]]:
@@ -110,13 +110,13 @@ def acquire(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def clear_up(folder: Path) -> None:
-    """Remove what a finished run left when it was killed: its checkpoints, and files half-written.
+    """Remove what a finished run left when it was killed: its checkpoints, and what is half-written or half-removed.
 
     Raises:
         LockedFolderError: while another process is at work in the folder.
         OSError: when the folder cannot be written in.
     """
-    if checkpoint.steps(folder / CHECKPOINTS) or unfinished(folder):
+    if checkpoint.steps(folder / CHECKPOINTS) or any(map(unfinished, with_inner_folders(folder))):
         with exclusive_lock(folder):
             checkpoint.prune(folder / CHECKPOINTS, 0)
 

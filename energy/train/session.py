@@ -12,7 +12,7 @@ from torch import Tensor
 
 from energy import exchange, ranks
 from energy.component import to_dict
-from energy.couplings.forms import forget_forms, recall_forms, record_forms
+from energy.couplings.forms import forget_forms, held_forms, record_forms, resume_forms
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import NonFiniteError
@@ -20,7 +20,7 @@ from energy.feedback import resample
 from energy.health import guarded
 from energy.io import checkpoint
 from energy.io.provenance import provenance
-from energy.io.record import CHECKPOINTS, EPOCHS, FAILED, KERNELS, RECORD, append_line, truncate_record
+from energy.io.record import CHECKPOINTS, EPOCHS, FAILED, KERNELS, RECORD, append_line, lines_digest, truncate_record
 from energy.io.result import read_configuration
 from energy.network import Network
 from energy.parameters import layer_of
@@ -214,18 +214,19 @@ class Session:
         Raises:
             DamagedCheckpointError: when the newest is not what was written. Removing it, to fall back to the one
                 before, is left to the user.
+            DamagedFileError: when the record is not the one that the checkpoint was written beside.
         """
         self.key = read_configuration(self.folder).get("key", self.key)
         found = exchange.by_first(lambda: checkpoint.steps(self.folder / CHECKPOINTS))
+        sealed = None
         if found:
-            recall_forms(self.folder / KERNELS)
-            self._restore(found[-1])
+            sealed = self._restore(found[-1])
             exchange.agreed(0)  # all have read it
             if self.unclosed:
                 exchange.by_first(lambda: checkpoint.mark_open(found[-1]))
             at = f"step {self.step}, epoch {min(self.epoch + 1, self.epochs)}"
             say(self.run.train.progress, f"{self.run.title}: continuing from {at}")
-        exchange.by_first(lambda: truncate_record(self.folder / RECORD, self.epoch))
+        exchange.by_first(lambda: truncate_record(self.folder / RECORD, self.epoch, sealed))
         return bool(found)
 
     def close_epoch(self, line: dict[str, Any], accuracy: float | None) -> None:
@@ -262,22 +263,20 @@ class Session:
 
     def _facts(self) -> dict[str, Any]:
         return {
+            **{name: getattr(self, name) for name in ("key", "epoch", "batch", "step", "best", "breaks")},
             "run": to_dict(self.run),
-            "key": self.key,
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "step": self.step,
-            "best": self.best,
+            "record": lines_digest(self.folder / RECORD, self.epoch),
+            "forms": held_forms(),
             "tally": self.metrics.facts(),
             "seconds": self.clock.read(),
             "totals": {**self.totals, "sweeps": sorted(self.totals["sweeps"].items())},
-            "breaks": self.breaks,
             "optimizer": slot_values(self.optimizer),
             "program": self.stepper.facts(),
             "provenance": provenance(self.device),
         }
 
-    def _restore(self, path: Path) -> None:
+    def _restore(self, path: Path) -> str | None:
+        """Take over a checkpoint, and return the digest of the record beside it; None from one of before."""
         tensors, facts = checkpoint.read(path, self.device)
         require_facts(facts, self.epochs, self.steps_per_epoch, path)
         keeps = facts["best"] is not None and self.run.train.weights is Weights.BEST
@@ -297,3 +296,5 @@ class Session:
         say("changed" in entry, f"{self.run.title}: warning: {changed_line(entry)}")
         self.breaks = [*facts["breaks"], entry]
         self.stepper.restore(facts.get("program"))
+        resume_forms(facts.get("forms"), self.folder / KERNELS)
+        return facts.get("record")

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Protocol, TextIO
 
 from energy.cautions import Caution
-from energy.columns import escaped
+from energy.errors import escaped
 from energy.ranks import here
 
 USUAL: Final = 80  # columns of a terminal that does not say how many it has

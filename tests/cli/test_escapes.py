@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from energy.cli import main
-from energy.columns import escaped, fitted
+from energy.columns import fitted
 from energy.command.output import show
+from energy.errors import SPACES, escaped, shown
 from energy.study.listing import listing
 from energy.train.terminal import say
 
@@ -27,6 +28,14 @@ def test_what_a_terminal_obeys_is_escaped(letters: str) -> None:
 )
 def test_letters_stay(text: str) -> None:
     assert escaped(text) == text
+
+
+def test_messages_and_tables_escape_alike() -> None:
+    """Every letter of Unicode: a message keeps those that are printable, a table also spaces and ends of lines."""
+    for code in (*range(0x3400), 0xAC00, *range(0xD800, 0xF900), *range(0xFE00, 0x10000), 0x1F600, 0xE0001, 0x10FFFF):
+        letter = chr(code)
+        assert shown(letter).isprintable()
+        assert escaped(letter) == (letter if letter in f"\n{SPACES}" else shown(letter)), code
 
 
 def test_a_message_and_an_output(capsys: pytest.CaptureFixture[str]) -> None:

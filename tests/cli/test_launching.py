@@ -61,13 +61,14 @@ class Inside:
     given: ClassVar[list[CommandLine]] = []
     status: ClassVar[int | None] = None  # of every command line, in place of carrying it out
     signal: ClassVar[int] = 0  # that comes after the first
+    seconds: ClassVar[list[float]] = []  # the limit of each call
 
 
 @pytest.fixture(autouse=True)
 def inside(monkeypatch: pytest.MonkeyPatch, there: None) -> type[Inside]:
     """Register a launcher that carries out command lines in this process, one after the other."""
     load_all()
-    for name, value in (("given", []), ("status", None), ("signal", 0)):
+    for name, value in (("given", []), ("status", None), ("signal", 0), ("seconds", [])):
         monkeypatch.setattr(Inside, name, value)
 
     class InsideLauncher(Launcher, name="inside"):
@@ -76,6 +77,7 @@ def inside(monkeypatch: pytest.MonkeyPatch, there: None) -> type[Inside]:
         gpus: int = 0
 
         def statuses(self, commands: Sequence[CommandLine], seconds: float = 0.0) -> Iterator[tuple[int, int]]:
+            Inside.seconds.append(seconds)
             for place, one in enumerate(commands):
                 Inside.given.append(one)
                 assert one.words[:3] == (sys.executable, "-m", "energy")
@@ -193,6 +195,21 @@ def test_a_launched_sweep_ends_with_its_table_and_skips_what_is_finished(energy:
     assert states(answer.out) == ["done", "done"] and "2 runs, launcher=inside: in this process" in answer.err
     again = energy(SWEEP)
     assert states(again.out) == ["kept", "kept"] and len(inside.given) == 2
+
+
+def test_a_launched_sweep_clears_the_folders_that_it_keeps(energy: Energy, inside: type[Inside]) -> None:
+    """A run that was killed after its result was written leaves checkpoints, whole ones and half-removed ones."""
+    words = [*SWEEP, "out=many"]
+    assert energy(words).status == 0
+    left = [Path("many/seed=0/checkpoints", name) for name in ("step-000003", ".removing-step-000006-77")]
+    assert left[0].parent.parent.is_dir()
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "facts.json").write_text("{}")
+    energy([*words, "--print"])
+    assert all(folder.exists() for folder in left)
+    assert states(energy(words).out) == ["kept", "kept"]
+    assert not any(folder.exists() for folder in left)
 
 
 def test_without_a_launcher_the_same_folders_are_found(energy: Energy) -> None:
@@ -422,3 +439,51 @@ def test_a_locked_folder_is_told_by_the_log(energy: Energy) -> None:
     with exclusive_lock(Path("many/seed=0")):
         answer = energy([*SWEEP, "out=many"])
     assert answer.status == 1 and states(answer.out) == ["failed", "done"]
+
+
+def test_a_network_whose_training_fails_is_not_measured(energy: Energy, inside: type[Inside], no_pages: None) -> None:
+    inside.status = 137
+    blocks = "blocks=[{title: ages, ages: [0, 1], vary: ['budget=1+1']}]"
+    words = [*STUDY, blocks, "settlers=[dual_propagation]", "train.epochs=1", "train.batch_size=20"]
+    answer = energy([*words, "out=launched", "launcher=inside"])
+    assert answer.status == 1 and "left after SIGKILL" in answer.err
+    assert [one.words[3] for one in inside.given] == ["train"]
+
+
+def test_a_network_that_is_trained_already_is_measured(energy: Energy, inside: type[Inside], no_pages: None) -> None:
+    blocks = "blocks=[{title: ages, ages: [0, 1], vary: ['budget=1+1']}]"
+    words = [*STUDY, blocks, "settlers=[dual_propagation]", "train.epochs=1", "train.batch_size=20", "out=launched"]
+    training, *_ = energy([*words, "--print"]).out.splitlines()
+    assert energy(shlex.split(training)[3:]).status == 0
+    assert energy([*words, "launcher=inside"]).status == 0
+    assert [one.words[3] for one in inside.given] == ["study", "study"]
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "failed", "late"),
+    [
+        (-9, [], True, False),
+        (138, [], True, False),
+        (0, [], False, True),
+        (138, ["--budget=60"], False, True),
+        (1, ["--budget=60"], True, False),
+    ],
+)
+def test_a_seed_that_is_not_finished_has_failed_unless_time_is_up(
+    energy: Energy, inside: type[Inside], status: int, more: list[str], failed: bool, late: bool
+) -> None:
+    """A run that left in order within a limit was out of time; without a limit it was told to leave by somebody."""
+    inside.status = status
+    _papers(plain=_cell(seeds=[0]))
+    answer = energy(["repro", "tiny", "launcher=inside", *more])
+    assert answer.status == int(failed)
+    assert ("failed: tiny/plain seed 0" in answer.err, "out of time" in answer.err) == (failed, late)
+    assert "seed 0: done" not in energy(["repro", "tiny", "--list"]).out
+
+
+def test_a_limit_that_is_over_is_no_infinite_time(energy: Energy, inside: type[Inside]) -> None:
+    """A launcher takes 0 seconds for no limit."""
+    _papers(plain=_cell(seeds=[0]))
+    assert energy(["repro", "tiny", "launcher=inside", "--budget=1e-9"]).status == 0
+    assert [0 < seconds < 1 for seconds in inside.seconds] == [True]
+    assert energy(["repro", "tiny", "launcher=inside"]).status == 0 and len(inside.seconds) == 1, "it is done"

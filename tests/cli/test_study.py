@@ -1,6 +1,7 @@
 """`energy study`: from a command line to points, tables and a report, and several of them merged."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from energy.command import study as verb
+from tests.study.records import study_record
 
 TINY = [
     "study",
@@ -100,3 +102,38 @@ def test_an_error_of_the_report_costs_only_the_report(capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     assert told.startswith("No report: ")
     assert str(tmp_path) in told
+
+
+def without_numbers(record: dict[str, Any]) -> None:
+    record["points"][0]["samples"]["sweeps"] = {"free": ["many"]}
+
+
+MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "spent": (lambda one: one["spent"].pop("seconds"), "spent: has no seconds"),
+    "samples": (lambda one: one["points"][0].update(samples={}), r"points\[0\]: has no sweeps|samples: has no sweeps"),
+    "sweeps": (without_numbers, r"points\[0\].*sweeps"),
+    "residual": (lambda one: one["points"][1]["samples"].update(residual=["x"]), r"points\[1\].*residual"),
+    "origin": (lambda one: one["points"][0].update(origin=3), r"points\[0\]: origin='3': must be an object"),
+    "large": (lambda one: one["spent"].update(seconds=1e308), "spent.seconds=1e.308: must be at most"),
+    "larger": (lambda one: one["points"][0]["axes"].update(gamma=10**305), "axes.gamma=1e.305: must be at most"),
+    "half a letter": (lambda one: one.update(title="\ud800"), "not JSON .*surrogates"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_malformed_study_is_named_before_anything_is_written(
+    energy: Callable[[Sequence[str]], Any], tmp_path: Path, name: str, first: bool
+) -> None:
+    change, told = MALFORMED[name]
+    record = study_record()
+    texts = {"sound": json.dumps(record)}
+    change(record)
+    texts["odd"] = json.dumps(record)
+    for folder, text in texts.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "study.json").write_text(text)
+    given = [str(tmp_path / folder) for folder in (("odd", "sound") if first else ("sound", "odd"))]
+    answer = energy(["study", "merge", *given, f"out={tmp_path / 'both'}"])
+    assert answer.status == 1 and re.search(rf"odd/study\.json.*({told})", answer.err)
+    assert answer.err.count("\n") == 1 and not (tmp_path / "both").exists()

@@ -130,6 +130,18 @@ def test_a_signal_lets_all_save_and_starts_no_more(tmp_path: Path) -> None:
     assert not (tmp_path / "2").exists()
 
 
+def test_nothing_begins_in_the_place_of_one_that_has_left(tmp_path: Path) -> None:
+    """The other takes a second longer to save."""
+    slow = SAVES.replace("sys.exit", "time.sleep(1)\n    sys.exit")
+    commands = [command(tmp_path / str(n), SAVES if n else slow, str(tmp_path / str(n))) for n in range(3)]
+    helper = threading.Thread(target=_signal_when_ready, args=([tmp_path / "0", tmp_path / "1"], signal.SIGTERM))
+    helper.start()
+    with pytest.raises(Stopped):
+        list(LocalLauncher(workers=2, retries=2).statuses(commands))
+    helper.join()
+    assert not (tmp_path / "2").exists()
+
+
 def test_after_the_time_all_save_and_the_rest_is_left_out(tmp_path: Path) -> None:
     commands = [exits(tmp_path / "0", 0), *(command(tmp_path / str(n), SAVES, str(tmp_path / str(n))) for n in (1, 2))]
     begun = time.monotonic()

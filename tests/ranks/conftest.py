@@ -46,6 +46,12 @@ def start() -> Start:
 
 
 def ended(processes: Sequence[subprocess.Popen[str]], patience: float = 300) -> list[tuple[int, str, str]]:
-    """Wait for processes; exit status, output and errors of each."""
-    found = [(one.communicate(timeout=patience), one.returncode) for one in processes]
+    """Wait for processes; exit status, output and errors of each. None is left behind when the patience is over."""
+    try:
+        found = [(one.communicate(timeout=patience), one.returncode) for one in processes]
+    except subprocess.TimeoutExpired:
+        for one in processes:
+            one.kill()
+            one.communicate()
+        raise
     return [(code, out, err) for (out, err), code in found]

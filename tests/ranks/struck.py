@@ -4,6 +4,7 @@ import os
 from itertools import count
 from typing import Any
 
+from energy.network import Network
 from energy.rules.contrast import Contrast
 from energy.settle.settled import Settled
 
@@ -13,8 +14,8 @@ CALLS = count(1)
 class StruckContrast(Contrast, name="struck_contrast"):
     """The contrastive rule, with its only difference in the one process that is struck."""
 
-    def batch(self, *given: Any) -> Settled:
+    def batch(self, network: Network, *given: Any, **named: Any) -> Settled:
         rank, call, signal = (int(word) for word in os.environ.get("STRUCK", "-1,0,0").split(","))
         if next(CALLS) == call and int(os.environ["RANK"]) == rank:
             os.kill(os.getpid(), signal)
-        return super().batch(*given)
+        return super().batch(network, *given, **named)

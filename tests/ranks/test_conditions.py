@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +44,10 @@ def test_a_wrapped_network_is_refused() -> None:
         (
             {"settler": {"name": "equilibrium_propagation", "relax": {"name": "adaptive_flow"}}},
             r"settler\.relax=adaptive_flow: needs one process",
+        ),
+        (
+            {"settler": {"name": "equilibrium_propagation", "nudged": {"name": "adaptive_flow"}}},
+            r"settler\.nudged=adaptive_flow: needs one process",
         ),
     ],
 )
@@ -114,9 +123,6 @@ def test_ranks_share_one_training_only(
 
 
 def test_an_ended_process_is_named() -> None:
-    import os
-    import socket
-
     there = (socket.gethostname(), os.getpid())
     gone = (socket.gethostname(), 2**22 + 7)  # above the greatest process number
     with (
@@ -124,3 +130,39 @@ def test_an_ended_process_is_named() -> None:
         ranks.heard(ranks.Ranks(0, 2, None, (there, gone))),
     ):
         raise RuntimeError("connection closed")
+
+
+def test_a_process_that_nobody_has_asked_after_has_ended_too() -> None:
+    """A rank that was killed stays in the table of processes until its parent looks."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        here = ranks.Ranks(0, 2, None, ((socket.gethostname(), os.getpid()), (socket.gethostname(), child.pid)))
+        with pytest.raises(LostRankError, match=r"a rank of 2 did not answer \(connection closed\)"), ranks.heard(here):
+            raise RuntimeError("connection closed")
+        os.kill(child.pid, signal.SIGKILL)
+        until = time.monotonic() + 20
+        while Path(f"/proc/{child.pid}/stat").read_text().split()[2] != "Z" and time.monotonic() < until:
+            time.sleep(0.01)
+        with pytest.raises(LostRankError, match=rf"rank 1 \(process {child.pid}\) of 2 has ended"), ranks.heard(here):
+            raise RuntimeError("connection closed")
+
+
+@pytest.mark.parametrize(("rank", "speaks"), [(None, True), ("0", True), ("1", False), ("3", False)])
+def test_before_they_join_all_but_the_first_are_silent(
+    monkeypatch: pytest.MonkeyPatch, rank: str | None, speaks: bool
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert ranks.here().speaks is speaks and not ranks.here().several
+    with ranks.separately():
+        assert ranks.here().speaks is speaks
+
+
+def test_each_rank_has_the_gpu_of_its_number_on_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sixth of eight ranks is the second on a host with four GPUs."""
+    for name, value in (("RANK", "5"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "8")):
+        monkeypatch.setenv(name, value)
+    assert str(ranks.own_device(torch.device("cuda"))) == "cuda:1"
+    assert [str(ranks.own_device(torch.device(name))) for name in ("cuda:3", "cpu")] == ["cuda:3", "cpu"]
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert str(ranks.own_device(torch.device("cuda"))) == "cuda"

@@ -55,7 +55,9 @@ def alike(found: Any, wanted: Any, at: str = "") -> None:
         assert found == wanted, at
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[] if name == "dual propagation" else pytest.mark.slow) for name in FAMILIES]
+)
 def test_two_ranks_train_what_one_process_trains(train: Begin, tmp_path: Path, family: str) -> None:
     for out, count in (("one", 1), ("two", 2)):
         answers = ended(train(FAMILIES[family], count, out))
@@ -89,7 +91,7 @@ def unbroken(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "whole"
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_rank_ends_all_and_is_named(train: Begin, tmp_path: Path, unbroken: Path, rank: int) -> None:
     began = time.monotonic()
     processes = train(LONG, 2, "run", STRUCK=struck(rank, 13, signal.SIGKILL))

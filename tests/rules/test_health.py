@@ -167,6 +167,18 @@ def test_what_is_said_of_solves_by_their_samples() -> None:
     assert said == [False] * 3 + [True] + [False] * 6 + [True]
 
 
+def test_solves_that_never_converged_are_not_spoken_of_at_once() -> None:
+    watch = SolveHealth()
+    bad = Solution(State([]), Outcome.BUDGET, torch.full((4,), 7), torch.ones(4), torch.zeros(4, dtype=torch.bool))
+    assert [bool(watch.look("free", bad, early=early)) for early in (True, True, True, False, False)] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_solves_that_were_not_asked_to_converge_are_passed_over() -> None:
     watch = SolveHealth()
     for outcome in (Outcome.FIXED, Outcome.DIVERGED):

@@ -79,6 +79,7 @@ def test_a_run_folder_of_before_is_evaluated_and_known_again(make_run: Maker) ->
         for part in ("run", "identity"):
             if isinstance(plain.get(part), dict):
                 plain[part]["rule"] = {told.get(name, name): value for name, value in plain[part]["rule"].items()}
+        plain.pop("sha256", None)
         if path.name == CONFIGURATION:
             path.write_text(json.dumps(plain))
     assert "norm" in json.loads((run.folder / CONFIGURATION).read_text())["identity"]["rule"]

@@ -117,7 +117,7 @@ class TestResult:
         result, configured = (json.loads((run.folder / name).read_text()) for name in (RESULT, CONFIGURATION))
         for name in ("sha256", "final", "run_key"):
             del result[name]
-        del configured["sealed"]
+        del configured["sealed"], configured["sha256"]
         write_json(run.folder / RESULT, result)
         write_json(run.folder / CONFIGURATION, configured)
         assert fit(run) == result

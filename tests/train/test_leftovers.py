@@ -107,9 +107,9 @@ def test_a_death_before_the_record_is_cut_leaves_it_to_the_next(
     with pytest.raises(Death):
         fit(other)
     monkeypatch.undo()
-    (other.folder / RECORD).write_text(
-        (one.folder / RECORD).read_text()
-    )  # all three lines, the checkpoint is of step 4
+    later = (one.folder / RECORD).read_text().splitlines(keepends=True)[1:]
+    with (other.folder / RECORD).open("a") as file:  # all three lines, the checkpoint is of step 4
+        file.writelines(later)
     mortal(pages, "truncate_record", 0)
     with pytest.raises(Death):
         fit(other)
@@ -177,6 +177,20 @@ def test_a_finished_run_loses_the_checkpoints_that_a_kill_left(
         assert checkpoint.steps(run.folder / CHECKPOINTS)
     fit(run)
     assert not checkpoint.steps(run.folder / CHECKPOINTS)
+    assert (run.folder / RESULT).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [".removing-step-000009-77", ".writing-step-000009-77"])
+@pytest.mark.parametrize("place", [".", CHECKPOINTS, FINAL])
+def test_a_finished_run_loses_what_was_half_removed_or_half_written(make_run: Maker, place: str, name: str) -> None:
+    run = make_run(**SMALL)
+    fit(run)
+    before = (run.folder / RESULT).read_bytes()
+    left = run.folder / place / name
+    left.mkdir(parents=True)
+    (left / "facts.json").write_text("half")
+    fit(run)
+    assert [path.name for path in run.folder.rglob(".*")] == [".lock"]
     assert (run.folder / RESULT).read_bytes() == before
 
 

@@ -5,10 +5,12 @@ from energy.couplings.forms.choice import (
     Form,
     chosen_forms,
     forget_forms,
+    held_forms,
     load_forms,
     prefer,
     recall_forms,
     record_forms,
+    resume_forms,
 )
 from energy.couplings.forms.geometry import Geometry
 from energy.couplings.forms.memo import Memo
@@ -20,8 +22,10 @@ __all__ = [
     "Memo",
     "chosen_forms",
     "forget_forms",
+    "held_forms",
     "load_forms",
     "prefer",
     "recall_forms",
     "record_forms",
+    "resume_forms",
 ]

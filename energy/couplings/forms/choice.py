@@ -32,6 +32,7 @@ _preferred: ContextVar[str | None] = ContextVar("preferred", default=None)
 _on_trial: ContextVar[bool] = ContextVar("on_trial", default=False)
 _named: dict[str, str] = {}  # what this process has chosen or loaded, by what a reader can make sense of
 _known: dict[tuple[Any, ...], str] = {}  # the same by what is quick to look up
+_elsewhere: dict[str, dict[str, str]] = {}  # what the run that is continued has chosen on other kinds of machines
 
 
 def chosen_forms() -> dict[str, str]:
@@ -49,6 +50,27 @@ def forget_forms() -> None:
     """Forget the choices of this process; those on the disk remain."""
     _named.clear()
     _known.clear()
+    _elsewhere.clear()
+
+
+def held_forms() -> dict[str, dict[str, str]]:
+    """Return the choices of this process, and those taken over from a checkpoint, by the machine they hold for."""
+    own = {store.environment(): dict(_named)} if _named else {}
+    return {**_elsewhere, **own}
+
+
+def resume_forms(held: Mapping[str, Mapping[str, str]] | None, path: Path) -> None:
+    """Take over the choices that a checkpoint holds; of one that holds none, as of before, those recorded in `path`.
+
+    Args:
+        held: as `held_forms` returned them.
+        path: the record, which anyone may have changed without being noticed.
+    """
+    if held is None:
+        recall_forms(path)
+        return
+    _elsewhere.update({name: dict(chosen) for name, chosen in held.items() if name != store.environment()})
+    load_forms(held.get(store.environment(), {}))
 
 
 def record_forms(path: Path) -> None:

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from energy.errors import UsageError
+from energy.errors import DamagedFileError, UsageError
 from energy.io.atomic import replacing, write_text
+from energy.io.plain import flatten
 from energy.io.record import read_json
 from energy.io.schema import Kind, require_fields
 
@@ -53,9 +54,13 @@ HELD: Final[dict[str, Kind]] = {
 POINT: Final[dict[str, Kind]] = {
     "id": str,
     "blocks": list[str],
-    **dict.fromkeys(("axes", "measures", "samples"), dict),
+    **dict.fromkeys(("axes", "measures"), dict),
+    "samples": {"sweeps": dict[str, list[float]], **dict.fromkeys(("residual", "energy_gap"), list[float | None])},
     "layers": dict[str, dict],
 }
+ORIGIN: Final[dict[str, Kind]] = {"origin": dict}
+SPENT: Final = ("seconds", "multiply_adds", "points", "trainings")
+GREATEST: Final = 1e100  # of the numbers that are summed up
 
 
 def read_study(folder: Path) -> dict[str, Any]:
@@ -70,8 +75,14 @@ def read_study(folder: Path) -> dict[str, Any]:
     if record.get("schema") != SCHEMA:
         raise UsageError(f"{folder / STUDY}: schema={record.get('schema')!r}: must be {SCHEMA}")
     require_fields(record, HELD, str(folder / STUDY))
+    require_fields(record["spent"], dict.fromkeys(SPENT, float), f"{folder / STUDY}: spent")
     for number, point in enumerate(record["points"]):
-        require_fields(point, POINT, f"{folder / STUDY}: points[{number}]")
+        where = f"{folder / STUDY}: points[{number}]"
+        require_fields(point, POINT, where)
+        require_fields(point, ORIGIN, where, partial=True)
+    for path, value in flatten(record, lists=True):
+        if isinstance(value, int | float) and abs(value) > GREATEST:
+            raise DamagedFileError(f"{folder / STUDY}: {path}={value:.6g}: must be at most {GREATEST:g}")
     return record
 
 
@@ -161,7 +172,7 @@ def merged(records: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
         for point in record["points"]:
             own = point.get("origin", origin)
             points[(point["id"], *map(str, own.values()))] = {**point, "origin": own}
-    spent = {key: sum(record["spent"][key] for _, record in given) for key in first["spent"]}
+    spent = {key: sum(record["spent"][key] for _, record in given) for key in SPENT}
     trainings = [one for _, record in given for one in record["trainings"]]
     limits = list(dict.fromkeys(one for _, record in given for one in record["limits"]))
     return {
