@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import torch
 from torch import fx, nn
 
 from energy.couplings import Convolution, Coupling, Skip
@@ -21,11 +20,11 @@ from energy.dropin.activations import INSTEAD, is_activation, potential_of
 from energy.dropin.module_network import ModuleNetwork
 from energy.dropin.operations import IN_PLACE, as_module, is_addition, is_size, value_of
 from energy.dropin.parts import LINEAR, NORMALIZATIONS, POOLINGS, Parts
+from energy.dropin.trace import require_equal, traced
 from energy.errors import EnergyError, UsageError, UsageTypeError
 from energy.potentials import Identity, Potential, Softmax
 
 FREE: Final = (nn.Identity, nn.Flatten)
-CLOSE: Final = 1e-3  # largest relative difference of two outputs that are the same but for rounding
 
 
 @dataclass
@@ -70,27 +69,8 @@ def from_module(module: nn.Module, input_shape: Sequence[int]) -> ModuleNetwork:
         raise UsageTypeError(f"from_module: module is a {type(module).__name__}: must be an nn.Module")
     network = Conversion(module, input_shape).network
     network.require_plain()
-    _require_equal(network, module)
+    require_equal(network, module)
     return network
-
-
-def traced(module: nn.Module) -> fx.Graph:
-    """Return the graph of the operations in a module's `forward`.
-
-    Raises:
-        ValueError: when it cannot be traced.
-    """
-    kind = type(module).__name__
-    if isinstance(module, nn.parallel.DistributedDataParallel | nn.parallel.DataParallel):
-        raise UsageError(f"from_module: {kind}: must be the module inside it; wrap the result, {kind}(wrap(...))")
-    try:
-        return fx.Tracer().trace(module)
-    except Exception as error:
-        told = str(error).strip().partition("\n")[0]
-        raise UsageError(
-            f"{kind}.forward: cannot be traced ({told}): must be a fixed sequence of operations, without branches on "
-            "values; or build an energy.Network"
-        ) from None
 
 
 class Conversion:
@@ -308,30 +288,3 @@ class Conversion:
 def _open(coupling: Coupling) -> bool:
     """True for a coupling that has room for a pooling."""
     return isinstance(coupling, Convolution | Normalization) and coupling.pool is None
-
-
-@torch.no_grad()
-def _require_equal(network: ModuleNetwork, module: nn.Module) -> None:
-    """Compare the outputs of network and module on random inputs, in evaluation mode.
-
-    Raises:
-        ValueError: if they differ, as where a `forward` changes its values in a way that a trace does not show.
-    """
-    like = next(module.parameters(), None)
-    if like is None or like.is_meta:
-        return
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(3, *network.input_shape, generator=generator).to(like.device, like.dtype)
-    training = [one for one in module.modules() if one.training]
-    module.eval()
-    try:
-        with torch.autocast(x.device.type, enabled=False):
-            wanted, found = module(x), network(x)
-    finally:
-        for one in training:
-            one.training = True
-    if found.shape != wanted.shape or (found - wanted).abs().max() > CLOSE * wanted.abs().max() + 1e-12:
-        raise UsageError(
-            f"{type(module).__name__}: the network made of it computes something else; a value changed in place, or an "
-            "attribute read at trace time, may be the cause"
-        )

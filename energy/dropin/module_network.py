@@ -93,6 +93,11 @@ class ModuleNetwork(Network):
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         return self._module.load_state_dict(state_dict, *args, **kwargs)
 
+    def _learning(self) -> list[Coupling]:
+        """Those of any network, but for a batch normalization that alone is in evaluation mode, as a frozen one is."""
+        held = {id(bond.coupling) for bond in self._bonds if self._module.training and not bond.module.training}
+        return [one for one in super()._learning() if not (one.batchwise and id(one) in held)]
+
     def _apply(self, fn: Any, recurse: bool = True) -> ModuleNetwork:
         self._module._apply(fn, recurse)
         self.relink()

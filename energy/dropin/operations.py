@@ -36,7 +36,6 @@ FUNCTIONS: Final[dict[Any, Callable[..., nn.Module]]] = {
     F.adaptive_avg_pool2d: lambda output_size: nn.AdaptiveAvgPool2d(output_size),
     F.adaptive_max_pool2d: lambda output_size, return_indices=False: nn.AdaptiveMaxPool2d(output_size, return_indices),
 }
-FUNCTIONS[F.max_pool2d.__dict__.get("__wrapped__", F.max_pool2d)] = FUNCTIONS[F.max_pool2d]
 FUNCTIONS[torch.max_pool2d] = FUNCTIONS[F.max_pool2d]
 METHODS: Final[dict[str, Callable[..., nn.Module]]] = {
     "relu": lambda: nn.ReLU(),

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from energy import ranks
-from energy.dropin.conversion import from_module, traced
+from energy.dropin.conversion import from_module
 from energy.dropin.given_error import GivenError
 from energy.dropin.module_network import ModuleNetwork
+from energy.dropin.trace import traced
 from energy.errors import UsageError, UsageTypeError
 from energy.feedback import mirrored_parameters
 from energy.health import health
@@ -63,7 +64,7 @@ def wrap(
         >>> from energy.settle import DualPropagation
         >>> model = wrap(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), DualPropagation())
         >>> nn.functional.cross_entropy(model(torch.ones(2, 4)), torch.tensor([0, 2])).backward()
-        >>> model[0].weight.grad.shape if hasattr(model, "__getitem__") else model.get_parameter("0.weight").grad.shape
+        >>> model.get_parameter("0.weight").grad.shape
         torch.Size([8, 4])
     """
     if not isinstance(module, nn.Module):
