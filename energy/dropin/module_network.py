@@ -39,6 +39,8 @@ class ModuleNetwork(Network):
         module: the module.
     """
 
+    _module: nn.Module
+
     def __init__(self, input_shape: Sequence[int], module: nn.Module) -> None:
         super().__init__(input_shape)
         object.__setattr__(self, "_module", module)  # not a part: its tensors are those of the couplings

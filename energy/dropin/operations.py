@@ -50,7 +50,7 @@ IN_PLACE: Final = frozenset({"relu_", "add_", "sigmoid_", "tanh_", "clamp_"})
 
 def is_addition(node: fx.Node) -> bool:
     """Return True if a node adds two values of the graph."""
-    added = node.target in ADDITIONS if node.op == "call_function" else node.target in ("add", "add_")
+    added: bool = node.target in ADDITIONS if node.op == "call_function" else node.target in ("add", "add_")
     plain = not {*node.kwargs} - {"input", "other"}
     return node.op in ("call_function", "call_method") and added and plain and all(_values(node))
 
@@ -81,7 +81,7 @@ def _flattens(node: fx.Node) -> bool:
     sizes = node.args[1:]
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
-    return len(sizes) == 2 and sizes[1] == -1 and isinstance(sizes[0], fx.Node)
+    return len(sizes) == 2 and isinstance(sizes[0], fx.Node) and isinstance(sizes[1], int) and sizes[1] == -1
 
 
 def _over_places(node: fx.Node) -> bool:

@@ -190,8 +190,8 @@ class FreePhase:
         self.scale = float(len(x)) if reduction == "mean" else 1.0
         with fused(), torch.no_grad(), network.normalizing():
             network.validate_batch(x)
-            self._found: Any = settler.free(network, x, self.ledger)
-        self.output: Tensor = self._found[1][-1].clone()
+            self._found: list[Any] = [settler.free(network, x, self.ledger)]
+        self.output: Tensor = self._found[0][1][-1].clone()
         self._versions = [parameter._version for parameter in network.parameters()]
 
     def finish(self, error: Tensor) -> list[Tensor | None]:
@@ -203,18 +203,17 @@ class FreePhase:
         Raises:
             ValueError: when it is the second time, or a parameter was changed since the free phase.
         """
-        if self._found is None:
+        if not self._found:
             raise UsageError(
                 "backward: a settler's states are freed as they are read, so that it works once for each forward pass: "
                 "must be without retain_graph, with a new model(x) for a second loss, or one backward of their sum"
             )
         if self._versions != [parameter._version for parameter in self.network.parameters()]:
             raise UsageError("backward: a parameter was changed since model(x): must be before optimizer.step()")
-        found, self._found = self._found, None
         network, watch = self.network, health(self.network)
         watch.calls += 1
         with fused(), torch.no_grad(), torch.autocast(self.x.device.type, enabled=False), ranks.separately():
-            with resuming(network, self.x, found):
+            with resuming(network, self.x, self._found):
                 settled = self.settler.settle_once(network, self.x, self.scale * error, ERROR, self.ledger)
             watch.solved(network, self.settler, settled)
             gradients = RULE.gradients(network, settled)

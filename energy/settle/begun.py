@@ -1,6 +1,6 @@
 """A free phase that was begun before: a settler goes on from it in place of settling again.
 
-with resuming(network, x, found):
+with resuming(network, x, [found]):
     settler.settle_once(network, x, target, objective)      # its `free` returns `found`
 """
 
@@ -15,19 +15,22 @@ from torch import Tensor
 
 
 class Begun(NamedTuple):
-    """A free phase: what `Settler.free` returned for one network and one batch."""
+    """A free phase: what `Settler.free` returned for one network and one batch, until it is taken."""
 
     network: object
     x: Tensor
-    found: Any
+    found: list[Any]
 
 
 _begun: ContextVar[Begun | None] = ContextVar("begun", default=None)
 
 
 @contextmanager
-def resuming(network: object, x: Tensor, found: Any) -> Iterator[None]:
-    """Let `Settler.free` return `found` for this network and this very tensor, while the context lasts."""
+def resuming(network: object, x: Tensor, found: list[Any]) -> Iterator[None]:
+    """Let `Settler.free` take the one item of `found`, once, for this network and this very tensor.
+
+    The item leaves the list, so that its states are freed as they are read.
+    """
     token = _begun.set(Begun(network, x, found))
     try:
         yield
@@ -36,6 +39,8 @@ def resuming(network: object, x: Tensor, found: Any) -> Iterator[None]:
 
 
 def resumed(network: object, x: Tensor) -> Any:
-    """Return the free phase that is resumed; None if there is none of this network and batch."""
+    """Take the free phase that is resumed; None if there is none of this network and batch."""
     begun = _begun.get()
-    return begun.found if begun is not None and begun.network is network and begun.x is x else None
+    if begun is None or begun.network is not network or begun.x is not x:
+        return None
+    return begun.found.pop() if begun.found else None

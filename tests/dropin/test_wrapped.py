@@ -170,7 +170,7 @@ def test_parts_names_and_attributes_are_those_of_the_module() -> None:
     plain = model.to_module()
     assert type(plain) is type(module) and plain is not module
     model.float()
-    assert module.fc.weight.dtype == torch.float32
+    assert module.get_parameter("fc.weight").dtype == torch.float32
     model.train()
     F.cross_entropy(model(batch()[0].float()), batch()[1]).backward()
     with pytest.raises(AttributeError, match="nowhere"):
@@ -187,11 +187,11 @@ def test_a_copy_is_one_of_its_own() -> None:
 
 def test_frozen_parameters_get_no_gradient() -> None:
     module, (x, labels) = drawn("vgg"), batch()
-    module[0].weight.requires_grad_(False)
+    module.get_parameter("0.weight").requires_grad_(False)
     model = wrap(module, NEAR)
     F.cross_entropy(model(x), labels).backward()
     plain = drawn("vgg")
-    plain[0].weight.requires_grad_(False)
+    plain.get_parameter("0.weight").requires_grad_(False)
     F.cross_entropy(plain(x), labels).backward()
     assert_alike(gradients(model), gradients(plain))
 
