@@ -20,7 +20,7 @@ from energy.dropin.activations import INSTEAD, is_activation, potential_of
 from energy.dropin.module_network import ModuleNetwork
 from energy.dropin.operations import IN_PLACE, as_module, is_addition, is_size, value_of
 from energy.dropin.parts import LINEAR, NORMALIZATIONS, POOLINGS, Parts
-from energy.dropin.trace import require_equal, traced
+from energy.dropin.trace import graph_of, require_equal
 from energy.errors import EnergyError, UsageError, UsageTypeError
 from energy.potentials import Identity, Potential, Softmax
 
@@ -28,7 +28,7 @@ FREE: Final = (nn.Identity, nn.Flatten)
 
 
 @dataclass
-class Value:
+class GraphValue:
     """A value of the traced graph.
 
     Attributes:
@@ -87,10 +87,10 @@ class Conversion:
     def __init__(self, module: nn.Module, input_shape: Sequence[int]) -> None:
         self.module, self.network = module, ModuleNetwork(input_shape, module)
         self.parts = Parts(self.network)
-        self.values: dict[fx.Node, Value] = {}
+        self.values: dict[fx.Node, GraphValue] = {}
         self.used: dict[nn.Module, str] = {}
         self._called: set[str] = set()
-        for node in traced(module).nodes:
+        for node in graph_of(module).nodes:
             if node not in self.values:
                 self._convert(node)
 
@@ -110,7 +110,7 @@ class Conversion:
     def _input(self, node: fx.Node) -> None:
         if self.values:
             raise UsageError(f"{self._kind}.forward: has an argument {node.target}: must have one tensor only")
-        self.values[node] = Value(layer=0)
+        self.values[node] = GraphValue(layer=0)
 
     def _output(self, node: fx.Node) -> None:
         found = self.values.get(node.args[0]) if isinstance(node.args[0], fx.Node) else None
@@ -119,7 +119,7 @@ class Conversion:
         if self._layer(found, "output") != len(self.network.layers) or not self.network.layers:
             raise UsageError(f"{self._kind}.forward: its output is not the last value that it computes")
 
-    def _sum(self, node: fx.Node) -> Value:
+    def _sum(self, node: fx.Node) -> GraphValue:
         """The sum of two values, as one drive; a layer that both read is closed in between."""
         first, second = (self._known(one, node) for one in (*node.args, *node.kwargs.values()))
         if node.target in IN_PLACE or getattr(node.target, "__name__", "") == "iadd":
@@ -127,11 +127,11 @@ class Conversion:
         terms = self._terms(first)
         if terms.keys() & self._terms(second).keys():
             closed = self._layer(second, f"{node.name}.second")
-            second = Value(layer=closed)
+            second = GraphValue(layer=closed)
             if closed in terms:
-                first = Value(layer=self._layer(Value(terms=terms), f"{node.name}.first"))
+                first = GraphValue(layer=self._layer(GraphValue(terms=terms), f"{node.name}.first"))
                 terms = self._terms(first)
-        return Value(terms={**terms, **self._terms(second)})
+        return GraphValue(terms={**terms, **self._terms(second)})
 
     def _require_alone(self, node: fx.Node) -> None:
         """An addition in place is as good as another one if nobody reads the value that it overwrites."""
@@ -177,26 +177,26 @@ class Conversion:
             return
         self.values[node] = self._step(node, name, module, value)
 
-    def _step(self, node: fx.Node, name: str, module: nn.Module, value: Value) -> Value:
+    def _step(self, node: fx.Node, name: str, module: nn.Module, value: GraphValue) -> GraphValue:
         """The value after one module."""
         if isinstance(module, nn.Identity):
             return value
         if isinstance(module, nn.Flatten):
             if (module.start_dim, module.end_dim) != (1, -1):
                 raise UsageError(f"{name}: start_dim={module.start_dim}, end_dim={module.end_dim}: must be 1 and -1")
-            return Value(self._layer(value, f"{name}.before") if value.layer < 0 else value.layer, flat=True)
+            return GraphValue(self._layer(value, f"{name}.before") if value.layer < 0 else value.layer, flat=True)
         if is_activation(module):
             return self._activated(node, name, module, value)
         if type(module) in LINEAR:
             below = self._layer(value, f"{name}.before")
-            return Value(terms={below: self.parts.linear(name, module, self.network.shape(below))})
+            return GraphValue(terms={below: self.parts.linear(name, module, self.network.shape(below))})
         if type(module) in NORMALIZATIONS:
             return self._normalized(name, module, value)
         if type(module) in POOLINGS:
             return self._pooled(name, module, value)
         raise self._uncovered(name, module)
 
-    def _activated(self, node: fx.Node, name: str, module: nn.Module, value: Value) -> Value:
+    def _activated(self, node: fx.Node, name: str, module: nn.Module, value: GraphValue) -> GraphValue:
         """A layer of the activation's potential; a maximum over it that nobody else reads is taken of its drive."""
         potential = potential_of(module)
         if isinstance(potential, str):
@@ -210,9 +210,9 @@ class Conversion:
         if pool is not None and _open(coupling):
             coupling.pool = pool  # type: ignore[assignment]
             assert reader is not None
-            self.values[reader] = Value(self._close(terms, potential, name))
+            self.values[reader] = GraphValue(self._close(terms, potential, name))
             return self.values[reader]
-        return Value(self._close(terms, potential, name))
+        return GraphValue(self._close(terms, potential, name))
 
     def _maximum(self, reader: fx.Node) -> object:
         """The pooling of a node that takes maxima, if a coupling can do it."""
@@ -223,16 +223,18 @@ class Conversion:
         found = None if module is None or type(module) not in POOLINGS else self.parts.pool(module)
         return found if isinstance(module, nn.MaxPool2d | nn.AdaptiveMaxPool2d) else None
 
-    def _normalized(self, name: str, module: nn.Module, value: Value) -> Value:
+    def _normalized(self, name: str, module: nn.Module, value: GraphValue) -> GraphValue:
         if value.layer < 0 and len(value.terms) == 1:
             ((below, coupling),) = value.terms.items()
             if type(coupling) is not Skip and not isinstance(coupling, Normalization) and _open(coupling):
-                return Value(terms={below: self.parts.normalization(name, module, coupling, self.network.shape(below))})
+                return GraphValue(
+                    terms={below: self.parts.normalization(name, module, coupling, self.network.shape(below))}
+                )
         self._shaped(value, name)
         below = self._layer(value, f"{name}.before")
-        return Value(terms={below: self.parts.normalization(name, module, Skip(), self.network.shape(below))})
+        return GraphValue(terms={below: self.parts.normalization(name, module, Skip(), self.network.shape(below))})
 
-    def _pooled(self, name: str, module: nn.Module, value: Value) -> Value:
+    def _pooled(self, name: str, module: nn.Module, value: GraphValue) -> GraphValue:
         pool = self.parts.pool(module)
         if pool is not None and value.layer < 0 and len(value.terms) == 1:
             (coupling,) = value.terms.values()
@@ -241,20 +243,20 @@ class Conversion:
                 return value
         self._shaped(value, name)
         below = self._layer(value, f"{name}.before")
-        return Value(self._close({below: self.parts.pooling(name, module)}, Identity(), name))
+        return GraphValue(self._close({below: self.parts.pooling(name, module)}, Identity(), name))
 
-    def _shaped(self, value: Value, name: str) -> None:
+    def _shaped(self, value: GraphValue, name: str) -> None:
         """Refuse to go on with a flattened image, of which only a dense layer knows the shape."""
         if value.flat and value.layer >= 0 and len(self.network.shape(value.layer)) > 1:
             value.layer = self._close({value.layer: self.parts.flatten()}, Identity(), f"{name}.flat")
             value.flat = False
 
-    def _terms(self, value: Value) -> dict[int, Coupling]:
+    def _terms(self, value: GraphValue) -> dict[int, Coupling]:
         if value.layer >= 0:
             self._shaped(value, f"layer{len(self.network.layers) + 1}")
         return value.terms if value.layer < 0 else {value.layer: Skip()}
 
-    def _layer(self, value: Value, name: str) -> int:
+    def _layer(self, value: GraphValue, name: str) -> int:
         """The layer of a value; a drive is closed by the identity first."""
         if value.layer < 0:
             value.layer, value.terms = self._close(value.terms, Identity(), name), {}
@@ -269,7 +271,7 @@ class Conversion:
         except EnergyError as error:
             raise UsageError(f"{name}: {error}") from None
 
-    def _known(self, one: object, node: fx.Node) -> Value:
+    def _known(self, one: object, node: fx.Node) -> GraphValue:
         if not isinstance(one, fx.Node) or one not in self.values:
             raise UsageError(f"{node.name}: adds {one}: must be two values of the graph")
         return self.values[one]

@@ -13,7 +13,7 @@ from energy.errors import UsageError
 CLOSE: Final = 1e-3  # largest relative difference of two outputs that are the same but for rounding
 
 
-def traced(module: nn.Module) -> fx.Graph:
+def graph_of(module: nn.Module) -> fx.Graph:
     """Return the graph of the operations in a module's `forward`.
 
     Raises:

@@ -22,7 +22,7 @@ from energy import ranks
 from energy.dropin.conversion import from_module
 from energy.dropin.given_error import GivenError
 from energy.dropin.module_network import ModuleNetwork
-from energy.dropin.trace import traced
+from energy.dropin.trace import graph_of
 from energy.errors import UsageError, UsageTypeError
 from energy.feedback import mirrored_parameters
 from energy.health import health
@@ -78,7 +78,7 @@ def wrap(
     if reduction not in REDUCTIONS:
         raise UsageError(f"wrap: reduction={reduction!r}: must be mean or sum")
     _require_nudging(settler)
-    traced(module)
+    graph_of(module)
     wrapped = WrappedModule(module, settler, reduction)
     if input_shape is not None:
         wrapped.convert(tuple(input_shape))
@@ -167,14 +167,14 @@ class WrappedModule(nn.Module):
                 return settler.predict(network, x.to(precision)).output
             if x.requires_grad:
                 raise UsageError("x: requires a gradient, which a settler does not give: must be x.detach()")
-            phase = FreePhase(network, settler, x.to(precision), self.__dict__["_reduction"])
+            phase = BegunStep(network, settler, x.to(precision), self.__dict__["_reduction"])
             learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
             if not (torch.is_grad_enabled() and learned):
                 return phase.output
             return SettledBackward.apply(phase, *learned)  # type: ignore[no-any-return]
 
 
-class FreePhase:
+class BegunStep:
     """The first half of a step: the free phase of one batch, until its error is known.
 
     Args:
@@ -225,7 +225,7 @@ class SettledBackward(torch.autograd.Function):
     """The output of a free phase, whose backward pass is the other half of the step."""
 
     @staticmethod
-    def forward(ctx: Any, phase: FreePhase, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, phase: BegunStep, *parameters: Tensor) -> Tensor:
         ctx.phase = phase
         return phase.output
 
