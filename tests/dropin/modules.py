@@ -116,7 +116,7 @@ def vgg() -> nn.Module:
         nn.Conv2d(2, 4, 3, padding=1),
         nn.BatchNorm2d(4),
         nn.ReLU(),
-        nn.MaxPool2d(2),
+        nn.MaxPool2d(3, 2, padding=1),
         nn.Conv2d(4, 6, 3, padding=1),
         nn.MaxPool2d(2),
         nn.ReLU6(),
