@@ -1,6 +1,8 @@
 """Loggers: they see what the record says, end no training, and are no part of a run."""
 
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +10,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from energy.cli import main
 from energy.component import Component, from_dict, to_dict
 from energy.io.former import current
 from energy.io.record import read_lines
@@ -141,11 +142,11 @@ def test_the_former_name_is_taken_with_a_warning(make_run: Maker) -> None:
     assert both.logger == NoLogger(), "of both the present name counts"
 
 
-def test_the_command_line_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "train.tensorboard=true", "model.sizes=[4]", "--dry-run"]) == 0
-    said = capsys.readouterr()
-    assert said.err == "energy: warning: train.tensorboard: goes in version 0.3; say train.logger=tensorboard\n"
-    assert json.loads(said.out)["train"]["logger"] == {"name": "tensorboard"}
+def test_the_command_line_says_so_in_one_line() -> None:
+    words = ["-m", "energy", "train", "train.tensorboard=true", "model.sizes=[4]", "--dry-run"]
+    said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+    assert said.stderr == "energy: warning: train.tensorboard: goes in version 0.3; say train.logger=tensorboard\n"
+    assert json.loads(said.stdout)["train"]["logger"] == {"name": "tensorboard"}
 
 
 @pytest.mark.parametrize(("former", "present"), [(True, "tensorboard"), (False, "none")])
