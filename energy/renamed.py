@@ -46,7 +46,14 @@ class FormerNameWarning(DeprecationWarning):
 
 
 def renamed(group: str, component: str, field: str, value: Any) -> tuple[str, Any]:
-    """Return the present name of a field, and its value under that name."""
+    """Return the present name of a field, and its value under that name.
+
+    Args:
+        group: of the component.
+        component: its name; "" for a class without one.
+        field: a name of before, or the present one.
+        value: of the field.
+    """
     present = FIELDS.get((group, component, field), field)
     known = isinstance(value, str | bool)
     return present, VALUES.get((group, component, present, value), value) if known else value

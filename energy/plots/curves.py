@@ -9,7 +9,7 @@ from energy.errors import UsageError
 from energy.io.record import READOUT, RECORD, read_lines
 from energy.plots.curve_panels import Curve, CurvePanel, curve_panels
 from energy.plots.run_group import RunGroup, run_groups
-from energy.plots.style import APART, Look, apart, canvas, looks, numbered, save
+from energy.plots.style import APART, Look, apart, canvas, looks, save, with_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def _legend(
     most = int(LETTERS * width / (1 if len(named) == 1 else 2)) - MARK
     known = any(group.values for group in groups)
     labels = [told.get(key, key) for key in named]  # or a layer
-    shown = (numbered if known else apart)(labels, most)
+    shown = (with_numbers if known else apart)(labels, most)
     notes = [f"{len(groups)} lines: {len(keys) - len(named)} of them gray, without a name"] * (len(keys) > len(named))
     if any(len(group.labels) > 1 for group in groups):
         notes.append("line: mean over the seeds; band: from the least to the greatest of them")

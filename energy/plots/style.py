@@ -132,10 +132,10 @@ def apart(labels: Sequence[str], width: int) -> list[str]:
     said = [
         ",".join(part for part in one if part not in shared) or label for one, label in zip(parts, labels, strict=True)
     ]
-    return numbered(said, width)
+    return with_numbers(said, width)
 
 
-def numbered(labels: Sequence[str], width: int) -> list[str]:
+def with_numbers(labels: Sequence[str], width: int) -> list[str]:
     """Shorten labels to at most `width` letters; with their numbers before them if two would be alike."""
     cut = [short(label, width) for label in labels]
     if len(set(cut)) == len(cut):

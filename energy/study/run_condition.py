@@ -62,7 +62,7 @@ def _ordered(value: Any, order: Callable[[float, float], bool], limit: float) ->
 
 
 def _same(value: Any, wanted: str) -> bool:
-    """Whether a value is the one that is written so."""
+    """True for the value that is written so."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value) == wanted.lower()
     if isinstance(value, int | float):

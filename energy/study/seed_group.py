@@ -52,7 +52,7 @@ def _joined(group: Sequence[Row]) -> Row:
 
 
 def _shared(names: Sequence[str]) -> str:
-    """What several names share at both ends, with a star between."""
+    """The common beginning and end of several names, with a star between."""
     if len(names) == 1:
         return names[0]
     front = _beginning(names)

@@ -1,4 +1,4 @@
-"""What the live line of a training says, from numbers that the host has: no step waits for it.
+"""The live line of a training, from numbers that the host has: no step waits for it.
 
 The objective is on the device. It is read from a copy that the device makes when it comes to it, asked for when the
 line is drawn and shown when the line is drawn again.

@@ -62,7 +62,7 @@ def bar(show: bool, title: str, total: int, done: int, details: Details = dict) 
         title: the text before it.
         total: number of steps.
         done: number of those that are done already.
-        details: returns what the line says; called when it is drawn, five times a second at most.
+        details: returns what the line says; called when it is drawn, at most once in 0.2 s.
     """
     drawn = _drawn(title, total, done, details) if show and here().speaks and redraws(sys.stderr) else None
     if drawn is None:
