@@ -7,7 +7,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from docs.site.markup import process_docstring, process_signature
-
 from energy import __version__
 
 project = "equilibria"

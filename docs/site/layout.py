@@ -14,7 +14,15 @@ from tests.docs.pages import ROOT
 
 CODE: Final = re.compile(r"(^(`{3,}).*?^\2[ \t]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 TARGET: Final = re.compile(r"(\]\()([^)\s]+)(\))")
-SHOWN: Final = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".cff": "yaml", ".txt": "text", ".csv": "text", "": "text"}
+SHOWN: Final = {
+    ".py": "python",
+    ".yaml": "yaml",
+    ".toml": "toml",
+    ".cff": "yaml",
+    ".txt": "text",
+    ".csv": "text",
+    "": "text",
+}
 
 
 def placed(path: Path) -> PurePosixPath:

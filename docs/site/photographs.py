@@ -9,7 +9,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-PAGES: Final = ("index", "getting-started", "gallery/gamma", "reference/energy.relax", "repository/paper_repro/softhebb/table")
+PAGES: Final = (
+    "index",
+    "getting-started",
+    "gallery/gamma",
+    "reference/energy.relax",
+    "repository/paper_repro/softhebb/table",
+)
 WIDTHS: Final = {1280: 1600, 400: 1600}  # pixels, and the height that is shown
 THEMES: Final = {"light": 1, "dark": 0}  # as Chromium numbers what a reader prefers
 BROWSERS: Final = ("chromium", "chromium-headless-shell", "google-chrome")

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import energy
+from docs.site.markup import converted
 from tests.docs.signatures import resolve
 from tests.packaging.api import LIST, read
 
 PARTS: Final = ("stable", "provisional")
-RULES: Final = "=-"
 
 
 def public_names() -> dict[str, Any]:
@@ -61,11 +61,16 @@ def reference_pages() -> dict[str, str]:
 
 def _index(pages: dict[str, dict[str, dict[str, Any]]]) -> str:
     """The page that leads to the others: a line for each, and the names that stand in it."""
-    lines = [_title("API reference", "="), "From the docstrings, each public name once. :doc:`../api` has all signatures", "on one page.", ""]
+    lines = [
+        _title("API reference", "="),
+        "Each public name once, from its docstring. :doc:`../api` has the signatures alone.",
+        "",
+    ]
     for name, modules in pages.items():
-        said = (inspect.getdoc(importlib.import_module(name)) or "").partition("\n\n")[0].replace("\n", " ")
+        said = (inspect.getdoc(importlib.import_module(name)) or "").partition("\n\n")[0]
         names = sorted(one.rpartition(".")[2] for found in modules.values() for one in found)
-        lines += [f":doc:`{name}`", f"    {said.replace('`', '``').replace('*', chr(92) + '*')}", "", f"    {', '.join(f'``{one}``' for one in names)}", ""]
+        lines += [f":doc:`{name}`", f"    {' '.join(converted([said.replace(chr(10), ' ')]))}", ""]
+        lines += [f"    {', '.join(f'``{one}``' for one in names)}", ""]
     return "\n".join([*lines, ".. toctree::", "   :hidden:", "", *(f"   {name}" for name in pages), ""])
 
 

@@ -51,7 +51,10 @@ def below(page: Path) -> list[Path]:
 
 def navigated() -> Iterator[Path]:
     """Every page of the repository that the navigation leads to, the start page first."""
-    pages = [INDEX, *(ROOT / name for part in navigation().values() for name in part if not name.startswith("reference/"))]
+    pages = [
+        INDEX,
+        *(ROOT / name for part in navigation().values() for name in part if not name.startswith("reference/")),
+    ]
     while pages:
         page = pages.pop(0)
         yield page

@@ -26,7 +26,7 @@ def defined(path: Path) -> set[str]:
     def visit(node: ast.AST, owner: str) -> None:
         for one in ast.iter_child_nodes(node):
             names = [one.name] if isinstance(one, ast.ClassDef | ast.FunctionDef) else []
-            targets = one.targets if isinstance(one, ast.Assign) else [one.target] if isinstance(one, ast.AnnAssign) else []
+            targets = one.targets if isinstance(one, ast.Assign) else [getattr(one, "target", None)]
             names += [target.id for target in targets if isinstance(target, ast.Name)]
             found.update(names, [f"{owner}.{name}" for name in names if owner])
             if isinstance(one, ast.ClassDef):
