@@ -45,7 +45,7 @@ lint: $(VENV)/.dev
 
 # build/site/index.html; warnings are errors. Notebooks run again when they or the library change.
 docs: $(VENV)/.docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m docs.site.stage build/pages
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.site.stage build/pages build/notebooks
 	$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs/site build/pages build/site
 
 # photographs of the built site, wide and narrow, light and dark, in build/pictures; needs Chromium

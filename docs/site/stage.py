@@ -1,4 +1,4 @@
-"""The sources of the site, put together below `build/pages`: `python -m docs.site.stage FOLDER`.
+"""The sources of the site, put together: `python -m docs.site.stage FOLDER CACHE`.
 
 Pages of the repository with their links as they are in the site, tables made anew from their records, notebooks with
 what they printed and drew, the reference, and the files that pages link to.
@@ -104,7 +104,7 @@ def composed(made: Mapping[Path, str], outputs: Mapping[Path, Path]) -> Texts:
         elif page.suffix in SHOWN:
             shown = page.read_text(encoding="utf-8").rstrip()
             name = page.relative_to(ROOT)
-            found[placed(page)] = f"{HIDDEN}# {name}\n\n``````{SHOWN[page.suffix]}\n{shown}\n``````\n"
+            found[placed(page)] = f"{HIDDEN}# `{name}`\n\n``````{SHOWN[page.suffix]}\n{shown}\n``````\n"
         else:
             found[placed(page)] = page
         waiting += sorted(linked - set(waiting))
@@ -160,16 +160,16 @@ def write(sources: Texts, folder: Path) -> None:
             path.unlink()
 
 
-def main(folder: Path) -> None:
-    """Run the notebooks, and put the sources together.
+def main(folder: Path, cache: Path) -> None:
+    """Run the notebooks that have changed, and put the sources together.
 
     Args:
-        folder: where the sources go; what the notebooks printed and drew is kept in `notebooks` beside it.
+        folder: where the sources go.
+        cache: what the notebooks printed and drew.
     """
-    cache = folder.resolve().parent / "notebooks"
-    outputs = {page: executed(page, cache) for page in below(GALLERY / "README.md")}
+    outputs = {page: executed(page, cache.resolve()) for page in below(GALLERY / "README.md")}
     write(composed(generated(), outputs), folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -174,7 +174,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         pytest.importorskip(name, reason="pip install -e '.[docs]'")
     pages, site = tmp_path / "pages", tmp_path / "site"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    stage = [sys.executable, "-m", "docs.site.stage", str(pages)]
+    stage = [sys.executable, "-m", "docs.site.stage", str(pages), "build/notebooks"]
     build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-c", "docs/site", str(pages), str(site)]
     for words in (stage, build):
         done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
