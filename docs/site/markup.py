@@ -9,7 +9,6 @@ from tests.packaging.api import signature
 SECTION: Final = re.compile(r"^(?:Args|Attributes|Returns|Yields|Raises|Example|References?|Note):$")
 CODE: Final = re.compile(r"(`+)([^`]+)\1")
 SPECIAL: Final = re.compile(r"[*|\\]|_(?![^\W_])")  # an underscore before no letter would make a reference
-ITEM: Final = re.compile(r"^\s*(?:[-*] |\d+\. )")
 
 
 def converted(lines: list[str]) -> list[str]:
@@ -27,7 +26,10 @@ def converted(lines: list[str]) -> list[str]:
             block = True
             continue
         block = False
-        if line.strip():
+        if SECTION.match(line):
+            found += [*_escaped(paragraph), line]
+            paragraph = []
+        elif line.strip():
             paragraph.append(line)
         else:
             found += [*_escaped(paragraph), line]
