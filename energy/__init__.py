@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from energy.component import Component, ConfigurationError, from_dict
     from energy.couplings import Block, Convolution, Coupling, Dense, Module, Skip
     from energy.data import Cifar10, DataSet, Digits, Mnist
+    from energy.dropin import from_module, wrap
     from energy.feedback import Feedback
     from energy.ledger import Ledger
     from energy.model import Model
@@ -115,9 +116,11 @@ __all__ = [
     "evaluate",
     "fit",
     "from_dict",
+    "from_module",
     "loop_gain",
     "one_hot",
     "strict",
+    "wrap",
 ]
 
 _NAMES: Final = {
@@ -149,6 +152,7 @@ _NAMES: Final = {
     "energy.models": ("MLP", "VGG", "Hopfield", "ResNet", "SoftHebbNet", "SpikingNet"),
     "energy.data": ("Cifar10", "DataSet", "Digits", "Mnist"),
     "energy.ledger": ("Ledger",),
+    "energy.dropin": ("from_module", "wrap"),
     "energy.train.run": ("Run", "Training"),
     "energy.train.fit": ("fit",),
     "energy.train.evaluate": ("evaluate",),

@@ -8,6 +8,7 @@ that the user can mend is one line on standard error; a defect is a traceback an
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from energy import __version__
@@ -20,6 +21,7 @@ from energy.component import ConfigurationError
 from energy.errors import LINE, shown
 from energy.hints import meant
 from energy.ranks import asked, here
+from energy.renamed import FormerNameWarning
 from energy.train.terminal import one_line_warnings, say
 
 
@@ -34,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _print_anything()
     try:
-        with one_line_warnings("energy"):
+        with warnings.catch_warnings(), one_line_warnings("energy"):
+            warnings.simplefilter("default", FormerNameWarning)
             return _dispatch(list(sys.argv[1:] if argv is None else argv))
     except ConfigurationError as error:
         return _complain(error, 2)

@@ -18,6 +18,7 @@ from energy.declared import declared
 from energy.errors import FieldError, shown
 from energy.hints import elsewhere, hint, nearest
 from energy.registry import enter
+from energy.renamed import accepted
 from energy.values import ConfigurationError, format_value, from_plain, mismatch, take, to_plain
 
 C = TypeVar("C", bound="Component")
@@ -211,6 +212,7 @@ def _select(base: type[C], name: object, default: C | None, path: str) -> tuple[
 def _fields(cls: type[C], given: Mapping[str, Any], default: C | None, path: str) -> dict[str, Any]:
     """The value of every field: the given one if there is one, else that of `default` or of the declaration."""
     kinds, declared = annotations(cls), cls.__dataclass_fields__
+    given = accepted(cls.group, cls.name, given, path)
     for field in given:
         if field not in kinds:
             raise ConfigurationError(f"{_join(path, shown(field))}: unknown field; {_unknown(field, cls, given)}")

@@ -172,7 +172,8 @@ def heard(ranks: Ranks) -> Iterator[None]:
             raise
         lost = [number for number, one in enumerate(ranks.processes) if _ended(*one)]
         names = " and ".join(f"rank {n} (process {ranks.processes[n][1]})" for n in lost) or "a rank"
-        why = "has ended" if lost else f"did not answer ({str(error).strip().splitlines()[0][:120]})"
+        told = str(error).strip().partition("\n")[0][:120]
+        why = "has ended" if lost else "did not answer in time" if "imed out" in told else f"did not answer ({told})"
         raise LostRankError(f"{names} of {max(ranks.count, asked())} {why}") from error
 
 

@@ -36,7 +36,7 @@ SURVIVED, LOST, UNSOUND = "SURVIVED", "PATTERN NOT FOUND", "SELECTION FAILS"
 
 @dataclass(frozen=True)
 class Mutant:
-    """In ``file``, ``old`` becomes ``new``; ``pytest tests -k only`` ought to fail."""
+    """In ``file``, ``old`` becomes ``new``; ``pytest tests -k only -m marks`` ought to fail."""
 
     name: str
     file: str
@@ -44,6 +44,12 @@ class Mutant:
     new: str
     tests: str
     only: str = ""
+    marks: str = ""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The file of tests, and the marks of those that are run."""
+        return self.tests, self.marks
 
     def plant(self, source: str) -> str | None:
         """``source`` with the defect in it; None unless the pattern is there exactly once."""
@@ -70,13 +76,14 @@ def copy(root: Path, tree: Path) -> Path:
     return Path(shutil.copytree(root, tree, ignore=ignore))
 
 
-def run(tree: Path, tests: str, only: str = "", limit: float = LIMIT) -> Verdict:
+def run(tree: Path, tests: str, only: str = "", marks: str = "", limit: float = LIMIT) -> Verdict:
     """Run one selection inside ``tree`` in a process of its own, forked from one that holds the libraries already."""
     os.environ.update(ENVIRONMENT)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     log = tree / ".mutants.log"
-    process = context.Process(target=_pytest, args=(str(tree), str(log), [tests, *(["-k", only] if only else [])]))
+    selection = [tests, *(["-k", only] if only else []), *(["-m", marks] if marks else [])]
+    process = context.Process(target=_pytest, args=(str(tree), str(log), selection))
     process.start()
     process.join(limit)
     if process.is_alive():
@@ -122,19 +129,22 @@ def judge(tree: Path, mutant: Mutant) -> str:
     with planted(tree, mutant) as found:
         if not found:
             return LOST
-        verdict = run(tree, mutant.tests, mutant.only)
+        verdict = run(tree, mutant.tests, mutant.only, mutant.marks)
     if verdict.status == 1:
         return f"killed by {verdict.failed}"
     return SURVIVED if verdict.status == 0 else f"{UNSOUND} with it: {verdict.failed or verdict.status}"
 
 
-def sound(tree: Path, mutants: Sequence[Mutant]) -> dict[str, str]:
-    """What is wrong with the selections from each file of tests in the untouched tree; empty where they pass."""
-    wrong: dict[str, str] = {}
-    for tests in dict.fromkeys(mutant.tests for mutant in mutants):
-        parts = {mutant.only for mutant in mutants if mutant.tests == tests}
-        verdict = run(tree, tests, "" if "" in parts else " or ".join(f"({part})" for part in sorted(parts)))
-        wrong[tests] = "" if verdict.status == 0 else f"{UNSOUND} without it: {verdict.failed or verdict.status}"
+def sound(tree: Path, mutants: Sequence[Mutant]) -> dict[tuple[str, str], str]:
+    """What is wrong with the selections from each file of tests in the untouched tree, by its marks; empty where they
+    pass.
+    """
+    wrong: dict[tuple[str, str], str] = {}
+    for place in dict.fromkeys(mutant.place for mutant in mutants):
+        parts = {mutant.only for mutant in mutants if mutant.place == place}
+        only = "" if "" in parts else " or ".join(f"({part})" for part in sorted(parts))
+        verdict = run(tree, place[0], only, place[1])
+        wrong[place] = "" if verdict.status == 0 else f"{UNSOUND} without it: {verdict.failed or verdict.status}"
     return wrong
 
 
@@ -152,7 +162,7 @@ def main(names: Sequence[str] = ()) -> int:
         wrong = sound(tree, chosen)
         for mutant in chosen:
             start = time.perf_counter()
-            verdict = wrong[mutant.tests] or judge(tree, mutant)
+            verdict = wrong[mutant.place] or judge(tree, mutant)
             caught += verdict.startswith("killed")
             seconds = time.perf_counter() - start
             print(f"{mutant.name:{width}}  {mutant.file:{place}}  {seconds:6.1f} s  {verdict}", flush=True)

@@ -16,6 +16,8 @@ FLAGS: Final = {
     "--multirun": "sweep",
     "--dry-run": "dry",
     "--csv": "csv",
+    "--json": "json",
+    "--by-seed": "by_seed",
     "--list": "listed",
     "--tables": "tables",
     "--print": "printed",
@@ -28,6 +30,9 @@ TAKING: Final = {
     "--config-dir": "folders",
     "-cd": "folders",
     "--sort": "sort",
+    "--where": "where",
+    "--columns": "columns",
+    "--out": "out",
     "--seed": "seeds",
     "--budget": "budget",
     "--group": "groups",
@@ -52,12 +57,17 @@ class Arguments:
         sweep: run every combination of the values (`--multirun`).
         dry: check everything and run nothing (`--dry-run`).
         csv: print comma-separated values.
+        json: print JSON.
+        by_seed: put runs that differ in the seed alone into one row (`--by-seed`).
         listed: print what there is and run nothing.
         tables: regenerate tables and run nothing.
         printed: print the command lines that would be launched, and run nothing (`--print`).
         help: print the page of a verb.
         version: print the version.
         sort: the fields to sort by, at most one.
+        where: conditions that runs must meet.
+        columns: those of a table, some between commas.
+        out: the file to write, at most one.
         seeds: the only seeds to run.
         budget: minutes after which nothing more is run, at most one number.
         groups: the networks of a study whose points alone are measured.
@@ -70,12 +80,17 @@ class Arguments:
     sweep: bool = False
     dry: bool = False
     csv: bool = False
+    json: bool = False
+    by_seed: bool = False
     listed: bool = False
     tables: bool = False
     printed: bool = False
     help: bool = False
     version: bool = False
     sort: list[str] = field(default_factory=list)
+    where: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    out: list[str] = field(default_factory=list)
     seeds: list[str] = field(default_factory=list)
     budget: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)

@@ -1,8 +1,9 @@
 """The verb `plot`: the figures of a folder, by the records in it."""
 
+import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from energy.errors import DamagedFileError, EnergyError, shown
 from energy.io.comparison import COMPARISON, read_comparison
 from energy.io.plain_file import require_kind
 from energy.io.record import FINAL, RECORD, read_json, read_lines, snapshot_of
+from energy.io.run_folders import run_folders
 
 MALFORMED: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
@@ -59,20 +61,67 @@ def figures_of(folder: Path) -> Iterator[Path]:
         yield from _settling(folder)
         yield from _spikes(folder) if require_kind(snapshot_of(folder)) else _learned(folder)
         return
-    runs = sorted((record.parent for record in folder.glob(f"*/{RECORD}")), key=_by_number)
+    runs = sorted((run for run in run_folders(folder) if require_kind(run / RECORD)), key=_by_number)
     if not runs and (records := _benchmarks(folder)):
         yield draw_benchmarks(records, folder / "bench.png")
         return
     if not runs:
         held = f"neither a compare.json nor a {RECORD}, nor folders with one, nor records of benchmarks"
         raise ConfigurationError(f"plot {shown(folder)}: holds {held}")
-    begun = [run for run in runs if (run / RECORD).lstat().st_size] or runs
-    yield draw_curves({run.name: run for run in begun}, folder / "curves.png")
+    yield draw_curves(_labeled(_begun(runs)), folder / "curves.png")
+
+
+def draw_together(folders: Sequence[Path], where: Sequence[str], path: Path) -> Path:
+    """Draw the curves of all runs in or below folders as one figure, and return its path.
+
+    Args:
+        folders: run folders, and folders of such.
+        where: conditions that a run must meet (`energy.study.run_condition`).
+        path: the file.
+
+    Raises:
+        ConfigurationError: if no run is left, or a condition cannot be read.
+        PlotsMissing: if matplotlib is not installed.
+        DamagedFileError: if a record cannot be drawn.
+    """
+    from energy.plots.curves import draw_curves
+
+    found = dict.fromkeys(run for top in folders for run in sorted(run_folders(top), key=_by_number))
+    runs = [run for run in found if require_kind(run / RECORD)]
+    if where:
+        from energy.study.run_condition import matching_rows
+        from energy.study.run_row import read_row
+
+        runs = [Path(row.folder) for row in matching_rows([read_row(run, str(run)) for run in runs], where)]
+    if not runs:
+        raise ConfigurationError(f"plot {', '.join(map(shown, folders))}: no run there {'meets that' if where else ''}")
+    try:
+        return draw_curves(_labeled(_begun(runs)), path)
+    except EnergyError:
+        raise
+    except MALFORMED as error:
+        raise DamagedFileError(
+            f"plot: a record cannot be drawn ({type(error).__name__}: {shown(str(error))})"
+        ) from error
+
+
+def _begun(runs: Sequence[Path]) -> Sequence[Path]:
+    """The runs whose record has begun; all of them if none has."""
+    return [run for run in runs if (run / RECORD).lstat().st_size] or runs
+
+
+def _labeled(runs: Sequence[Path]) -> dict[str, Path]:
+    """Runs by name: of several from the folder on that all share."""
+    places = [run.resolve() for run in runs]
+    if len(places) == 1:
+        return {places[0].name: runs[0]}
+    shared = os.path.commonpath(places)
+    return {os.path.relpath(place, shared): run for place, run in zip(places, runs, strict=True)}
 
 
 def _by_number(folder: Path) -> list[tuple[float, str]]:
     """The key of alphabetical order in which numbers within names are ordered by size."""
-    parts = re.split(r"(\d+\.?\d*)", folder.name)
+    parts = re.split(r"(\d+\.?\d*)", str(folder))
     return [(float(part[:300]), "") if index % 2 else (-1.0, part) for index, part in enumerate(parts)]
 
 

@@ -110,29 +110,17 @@ def repro_command(arguments: Arguments) -> int:
 
 
 def plot_command(arguments: Arguments) -> int:
-    """Draw figures from records, and those of the features of a finished run."""
-    paths, _ = folders.sort("plot", arguments.rest)
-    from energy.command.figures import draw_folder
-    from energy.errors import DataError
+    """Draw figures from records, and those of the features of a finished run; with `--out` one of all runs together."""
+    from energy.command.runs import draw_runs
 
-    for path in paths:
-        try:
-            for figure in draw_folder(path):
-                show(figure)
-        except DataError as error:
-            show(f"No pictures of what {path} learnt: {error}", sys.stderr)
-    return 0
+    return draw_runs(arguments)
 
 
 def runs_command(arguments: Arguments) -> int:
-    """List the runs below a folder."""
-    from energy.study.listing import listing
+    """List the runs below some folders."""
+    from energy.command.runs import list_runs
 
-    found = folders.sort("runs", arguments.rest)[0] or [Path("runs")]
-    if len(found) > 1 or len(arguments.sort) > 1:
-        raise ConfigurationError("runs: lists one folder, sorted by one field")
-    show(listing(found[0], sort="".join(arguments.sort), csv=arguments.csv))
-    return 0
+    return list_runs(arguments)
 
 
 def data_command(arguments: Arguments) -> int:
@@ -214,11 +202,13 @@ VERBS: Final = {
         pages=True,
     ),
     "runs": Verb(
-        "[FOLDER] [--sort FIELD] [--csv]",
-        "the runs below a folder, runs/ unless given: how they differ, and how they ended",
-        "runs --sort accuracy",
+        "[FOLDER ...] [name=value ...] [--where 'name<=value'] [--columns NAME,NAME] [--sort NAME] [--by-seed] "
+        "[--csv|--json]",
+        "the runs below folders, runs/ unless given: how they differ, and how they ended; name=value keeps those that "
+        "have it, --by-seed makes one row of runs that differ in the seed alone",
+        "runs settler=dual_propagation --sort accuracy",
         runs_command,
-        options=frozenset({"sort", "csv"}),
+        options=frozenset({"sort", "csv", "json", "by_seed", "where", "columns"}),
         components=False,
     ),
     "data": Verb(
@@ -237,7 +227,13 @@ VERBS: Final = {
         options=frozenset({"folders", "listed", "tables", "seeds", "budget", "printed"}),
     ),
     "plot": Verb(
-        "FOLDER ...", "figures of runs, what they learnt, and comparisons", "runs/first", plot_command, needs="a folder"
+        "FOLDER ... [--out FILE.png] [--where 'name<=value']",
+        "figures of runs, what they learnt, and comparisons, inside each folder; with --out one figure of the curves "
+        "of all runs in or below the folders",
+        "runs/first runs/second --out both.png",
+        plot_command,
+        needs="a folder",
+        options=frozenset({"out", "where"}),
     ),
     "explain": Verb(
         "[NAME | group=NAME | group ...]",

@@ -25,14 +25,18 @@ PLUGIN: Final = "energy_plugin_"  # how modules begin that `--plugin FILE` makes
 READ: Final[dict[Path, str]] = {}  # digests of plug-in files when they were imported
 
 
-def plugins(components: Iterable[Component]) -> dict[str, str]:
+def plugins(components: Iterable[Component], aside: type[Component] | tuple[()] = ()) -> dict[str, str]:
     """Find the user's code in `components` and their fields.
+
+    Args:
+        components: the components.
+        aside: a class whose objects are left out.
 
     Returns:
         Name of the file, module or class, and SHA-256; empty for components of this library.
     """
     found: dict[str, set[str]] = {}
-    for cls in {cls for component in components for cls in _classes(component)}:
+    for cls in {cls for component in components for cls in _classes(component, aside)}:
         name, digest = _source(cls)
         found.setdefault(name, set()).add(digest)
     return {name: "+".join(sorted(digests)) for name, digests in sorted(found.items())}
@@ -85,7 +89,7 @@ def failure(error: BaseException, files: Iterable[Path], told: Path | None = Non
     return f"line {line}: {said}" if file == told else f"{os.path.relpath(file)}, line {line}: {said}"
 
 
-def _classes(component: Component) -> Iterator[type]:
+def _classes(component: Component, aside: type[Component] | tuple[()]) -> Iterator[type]:
     """The classes of a component and of those in its fields, and their bases, without this library's and Python's."""
     for cls in type(component).__mro__:
         root = cls.__module__.partition(".")[0]
@@ -94,8 +98,8 @@ def _classes(component: Component) -> Iterator[type]:
     for name in annotations(type(component)):
         value: Any = getattr(component, name)
         for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, Component):
-                yield from _classes(one)
+            if isinstance(one, Component) and not isinstance(one, aside):
+                yield from _classes(one, aside)
 
 
 def _source(cls: type) -> tuple[str, str]:

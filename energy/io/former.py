@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from energy.component import Component, annotations, choices
-from energy.renamed import FIELDS, VALUES
+from energy.renamed import renamed
 
 
 def current(base: type[Component], plain: Any) -> Any:
@@ -21,11 +21,10 @@ def current(base: type[Component], plain: Any) -> Any:
     cls = choices(base).get(str(plain.get("name")), base)
     kinds, found = annotations(cls), dict[str, Any]()
     for former, value in plain.items():
-        field = FIELDS.get((cls.group, cls.name, former), former)
+        field, present = renamed(cls.group, cls.name, former, value)
         if former != field and field in plain:  # both are given: the present one counts
             continue
-        value = VALUES.get((cls.group, cls.name, field, value), value) if isinstance(value, str) else value
-        found[field] = _inner(kinds.get(field), value)
+        found[field] = _inner(kinds.get(field), present)
     return found
 
 

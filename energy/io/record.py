@@ -29,10 +29,11 @@ KERNELS: Final = "kernels.json"  # the forms of the couplings' maps that were ch
 SNAPSHOT: Final = "snapshot.json"  # what a figure shows of the activity that a method has, if it has any
 FORMER_SNAPSHOT: Final = "observed.json"
 BOARD: Final = "tensorboard"
+WANDB: Final = "wandb"
 LOCK: Final = ".lock"
 
 FILES: Final = (RECORD, READOUT, RESULT, CONFIGURATION, KERNELS, SNAPSHOT, FORMER_SNAPSHOT, LOCK)
-FOLDERS: Final = (CHECKPOINTS, FINAL, EPOCHS, FAILED, BOARD)
+FOLDERS: Final = (CHECKPOINTS, FINAL, EPOCHS, FAILED, BOARD, WANDB)
 
 LARGEST: Final = 1 << 28  # bytes of a file
 LONGEST: Final = 1 << 24  # bytes of a line

@@ -1,46 +1,36 @@
-"""Training curves, drawn from the record lines of one or several runs."""
+"""Training curves of one or several runs in one figure; runs that differ in the seed alone are one line with a band."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from energy.errors import UsageError
 from energy.io.record import READOUT, RECORD, read_lines
-from energy.plots.style import apart, canvas, looks, save
+from energy.plots.curve_panels import Curve, CurvePanel, curve_panels
+from energy.plots.run_group import RunGroup, run_groups
+from energy.plots.style import APART, Look, apart, canvas, looks, save, with_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-Lines = Sequence[Mapping[str, Any]]
 ACROSS: Final = 4  # panels side by side
 PANEL: Final = 3.67  # inches
 LETTERS: Final = 17  # of the legend, per inch
 MARK: Final = 8  # letters that a mark of the legend takes
-NAMED: Final = 30  # labels in the legend
-STYLES: Final = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "dash-dotted"}  # of layers
-BOTH: Final = "epoch (dashed: training, solid: validation)"
-
-
-class Curve(NamedTuple):
-    """Numbers over the epochs of one run; dashed for training, solid for the rest.
-
-    Attributes:
-        label: the name of the curve.
-        style: of its line, as matplotlib writes it.
-        points: (epoch from 1, number).
-        run: its name in the legend; empty for the label.
-    """
-
-    label: str
-    style: str
-    points: list[tuple[int, float]]
-    run: str = ""
+LINE: Final = 0.17  # inches of a line of the legend
+MARKED: Final = 8  # markers on a curve, about
+OTHERS: Final = "#BBBBBB"  # the lines without a name
+PALE: Final = 0.4  # opacity of what not all seeds have reached
 
 
 def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
     """Draw objective, accuracy and gradient cosine over the epochs of each run, and return `path`.
 
-    Layers that learned without feedback add their norms and winners, and a fitted read-out its accuracy.
+    Layers that learned without feedback add their norms and winners, and a fitted read-out its accuracy. Runs of one
+    configuration but for the seed are one line: their mean, in a band from the least to the greatest. The first
+    `APART` lines have a color and a marker of their own; further ones are gray, and the legend counts them.
 
     Args:
         runs: run folders by label.
@@ -54,99 +44,74 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> Path:
     for label, lines in records.items():
         if not lines:
             raise UsageError(f"{runs[label]}: has no {RECORD} with a line in it; train first")
-    panels = _panels(records, {label: read_lines(folder / READOUT) for label, folder in runs.items()})
-    names = list(dict.fromkeys(curve.run or curve.label for _, _, curves in panels for curve in curves))
-    look, columns = looks(names), min(ACROSS, len(panels))
-    rows, named = -(-len(panels) // columns), _named(names)
-    width = PANEL * max(columns, 2)
-    shown = apart(named, int(LETTERS * width / 2) - MARK)
-    across = max(2, min(4, int(LETTERS * width / (MARK + max(map(len, shown), default=1)))))
-    height = 3.2 * rows + 0.17 * -(-len(named) // across)
+    groups = run_groups(runs)
+    readouts = {label: read_lines(folder / READOUT) for label, folder in runs.items()}
+    panels = curve_panels(_by_group(groups, records), _by_group(groups, readouts))
+    keys = list(dict.fromkeys(curve.name for panel in panels for curve in panel.curves))
+    look = looks(keys[:APART])
+    columns = min(ACROSS, len(panels))
+    rows, width = -(-len(panels) // columns), PANEL * max(columns, 2)
+    shown, notes = _legend(groups, keys, panels, width)
+    across = max(1, min(len(shown), 4, int(LETTERS * width / (MARK + max(map(len, shown), default=1)))))
+    height = 3.2 * rows + LINE * (-(-len(shown) // across) + len(notes))
     with canvas(columns, width, height, rows=rows) as (figure, axes):
-        for panel, (title, caption, curves) in zip(axes, panels, strict=False):
-            for curve in curves:
-                drawn = look[curve.run or curve.label]._asdict()
-                panel.plot(*zip(*curve.points, strict=True), curve.style, **drawn, markersize=4, linewidth=1.2)
-            _finish(panel, title, caption)
+        for panel, wanted in zip(axes, panels, strict=False):
+            for curve in wanted.curves:
+                _draw(panel, curve, look.get(curve.name))
+            _finish(panel, wanted.title, wanted.caption)
         for panel in axes[len(panels) :]:
             panel.set_visible(False)
-        handles = [axes[0].plot([], [], **look[name]._asdict(), markersize=4)[0] for name in named]
-        said = f"{len(names)} runs, {len(named)} of them named" if len(named) < len(names) else None
-        columns = max(1, min(across, len(named)))
-        figure.legend(handles, shown, loc="outside lower center", ncols=columns, fontsize=7, title=said)
+        _explain(figure, axes[0], look, shown, notes, across)
         return save(figure, path)
 
 
-def _named(names: Sequence[str]) -> list[str]:
-    """The labels of the legend: all, or of very many some at equal distances, the first and the last among them."""
-    if len(names) <= NAMED:
-        return list(names)
-    return [names[index * (len(names) - 1) // (NAMED - 1)] for index in range(NAMED)]
+def _by_group(groups: Sequence[RunGroup], lines: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The lines of the runs of each group, by the label of its first run."""
+    return {group.labels[0]: [lines[label] for label in group.labels] for group in groups}
 
 
-def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list[tuple[str, str, list[Curve]]]:
-    """Title, caption and curves of every panel with something to show; of the first three if none has."""
-    objective = [*_of(records, "train_objective", "--"), *_of(records, "validation_objective", "-")]
-    accuracy = [*_of(records, "train_accuracy", "--"), *_of(records, "validation_accuracy", "-")]
-    readout = [*_of(readouts, "train_accuracy", "--"), *_of(readouts, "validation_accuracy", "-")]
-    usual = [
-        ("objective per sample", BOTH, objective),
-        ("accuracy, percent", BOTH, accuracy),
-        ("cosine with the exact gradient", "epoch (worst layer, probe batch)", list(_of(records, "cosine_worst", "-"))),
-    ]
-    layers = _layers(records)
-    epochs = f"epoch{layers}", f"epoch (probe batch){layers}", f"epoch (entropy over its limit, probe batch){layers}"
-    local = [
-        ("mean norm ‖w‖ of a neuron", epochs[0], list(_by_layer(records, lambda found: found["norm"]))),
-        ("neurons that never win, percent", epochs[1], list(_by_layer(records, lambda found: found["never_win"]))),
-        ("spread of the winners", epochs[2], list(_by_layer(records, _spread))),
-        ("read-out: accuracy, percent", f"read-out {BOTH}", readout),
-    ]
-    shown = [panel for panel in (*usual, *local) if panel[2]]
-    return shown or usual
+def _legend(
+    groups: Sequence[RunGroup], keys: Sequence[str], panels: Sequence[CurvePanel], width: float
+) -> tuple[list[str], list[str]]:
+    """The entries of the legend, and the lines that explain it."""
+    told = {group.labels[0]: group.told for group in groups}
+    named = list(keys[:APART])
+    most = int(LETTERS * width / (1 if len(named) == 1 else 2)) - MARK
+    known = any(group.values for group in groups)
+    labels = [told.get(key, key) for key in named]  # or a layer
+    shown = (with_numbers if known else apart)(labels, most)
+    notes = [f"{len(groups)} lines: {len(keys) - len(named)} of them gray, without a name"] * (len(keys) > len(named))
+    if any(len(group.labels) > 1 for group in groups):
+        notes.append("line: mean over the seeds; band: from the least to the greatest of them")
+    if any(curve.band.whole < len(curve.band.epochs) for panel in panels for curve in panel.curves):
+        notes.append("pale: the mean of those seeds that came so far")
+    return shown, textwrap.wrap("; ".join(notes), int(LETTERS * width))
 
 
-def _of(records: Mapping[str, Lines], column: str, style: str) -> Iterator[Curve]:
-    for label, lines in records.items():
-        points = [(line["epoch"] + 1, line[column]) for line in lines if line.get(column) is not None]
-        if points:
-            yield Curve(label, style, points)
+def _draw(axes: "Axes", curve: Curve, look: Look | None) -> None:
+    """One line, its band, and the pale part that not all seeds have reached."""
+    band, end = curve.band, max(curve.band.whole, 1)
+    color = OTHERS if look is None else look.color
+    plain: dict[str, Any] = {
+        "color": color,
+        "linewidth": 0.8 if look is None else 1.2,
+        "zorder": 1.5 + (look is not None),
+    }
+    marks = {"marker": "" if look is None else look.marker, "markersize": 4, "markevery": max(1, end // MARKED)}
+    axes.plot(band.epochs[:end], band.mean[:end], curve.style, **plain, **marks)
+    if end < len(band.epochs):
+        axes.plot(band.epochs[end - 1 :], band.mean[end - 1 :], curve.style, **plain, alpha=PALE)
+    if band.runs > 1 and look is not None:
+        axes.fill_between(band.epochs, band.low, band.high, color=color, alpha=0.15, linewidth=0)
 
 
-def _learned(lines: Lines) -> list[str]:
-    return list(dict.fromkeys(layer for line in lines for layer in line.get("unit_diagnostics", {})))
-
-
-def _layers(records: Mapping[str, Lines]) -> str:
-    """The line styles of the layers, in words, if colors stand for runs."""
-    names = list(dict.fromkeys(layer for lines in records.values() for layer in _learned(lines)))
-    if len(records) == 1 or not names:
-        return ""
-    told = ", ".join(f"{kind} {layer}" for kind, layer in zip(STYLES.values(), names, strict=False))
-    return f"\n{told}{', then again' if len(names) > len(STYLES) else ''}"
-
-
-def _by_layer(records: Mapping[str, Lines], number: Callable[[Mapping[str, Any]], float]) -> Iterator[Curve]:
-    """A curve for each layer of each run, with a line style of its own for each layer.
-
-    It is named after the layer if there is one run, and after run and layer otherwise.
-    """
-    for label, lines in records.items():
-        for index, layer in enumerate(_learned(lines)):
-            points = [
-                (line["epoch"] + 1, number(line["unit_diagnostics"][layer]))
-                for line in lines
-                if layer in line.get("unit_diagnostics", {})
-            ]
-            style = list(STYLES)[index % len(STYLES)]
-            if len(records) == 1:
-                yield Curve(layer, "-", points)
-            else:
-                yield Curve(f"{label}, {layer}", style, points, label)
-
-
-def _spread(found: Mapping[str, Any]) -> float:
-    return found["entropy"] / found["entropy_limit"] if found["entropy_limit"] else 0.0
+def _explain(
+    figure: "Figure", axes: "Axes", look: Mapping[str, Look], shown: Sequence[str], notes: Sequence[str], across: int
+) -> None:
+    """The legend below the panels."""
+    handles = [axes.plot([], [], **one._asdict(), markersize=4)[0] for one in look.values()]
+    said = "\n".join(notes) or None
+    figure.legend(handles, shown, loc="outside lower center", ncols=across, fontsize=7, title=said, title_fontsize=7)
 
 
 def _finish(axes: "Axes", title: str, caption: str) -> None:

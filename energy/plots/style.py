@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#A6761D")
+DARKER: Final = ("#00395A", "#7A3600", "#00553E", "#7E3F66", "#8A5F00", "#1F6C9C", "#9A9A9A", "#55390B")  # the next
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 APART: Final = 16  # runs that are told apart by color and marker
 SETTINGS: Final[dict[str, Any]] = {
@@ -111,7 +112,7 @@ def markers(labels: Sequence[str]) -> dict[str, str]:
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """Assign a color and a marker to each label, no two alike, so that color never carries a meaning alone.
+    """Assign a color and a marker to each label, so that color never carries a meaning alone; no two have one color.
 
     More than `APART` labels, which nobody tells apart, get colors from dark to light in their order.
     """
@@ -120,7 +121,8 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
         shade = _matplotlib().colormaps["viridis"]
         return {label: Look(shade(0.95 * index / (len(labels) - 1)), "") for index, label in enumerate(labels)}
     marks = {label: MARKERS[(index + index // count) % len(MARKERS)] for index, label in enumerate(labels)}
-    return {label: Look(PALETTE[index % count], mark) for index, (label, mark) in enumerate(marks.items())}
+    tints = (*PALETTE, *DARKER)
+    return {label: Look(tints[index], mark) for index, (label, mark) in enumerate(marks.items())}
 
 
 def apart(labels: Sequence[str], width: int) -> list[str]:
@@ -130,7 +132,12 @@ def apart(labels: Sequence[str], width: int) -> list[str]:
     said = [
         ",".join(part for part in one if part not in shared) or label for one, label in zip(parts, labels, strict=True)
     ]
-    cut = [short(one, width) for one in said]
+    return with_numbers(said, width)
+
+
+def with_numbers(labels: Sequence[str], width: int) -> list[str]:
+    """Shorten labels to at most `width` letters; with their numbers before them if two would be alike."""
+    cut = [short(label, width) for label in labels]
     if len(set(cut)) == len(cut):
         return cut
-    return [short(f"{number}: {one}", width) for number, one in enumerate(said, start=1)]
+    return [short(f"{number}: {label}", width) for number, label in enumerate(labels, start=1)]

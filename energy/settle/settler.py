@@ -28,6 +28,7 @@ from energy.relax.solution import Solution
 from energy.relax.solver import solve
 from energy.relax.sweep import Sweep
 from energy.relax.visits import visits
+from energy.settle.begun import resumed
 from energy.settle.settled import Prediction, Settled
 from energy.state import State
 
@@ -155,6 +156,8 @@ class Settler(Component):
             network, x, ledger: as for `settle`.
             warm: start from the last visits that the network remembers, and remember this one.
         """
+        if (begun := resumed(network, x)) is not None:
+            return begun
         problem = SinglePhase(network, x, self.gain_on_device(network), ledger, "free")
         held = visits(network) if warm else None
         if held is not None:

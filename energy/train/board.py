@@ -1,24 +1,39 @@
 """TensorBoard: the numbers and the weights of a run, shown while it trains.
 
-Nothing here is part of a run's record, and nothing is read back. `tensorboard` is imported when a board is opened.
+`tensorboard` is imported when a board is opened.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from energy.analysis.filters import filters, weight_of
-from energy.component import ConfigurationError, to_dict
+from energy.component import ConfigurationError
 from energy.io.plain import flatten
 from energy.io.record import BOARD
 from energy.network import Network
 from energy.plots.tiles import tiled
-from energy.train.run import Run
+from energy.train.logger import Log, Logger, numbers
+
+
+class TensorBoard(Logger, name="tensorboard"):
+    """Event files in `tensorboard/` of the run folder (extra `tensorboard`).
+
+    They hold the numbers of the record, histograms of weights and of their norms, and the filters of the first layer.
+    """
+
+    def prepare(self) -> None:
+        """Import the package."""
+        require_board()
+
+    def open(self, run: Mapping[str, Any], folder: Path, epoch: int) -> Log:
+        """Open the event file."""
+        return Board(run, folder, epoch)
 
 
 def require_board() -> Any:
@@ -31,16 +46,16 @@ def require_board() -> Any:
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError:
         raise ConfigurationError(
-            "train.tensorboard=True: needs the package tensorboard, which the extra `tensorboard` installs"
+            "train.logger=tensorboard: needs the package tensorboard, which the extra `tensorboard` installs"
         ) from None
     return SummaryWriter
 
 
-class Board:
+class Board(Log):
     """The event file of one run, in `<run>/tensorboard`, with epochs as steps.
 
     Args:
-        run: the run that is shown.
+        run: the configuration of the run that is shown.
         folder: its run folder.
         epoch: the first epoch that is going to be written; what an earlier part of the run wrote from there on is
             hidden.
@@ -49,7 +64,7 @@ class Board:
         ConfigurationError: when tensorboard is not installed.
     """
 
-    def __init__(self, run: Run, folder: Path, epoch: int = 0) -> None:
+    def __init__(self, run: Mapping[str, Any], folder: Path, epoch: int = 0) -> None:
         self.run = run
         self.writer = require_board()(str(folder / BOARD), purge_step=epoch or None)
 
@@ -58,7 +73,7 @@ class Board:
 
         The filters of the first layer are added in epochs that probe.
         """
-        epoch, every = line["epoch"], self.run.train.probe_every
+        epoch, every = line["epoch"], self.run["train"]["probe_every"]
         for name, number in numbers(line):
             self.writer.add_scalar(name, number, epoch)
         for edge in network.edges:
@@ -83,7 +98,7 @@ class Board:
 
         names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
         reached = {f"result/{name}": result[name] for name in names if result[name] is not None}
-        chosen = {name: _writable(value) for name, value in flatten(to_dict(self.run), "/") if name != "out"}
+        chosen = {name: _writable(value) for name, value in flatten(self.run, "/") if name != "out"}
         for summary in hparams(chosen, reached):
             self.writer.file_writer.add_summary(summary)
         for name, value in reached.items():
@@ -101,13 +116,6 @@ class Board:
             large = grid.repeat(size, 0).repeat(size, 1)
             colors = np.broadcast_to(large, (*large.shape[:2], 3))
             self.writer.add_image("filters", colors, epoch, dataformats="HWC")
-
-
-def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the finite numbers in a line of a record, each named by the path to it; the epoch is left out."""
-    for name, value in flatten(line, "/"):
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and name != "epoch":
-            yield name, value
 
 
 def _writable(value: Any) -> bool | int | float | str:

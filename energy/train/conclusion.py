@@ -47,8 +47,7 @@ def read_out(session: Session, splits: Splits, look: Callable[[], None]) -> dict
         lines.append(line)
         if ranks.here().speaks:
             append_line(session.folder / READOUT, line)
-        if session.board:
-            session.board.readout(line)
+        session.log.readout(line)
         look()
 
     fitted = decoder(run, network, splits, run.readout, ledger, report)
@@ -110,8 +109,7 @@ def conclude(session: Session, interrupt: Interrupt) -> dict[str, Any]:
         write_json(folder / SNAPSHOT, snapshot)
     summary = {**run_summary(session, tested), **read, "weights": which}
     result = exchange.by_first(lambda: write_result(folder, summary))
-    if session.board:
-        session.board.end(result)
+    session.log.end(result)
     say(run.train.progress, closing(run, result))
     exchange.by_first(lambda: checkpoint.prune(folder / CHECKPOINTS, 0))
     return result

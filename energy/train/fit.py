@@ -6,8 +6,7 @@ steps and everything else once per epoch.
 
 import functools
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import torch
@@ -22,15 +21,16 @@ from energy.ledger import Ledger
 from energy.objectives import one_hot
 from energy.parameters import parameters
 from energy.readout.readout import kept
-from energy.train.board import Board, require_board
 from energy.train.conclusion import conclude
 from energy.train.disk_refusal import disk_refusal
 from energy.train.epoch_line import epoch_line
 from energy.train.evaluate import decoder, score
 from energy.train.folder import acquire, clear_up, finished_result
+from energy.train.guarded_log import logged
 from energy.train.interrupt import Interrupt, Stopped
 from energy.train.interruptible import interruptible
 from energy.train.leaving import leave_if_asked
+from energy.train.live_view import LiveView
 from energy.train.measure import measure_epoch
 from energy.train.memory import lacks_memory
 from energy.train.out_of_memory import out_of_memory
@@ -56,8 +56,8 @@ def fit(run: Run) -> dict[str, Any]:
         Stopped: after a signal or the time limit, with the state saved (a `SystemExit` of 128 + the signal, or of 0).
         NonFinite: when a number was not finite, before the update that would have spread it.
         OutOfMemory: when there was not enough memory, with the state saved as far as it was whole.
-        ConfigurationError: when the folder belongs to another run, the components do not fit together, or TensorBoard
-            is asked for and not installed.
+        ConfigurationError: when the folder belongs to another run, the components do not fit together, or a logger is
+            asked for that is not installed.
         DamagedCheckpointError: when the checkpoint to continue from is not what was written.
         LostRankError: when another rank has ended or does not answer (`energy.ranks`).
     """
@@ -70,8 +70,7 @@ def fit_together(run: Run) -> dict[str, Any]:
     result = exchange.by_first(lambda: finished_result(run, run.folder))
     if result is None:
         require_together(run)
-        if run.train.tensorboard:
-            require_board()
+        run.train.logger.prepare()
         compiling = functools.cache(lambda: say(run.train.progress, f"{run.title}: compiling kernels …"))
         with (
             settings(run.train.deterministic, run.fused, compiling),
@@ -114,7 +113,7 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
                 return kept_as_it_is(run, result)
             say(run.train.progress, opening(run, parameters(session.network), session.device))
             session.resume()
-            with shown_on_board(session):
+            with logged(run, run.folder, session.epoch) as session.log:
                 return train(session, interrupt)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemory) or not lacks_memory(error):
@@ -126,31 +125,18 @@ def carry_out(run: Run, interrupt: Interrupt) -> dict[str, Any]:
         raise disk_refusal(session.folder, error) from None
 
 
-@contextmanager
-def shown_on_board(session: Session) -> Iterator[None]:
-    """Open the board, if the run asks for one, and write it out however training ends."""
-    if not (session.run.train.tensorboard and ranks.here().speaks):
-        yield
-        return
-    session.board = Board(session.run, session.folder, session.epoch)
-    try:
-        yield
-    finally:
-        session.board.close()
-
-
 def train(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     """Run the epochs that are still to be done, then conclude."""
-    run = session.run
+    run, view = session.run, LiveView(session)
     total = session.epochs * session.steps_per_epoch
-    with bar(run.train.progress, run.title, total, session.step) as shown:
+    with bar(run.train.progress, run.title, total, session.step, view.details) as shown:
         while session.epoch < session.epochs:
             session.enter()
             train_epoch(session, interrupt, shown)
-            finish_epoch(session, interrupt)
+            view.probed(finish_epoch(session, interrupt))
             interrupt.agree()
             leave_if_asked(session, interrupt)
-    result = conclude(session, interrupt)
+        result = conclude(session, interrupt)
     interrupt.agree()
     if interrupt.number:  # too late to stop this run, not too late for those after it
         raise interrupt.stopped(f"came when the run was just finished, {session.folder / RESULT}")
@@ -196,8 +182,8 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     session.advanced = True
 
 
-def finish_epoch(session: Session, interrupt: Interrupt) -> None:
-    """Validate, measure the gradient's angle, write the line, and save if a checkpoint is due."""
+def finish_epoch(session: Session, interrupt: Interrupt) -> dict[str, Any]:
+    """Validate, measure the gradient's angle, write and return the line, and save if a checkpoint is due."""
     run, start = session.run, time.perf_counter()
     session.metrics = session.metrics.of_all(shared=True)
     quality = session.metrics.quality()
@@ -209,11 +195,11 @@ def finish_epoch(session: Session, interrupt: Interrupt) -> None:
     session.clock.seconds["total"] += time.perf_counter() - start
     line = epoch_line(session, quality, validated, measured)
     session.close_epoch(line, None if validated is None else validated["accuracy"])
-    if session.board:
-        session.board.epoch(session.network, line)
+    session.log.epoch(session.network, line)
     report_epoch(run.train.progress, session.table, line, session.epochs, session.best, session.left)
     if not run.train.checkpoint_every or session.step % run.train.checkpoint_every == 0:
         session.save()
+    return line
 
 
 def validate(session: Session, splits: Splits) -> dict[str, Any] | None:

@@ -165,7 +165,7 @@ def rebuilt_with(plain: Mapping[str, Any], there: Mapping[str, str], where: Path
         ConfigurationError: as `rebuilt`.
     """
     try:
-        run = from_dict(Run, current(Run, plain))
+        run = from_dict(Run, _unlogged(current(Run, plain)))
     except ConfigurationError as error:
         if not there:
             raise
@@ -178,6 +178,14 @@ def rebuilt_with(plain: Mapping[str, Any], there: Mapping[str, str], where: Path
         difference = _difference({"plugins": there}, {"plugins": here})
         raise ConfigurationError(f"{where}: {difference}; {cure}")
     return run
+
+
+def _unlogged(plain: dict[str, Any]) -> dict[str, Any]:
+    """The run without its logger, which may be a component that is not here, and which no weight depends on."""
+    train = plain.get("train")
+    if not isinstance(train, Mapping):
+        return plain
+    return {**plain, "train": {name: value for name, value in train.items() if name != "logger"}}
 
 
 def _completed(held: Any) -> Any:

@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from energy import exchange, ranks
+from energy.train.terminal import erase
 
 URGENT: Final = (signal.SIGTERM, signal.SIGINT)  # a second of these leaves at once; the others tend to be repeated
 CAUGHT: Final = (*URGENT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
@@ -66,6 +67,7 @@ class Interrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number and number in URGENT:
+            erase()
             os._exit(128 + number)
         self.number = self.number or number
         if self._empty:

@@ -4,14 +4,13 @@ On a terminal a header stands over the columns, and those that do not fit are le
 every line begins with the title, and that of an epoch with `<title>: epoch 3/10`, however long it becomes.
 """
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from energy.io.record import RESULT
 from energy.train.run import Run
-from energy.train.terminal import say, width, wrapped_lines
+from energy.train.terminal import duration, say, width, wrapped_lines
 
 COLUMNS: Final = (
     "epoch",
@@ -95,7 +94,7 @@ def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | 
     """
     cells = {"epoch": f"{line['epoch'] + 1}/{epochs}"}
     if line["train_accuracy"] is not None:  # nothing is scored where the output does not learn
-        cells |= {"objective": _objective(line["train_objective"]), "train %": f"{line['train_accuracy']:.2f}"}
+        cells |= {"objective": objective_text(line["train_objective"]), "train %": f"{line['train_accuracy']:.2f}"}
     if line["validation_accuracy"] is not None:
         cells["validation %"] = f"{line['validation_accuracy']:.2f}"
     if best is not None:
@@ -180,19 +179,8 @@ def answer(run: Run, result: Mapping[str, Any]) -> str:
     return wrapped_lines(f"{tested(result)}    {run.folder}", width(sys.stdout))
 
 
-def duration(seconds: float) -> str:
-    """Format seconds as `0:07`, `12:03` or `1:02:03`.
-
-    Example:
-        >>> duration(723)
-        '12:03'
-    """
-    whole = round(seconds) if math.isfinite(seconds) else 0
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
-def _objective(value: float | None) -> str:
+def objective_text(value: float | None) -> str:
+    """Format an objective for a column of nine letters."""
     if value is None:
         return "not finite"
     return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3e}"

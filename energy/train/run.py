@@ -27,11 +27,11 @@ from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
+from energy.train.logger import Logger, NoLogger
 from energy.train.optimizer import SGD, Optimizer
 from energy.train.schedule import Cosine, Schedule
 
-# fields of a training that leave its numbers as they are
-SILENT: Final = ("progress", "tensorboard", "strict", "trace_every")
+SILENT: Final = ("progress", "logger", "strict", "trace_every")  # they leave numbers as they are
 NO_EFFECT: Final = (*SILENT, "time_limit", "checkpoint_every", "keep", "keep_epochs", "program")
 
 
@@ -96,8 +96,8 @@ class Training(Component):
         trace_every: epochs between two records of energy, residual and cosine after each step of settling; 0 for none.
         time_limit: seconds after which the run saves and leaves; 0 for none.
         deterministic: on a GPU, only kernels that repeat bit for bit.
-        progress: whether to show a bar on a terminal, and a line per epoch.
-        tensorboard: whether to write events for TensorBoard, into `tensorboard/` of the run folder.
+        progress: whether to show a live line on a terminal, and a line per epoch.
+        logger: the place beside the record in which numbers are shown while the run trains.
         program: whether a step is recorded and compiled as one program; never with `deterministic`.
         strict: whether a caution, of what would go wrong in silence, ends the run.
         order: whether the layers learn together or one after the other; only a local rule can do the latter.
@@ -124,7 +124,7 @@ class Training(Component):
     time_limit: float = 0.0
     deterministic: bool = False
     progress: bool = True
-    tensorboard: bool = False
+    logger: Logger = field(default_factory=NoLogger)
     program: UseProgram = UseProgram.AUTO
     strict: bool = False
     order: Order = Order.JOINT
@@ -276,11 +276,11 @@ def fitting_network(model: Model, shape: tuple[int, ...], classes: int, seed: in
 def identity(run: Setting) -> dict[str, Any]:
     """Describe a run by everything that its numbers depend on.
 
-    Fields that leave the numbers as they are do not count; digests of the user's own code do. Two runs with one
-    identity are the same run.
+    Fields that leave the numbers as they are do not count; digests of the user's own code do, but for loggers. Two runs
+    with one identity are the same run.
     """
     plain = to_dict(run)
-    if own := plugins(run.parts()):
+    if own := plugins(run.parts(), aside=Logger):
         plain["plugins"] = own
     for name in ("title", "out", "device"):
         del plain[name]

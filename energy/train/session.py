@@ -26,9 +26,9 @@ from energy.network import Network
 from energy.parameters import layer_of
 from energy.settle.settled import Settled
 from energy.train.average import WeightAverage
-from energy.train.board import Board
 from energy.train.clock import Clock
 from energy.train.finite_check import FiniteCheck, NonFinite
+from energy.train.logger import Log
 from energy.train.machine import changed_line, continuation
 from energy.train.matching_layers import load_matching_layers
 from energy.train.metrics import EpochMetrics
@@ -38,7 +38,7 @@ from energy.train.run import Run, Weights, hash_of_description, identity
 from energy.train.stages import require_learning, stages
 from energy.train.state import require_facts, require_state, under
 from energy.train.stepper import Stepper
-from energy.train.terminal import say
+from energy.train.terminal import redraw, say
 from energy.train.totals import add_epoch
 
 FIRST: Final = 2000  # training images that couplings take constants from
@@ -49,7 +49,7 @@ class Session:
 
     Args:
         run: the run.
-        folder: its run folder; nothing is written to it yet.
+        folder: its run folder, still as it was.
 
     Attributes:
         epoch, batch: epochs finished, and steps done of the next one.
@@ -57,9 +57,9 @@ class Session:
         average: the running average of the weights.
         best: `{"epoch", "accuracy"}` of the best validation so far, with its weights in `best_weights`.
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
-        board: the event file that shows the run while it trains; None unless the run asks for one.
+        log: the place in which the run is shown while it trains.
         key: the key of the run, as its folder has it.
-        breaks: one entry for each time the run was continued, with the step, the machine, and how that had changed.
+        breaks: one entry for each time the run was continued: the step, the machine, and how that had changed.
         advanced: whether this process has come further, by a step or by the end of an epoch.
         doing, cure: the present activity, and the fields that would make it smaller, should memory run out.
     """
@@ -89,11 +89,10 @@ class Session:
         self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
         self.epoch = self.batch = self.step = 0
         self.best: dict[str, Any] | None = None
-        self.best_weights: dict[str, Tensor] = {}
+        self.best_weights = dict[str, Tensor]()
         self.totals: dict[str, Any] = {"multiply_adds": 0, "seconds": {}, "outcomes": {}, "sweeps": Counter()}
         self.breaks: list[dict[str, Any]] = []
-        self.board: Board | None = None
-        self.advanced = False
+        self.log, self.advanced = Log(), False
         self.doing = self.cure = ""
         self.table = EpochTable(run.title)
 
@@ -120,6 +119,7 @@ class Session:
         """Note the next activity, and the `fields` of the run on whose size it depends."""
         sizes = [(name, getattr(self.run.train, name.removeprefix("train."), None)) for name in fields]
         self.doing, self.cure = doing, " or ".join(name if size is None else f"{name}={size}" for name, size in sizes)
+        redraw()
 
     def enter(self) -> None:
         """Let the layers of the present stage learn, and no others."""

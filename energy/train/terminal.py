@@ -4,11 +4,12 @@ A stream that went away (a closed terminal, a pipe without a reader) never stops
 """
 
 import contextlib
+import math
 import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TextIO
@@ -16,8 +17,14 @@ from typing import Any, Final, Protocol, TextIO
 from energy.cautions import Caution
 from energy.errors import escaped
 from energy.ranks import here
+from energy.renamed import FormerNameWarning
 
 USUAL: Final = 80  # columns of a terminal that does not say how many it has
+DUMB: Final = ("dumb", "unknown")  # terminals on which nothing is written over
+BEFORE: Final = ("title", "place")  # of the live line: what stands before its bar
+DROPPED: Final = ("sweeps", "cosine", "title", "objective", "left", "place")  # what goes first where there is no room
+LEAST: Final = 6  # columns of its bar
+LONGEST: Final = 24
 
 
 class Bar(Protocol):
@@ -42,20 +49,22 @@ class Silent:
     clear = refresh = update
 
 
+Details = Callable[[], Mapping[str, str]]  # what the bar says at this moment, by name
 _shown: ContextVar[Bar | None] = ContextVar("shown", default=None)
 
 
 @contextmanager
-def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
-    """Show a bar over the steps of a run; it is silent when unwanted, off a terminal or without tqdm.
+def bar(show: bool, title: str, total: int, done: int, details: Details = dict) -> Iterator[Bar]:
+    """Show a live line over the steps of a run; it is silent when unwanted, where no line is redrawn, or without tqdm.
 
     Args:
         show: false for a silent bar.
         title: the text before it.
         total: number of steps.
         done: number of those that are done already.
+        details: returns what the line says; called when it is drawn, at most once in 0.2 s.
     """
-    drawn = _drawn(title, total, done) if show and here().speaks and width(sys.stderr) is not None else None
+    drawn = _drawn(title, total, done, details) if show and here().speaks and redraws(sys.stderr) else None
     if drawn is None:
         yield Silent()
         return
@@ -66,6 +75,23 @@ def bar(show: bool, title: str, total: int, done: int) -> Iterator[Bar]:
         _shown.reset(token)
         with contextlib.suppress(OSError):
             drawn.close()
+
+
+def redraws(stream: TextIO) -> bool:
+    """Return true for a terminal that can write over a line; one that calls itself dumb cannot."""
+    return width(stream) is not None and os.environ.get("TERM", "") not in DUMB
+
+
+def redraw() -> None:
+    """Draw the live line again, if there is one."""
+    with contextlib.suppress(OSError):
+        (_shown.get() or Silent()).refresh()
+
+
+def erase() -> None:
+    """Take the live line off the screen, if there is one, also from a handler of a signal."""
+    with contextlib.suppress(OSError, RuntimeError):  # the latter if the stream was being written to
+        (_shown.get() or Silent()).clear()
 
 
 def width(stream: TextIO) -> int | None:
@@ -121,7 +147,11 @@ def one_line_warnings(title: str) -> Iterator[None]:
     def told(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
         with contextlib.suppress(OSError):
             (_shown.get() or Silent()).clear()  # the next step draws it again
-        kind = "" if issubclass(category, Caution) or category is UserWarning else f"{category.__name__}: "
+        kind = (
+            ""
+            if issubclass(category, (Caution, FormerNameWarning)) or category is UserWarning
+            else f"{category.__name__}: "
+        )
         return wrapped_lines(" ".join(f"{title}: warning: {kind}{message}".split()), width(sys.stderr)) + "\n"
 
     warnings.formatwarning = told
@@ -131,7 +161,19 @@ def one_line_warnings(title: str) -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _drawn(title: str, total: int, done: int) -> Any:
+def duration(seconds: float) -> str:
+    """Format seconds as `0:07`, `12:03` or `1:02:03`.
+
+    Example:
+        >>> duration(723)
+        '12:03'
+    """
+    whole = round(seconds) if math.isfinite(seconds) else 0
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _drawn(title: str, total: int, done: int, details: Details) -> Any:
     """Create a bar that leaves the last column free, follows the width, and outlives its stream; None without tqdm."""
     try:
         from tqdm import tqdm
@@ -139,6 +181,14 @@ def _drawn(title: str, total: int, done: int) -> Any:
         return None
 
     class Drawn(tqdm):
+        def __str__(self) -> str:
+            facts = dict(self.format_dict)
+            taken = self.n - self.initial
+            left = {"left": f"{duration((total - self.n) * facts['elapsed'] / taken)} left"} if taken else {}
+            before, after = _fitting(title, {**details(), **left}, self.ncols)
+            said = {"bar_format": "{before}{bar}{after}", "before": before, "after": after}
+            return self.format_meter(**{**facts, **said, "ncols": min(self.ncols, len(before + after) + LONGEST)})
+
         def display(self, msg: str | None = None, pos: int | None = None) -> Any:
             self.ncols = width(sys.stderr) or USUAL
             text = str(self) if msg is None else msg
@@ -152,8 +202,21 @@ def _drawn(title: str, total: int, done: int) -> Any:
             with contextlib.suppress(OSError):
                 self.fp.write("\r")
 
-    name = title if len(title) <= 24 else f"{title[:23]}…"
-    settings: dict[str, Any] = {"leave": False, "unit": "step", "miniters": 1, "mininterval": 0.2}
+    settings: dict[str, Any] = {"leave": False, "miniters": 1, "mininterval": 0.2}
     with contextlib.suppress(OSError):
-        return Drawn(desc=name, total=total, initial=done, file=sys.stderr, ncols=width(sys.stderr), **settings)
+        return Drawn(total=total, initial=done, file=sys.stderr, ncols=width(sys.stderr), **settings)
     return None
+
+
+def _fitting(title: str, details: Mapping[str, str], columns: int) -> tuple[str, str]:
+    """The texts before and after a bar, which leave `LEAST` columns for it, without those of `DROPPED` if need be."""
+    name = title if len(title) <= 24 else f"{title[:23]}…"
+    parts = {"title": name, **details}
+    while True:
+        before = "  ".join(parts[one] for one in BEFORE if one in parts)
+        after = "  ".join(text for one, text in parts.items() if one not in BEFORE)
+        before, after = (f"{before} " if before else ""), (f" {after}" if after else "")
+        spare = next((one for one in DROPPED if one in parts), None)
+        if spare is None or len(before + after) + LEAST <= columns:
+            return before, after
+        del parts[spare]

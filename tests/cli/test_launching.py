@@ -37,7 +37,7 @@ SWEEP = ["train", "-m", "seed=0,1", *BASE, "launcher=inside"]
 KINDS = [
     "",
     "model.sizes=[] seed=7 precision=float64 optimizer.lr=1e-30 train.weights=last title=a.b",
-    "experiment=dual_propagation/mnist_mlp device=cpu train.progress=false train.tensorboard=true",
+    "experiment=dual_propagation/mnist_mlp device=cpu train.progress=false train.logger=tensorboard",
     "experiment=softhebb/cifar10_2_greedy train.time_limit=60.5 train.checkpoint_every=7",
     "experiment=hopfield_small settler=equilibrium_propagation settler.relax=zebra settler.relax.tolerance=1e-4",
     "settler=two_phase settler.gamma=0.5 settler.relax=anderson train.trace_every=2 train.keep=3",

@@ -52,7 +52,7 @@ print([index for index, (a, b) in enumerate(zip(before, after)) if a != b])
     assert run(program) == "[]"
 
 
-@pytest.mark.parametrize("late", ["matplotlib", "sklearn", "torchdiffeq", "tensorboard"])
+@pytest.mark.parametrize("late", ["matplotlib", "sklearn", "torchdiffeq", "tensorboard", "wandb"])
 def test_what_only_some_runs_need_is_imported_by_those(late: str, for_the_catalog: set[str]) -> None:
     assert {"torch", "energy.settle.settler"} <= for_the_catalog and late not in for_the_catalog
 

@@ -25,6 +25,8 @@ from energy.train.registration import register_builtins
 from energy.train.run import Run
 from energy.train.together import require_together
 from tests.ranks.cases import batch, dense
+from tests.ranks.conftest import Start, ended
+from tests.ranks.slow import PATIENCE
 
 
 def test_a_wrapped_network_is_refused() -> None:
@@ -166,3 +168,15 @@ def test_each_rank_has_the_gpu_of_its_number_on_its_host(monkeypatch: pytest.Mon
     assert [str(ranks.own_device(torch.device(name))) for name in ("cuda:3", "cpu")] == ["cuda:3", "cpu"]
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert str(ranks.own_device(torch.device("cuda"))) == "cuda"
+
+
+def test_a_slow_rank_is_waited_for_as_long_as_patience_lasts(start: Start) -> None:
+    """It counts as lost after that, and finds the others gone when it comes."""
+    (code, said, _), (other_code, other_said, _) = ended(start(["-m", "tests.ranks.slow"]), 90)
+    first, second = (line.split(maxsplit=2) for line in said.splitlines())
+    assert first[0] == "1" and 0.5 < float(first[1]) < PATIENCE and first[2] == "[0, 1]"
+    assert second[0] == "2" and float(second[1]) == pytest.approx(PATIENCE, abs=2.5)
+    assert second[2].startswith("a rank of 2 did not answer in time")
+    last = other_said.splitlines()[-1].split(maxsplit=2)
+    assert last[0] == "2" and last[2].startswith("rank 0 (process ") and last[2].endswith("of 2 has ended")
+    assert (code, other_code) == (7, 7)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from energy.io import checkpoint
-from energy.io.record import FINAL, RECORD, RESULT, read_json, read_lines
+from energy.io.record import FINAL, READOUT, RECORD, RESULT, read_json, read_lines
 from tests.ranks.conftest import Start, ended
 
 WORDS = ("-m", "energy", "train", "data=digits", "model.sizes=[16]", "precision=float64", "train.program=OFF")
@@ -66,6 +66,10 @@ def test_two_ranks_train_what_one_process_trains(train: Begin, tmp_path: Path, f
         assert [errors for *_, errors in answers[1:]] == [""] * (count - 1)
     one, two = tmp_path / "one", tmp_path / "two"
     for line, other in zip(read_lines(one / RECORD), read_lines(two / RECORD), strict=True):
+        alike(other, line)
+    readout = [read_lines(folder / READOUT) for folder in (one, two) if (folder / READOUT).exists()]
+    assert len(readout) == (2 if family == "softhebb" else 0)
+    for line, other in zip(*readout, strict=True):
         alike(other, line)
     first, second = (read_json(folder / RESULT) for folder in (one, two))
     assert (first["ranks"], second["ranks"]) == (1, 2) and first["key"] == second["key"]

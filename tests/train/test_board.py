@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from energy.component import ConfigurationError
-from energy.io.record import read_lines
-from energy.train.board import BOARD, Board, numbers
+from energy.component import ConfigurationError, to_dict
+from energy.io.record import BOARD, read_lines
+from energy.train.board import Board
 from energy.train.fit import fit
+from energy.train.logger import numbers
 from energy.train.run import Run, identity
 from tests.train.conftest import Maker
 
@@ -25,7 +26,7 @@ def _events(run: Run) -> Any:
 @pytest.fixture
 def shown(make_run: Maker) -> tuple[Run, Any]:
     pytest.importorskip("tensorboard")
-    run = make_run(train={"tensorboard": True, "epochs": 3, "probe_every": 2})
+    run = make_run(train={"logger": "tensorboard", "epochs": 3, "probe_every": 2})
     fit(run)
     return run, _events(run)
 
@@ -73,7 +74,7 @@ def test_the_configuration_stands_beside_the_result(shown: tuple[Run, Any]) -> N
 
 def test_the_board_changes_nothing_of_the_run(make_run: Maker, final_tensors: Any, timeless: Any) -> None:
     pytest.importorskip("tensorboard")
-    plain, shown = make_run("plain"), make_run("shown", train={"tensorboard": True})
+    plain, shown = make_run("plain"), make_run("shown", train={"logger": "tensorboard"})
     assert identity(plain) == identity(shown)
     fit(plain)
     fit(shown)
@@ -89,7 +90,7 @@ def test_a_read_out_is_shown_too(make_run: Maker) -> None:
         rule={"name": "softhebb"},
         settler={"name": "feedforward"},
         readout={"name": "linear", "epochs": 3},
-        train={"tensorboard": True},
+        train={"logger": "tensorboard"},
     )
     fit(run)
     events, lines = _events(run), read_lines(run.folder / "readout.jsonl")
@@ -104,7 +105,7 @@ def test_epochs_that_are_done_again_are_shown_once(make_run: Maker) -> None:
     run = make_run()
     network = run.network()
     for start, values in ((0, {0: 1.0, 1: 2.0, 2: 3.0}), (1, {1: 5.0})):
-        board = Board(run, run.folder, start)
+        board = Board(to_dict(run), run.folder, start)
         for epoch, value in values.items():
             board.epoch(network, {"epoch": epoch, "train_objective": value})
         board.close()
@@ -116,9 +117,9 @@ def test_without_the_package_it_is_one_line_and_nothing_is_written(
     make_run: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
-    run = make_run(train={"tensorboard": True})
+    run = make_run(train={"logger": "tensorboard"})
     with pytest.raises(
-        ConfigurationError, match=r"^train.tensorboard=True: needs the package tensorboard, which the extra"
+        ConfigurationError, match=r"^train.logger=tensorboard: needs the package tensorboard, which the extra"
     ):
         fit(run)
     assert not run.folder.exists()
