@@ -36,6 +36,7 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 nitpicky = True
+suppress_warnings = ["ref.python"]  # an attribute that several classes have
 nitpick_ignore_regex = [("py:.*", r"(?!energy\.).*"), ("py:.*", r"energy\..*")]
 
 

@@ -79,7 +79,8 @@ def _page(name: str, modules: dict[str, dict[str, Any]]) -> str:
     lines = [_title(name, "="), f".. automodule:: {name}", "   :no-members:", ""]
     for module, found in modules.items():
         if module != name:
-            lines += [_title(module.removeprefix("energy."), "-"), f".. automodule:: {module}", "   :no-members:", ""]
+            lines += [_title(module.removeprefix("energy."), "-"), f".. automodule:: {module}", "   :no-members:"]
+            lines += ["   :no-index:", ""] if module in found else [""]  # a function with the name of its module
         for one in sorted(found):
             lines += [f".. {_directive(found[one])}:: {one}", ""]
     return "\n".join(lines)
