@@ -17,7 +17,7 @@ with_torch = $(if $(TORCH),sed "s/^torch==.*/torch==$(TORCH)/",cat)
 # freed memory stays with the process (docs/performance.md), as it did when the tables were measured
 KEPT := MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_MMAP_THRESHOLD_=2147483647
 
-.PHONY: demo test slow ordeal mutants lint bench bench-gpu lowest python api clean
+.PHONY: demo test slow ordeal mutants lint docs docs-pictures bench bench-gpu lowest python wheel api clean
 
 demo: $(VENV)/.demo
 	$(BIN)/energy compare experiment=demo out=runs/demo
@@ -34,14 +34,24 @@ ordeal: $(VENV)/.dev
 	ENERGY_ORDEAL=$(CURDIR)/build/ordeal.json OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ordeal -m slow -q
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.ordeal.summary build/ordeal.json SECURITY.md
 
+# PART=2/6 judges the second of six parts
 mutants: $(VENV)/.dev
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python tests/mutants.py $(if $(PART),--part $(PART))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# build/site/index.html; warnings are errors. Notebooks run again when they or the library change.
+docs: $(VENV)/.docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.site.stage build/pages build/notebooks
+	$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs/site build/pages build/site
+
+# photographs of the built site, wide and narrow, light and dark, in build/pictures; needs Chromium
+docs-pictures: docs
+	$(BIN)/python -m docs.site.photographs build/site build/pictures
 
 bench: $(VENV)/.dev
 	$(KEPT) $(BIN)/python -m pytest tests/benchmarks -m "not gpu" -q -s -p no:logging
@@ -58,6 +68,15 @@ lowest: $(LOWEST)/.dev
 
 python: .venv-$(VERSION)/.dev
 	OMP_NUM_THREADS=1 .venv-$(VERSION)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+# both distributions in dist/, the wheel in an environment that has nothing else, and the demo there
+wheel: $(VENV)/.made
+	rm -rf dist build/wheel
+	$(PIP) build setuptools
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet -c constraints.txt "$$(ls dist/*.whl)[progress,plots]"
+	cd build/wheel && bin/energy compare experiment=demo out=demo
 
 api: $(VENV)/.dev
 	$(BIN)/python -m tests.packaging.api
@@ -76,6 +95,10 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) -e ".[progress,plots,dev]"
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) -e ".[plots,docs]"
+	touch $@
 
 $(LOWEST)/.dev: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)

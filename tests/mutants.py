@@ -1,9 +1,10 @@
 """Plant one-line defects, one at a time, in a copy of the tree, and see that a test notices each.
 
-    python tests/mutants.py [NAME ...]
+    python tests/mutants.py [NAME ...] [--part 2/6]
 
 ``tests/mutants.toml`` lists the defects, each with the smallest selection of tests that ought to notice it. Every
-selection must pass in the untouched copy first; those of one file are run together. Exit status 1 when a defect
+selection must pass in the untouched copy first; those of one file are run together, and are in one part when the list
+is judged in parts, on several machines. Exit status 1 when a defect
 survives, when its pattern is not found exactly once, or when a selection does not pass; 0 otherwise. The copy lies in
 a temporary directory and holds no bytecode: an edit of the same length within one second would otherwise run the
 stale one and hide the defect.
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,13 +150,35 @@ def sound(tree: Path, mutants: Sequence[Mutant]) -> dict[tuple[str, str], str]:
     return wrong
 
 
-def main(names: Sequence[str] = ()) -> int:
-    """Judge the named defects, or all; print a line for each, and return the exit status."""
+def part(mutants: Sequence[Mutant], share: str) -> list[Mutant]:
+    """The part `k/n` of the defects, 1 <= k <= n, in their order; those of one file of tests are in one part.
+
+    Files of tests go, the one with the most defects first, to the part that has the fewest so far.
+
+    Raises:
+        SystemExit: `share` is none, or no defect is left for it.
+    """
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", share)
+    if found is None or int(found[1]) > int(found[2]):
+        raise SystemExit(f"--part is {share!r}; it must be k/n with 1 <= k <= n, as 2/6")
+    counts = Counter(mutant.tests for mutant in mutants)
+    taken, sizes = dict[str, int](), [0] * int(found[2])
+    for tests, count in counts.most_common():
+        taken[tests] = sizes.index(min(sizes))
+        sizes[taken[tests]] += count
+    chosen = [mutant for mutant in mutants if taken[mutant.tests] == int(found[1]) - 1]
+    if not chosen:
+        raise SystemExit(f"--part is {share!r}; there are only {len(counts)} files of tests to share out")
+    return chosen
+
+
+def main(names: Sequence[str] = (), share: str = "1/1") -> int:
+    """Judge the named defects, or all, or the part `share` of them; print a line for each; return the exit status."""
     every = load()
     unknown = set(names) - {mutant.name for mutant in every}
     if unknown:
         raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(mutant.name for mutant in every)}")
-    chosen = [mutant for mutant in every if not names or mutant.name in names]
+    chosen = part([mutant for mutant in every if not names or mutant.name in names], share)
     width, place = max(len(m.name) for m in chosen), max(len(m.file) for m in chosen)
     caught = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
@@ -173,4 +197,6 @@ def main(names: Sequence[str] = ()) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="defects to plant; all of them by default")
-    sys.exit(main(parser.parse_args().names))
+    parser.add_argument("--part", default="1/1", metavar="K/N", help="the k-th of n parts of them; all by default")
+    given = parser.parse_args()
+    sys.exit(main(given.names, given.part))

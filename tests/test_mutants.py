@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import mutants
-from tests.mutants import LOST, SURVIVED, UNSOUND, Mutant, judge, load
+from tests.mutants import LOST, SURVIVED, UNSOUND, Mutant, judge, load, part
 
 MUTANTS = load()
 
@@ -23,6 +23,28 @@ def test_its_pattern_is_there_once_and_changes_one_line(mutant: Mutant) -> None:
 
 def test_there_are_enough_and_no_two_have_one_name() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 24
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_parts_are_the_whole_list_once_and_split_no_file_of_tests(count: int) -> None:
+    shares = [part(MUTANTS, f"{number}/{count}") for number in range(1, count + 1)]
+    assert sorted(mutant.name for share in shares for mutant in share) == sorted(mutant.name for mutant in MUTANTS)
+    files = [{mutant.tests for mutant in share} for share in shares]
+    assert sum(map(len, files)) == len(set().union(*files))
+    largest = max(sum(mutant.tests == tests for mutant in MUTANTS) for tests in set().union(*files))
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= largest  # the last file that went to the largest part found it smallest
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1/0", "2", "a/b", "1/2/3", "-1/2"])
+def test_what_is_no_part_is_refused(share: str) -> None:
+    with pytest.raises(SystemExit, match="1 <= k <= n"):
+        part(MUTANTS, share)
+
+
+def test_an_empty_part_is_refused() -> None:
+    with pytest.raises(SystemExit, match="only 1 files of tests"):
+        part([planted("seen = 1", "seen = 3")], "2/2")
 
 
 @pytest.fixture

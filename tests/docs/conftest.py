@@ -26,6 +26,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.set_num_threads(1)
     forget_forms()  # of other tests, which the runs of this page would record
     yield tmp_path
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")  # the figures of a notebook
     torch.set_num_threads(threads)
     Component.registry.clear()
     Component.registry.update(table)

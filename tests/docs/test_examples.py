@@ -22,7 +22,9 @@ from tests.docs.matching import mismatch
 from tests.docs.pages import PAGES, ROOT, SHELLS, Block, Command, blocks, commands
 
 COMPOSED = ("train", "compare")
-LONG = ("extending.md", "running.md", "feedback_free.md")  # pages that train often: .ci/run runs them by themselves
+# pages that train often, and the notebooks of more than five seconds: .ci/run runs them by themselves
+LONG = ("extending.md", "running.md", "feedback_free.md", "how-to.md")
+GALLERY = ("gamma.md", "softhebb.md", "energy.md", "ledger.md", "microcircuit.md")
 
 
 def _name(page: Path) -> str:
@@ -31,7 +33,7 @@ def _name(page: Path) -> str:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=pytest.mark.slow) if page.name in LONG else page for page in PAGES],
+    [pytest.param(page, marks=pytest.mark.slow) if page.name in LONG + GALLERY else page for page in PAGES],
     ids=_name,
 )
 def test_the_page_does_what_it_says(page: Path, place: Path) -> None:
