@@ -157,7 +157,7 @@ def loop_gain(network: Network, x: Tensor, state: State, gamma: float, *, steps:
 
 
 def trip(network: Network, states: Sequence[Tensor], vector: list[Tensor], gamma: float) -> tuple[Tensor, list[Tensor]]:
-    """Return ‖Sv‖²/‖v‖² and Sv/‖Sv‖; zero if no edge carries feedback.
+    """Return ‖Sv‖²/‖v‖² and Sv/‖Sv‖; zero and v where Sv is zero, as with weights of zero or no feedback.
 
     Args:
         network: the network.
@@ -174,8 +174,11 @@ def trip(network: Network, states: Sequence[Tensor], vector: list[Tensor], gamma
             onward[above] += linear.tangent(vector[below]) * gain**0.5
             onward[below] += linear.adjoint(vector[above]) * gain**0.5
     size, before = (torch.stack([t.double().square().sum() for t in some]).sum() for some in (onward, vector))
-    root = size.sqrt().clamp_min(TINY)
-    return size / before, [(tensor / root).to(tensor.dtype) for tensor in onward]
+    root, moves = size.sqrt().clamp_min(TINY), size > 0
+    longer = [
+        torch.where(moves, tensor / root, held).to(held.dtype) for tensor, held in zip(onward, vector, strict=True)
+    ]
+    return size / before.clamp_min(TINY), longer
 
 
 def _slope(network: Network, layer: int) -> float:

@@ -211,6 +211,23 @@ def test_the_last_factor_is_not_saved() -> None:
     }
 
 
+@pytest.mark.parametrize("by", ContractBy)
+def test_weights_of_zero_have_a_loop_gain_of_zero_and_may_grow(by: ContractBy) -> None:
+    """As couplings are before anybody draws their weights; the iteration begins when there is something to iterate."""
+    network, x = chain(HardSigmoid(), scale=0.0), torch.rand(4, 6, dtype=torch.float64, generator=stream(1, "x"))
+    settler = EquilibriumPropagation(keep_contracting=0.5, contract_by=by)
+    target = one_hot(torch.tensor([0, 1, 2, 3]), 4, torch.float64)
+    Contrast().learn(network, settler, x, target, SquaredError())
+    held = contraction(network)
+    assert held is not None and float(held.scale) == float(held.factor) == 1.0
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+    assert measured(network, x, 1.0) == 0.0
+    filled(network, 3.0)
+    for _ in range(60):
+        gain = held.gain(network, x, 1.0)
+    assert float(gain) == pytest.approx(dense_radius(network, x, 1.0, 1.0) ** 2, rel=1e-4)
+
+
 def test_a_contracting_network_is_left_alone() -> None:
     network, x, target = large()
     with torch.no_grad():
