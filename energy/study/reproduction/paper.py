@@ -12,6 +12,8 @@ cells:
     reduced: "5 of 130 epochs"               # where it is not the published size
     needs: {device: cpu, hours: 0.25}        # for one seed
     front: false                             # kept out of the matrix of methods and data sets
+
+Cells go by their names, which also name the folders of their records.
 """
 
 import re
