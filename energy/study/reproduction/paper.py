@@ -1,17 +1,17 @@
 """The file `cells.yaml` of a paper, read by a schema.
 
-paper: "SoftHebb: Journé et al. (ICLR 2023)"
-cells:
-  cifar10_3:
-    claim: three layers, all in one epoch
-    experiment: softhebb/cifar10_3           # or study: inference_cost/hopfield
-    overrides: []                            # words of `energy train`
-    seeds: [0, 1, 2]
-    published: {value: 80.31, tolerance: 0.6, where: "its graphs.ipynb"}     # or {reason: "why there is no value"}
-    against: cifar10_2                       # compared with it seed by seed
-    reduced: "5 of 130 epochs"               # where it is not the published size
-    needs: {device: cpu, hours: 0.25}        # for one seed
-    front: false                             # kept out of the matrix of methods and data sets
+    paper: "SoftHebb: Journé et al. (ICLR 2023)"
+    cells:
+      cifar10_3:
+        claim: three layers, all in one epoch
+        experiment: softhebb/cifar10_3           # or study: inference_cost/hopfield
+        overrides: []                            # words of `energy train`
+        seeds: [0, 1, 2]
+        published: {value: 80.31, tolerance: 0.6, where: "its graphs.ipynb"}     # or {reason: "why there is no value"}
+        against: cifar10_2                       # compared with it seed by seed
+        reduced: "5 of 130 epochs"               # where it is not the published size
+        needs: {device: cpu, hours: 0.25}        # for one seed
+        front: false                             # kept out of the matrix of methods and data sets
 
 Cells go by their names, which also name the folders of their records.
 """
