@@ -52,10 +52,9 @@ def listing(
     """
     rows = list_rows(folders)
     found = f"no runs below {', '.join(map(str, folders))}"
-    if rows and not (kept := matching_rows(rows, where)):
-        rows, found = [], f"none of {len(rows)} runs meets {' and '.join(where)}"
-    elif rows:
-        rows = kept
+    if rows:
+        every, rows = len(rows), matching_rows(rows, where)
+        found = f"none of {every} runs meets {' and '.join(where)}"
     rows, doubled = rows_by_seed(rows) if by_seed else (rows, 0)
     if not (rows or csv or json):
         return found

@@ -31,23 +31,27 @@ class GuardedLog(Log):
     def epoch(self, network: Network, line: Mapping[str, Any]) -> None:
         """Hand on the line of an epoch."""
         with self._guarded():
-            self.log and self.log.epoch(network, line)
+            if self.log:
+                self.log.epoch(network, line)
 
     def readout(self, line: Mapping[str, Any]) -> None:
         """Hand on the line of an epoch of the read-out."""
         with self._guarded():
-            self.log and self.log.readout(line)
+            if self.log:
+                self.log.readout(line)
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Hand on the result."""
         with self._guarded():
-            self.log and self.log.end(result)
+            if self.log:
+                self.log.end(result)
 
     def close(self) -> None:
         """Close the log."""
         log, self.log = self.log, None
         with self._guarded():
-            log and log.close()
+            if log:
+                log.close()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -56,7 +60,8 @@ class GuardedLog(Log):
         except Exception as error:
             log, self.log = self.log, None
             with suppress(Exception):  # it has failed already
-                log and log.close()
+                if log:
+                    log.close()
             said = shown(" ".join(str(error).split())) or "no message"
             name = self.run.train.logger.name
             say(

@@ -13,7 +13,7 @@ from docs.site.layout import placed, relinked, target
 from docs.site.markup import converted
 from docs.site.notebooks import notebook, pieces, shown_page
 from docs.site.reference import public_names, reference_pages
-from docs.site.stage import below, composed, generated, navigated, write
+from docs.site.stage import Texts, below, composed, generated, navigated, write
 from tests.docs.pages import ROOT, anchors, links
 
 SITE = list(navigated())
@@ -149,7 +149,7 @@ def test_tables_are_made_from_their_records() -> None:
 
 
 def test_sources_that_stay_are_not_written_again(tmp_path: Path) -> None:
-    sources = {PurePosixPath("a.md"): "one", PurePosixPath("b/c.md"): "two"}
+    sources: Texts = {PurePosixPath("a.md"): "one", PurePosixPath("b/c.md"): "two"}
     write(sources, tmp_path)
     before = (tmp_path / "a.md").stat().st_mtime_ns
     del sources[PurePosixPath("b/c.md")]

@@ -43,7 +43,7 @@ def make(tmp_path: Path) -> Make:
         line = {"epoch": 0, "validation_accuracy": 50.0, "backprop_steps": 1.0, "seconds": {"total": 2.0}}
         (folder / "record.jsonl").write_text(json.dumps(line) + "\n")
         if accuracy is not None:
-            result = {"test_accuracy": accuracy, "validation_accuracy": 50.0, "backprop_steps": 1.0}
+            result: dict[str, Any] = {"test_accuracy": accuracy, "validation_accuracy": 50.0, "backprop_steps": 1.0}
             result["seconds"] = {"total": 4.0}
             (folder / "result.json").write_text(json.dumps(result))
         return folder

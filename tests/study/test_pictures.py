@@ -125,8 +125,8 @@ def test_curves_of_layers_without_feedback(folder: Path, tmp_path: Path, monkeyp
     import energy.plots.curves as curves
 
     seen: list[Any] = []
-    real: Callable[..., Any] = curves._panels
-    monkeypatch.setattr(curves, "_panels", lambda *records: (seen.append(real(*records)), seen[-1])[1])
+    real: Callable[..., Any] = curves.curve_panels
+    monkeypatch.setattr(curves, "curve_panels", lambda *records: (seen.append(real(*records)), seen[-1])[1])
     draw_curves({"run": folder}, tmp_path / "one.png")
     draw_curves({"a": folder, "b": folder}, tmp_path / "two.png")
     titles = [title for title, _, _ in seen[0]]
@@ -136,10 +136,12 @@ def test_curves_of_layers_without_feedback(folder: Path, tmp_path: Path, monkeyp
         "spread of the winners",
         "read-out: accuracy, percent",
     ]
-    assert [curve.label for curve in seen[0][0][2]] == ["conv1", "dense1"]
-    assert [curve.label for curve in seen[1][0][2]] == ["a, conv1", "a, dense1", "b, conv1", "b, dense1"]
-    assert all(0 <= share <= 1 for curve in seen[0][2][2] for _, share in curve.points)
-    assert [epoch for epoch, _ in seen[0][0][2][0].points] == [1, 2]
+    for panels in seen:  # a folder under two labels is one run
+        assert [(curve.name, curve.band.epochs, curve.band.runs) for curve in panels[0].curves] == [
+            ("conv1", [1, 2], 1),
+            ("dense1", [1, 2], 1),
+        ]
+        assert all(0 <= share <= 1 for curve in panels[2].curves for share in curve.band.mean)
 
 
 def test_an_album_comes_back_as_it_was(tmp_path: Path) -> None:
