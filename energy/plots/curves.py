@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from energy.errors import UsageError
 from energy.io.record import READOUT, RECORD, read_lines
+from energy.io.scores import MAIN, Score
 from energy.plots.style import apart, canvas, looks, save
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ LETTERS: Final = 17  # of the legend, per inch
 MARK: Final = 8  # letters that a mark of the legend takes
 NAMED: Final = 30  # labels in the legend
 STYLES: Final = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "dash-dotted"}  # of layers
+LINES: Final = (("train", "--"), ("validation", "-"))
 BOTH: Final = "epoch (dashed: training, solid: validation)"
 
 
@@ -87,11 +89,11 @@ def _named(names: Sequence[str]) -> list[str]:
 def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list[tuple[str, str, list[Curve]]]:
     """Title, caption and curves of every panel with something to show; of the first three if none has."""
     objective = [*_of(records, "train_objective", "--"), *_of(records, "validation_objective", "-")]
-    accuracy = [*_of(records, "train_accuracy", "--"), *_of(records, "validation_accuracy", "-")]
+    accuracy, *others = (_score(records, score) for score in MAIN)
     readout = [*_of(readouts, "train_accuracy", "--"), *_of(readouts, "validation_accuracy", "-")]
     usual = [
         ("objective per sample", BOTH, objective),
-        ("accuracy, percent", BOTH, accuracy),
+        accuracy,
         ("cosine with the exact gradient", "epoch (worst layer, probe batch)", list(_of(records, "cosine_worst", "-"))),
     ]
     layers = _layers(records)
@@ -102,8 +104,14 @@ def _panels(records: Mapping[str, Lines], readouts: Mapping[str, Lines]) -> list
         ("spread of the winners", epochs[2], list(_by_layer(records, _spread))),
         ("read-out: accuracy, percent", f"read-out {BOTH}", readout),
     ]
-    shown = [panel for panel in (*usual, *local) if panel[2]]
+    shown = [panel for panel in (*usual[:2], *others, *usual[2:], *local) if panel[2]]
     return shown or usual
+
+
+def _score(records: Mapping[str, Lines], score: Score) -> tuple[str, str, list[Curve]]:
+    """The panel of one score."""
+    curves = [curve for split, style in LINES for curve in _of(records, f"{split}_{score.name}", style)]
+    return score.heading.replace("%", "percent"), BOTH, curves
 
 
 def _of(records: Mapping[str, Lines], column: str, style: str) -> Iterator[Curve]:

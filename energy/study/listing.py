@@ -27,6 +27,7 @@ from energy.io.record import (
     read_lines,
 )
 from energy.io.result import is_finished, read_configuration, read_result
+from energy.io.scores import MAIN, main_value
 from energy.study.results import validated
 
 DEEPEST: Final = 6  # levels below the folder
@@ -38,6 +39,8 @@ ASIDE: Final = frozenset({"out", "title"})
 FIRST: Final = ("settler.name", "seed", "optimizer.lr", "data.name", "model.name", "rule.name")
 NUMBERS: Final = {
     "accuracy": "test, %",
+    "r2": "test R²",
+    "label_accuracy": "labels, %",
     "top5": "top-5, %",
     "validation": "valid., %",
     "cosine": "worst cosine",
@@ -64,8 +67,8 @@ def listing(folder: Path, *, sort: str = "", csv: bool = False, width: int = 0) 
 
     Args:
         folder: the top folder, searched six levels down.
-        sort: accuracy, top5, validation, cosine (the greatest first), price, seconds, state, folder, title, or a field
-            of the configuration by its path or the end of it.
+        sort: accuracy, r2, label_accuracy, top5, validation, cosine (the greatest first), price, seconds, state,
+            folder, title, or a field of the configuration by its path or the end of it.
         csv: whether to give everything as comma-separated values.
         width: columns of a line; 0 for those of the terminal.
 
@@ -108,7 +111,7 @@ def _row(folder: Path, top: Path) -> Row:
         lines = read_lines(folder / RECORD)
         last = lines[-1] if lines else {}
         numbers: dict[str, Any] = {
-            "validation": last.get("validation_accuracy"),
+            "validation": main_value(last, "validation"),
             "cosine": last.get("cosine_worst"),
             "price": last.get("backprop_steps"),
             "seconds": sum(line["seconds"]["total"] for line in lines) or None,
@@ -130,7 +133,7 @@ def _row(folder: Path, top: Path) -> Row:
 def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
     """The final numbers of a finished run."""
     return {
-        "accuracy": result["test_accuracy"],
+        **{score.name: result.get(score.test) for score in MAIN},
         "top5": result.get("test_top5_accuracy"),
         "validation": validated(result),
         "price": result["backprop_steps"],

@@ -20,7 +20,6 @@ from energy.io.result import final_weights, require_owner
 from energy.io.schema import Kind, require_fields
 from energy.ledger import Ledger
 from energy.network import Network
-from energy.objectives import one_hot
 from energy.paths import expanded
 from energy.ranks import separately
 from energy.readout.decoder import Decoder, accuracies, dense_output
@@ -28,6 +27,7 @@ from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
 from energy.readout.top_five import TopFive
 from energy.settle.settled import Prediction
+from energy.targets import TargetKind, target_of
 from energy.train.exported import load_exported, require_fit
 from energy.train.folder import rebuilt
 from energy.train.metrics import EpochMetrics
@@ -52,33 +52,37 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
 
     Returns:
         objective per sample, accuracy in percent, from 100 classes on also `top5_accuracy`, outcomes and steps of
-        settling by phase, multiply-adds, spike counts if a unit spikes, and seconds.
+        settling by phase, multiply-adds, spike counts if a unit spikes, and seconds. Of other targets than classes
+        accuracy is None, and the scores of `energy.io.scores` are beside it.
     """
-    metrics = EpochMetrics(next(network.parameters()).device)
-    start = time.perf_counter()
     classes, dtype = network.output.shape[0], run.precision.activity
-    top, both = TopFive(classes, metrics.correct.device), torch.zeros_like(metrics.correct)
+    kind = images.targets
+    metrics = EpochMetrics(next(network.parameters()).device, kind, classes)
+    start = time.perf_counter()
+    classified, device = kind is TargetKind.CLASSES, metrics.objective.device
+    top, both = TopFive(classes, device), torch.zeros((), dtype=torch.int64, device=device)
     batches = images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False)
     with separately():  # each rank scores batches of its own
         for x, labels in batches:
             prediction = predict(run, network, x.to(dtype), metrics.ledger)
             output = prediction.alone  # a score must not depend on how the images are batched
-            target = one_hot(labels, classes, output.dtype)
+            target = target_of(labels, classes, kind, output.dtype)
             solutions = {} if prediction.solution is None else {"free": prediction.solution}
             objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
-            metrics.add(objective, run.objective.predict(output), labels, solutions)
-            top.add(output, labels)
+            metrics.add(objective, run.objective.answer(output, kind), labels, solutions)
+            if classified:
+                top.add(output, labels)
             if mirrored:
                 output = output + predict(run, network, x.flip(-1).to(dtype), metrics.ledger).alone
                 both += (run.objective.predict(output) == labels).sum()
     metrics = metrics.of_all(shared=False)
     top.of_all()
     sum_of_all([both])
-    objective_mean, accuracy = metrics.quality()
     return {
-        "objective": objective_mean,
-        "accuracy": accuracy,
-        **top.accuracy(),
+        "objective": None,
+        "accuracy": None,
+        **metrics.scores(),
+        **(top.accuracy() if classified else {}),
         **({"mirrored_accuracy": 100.0 * both.item() / metrics.examples} if mirrored else {}),
         "examples": metrics.examples,
         "settle": metrics.settling(),

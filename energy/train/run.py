@@ -27,6 +27,7 @@ from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
+from energy.train.matching_targets import require_targets
 from energy.train.optimizer import SGD, Optimizer
 from energy.train.schedule import Cosine, Schedule
 
@@ -214,6 +215,7 @@ class Run(Setting):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
+        require_targets(self)
         output = getattr(self.model, "output", None)
         self.settler.validate_nudge(self.objective, output if isinstance(output, Potential) else Identity())
         if self.train.order is Order.GREEDY and not self.rule.supports_greedy:

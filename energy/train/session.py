@@ -86,7 +86,7 @@ class Session:
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
         self.finite_check = FiniteCheck(self.network, self.optimizer)
         self.stepper = Stepper(self)
-        self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
+        self.metrics, self.clock = self._new_metrics(), Clock(self.device)
         self.epoch = self.batch = self.step = 0
         self.best: dict[str, Any] | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -241,7 +241,10 @@ class Session:
         self.epoch += 1
         self.keep_weights()
         self.batch, self.advanced = 0, True
-        self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
+        self.metrics, self.clock = self._new_metrics(), Clock(self.device)
+
+    def _new_metrics(self) -> EpochMetrics:
+        return EpochMetrics(self.device, self.run.data.targets, self.network.output.shape[0])
 
     def final_weights(self) -> tuple[dict[str, Tensor], str]:
         """Return the weights the run ends with, and a description of the choice."""
