@@ -2,6 +2,7 @@
 
 from energy.component import choices, from_dict
 from energy.data.dataset import DataSet
+from energy.data.image_folder import ImageFolder
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import DataError
@@ -25,6 +26,9 @@ def _row(name: str) -> dict[str, str]:
 
 def _described(name: str, dataset: DataSet) -> dict[str, str]:
     published = isinstance(dataset, Published)
+    if isinstance(dataset, ImageFolder) and not dataset.root:
+        shape = "x".join(map(str, dataset.image))
+        return {"name": name, "images": "", "shape": shape, "classes": "", "state": "your own; data.root=FOLDER"}
     return {
         "name": name,
         "images": " + ".join(map(str, dataset.counts or ())) if published else "",
