@@ -43,7 +43,8 @@ class TorchDataSet(DataSet):
 
     They are read once, in the order of their indices, checked sample by sample, and from then on are like any other
     set: keyed order, splits, normalization and augmentation are those of this library. Floating images need `levels`,
-    as everywhere: 1 if they lie in [0, 1]. With a validation set of their own, `validation` and the seed decide nothing.
+    as everywhere: 1 if they lie in [0, 1]. Where there is a validation set, the fraction `validation` sets nothing
+    aside.
 
     Example:
         >>> class Points(TorchDataSet):

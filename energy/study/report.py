@@ -166,7 +166,8 @@ def _told(report: Mapping[str, Any]) -> list[str]:
     if closest is not None:
         found, digits = closest["difference"], common_score(report["rows"]).digits
         needed = f"more than {MOST_SEEDS:,}" if found["seeds_needed"] is None else f"{found['seeds_needed']:,}"
-        text += f"; {closest['first']} and {closest['second']}, the closest two ({signed(found['mean'], None, digits)}), take "
+        told = signed(found["mean"], None, digits)
+        text += f"; {closest['first']} and {closest['second']}, the closest two ({told}), take "
         text += f"{needed} seeds to be told apart if that is their true difference (80 % power, 5 % two-sided)"
     return [f"{text}."]
 

@@ -33,6 +33,7 @@ from energy.train.folder import rebuilt
 from energy.train.metrics import EpochMetrics
 from energy.train.registration import register_builtins
 from energy.train.run import Run
+from energy.train.same_data import data_facts, require_same_data
 
 FACTS: Final[dict[str, Kind]] = {"run": dict, "weights": str, "step": int, "provenance": dict}
 SPLITS = ("train", "validation", "test")
@@ -207,12 +208,15 @@ def evaluate(
     Raises:
         ValueError: when there is no such split, or it is empty.
         FileNotFoundError: when the run left no final weights.
+        DataError: when the classes of the data are others than those that were trained on. Other examples of them are a
+            caution.
     """
     if split not in SPLITS:
         raise UsageError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
     run, network, facts = load_run(expanded(folder), device)
     place = run.place()
     splits = run.data.load(place, run.seed, run.precision.activity)
+    require_same_data(facts, data_facts(run.data), folder, exactly=False)
     images: Images = getattr(splits, split)
     if not len(images):
         raise UsageError(f"split={split!r}: is empty in this run (data.validation={run.data.validation:g})")

@@ -51,6 +51,7 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "parameters": parameters(session.network),
         "evaluation": evaluation(session, tested),
         "configuration": to_dict(run),
+        **session.data,
         "plugins": plain.get("plugins", {}),
         **provenance(session.device),
         "continued": session.breaks,
