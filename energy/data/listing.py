@@ -6,6 +6,7 @@ from energy.data.image_folder import ImageFolder
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import DataError
+from energy.targets import TargetKind
 
 
 def describe_sets() -> list[dict[str, str]]:
@@ -33,9 +34,16 @@ def _described(name: str, dataset: DataSet) -> dict[str, str]:
         "name": name,
         "images": " + ".join(map(str, dataset.counts or ())) if published else "",
         "shape": "x".join(map(str, dataset.image)),
-        "classes": f"{dataset.classes}: {', '.join(dataset.names[:5])}{', ...' * (dataset.classes > 5)}",
+        "classes": _classes(dataset),
         "state": _state(dataset) if published else "embedded",
     }
+
+
+def _classes(dataset: DataSet) -> str:
+    """The number of classes or targets, and the first names."""
+    if dataset.targets is TargetKind.REAL:
+        return f"{dataset.classes} real"
+    return f"{dataset.classes}: {', '.join(dataset.names[:5])}{', ...' * (dataset.classes > 5)}"
 
 
 def _state(dataset: Published) -> str:

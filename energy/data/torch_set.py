@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from energy.data.check import Examples, Raw
 from energy.data.dataset import DataSet, Splits
+from energy.data.digests import examples_digest
 from energy.data.torch_samples import first_shape, torch_examples
 from energy.errors import DataError
 from energy.stream import stream
@@ -105,12 +106,7 @@ class TorchDataSet(DataSet):
         return order[:used].sort().values, torch.arange(count - aside, count, device="cpu")
 
     def fingerprint(self) -> str:
-        found = hashlib.sha256()
-        for examples in self._found[0]:
-            for tensor in examples:
-                found.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                found.update(tensor.contiguous().view(torch.uint8).numpy().data)
-        return found.hexdigest()
+        return hashlib.sha256("".join(map(examples_digest, self._found[0])).encode()).hexdigest()
 
 
 def torch_splits(

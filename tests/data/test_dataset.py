@@ -147,7 +147,7 @@ BAD = {
     "holds no images": Examples(GOOD.pixels[:0], GOOD.labels[:0]),
     "labels run from 1 to 3": Examples(GOOD.pixels, GOOD.labels + 1),
     "labels run from -1": Examples(GOOD.pixels, GOOD.labels - 1),
-    "labels are torch.int32": Examples(GOOD.pixels, GOOD.labels.int()),
+    "labels are torch.float64": Examples(GOOD.pixels, GOOD.labels.double()),
     r"of shape \(39,\)": Examples(GOOD.pixels, GOOD.labels[1:]),
     "pixels are torch.int64": Examples(GOOD.pixels.long(), GOOD.labels),
 }

@@ -139,7 +139,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(kind: str, make_run: Maker, monkey
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"data": {"name": "diabetes"}},
-        r"objective=cross_entropy: is not for the targets of data=diabetes.*squared_error",
+        r"objective=cross_entropy: is not for the targets of data=diabetes.*squared",
     ),
     ({**REAL, "objective": {"name": "binary_cross_entropy"}}, r"binary_cross_entropy: is not for .*diabetes"),
     ({"data": {"name": "digit_properties"}}, r"cross_entropy: is not for .*take binary_cross_entropy or squared_error"),
@@ -195,7 +195,5 @@ def test_a_run_keeps_its_classes_and_notices_that_its_folder_changed(
     with pytest.warns(Caution, match=r"the data have changed"):
         evaluate(run.folder)
     (tmp_path / "sides/left").rename(tmp_path / "sides/west")
-    with pytest.raises(
-        DataError, match=r"its classes are \['left', 'right'\]; those of the data are \['right', 'west'\]"
-    ):
+    with pytest.raises(DataError, match=r"its classes are \['left', 'right'\]; .* \['right', 'west'\]"):
         evaluate(run.folder)
