@@ -111,7 +111,7 @@ def from_array(array: np.ndarray) -> Tensor:
     Raises:
         ValueError: for an array of anything else, such as objects or text.
     """
-    native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    native = np.asarray(array, array.dtype.newbyteorder("="), order="C")
     try:
         return torch.from_numpy(native if native.flags.writeable else native.copy())
     except TypeError:

@@ -27,7 +27,7 @@ from energy.io.record import (
     read_lines,
 )
 from energy.io.result import is_finished, read_configuration, read_result
-from energy.io.scores import MAIN, main_value
+from energy.io.scores import MAIN, R2, main_score, main_value
 from energy.study.results import validated
 
 DEEPEST: Final = 6  # levels below the folder
@@ -43,6 +43,7 @@ NUMBERS: Final = {
     "label_accuracy": "labels, %",
     "top5": "top-5, %",
     "validation": "valid., %",
+    "validation_r2": "valid. R²",
     "cosine": "worst cosine",
     "price": "BP steps",
     "seconds": "seconds",
@@ -111,7 +112,7 @@ def _row(folder: Path, top: Path) -> Row:
         lines = read_lines(folder / RECORD)
         last = lines[-1] if lines else {}
         numbers: dict[str, Any] = {
-            "validation": main_value(last, "validation"),
+            **_validation(last, main_value(last, "validation")),
             "cosine": last.get("cosine_worst"),
             "price": last.get("backprop_steps"),
             "seconds": sum(line["seconds"]["total"] for line in lines) or None,
@@ -135,10 +136,15 @@ def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{score.name: result.get(score.test) for score in MAIN},
         "top5": result.get("test_top5_accuracy"),
-        "validation": validated(result),
+        **_validation(result, validated(result)),
         "price": result["backprop_steps"],
         "seconds": result["seconds"]["total"],
     }
+
+
+def _validation(record: Mapping[str, Any], value: float | None) -> dict[str, float | None]:
+    """The validation score in its column: one for percentages, one for R²."""
+    return {"validation_r2" if main_score(record, "validation") is R2 else "validation": value}
 
 
 def _state(folder: Path, done: int, epochs: int) -> str:
@@ -225,7 +231,7 @@ def _table(rows: Sequence[Row], width: int) -> str:
         for row in rows
     ]
     fields = list(range(1 + len(varied), 1, -1))  # the last goes first
-    numbers = ("seconds", "validation", "price", "top5", "cosine")
+    numbers = ("seconds", "validation", "validation_r2", "price", "top5", "cosine")
     later = [2 + len(varied) + shown.index(name) for name in numbers if name in shown]
     spare = [*fields[:-KEPT], *later, *fields[-KEPT:]]
     text, gone = fitted(head, cells, width, spare)

@@ -33,14 +33,7 @@ from tests.study.records import study_record
 
 CIFAR: Final = ("train", "data=cifar10", "data.verify=false", "model.sizes=[4]", "settler=dual_propagation", "out=new")
 MNIST: Final = ("train", "data=mnist", "data.verify=false", "model.sizes=[4]", "settler=dual_propagation", "out=new")
-IMAGES: Final = (
-    "train",
-    "data=image_folder",
-    "data.root=pets",
-    "model.sizes=[4]",
-    "settler=dual_propagation",
-    "out=new",
-)
+IMAGES: Final = ("train", "data=image_folder", "data.root=pets", "model.sizes=[4]", "out=new")
 ONWARD: Final = (
     *("train", "model.sizes=[4]", "model.hidden=hard_sigmoid", "data=digits", "data.limit=60", "data.crop=1"),
     *("settler=dual_propagation", "train.epochs=2", "train.batch_size=16", "train.probe_every=0", "out=run"),
