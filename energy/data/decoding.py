@@ -73,6 +73,8 @@ def decoded(path: Path, side: int, color: bool, fit: Fit) -> Tensor:
                 square = _square(image.convert("RGB" if color else "L"), side, fit, library)
     except EnergyError as error:
         raise error if isinstance(error, DataError) else DataError(str(error)) from None
+    except (library.DecompressionBombError, library.DecompressionBombWarning):
+        raise DataError(f"{shown(path)}: must have at most {MOST_PIXELS} pixels, has more") from None
     except library.UnidentifiedImageError:
         raise DataError(f"{shown(path)}: is none of {', '.join(KINDS)}, whatever its name says") from None
     except MemoryError:
@@ -87,7 +89,7 @@ def _require_decodable(image: Any, path: Path) -> None:
     """Refuse an image by what its header says."""
     width, height = image.size
     if width * height > MOST_PIXELS:
-        raise DataError(f"{shown(path)}: has {width} x {height} pixels; must have at most {MOST_PIXELS}")
+        raise DataError(f"{shown(path)}: must have at most {MOST_PIXELS} pixels, has {width} x {height}")
     if max(width, height) > FLATTEST * min(width, height):
         raise DataError(f"{shown(path)}: has {width} x {height} pixels; one side is over {FLATTEST} times the other")
     if image.mode not in MODES:

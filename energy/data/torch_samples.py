@@ -67,8 +67,8 @@ def torch_examples(
             _alike(y, labels[0], f"{where}: sample {index}: label")
         pixels[index] = x
         labels.append(y)
-    if _length(dataset, where) != count:
-        raise DataError(f"{where}: its length was {count} before it was read and is {_length(dataset, where)} now")
+    if (now := _length(dataset, where)) != count:
+        raise DataError(f"{where}: its length was {count} before it was read and is {now} now")
     if pixels is None:
         raise DataError(f"{where}: holds no images")
     _same_again(dataset, Examples(pixels, torch.stack(labels)), where, image)
