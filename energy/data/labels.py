@@ -104,10 +104,10 @@ def _reals(labels: Tensor, where: str) -> Tensor:
     if labels.dtype is torch.bool:
         raise DataError(f"{where}: labels are torch.bool; must be real numbers")
     if not labels.is_floating_point():
-        exact = labels.to(torch.float64)
-        if bool((exact.abs() > EXACT).any()):
+        wide = labels.to(torch.int64)
+        if bool(((wide > EXACT) | (wide < -EXACT)).any()):
             raise DataError(f"{where}: labels are whole numbers beyond 2^53, which float64 cannot hold")
-        return exact
+        return labels.to(torch.float64)
     if not bool(labels.isfinite().all()):
         at, output = (int(index) for index in (~labels.isfinite()).nonzero()[0])
         raise DataError(f"{where}: label {output} of sample {at} is not finite (NaN or infinity)")
