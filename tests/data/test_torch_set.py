@@ -133,18 +133,24 @@ REFUSED: list[tuple[Any, str]] = [
     (given(_4=(X[0],)), r"sample 4 is a tuple of 1; must be a pair \(image, label\)"),
     (given(_4=X[0]), r"sample 4 is a Tensor; must be a pair"),
     (given(_4=(None, Y[0])), r"sample 4: image is a NoneType; must be a tensor"),
-    (Samples([(x, float(y)) for x, y in zip(X, Y, strict=True)]), r"torch.float64 of shape \(30,\); must be int64"),
+    (Samples([(x, float(y)) for x, y in zip(X, Y, strict=True)]), r"labels are torch.float64 of shape \(30,\)"),
     (Samples(list(zip(X, Y, strict=True)), 31), r"sample 30: list index out of range; __len__ says more"),
     (Samples([]), r"holds no images"),
     (Growing(list(zip(X, Y, strict=True))), r"its length was 31 before it was read and is 32 now"),
     (Noisy(list(zip(X, Y, strict=True))), r"sample 0: image is another on a second read; leave chance to data.crop"),
-    (Flipped(list(zip(X, Y, strict=True))), r"image is another on a second read"),
+    (Flipped(list(zip(X, Y, strict=True))), r"sample \d+: image is another on a second read"),
     (Stream(), r"Stream is a stream.*list\(stream\)"),
     (DataLoader(Stream(), batch_size=3), r"Stream is a stream"),
-    (DataLoader(given(), sampler=SubsetRandomSampler([1, 2])), r"SubsetRandomSampler leaves samples out.*Subset"),
-    (DataLoader(given(), sampler=WeightedRandomSampler([1.0] * 30, 30)), r"WeightedRandomSampler leaves"),
-    (DataLoader(given(), sampler=RandomSampler(given(), replacement=True)), r"RandomSampler leaves samples out"),
-    (DataLoader(given(), collate_fn=lambda batch: batch), r"collate_fn of its own"),
+    (
+        DataLoader(given(), sampler=SubsetRandomSampler([1, 2])),
+        r"the loader's SubsetRandomSampler leaves samples out.*Subset",
+    ),
+    (DataLoader(given(), sampler=WeightedRandomSampler([1.0] * 30, 30)), r"the loader's WeightedRandomSampler leaves"),
+    (
+        DataLoader(given(), sampler=RandomSampler(given(), replacement=True)),
+        r"the loader's RandomSampler leaves samples out",
+    ),
+    (DataLoader(given(), collate_fn=lambda batch: batch), r"the loader has a collate_fn of its own"),
 ]
 
 
