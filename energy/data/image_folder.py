@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 
@@ -39,6 +39,8 @@ class ImageFolder(DataSet, name="image_folder"):
         fit: the way that an image becomes a square.
         held: the fraction of the images of `train` that are the test set, where there is no `root/test`.
     """
+
+    levels: ClassVar[float | None] = 255
 
     root: str = ""
     side: int = 32
