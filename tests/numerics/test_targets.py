@@ -13,7 +13,7 @@ from energy.component import ConfigurationError, choices
 from energy.couplings import Dense
 from energy.network import Network
 from energy.objectives import BinaryCrossEntropy, CrossEntropy, Nudge, Objective, SquaredError
-from energy.potentials import ClippedReLU, HardSigmoid, Identity, Potential, Tanh
+from energy.potentials import HardSigmoid, Identity, Potential, Tanh
 from energy.relax.sweep import Sweep
 from energy.rules.contrast import Contrast
 from energy.settle.dyadic import DualPropagation, EquilibriumPropagation
@@ -172,7 +172,7 @@ def test_dual_propagation_learns_what_back_propagation_does(case: str, nudge: Nu
     """
     target, cost = CASES[case]
     objective = SquaredError(nudge=nudge) if case == "squared error" else BinaryCrossEntropy(nudge=nudge)
-    network, x = built(ClippedReLU()), drawn(8, 6, purpose="x")
+    network, x = built(HardSigmoid()), drawn(8, 6, purpose="x")
     wanted = autograd(network, lambda a: a.clamp(0, 1), x, cost)
     found = learned(network, DualPropagation(beta=1e-6), objective, x, target)
     torch.testing.assert_close(found, wanted, rtol=1e-7, atol=1e-9)
