@@ -1,6 +1,5 @@
 """Whole trainings on real targets and on labels that are on or off: records, scores, continuation, refusals."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from energy.cautions import Caution
 from energy.component import ConfigurationError
 from energy.data import Diabetes, DigitProperties, Digits
 from energy.errors import DataError
+from energy.io import checkpoint
 from energy.io.record import CHECKPOINTS, RECORD, read_lines
 from energy.io.result import read_result
 from energy.study.bench import Price
@@ -22,10 +22,10 @@ from energy.study.listing import listing
 from energy.study.report import accuracy_differences, markdown_report, settler_row
 from energy.targets import TargetKind
 from energy.train import fit as page
+from energy.train import progress
 from energy.train.evaluate import evaluate, load_run
 from energy.train.fit import fit
 from energy.train.interrupt import Stopped
-from energy.train.progress import epoch_cells, tested
 from energy.train.run import Run
 from energy.train.scores import main_score_of
 from tests.train.impatient import Impatient
@@ -99,9 +99,9 @@ def test_records_results_and_tables_have_the_score(finished: tuple[str, Run, dic
     assert read_result(run.folder) == result
     again = evaluate(run.folder)
     assert (again[score.name], again["accuracy"]) == (result[score.test], None)
-    cells = epoch_cells(lines[-1], 8, {"epoch": 7, "accuracy": lines[-1][score.validation]}, 0.0)
+    cells = progress.epoch_cells(lines[-1], 8, {"epoch": 7, "accuracy": lines[-1][score.validation]}, 0.0)
     assert {f"{split} {score.sign}" for split in ("train", "validation", "best")} <= cells.keys()
-    assert f"test {score.title} {score.told(result[score.test])}" in tested(result)
+    assert f"test {score.title} {score.told(result[score.test])}" in progress.tested(result)
     table = listing(run.folder.parent, width=200)
     assert f"{result[score.test]:.2f}" in table
     found = {"results": [result], "settler": {"name": "x"}, "failures": [], "initial": [], "trained": []}
@@ -182,8 +182,8 @@ def test_a_run_keeps_its_classes_and_notices_that_its_folder_changed(
         patched.setattr(page, "Interrupt", Impatient)
         with pytest.raises(Stopped):
             fit(run)
-    facts = next((run.folder / CHECKPOINTS).glob("*/facts.json")).read_text()
-    assert json.loads(facts)["data"]["names"] == ["left", "right"]
+    facts = checkpoint.read_facts(checkpoint.steps(run.folder / CHECKPOINTS)[-1])
+    assert facts["data"]["names"] == ["left", "right"]
     images(tmp_path / "sides", 1)
     with pytest.raises(DataError, match=r"the data have changed since it was written \(digest .{12} then, .{12} now\)"):
         fit(run)
