@@ -98,7 +98,7 @@ def cached(name: str, rules: object, paths: Sequence[Path], limit: int, convert:
 
 
 def _made_of(told: str) -> str:
-    """What an entry is made of, as it is written in it; of very many sources a digest of that."""
+    """The sources of an entry, as they are written in it; of very many a digest."""
     return told if len(told) < HEADER // 4 else hashlib.sha256(told.encode()).hexdigest()
 
 

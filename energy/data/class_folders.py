@@ -81,7 +81,7 @@ def _images(folder: Path) -> Iterator[Path]:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """What lies in a folder, without names that begin with a dot; a link ends it."""
+    """The entries of a folder, without names that begin with a dot; a link ends it."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
