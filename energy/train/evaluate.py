@@ -60,8 +60,9 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
     kind = images.targets
     metrics = EpochMetrics(next(network.parameters()).device, kind, classes)
     start = time.perf_counter()
-    classified, device = kind is TargetKind.CLASSES, metrics.objective.device
-    top, both = TopFive(classes, device), torch.zeros((), dtype=torch.int64, device=device)
+    device = metrics.objective.device
+    top = TopFive(classes if kind is TargetKind.CLASSES else 0, device)
+    both = torch.zeros((), dtype=torch.int64, device=device)
     batches = images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False)
     with separately():  # each rank scores batches of its own
         for x, labels in batches:
@@ -71,8 +72,7 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
             solutions = {} if prediction.solution is None else {"free": prediction.solution}
             objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
             metrics.add(objective, run.objective.answer(output, kind), labels, solutions)
-            if classified:
-                top.add(output, labels)
+            top.add(output, labels)
             if mirrored:
                 output = output + predict(run, network, x.flip(-1).to(dtype), metrics.ledger).alone
                 both += (run.objective.predict(output) == labels).sum()
@@ -80,10 +80,9 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
     top.of_all()
     sum_of_all([both])
     return {
-        "objective": None,
-        "accuracy": None,
+        **dict.fromkeys(("objective", "accuracy")),
         **metrics.scores(),
-        **(top.accuracy() if classified else {}),
+        **top.accuracy(),
         **({"mirrored_accuracy": 100.0 * both.item() / metrics.examples} if mirrored else {}),
         "examples": metrics.examples,
         "settle": metrics.settling(),

@@ -31,13 +31,9 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "key": hash_of_description(plain),
         "configuration_key": hash_of_description({name: value for name, value in plain.items() if name != "seed"}),
         "seed": run.seed,
-        **({} if tested["accuracy"] is None else {"test_accuracy": tested["accuracy"]}),
-        **top_five("test", tested),
-        **further_scores(tested, "test"),
-        **({"test_mirrored_accuracy": tested["mirrored_accuracy"]} if "mirrored_accuracy" in tested else {}),
+        **tested_scores(tested),
         "test_objective": tested["objective"],
         "test_examples": tested["examples"],
-        "validation_accuracy": None,
         **validated_scores(session, last),
         "epochs": session.epoch,
         "steps": session.step,
@@ -73,12 +69,19 @@ def control_of_run(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def tested_scores(tested: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of the test by their columns."""
+    found = {name: tested[name] for name in ("accuracy", "mirrored_accuracy") if tested.get(name) is not None}
+    columns = {f"test_{name}": value for name, value in found.items()}
+    return {**columns, **top_five("test", tested), **further_scores(tested, "test")}
+
+
 def validated_scores(session: Session, last: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the validation score of the weights the run ends with, by its column; empty without one."""
+    """Return the validation score of the weights the run ends with, by its column; None for accuracy without one."""
     if session.best is None:
-        return {}
+        return {"validation_accuracy": None}
     best = session.best["accuracy"] if session.best_weights else main_value(last, "validation")
-    return {main_score_of(session.run.data.targets).validation: best}
+    return {"validation_accuracy": None, main_score_of(session.run.data.targets).validation: best}
 
 
 def evaluation(session: Session, tested: dict[str, Any]) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class Run(Setting):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
-        require_targets(self)
+        require_targets(self.data, self.objective, self.rule, self.readout, mirrored=self.train.mirrored)
         output = getattr(self.model, "output", None)
         self.settler.validate_nudge(self.objective, output if isinstance(output, Potential) else Identity())
         if self.train.order is Order.GREEDY and not self.rule.supports_greedy:
