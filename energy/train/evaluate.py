@@ -57,12 +57,10 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
         accuracy is None, and the scores of `energy.io.scores` are beside it.
     """
     classes, dtype = network.output.shape[0], run.precision.activity
-    kind = images.targets
+    start, kind = time.perf_counter(), images.targets
     metrics = EpochMetrics(next(network.parameters()).device, kind, classes)
-    start = time.perf_counter()
-    device = metrics.objective.device
-    top = TopFive(classes if kind is TargetKind.CLASSES else 0, device)
-    both = torch.zeros((), dtype=torch.int64, device=device)
+    top = TopFive(classes if kind is TargetKind.CLASSES else 0, metrics.objective.device)
+    both = torch.zeros_like(metrics.objective, dtype=torch.int64)
     batches = images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False)
     with separately():  # each rank scores batches of its own
         for x, labels in batches:
