@@ -290,7 +290,7 @@ def image_folders() -> Iterator[Case]:
         def whole(work: Path, put: Put = put) -> None:
             folder(work, put)
 
-        yield Case(f"images: {name}", whole, IMAGES)
+        yield Case(f"images: {name}", whole, IMAGES, (1, 2))
 
 
 def experiments() -> Iterator[Case]:

@@ -124,6 +124,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(kind: str, make_run: Maker, monkey
     wanted = fit(whole)
     monkeypatch.setattr(Impatient, "patience", 4)
     monkeypatch.setattr(page, "Interrupt", Impatient)
+    found: dict[str, Any] = {}
     for _ in range(100):
         try:
             found = fit(broken)
