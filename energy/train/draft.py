@@ -23,7 +23,7 @@ def drafted(run: Run) -> Network:
     """Build the network without numbers; with them if a model of the user's own cannot do without.
 
     Raises:
-        ConfigurationError: when it cannot be built, or cannot read an image, or the data that tell its shape are not there.
+        ConfigurationError: when it cannot be built or cannot read an image, or the data that tell its shape are absent.
     """
     try:
         with torch.device("meta"):
