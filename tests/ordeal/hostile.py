@@ -268,6 +268,7 @@ def image_folders() -> Iterator[Case]:
         "bomb": drawn(60_000, 60_000, bytes(1 << 24)),
         "wide": drawn((1 << 31) - 1, 1, bytes(100)),
         "cut off": sound[:-20],
+        "rows missing": drawn(64, 64, bytes(100)),
         "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n(canary) (w) file closefile\n",
         "pickle": b"\x80\x02" + call("posix.system", "touch canary"),
     }
