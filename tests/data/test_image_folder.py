@@ -248,7 +248,7 @@ def test_what_is_hostile_or_damaged_is_named(root: Path, put: Put, case: str) ->
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "PPM"])
 def test_a_file_cut_off_anywhere_is_refused(root: Path, put: Put, kind: str) -> None:
-    """Of a PNG the four bytes at its very end alone, which are the sum of a chunk that holds nothing, may be missing."""
+    """Of a PNG the last four bytes alone, which are the sum of a chunk that holds nothing, may be missing."""
     noise = torch.randint(256, (12, 12, 3), generator=stream(0, "noise"), dtype=torch.uint8).numpy()
     stored = io.BytesIO()
     Image.fromarray(noise).save(stored, kind)
