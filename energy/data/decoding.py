@@ -64,11 +64,13 @@ def decoded(path: Path, side: int, color: bool, fit: Fit) -> Tensor:
     """
     library = require_pillow()
     try:
-        content = io.BytesIO(read_plain(path, LARGEST))
+        content = read_plain(path, LARGEST)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # such as that of a bomb, or of damaged metadata
-            with library.open(content, formats=KINDS) as image:
+            with library.open(io.BytesIO(content), formats=KINDS) as image:
                 _require_decodable(image, path)
+                image.verify()  # the sums of a PNG, of which the decoder leaves the last one out
+            with library.open(io.BytesIO(content), formats=KINDS) as image:
                 image.load()
                 square = _square(image.convert("RGB" if color else "L"), side, fit, library)
     except EnergyError as error:

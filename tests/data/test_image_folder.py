@@ -207,6 +207,8 @@ def hostile(root: Path, put: Put) -> dict[str, tuple[Callable[[], Any], str]]:
         "large": (lambda: put("train/ant/x.png", png(8200, 8200)), r"at most 67108864 pixels, has 8200 x 8200"),
         "flat": (lambda: put("train/ant/x.png", png(1 << 20, 1)), r"x.png: has 1048576 x 1 pixels; one side is over"),
         "cut off": (lambda: put("train/ant/x.jpg", stored.getvalue()[:700]), r"x.jpg: cannot be decoded"),
+        "rows missing": (lambda: put("train/ant/x.png", png(8, 8, bytes(30))), r"x.png: cannot be decoded"),
+        "end cut off": (lambda: put("train/ant/x.png", png(2, 2, bytes(14))[:-13]), r"x.png: cannot be decoded"),
         "16 bits": (lambda: put("train/ant/x.png", png(1, 1, bytes(3), 16, 0)), r"x.png: its pixels are I;16"),
         "frames": (lambda: put("train/ant/x.png", frames.getvalue()), r"x.png: has 2 frames; must have one"),
         "text": (lambda: put("train/ant/x.png", b"hello"), r"x.png: is none of PNG, JPEG"),
@@ -242,6 +244,19 @@ def test_what_is_hostile_or_damaged_is_named(root: Path, put: Put, case: str) ->
     with pytest.raises(DataError, match=message) as caught:
         folder(root).examples()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "PPM"])
+def test_a_file_cut_off_anywhere_is_refused(root: Path, put: Put, kind: str) -> None:
+    """Of a PNG the last four bytes alone, which are the sum of a chunk that holds nothing, may be missing."""
+    noise = torch.randint(256, (12, 12, 3), generator=stream(0, "noise"), dtype=torch.uint8).numpy()
+    stored = io.BytesIO()
+    Image.fromarray(noise).save(stored, kind)
+    whole = stored.getvalue()
+    for missing in (*range(5 if kind == "PNG" else 1, 40), *range(40, len(whole), 29)):
+        path = put("train/a/1.png", whole[:-missing])
+        with pytest.raises(DataError, match=r"1.png: (cannot be decoded|is none of)"):
+            decoded(path, 4, True, Fit.CROP)
 
 
 def test_a_folder_that_is_none_is_named(root: Path, put: Put) -> None:

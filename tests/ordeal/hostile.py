@@ -268,23 +268,24 @@ def image_folders() -> Iterator[Case]:
         "bomb": drawn(60_000, 60_000, bytes(1 << 24)),
         "wide": drawn((1 << 31) - 1, 1, bytes(100)),
         "cut off": sound[:-20],
+        "rows missing": drawn(64, 64, bytes(100)),
         "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n(canary) (w) file closefile\n",
         "pickle": b"\x80\x02" + call("posix.system", "touch canary"),
     }
 
     def folder(work: Path, put: Put) -> None:
-        for name in "ab":
-            at(f"pets/{name}/1.png", sound)(work)
+        for place in ("train/a", "train/b", "test/a", "test/b"):
+            at(f"pets/{place}/1.png", sound)(work)
         put(work)
 
     def linked(name: str, there: str) -> Put:
         return lambda work: (work / "pets" / name).symlink_to(work.parent / there)
 
-    puts: dict[str, Put] = {name: at("pets/a/2.png", blob) for name, blob in blobs.items()}
-    puts |= {"link to a file": linked("a/2.png", "outside"), "link to a folder": linked("c", "outside")}
-    puts |= {"pipe": lambda work: os.mkfifo(work / "pets/a/2.png")}
-    puts |= {"endless": lambda work: (work / "pets/a/2.png").symlink_to("/dev/zero")}
-    puts |= {"long": sparse("pets/a/2.png", 1 << 33, sound)}
+    puts: dict[str, Put] = {name: at("pets/train/a/2.png", blob) for name, blob in blobs.items()}
+    puts |= {"link to a file": linked("train/a/2.png", "outside"), "link to a folder": linked("train/c", "outside")}
+    puts |= {"pipe": lambda work: os.mkfifo(work / "pets/train/a/2.png")}
+    puts |= {"endless": lambda work: (work / "pets/train/a/2.png").symlink_to("/dev/zero")}
+    puts |= {"long": sparse("pets/train/a/2.png", 1 << 33, sound)}
     for name, put in puts.items():
 
         def whole(work: Path, put: Put = put) -> None:
