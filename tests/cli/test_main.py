@@ -111,7 +111,7 @@ def test_help_of_the_other_verbs(energy: Energy, verb: str) -> None:
         (["data", "ftech"], "data ftech: unknown; did you mean 'fetch'?"),
         (["data", "fetch"], "data fetch: needs the name of a set"),
         (["data"], "data: needs an action; usage: energy data list | check"),
-        (["plot"], "plot: needs a folder; usage: energy plot FOLDER ...; for example energy plot runs/first"),
+        (["plot"], "plot: needs a folder; usage: energy plot FOLDER ... [--out FILE.png] [--where "),
         (["repro", "--budget", "soon"], "--budget=soon: must be one number of minutes above 0"),
         (["repro", "--seed", "x"], "--seed=x: must be a whole number of at least 0"),
         (["table", "."], "table: unknown verb"),

@@ -187,6 +187,15 @@ def test_rubbish_left_behind_costs_one_attempt(
         b"not an archive",
         tar(("cifar-10-batches-bin/data_batch_1.bin", bytes(100_000)))[:100],
     ],
+    ids=[
+        "above",
+        "above inside",
+        "absolute",
+        "link above",
+        "absolute link",
+        "no archive",
+        "cut short",
+    ],  # not its bytes: a time
 )
 def test_an_archive_that_would_write_elsewhere_or_is_damaged_leaves_nothing(
     archive: bytes, server: Server, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,10 @@ DECLARED = {  # the functions that look at the kind of a device, and the reason
     "relax/contraction.py:_start": "a network without numbers",
     "ranks.py:*": "the device of a rank, and the library that sums on it, once",
     "train/draft.py:bounded_by*": "a network without numbers",
+    "dropin/trace.py:require_equal": "a network without numbers; torch.autocast asks for the kind",
+    "dropin/wrapped.py:WrappedModule.forward": "torch.autocast asks for the kind",
+    "dropin/wrapped.py:BegunStep.finish": "torch.autocast asks for the kind",
+    "train/live_view.py:LateNumber.read": "a pinned copy and an event",
     "io/provenance.py:*": "the record of a run",
 }
 OF_A_DEVICE = {"is_cuda", "is_cpu", "is_meta", "is_mps", "is_xpu"}
