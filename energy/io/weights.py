@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from energy.errors import DamagedFileError, MissingFileError
+from energy.errors import DamagedFileError, MissingFileError, shown
 from energy.io.atomic import replacing
 from energy.io.plain import json_object
 from energy.io.plain_file import require_kind
@@ -88,6 +88,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     text = metadata.get(FACTS)
     if text is None or sorted(metadata) != sorted(["format", FACTS, DIGEST]):
         raise DamagedFileError(f"{path}: its metadata are {sorted(metadata)}; it was not written by energy export")
+    if metadata["format"] != "pt":
+        raise DamagedFileError(f"{path}: its format is {shown(metadata['format'])}: must be pt")
     if weights_digest(tensors, text) != metadata[DIGEST]:
         raise DamagedFileError(f"{path}: was changed after it was written (SHA-256 differs)")
     return tensors, _typed(path, json_object(text, f"{path}: metadata"))
