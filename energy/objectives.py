@@ -17,14 +17,15 @@ from __future__ import annotations
 import enum
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from energy import reading
-from energy.component import Component, ConfigurationError, require
+from energy.component import Component, ConfigurationError, choices, require
 from energy.errors import UsageError
 from energy.potentials import Identity, Potential, per_sample
+from energy.targets import TargetKind, matching
+from energy.targets import class_numbers as class_numbers
+from energy.targets import one_hot as one_hot
 
 
 class Nudge(enum.Enum):
@@ -39,11 +40,14 @@ class Objective(Component):
     """C(s; y) of one output state and its target. Subclasses define `value`, `gradient`, and `nudged` if they have a
     proximal step.
 
+    Class attributes: `targets`, the kinds of targets that it admits (one class a sample unless declared).
+
     Attributes:
         nudge: the form in which C enters the output layer.
     """
 
     group: ClassVar[str] = "objective"
+    targets: ClassVar[tuple[TargetKind, ...]] = (TargetKind.CLASSES,)
     nudge: Nudge = Nudge.FROZEN
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
@@ -57,6 +61,33 @@ class Objective(Component):
     def predict(self, output: Tensor) -> Tensor:
         """Return the class with the greatest output, the first of equals: (B, C) → (B,), and (B, C, …) → (B, …)."""
         return output.argmax(1)
+
+    def decide(self, output: Tensor) -> Tensor:
+        """Return which labels an output switches on, by its distance to 0 and 1: s > ½; booleans of its shape."""
+        return output > 0.5
+
+    def answer(self, output: Tensor, kind: TargetKind) -> Tensor:
+        """Return what an output says of its sample: its class, real numbers as they are, or which labels are on."""
+        if kind is TargetKind.REAL:
+            return output
+        return self.predict(output) if kind is TargetKind.CLASSES else self.decide(output)
+
+    def validate_targets(self, kind: TargetKind, data: str = "") -> None:
+        """Check that this objective can be put on targets of `kind`.
+
+        Args:
+            kind: of the targets.
+            data: the data set, for the message.
+
+        Raises:
+            ConfigurationError: if it cannot, naming the objectives that can.
+        """
+        if kind not in self.targets:
+            able = [name for name, cls in choices(Objective).items() if kind in cls.targets]
+            told = f"the targets of data={data}, {kind.value}" if data else kind.value
+            raise ConfigurationError(
+                f"objective={self.name or type(self).__name__}: is not for {told}; take {' or '.join(able)}"
+            )
 
     def validate_output(self, potential: Potential) -> None:
         """Check that this objective can be put on an output layer of `potential`.
@@ -121,6 +152,7 @@ class SquaredError(Objective, name="squared_error"):
     `half_hard_sigmoid`, 1 for the others.
     """
 
+    targets: ClassVar[tuple[TargetKind, ...]] = tuple(TargetKind)
     nudge: Nudge = Nudge.PROXIMAL
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
@@ -206,58 +238,32 @@ class CrossEntropy(Objective, name="cross_entropy"):
             )
 
 
-def one_hot(labels: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return the targets of a classifier, (B, classes).
+class BinaryCrossEntropy(Objective, name="binary_cross_entropy"):
+    """C = Σ softplus(s) − y·s on linear outputs (logits), a sigmoid of its own for each; ∇C = σ(s) − y.
 
-    Args:
-        labels: (B,), integers of any width in 0 … classes − 1. Labels that count from 1 are noticed only if one
-            reaches `classes`: subtract 1.
-        classes: their number.
-        dtype: of the targets.
-
-    Raises:
-        ValueError: for other labels; those out of range on the CPU only, whose check is free (a GPU's own kernel stops
-            at them).
+    It is −ln of the probability of labels y ∈ {0, 1} that are independent given the logits, and in general the
+    cross-entropy of targets in [0, 1] with σ(s). A label is on where σ(s) > ½. There is no closed proximal step.
 
     Example:
-        >>> one_hot(torch.tensor([2, 0]), 3)
-        tensor([[0., 0., 1.],
-                [1., 0., 0.]])
+        >>> BinaryCrossEntropy().gradient(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
+        tensor([[-0.5000,  0.5000]])
     """
-    numbers = class_numbers(labels, classes)
-    return torch.zeros(len(numbers), classes, dtype=dtype, device=numbers.device).scatter_(1, numbers.unsqueeze(1), 1)
 
+    targets: ClassVar[tuple[TargetKind, ...]] = (TargetKind.LABELS, TargetKind.CLASSES)
 
-def class_numbers(labels: Tensor, classes: int) -> Tensor:
-    """Return the labels as (B,) int64, after the checks of `one_hot`.
+    def value(self, output: Tensor, target: Tensor) -> Tensor:
+        return per_sample(F.binary_cross_entropy_with_logits(output, matching(target, output), reduction="none"))
 
-    Raises:
-        ValueError: as for `one_hot`.
-    """
-    if labels.ndim != 1:
-        cure = "; squeeze(1) makes it so" if labels.ndim == 2 and labels.shape[1] == 1 else ""
-        raise UsageError(f"labels has shape {tuple(labels.shape)}: must be (B,){cure}")
-    if labels.is_floating_point() or labels.is_complex():
-        raise UsageError(f"labels is {labels.dtype}: must be whole numbers; labels.long() makes them so")
-    if classes < 1:
-        raise UsageError(f"classes={classes}: must be at least 1")
-    labels = labels.to(torch.int64)
-    if len(labels) and reading.is_free(labels.device):
-        low, high = (int(bound) for bound in labels.aminmax())
-        if low < 0 or high >= classes:
-            raise UsageError(f"labels reach from {low} to {high}: must be in 0 … {classes - 1} for {classes} classes")
-    return labels
+    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        return output.sigmoid() - matching(target, output)
 
+    def decide(self, output: Tensor) -> Tensor:
+        return output > 0
 
-def matching(target: Tensor, output: Tensor) -> Tensor:
-    """Return the target itself.
-
-    Raises:
-        ValueError: unless it has the shape of the output, to which it would be broadcast.
-    """
-    if target.shape != output.shape:
-        raise UsageError(
-            f"target has shape {tuple(target.shape)}: must be that of the output, {tuple(output.shape)}; "
-            "of labels, one_hot(labels, classes) makes it"
-        )
-    return target
+    def validate_output(self, potential: Potential) -> None:
+        self._require_linear()
+        if not isinstance(potential, Identity):
+            raise ConfigurationError(
+                "objective=binary_cross_entropy: its sigmoids read logits; the output must be identity, "
+                f"not {type(potential).__name__}"
+            )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from energy.command.complaint import complaint, defect
 from energy.command.output import show
 from energy.component import ConfigurationError, to_dict
+from energy.io.scores import MAIN, Score, common_score
 from energy.train.fit import fit
 from energy.train.folder import finished_result
 from energy.train.interrupt import Stopped
@@ -20,8 +21,9 @@ from energy.train.rehearsal import rehearse
 from energy.train.run import Run
 from energy.train.terminal import say, width
 
-SPARED: Final = ("folder", "price", "validation %")  # columns that a narrow terminal does without, in this order
-NUMBERS: Final = ("test %", "validation %", "price")
+# columns that a narrow terminal does without, in this order
+SPARED: Final = ("folder", "price", *(f"validation {score.sign}" for score in MAIN))
+NUMBERS: Final = ("price", *(f"{split} {score.sign}" for split in ("test", "validation") for score in MAIN))
 LEAST: Final = 8  # columns to which the text of a varied field is shortened at most
 GAP: Final = "  "
 
@@ -151,11 +153,11 @@ def sweep_table(members: Sequence[Member], columns: int | None) -> list[str]:
         members: the runs; `price` is in training steps of back-propagation.
         columns: the width of the terminal; None for no limit.
     """
-    rows = [_row(member) for member in members]
+    rows = [_row(member, common_score(one.result for one in members)) for member in members]
     shown = list(rows[0])
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}
     for name in SPARED:
-        if columns is not None and _total(widths) > columns:
+        if columns is not None and name in widths and _total(widths) > columns:
             del widths[name]
     for name in sorted(members[0].varied, key=lambda name: -widths[name]):
         if columns is not None and _total(widths) > columns:
@@ -165,20 +167,20 @@ def sweep_table(members: Sequence[Member], columns: int | None) -> list[str]:
     return [text.rstrip()[:columns] for text in texts]
 
 
-def _row(member: Member) -> dict[str, str]:
+def _row(member: Member, score: Score) -> dict[str, str]:
     result = member.result
     return {
         **member.varied,
-        "test %": _number(result.get("test_accuracy")),
-        "validation %": _number(result.get("validation_accuracy")),
+        f"test {score.sign}": _number(result.get(score.test), score.digits),
+        f"validation {score.sign}": _number(result.get(score.validation), score.digits),
         "price": _number(result.get("backprop_steps")),
         "state": member.state,
         "folder": str(member.run.folder),
     }
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _total(widths: Mapping[str, int]) -> int:

@@ -86,7 +86,7 @@ def cached(name: str, rules: object, paths: Sequence[Path], limit: int, convert:
     places = [one.path for one in facts]
     key = hashlib.sha256(json.dumps([FORMAT, rules, places]).encode()).hexdigest()[:16]
     path = cache_root() / f"{name}-{key}.safetensors"
-    sources = json.dumps([FORMAT, rules, facts])
+    sources = _made_of(json.dumps([FORMAT, rules, facts]))
     found = _loaded(path, sources, limit)
     if found is not None:
         return found
@@ -95,6 +95,11 @@ def cached(name: str, rules: object, paths: Sequence[Path], limit: int, convert:
         with contextlib.suppress(OSError, SafetensorError):
             _save(raw, path, sources)
     return raw
+
+
+def _made_of(told: str) -> str:
+    """The sources of an entry, as they are written in it; of very many a digest."""
+    return told if len(told) < HEADER // 4 else hashlib.sha256(told.encode()).hexdigest()
 
 
 def _facts(path: Path) -> SourceFacts:

@@ -5,11 +5,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from energy.data.labels import checked_labels
 from energy.errors import DataError
+from energy.targets import TargetKind
 
 
 class Examples(NamedTuple):
-    """Images `pixels` (N, C, H, W), uint8 or floating, and their `labels` (N,), int64."""
+    """Images `pixels` (N, C, H, W), uint8 or floating, and their `labels`.
+
+    Labels are classes (N,), whole numbers of any type; real numbers (N, d); or zeros and ones (N, d).
+    """
 
     pixels: Tensor
     labels: Tensor
@@ -44,37 +49,41 @@ def _named(found: object) -> str:
 
 
 def validate_examples(
-    examples: Examples, where: str, shape: tuple[int, int, int], classes: int, first: int = 0
-) -> None:
+    examples: Examples,
+    where: str,
+    shape: tuple[int, int, int],
+    classes: int,
+    first: int = 0,
+    targets: TargetKind = TargetKind.CLASSES,
+) -> Examples:
     """Refuse examples that are empty, of another shape or type, not finite, or labeled outside [first, first+classes).
 
     Args:
         examples: pixels and labels.
         where: the set and its split, or its files, for the message.
         shape: (C, H, W) of an image.
-        classes: their number.
+        classes: their number; of other targets that of their outputs.
         first: the smallest label.
+        targets: their kind.
+
+    Returns:
+        the examples, their labels in the one form of their kind (`energy.data.labels`).
 
     Raises:
         DataError: naming `where`, the value found and the values that may be.
     """
-    pixels, labels = examples
-    for name, value in zip(Examples._fields, examples, strict=True):
-        if not isinstance(value, Tensor):
-            cure = "torch.from_numpy makes one" if type(value).__module__ == "numpy" else "torch.tensor makes one"
-            raise DataError(f"{where}: {name} are a {type(value).__name__}; must be a tensor: {cure}")
+    pixels = examples.pixels
+    if not isinstance(pixels, Tensor):
+        cure = "torch.from_numpy makes one" if type(pixels).__module__ == "numpy" else "torch.tensor makes one"
+        raise DataError(f"{where}: pixels are a {type(pixels).__name__}; must be a tensor: {cure}")
     if pixels.dtype is not torch.uint8 and not pixels.is_floating_point():
         raise DataError(f"{where}: pixels are {pixels.dtype}; must be uint8, or floating")
     if pixels.ndim != 4 or tuple(pixels.shape[1:]) != shape:
         raise DataError(f"{where}: pixels have shape {tuple(pixels.shape)}; must be (N, {', '.join(map(str, shape))})")
-    if labels.dtype is not torch.int64 or labels.shape != pixels.shape[:1]:
-        found = f"{labels.dtype} of shape {tuple(labels.shape)}"
-        raise DataError(f"{where}: labels are {found}; must be int64 of shape ({len(pixels)},)")
     if not len(pixels):
         raise DataError(f"{where}: holds no images")
-    low, high = int(labels.min()), int(labels.max())
-    if low < first or high >= first + classes:
-        raise DataError(f"{where}: labels run from {low} to {high}; must lie between {first} and {first + classes - 1}")
+    labels = checked_labels(examples.labels, len(pixels), where, classes, targets, first)
     if pixels.is_floating_point() and not bool(pixels.isfinite().all()):
         bad = int((~pixels.isfinite()).flatten(1).any(1).nonzero()[0])
         raise DataError(f"{where}: image {bad} is not finite (NaN or infinity)")
+    return Examples(pixels, labels)

@@ -15,6 +15,7 @@ from energy.data.images import Images
 from energy.data.unit import BYTES, look
 from energy.errors import DataError
 from energy.stream import stream
+from energy.targets import TargetKind
 
 
 class Splits(NamedTuple):
@@ -29,8 +30,9 @@ class DataSet(Component):
     """Labeled images.
 
     A set of one's own sets `image` and `classes` and defines `read`. Class attributes: `image` is (C, H, W), `classes`
-    their number, `names` the classes in the order of their labels, as many as are worth naming, and `levels` the pixel
-    value that stands for 1: 255 unless declared if pixels are uint8; floating ones need it.
+    their number, `names` the classes in the order of their labels, as many as are worth naming, `levels` the pixel
+    value that stands for 1: 255 unless declared if pixels are uint8; floating ones need it; and `targets` the kind of
+    the labels, a class of each image unless declared. Of other kinds `classes` is the number of outputs.
 
     Attributes:
         mean: of each channel, or one for all; x = (pixel / levels - mean) / std.
@@ -47,6 +49,7 @@ class DataSet(Component):
     group = "data"
     image: ClassVar[tuple[int, int, int]]
     classes: ClassVar[int]
+    targets: ClassVar[TargetKind] = TargetKind.CLASSES
     levels: ClassVar[float | None] = None
     names: ClassVar[tuple[str, ...]] = ()
     counts: ClassVar[tuple[int, int] | None] = None  # of training and test images, where they are known beforehand
@@ -93,6 +96,7 @@ class DataSet(Component):
         require(numeric, self, "levels", "the pixel value that stands for 1, above 0")
         named = isinstance(self.names, tuple) and all(isinstance(name, str) for name in self.names)
         require(named and len(self.names) <= self.classes, self, "names", "a tuple of names, at most one per class")
+        require(isinstance(self.targets, TargetKind), self, "targets", "a TargetKind")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -102,7 +106,7 @@ class DataSet(Component):
 
     @abc.abstractmethod
     def read(self) -> Raw:
-        """Read all published examples: pixels (N, C, H, W), uint8 or floating and finite; int64 labels (N,), from 0."""
+        """Read all published examples: pixels (N, C, H, W), uint8 or floating and finite; labels from 0."""
 
     def divided(self, count: int) -> tuple[int, int]:
         """Return how many of `count` published training images are trained on, and how many are set aside.
@@ -126,10 +130,21 @@ class DataSet(Component):
             DataError: when it is something else than is asked of `read`.
         """
         label = self.name or type(self).__name__
-        found = validate_raw(self.read(), label)
-        for split, examples in zip(Raw._fields, found, strict=True):
-            validate_examples(examples, f"{label} {split}", self.image, self.classes)
-        return found
+        found = zip(Raw._fields, validate_raw(self.read(), label), strict=True)
+        return Raw(
+            *(
+                validate_examples(examples, f"{label} {split}", self.image, self.classes, targets=self.targets)
+                for split, examples in found
+            )
+        )
+
+    def learned(self, labels: Tensor) -> Tensor:
+        """Return the labels as they are learned, in the shape that they have; as they are unless redefined."""
+        return labels
+
+    def fingerprint(self) -> str:
+        """Return a digest of the examples that a run keeps, so that it notices when they change; empty for none."""
+        return ""
 
     def load(self, device: str | torch.device, seed: int, dtype: torch.dtype = torch.float32) -> Splits:
         """Load the set, with its training part divided.
@@ -173,7 +188,8 @@ class DataSet(Component):
         mean, std = self._normal()
         work = torch.promote_types(dtype, torch.float32)
         scale, shift = (value.to(device, work) for value in (1 / ((self.levels or BYTES) * std), mean / std))
-        return Images(pixels.to(device), examples.labels.to(device), scale, shift, self.classes, augment, dtype)
+        labels = self.learned(examples.labels).to(device)
+        return Images(pixels.to(device), labels, scale, shift, self.classes, augment, dtype, self.targets)
 
 
 def _pick(examples: Examples, rows: Tensor) -> Examples:

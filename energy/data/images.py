@@ -12,12 +12,14 @@ from energy.errors import DataError
 from energy.ranks import here, share
 from energy.reading import sent
 from energy.stream import stream
+from energy.targets import TargetKind
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One split: `pixels` (N, C, H, W), uint8 or floating, and `labels` (N,), int64, both on the device of the batches.
+    """One split: `pixels` (N, C, H, W), uint8 or floating, and `labels`, both on the device of the batches.
 
+    Labels are of the kind `targets`: int64 (N,), real numbers (N, classes), or zeros and ones (N, classes).
     A batch is `pixels * scale - shift`, computed in `dtype` (in float32 below that); `scale` and `shift` are (C, 1, 1).
     `augment` applies to training batches alone.
     """
@@ -29,6 +31,7 @@ class Images:
     classes: int
     augment: Augment
     dtype: torch.dtype = torch.float32
+    targets: TargetKind = TargetKind.CLASSES
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +55,7 @@ class Images:
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, train: bool, start_step: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return the batches of one epoch: pairs of images (B, C, H, W) and labels (B,).
+        """Return the batches of one epoch: pairs of images (B, C, H, W) and labels (B, …).
 
         Training shuffles by (seed, epoch) and augments by (seed, epoch, step), so an epoch may begin anywhere and gives
         the same batches on any device. Evaluation goes through all images in their order, as they are. Of several

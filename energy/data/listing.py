@@ -2,9 +2,11 @@
 
 from energy.component import choices, from_dict
 from energy.data.dataset import DataSet
+from energy.data.image_folder import ImageFolder
 from energy.data.published import Published
 from energy.data.source import data_root
 from energy.errors import DataError
+from energy.targets import TargetKind
 
 
 def describe_sets() -> list[dict[str, str]]:
@@ -25,13 +27,23 @@ def _row(name: str) -> dict[str, str]:
 
 def _described(name: str, dataset: DataSet) -> dict[str, str]:
     published = isinstance(dataset, Published)
+    if isinstance(dataset, ImageFolder) and not dataset.root:
+        shape = "x".join(map(str, dataset.image))
+        return {"name": name, "images": "", "shape": shape, "classes": "", "state": "your own; data.root=FOLDER"}
     return {
         "name": name,
         "images": " + ".join(map(str, dataset.counts or ())) if published else "",
         "shape": "x".join(map(str, dataset.image)),
-        "classes": f"{dataset.classes}: {', '.join(dataset.names[:5])}{', ...' * (dataset.classes > 5)}",
+        "classes": _classes(dataset),
         "state": _state(dataset) if published else "embedded",
     }
+
+
+def _classes(dataset: DataSet) -> str:
+    """The number of classes or targets, and the first names."""
+    if dataset.targets is TargetKind.REAL:
+        return f"{dataset.classes} real"
+    return f"{dataset.classes}: {', '.join(dataset.names[:5])}{', ...' * (dataset.classes > 5)}"
 
 
 def _state(dataset: Published) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from energy.io.record import read_json
 from energy.io.schema import Kind, require_fields
+from energy.io.scores import main_score
 
 COMPARISON: Final = "compare.json"
 STATISTICS: Final[dict[str, Kind]] = {"mean": float, "sd": float | None, "n": int, "values": list[float | None]}
@@ -30,7 +31,8 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     for number, row in enumerate(report["rows"]):
         where = f"{path}: rows[{number}]"
         require_fields(row, ROW, where)
-        for name in STATED:
+        for name in [*STATED, main_score(row).test]:
             if row[name] is not None:
+                require_fields(row, {name: dict}, where)
                 require_fields(row[name], STATISTICS, f"{where}: {name}")
     return report

@@ -16,6 +16,7 @@ from energy.io.old_names import record_line
 from energy.io.plain import json_object
 from energy.io.plain_file import naming, opened_to_write, read_plain, require_kind
 from energy.io.schema import Kind, require_fields
+from energy.io.scores import COLUMNS
 
 RECORD: Final = "record.jsonl"
 READOUT: Final = "readout.jsonl"
@@ -41,7 +42,7 @@ LINE: Final[dict[str, Kind]] = {
     "step": int,
     "learning_rate": float,
     **dict.fromkeys(("train_objective", "train_accuracy"), float | None),
-    **dict.fromkeys(("validation_objective", "validation_accuracy"), float | None),
+    **dict.fromkeys(("validation_objective", "validation_accuracy", *COLUMNS), float | None),
     **dict.fromkeys(("gamma", "backprop_steps", "cosine_worst", "cosine_whole", "multiply_adds"), float | None),
     **dict.fromkeys(("control", "contraction"), dict),
     **dict.fromkeys(("settle", "validation_settle", "unit_diagnostics"), dict[str, dict]),

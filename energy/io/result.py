@@ -21,6 +21,7 @@ from energy.io import checkpoint
 from energy.io.plain_file import read_plain, require_kind
 from energy.io.record import CONFIGURATION, FINAL, LARGEST, READOUT, RECORD, RESULT, SNAPSHOT, read_json, write_json
 from energy.io.schema import Kind
+from energy.io.scores import ACCURACY, COLUMNS, main_score
 
 DIGEST: Final = "sha256"
 OWNER: Final = "run_key"
@@ -32,7 +33,7 @@ ENDED: Final[dict[str, Kind]] = {
     **dict.fromkeys(("seed", "test_examples", "epochs", "steps", "threads", "parameters"), int),
     **dict.fromkeys(("test_accuracy", "test_top5_accuracy", "test_mirrored_accuracy", "multiply_adds"), float),
     **dict.fromkeys(("test_objective", "validation_accuracy", "backprop_steps", "weight_product_norm"), float | None),
-    **dict.fromkeys(("readout_validation_accuracy", "readout_validation_top5_accuracy"), float | None),
+    **dict.fromkeys(("readout_validation_accuracy", "readout_validation_top5_accuracy", *COLUMNS), float | None),
     **dict.fromkeys(("outcomes", "control", "configuration", "evaluation"), dict),
     "sweeps": dict[str, float | None],
     "seconds": dict[str, float],
@@ -90,7 +91,7 @@ def read_result(folder: Path, needed: Iterable[str] = NEEDED) -> dict[str, Any]:
 
     Args:
         folder: the run folder.
-        needed: fields that must be there.
+        needed: fields that must be there; in place of the test accuracy the score of other targets will do.
 
     Raises:
         MissingFileError: when the run is not finished.
@@ -99,7 +100,7 @@ def read_result(folder: Path, needed: Iterable[str] = NEEDED) -> dict[str, Any]:
     path = folder / RESULT
     result = read_json(path, ENDED)
     for name in needed:
-        if name not in result:
+        if (main_score(result).test if name == ACCURACY.test else name) not in result:
             raise DamagedFileError(f"{path}: has no {name}")
     for name, value in result.items():
         if name.endswith("_accuracy") and value is not None and not 0 <= value <= 100:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energy.io.scores import common_score
 from energy.plots.style import canvas, colors, save
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ def draw_comparison(report: Mapping[str, Any], path: Path) -> Path:
     labels = [row["label"] for row in rows]
     tint = list(colors(labels).values())
     with canvas(3, 11.0, 1.6 + min(0.42 * len(rows), 14.0), sharey=True) as (figure, (accuracy, cosine, price)):
-        _spread(accuracy, [row["test_accuracy"] for row in rows], tint)
+        score = common_score(rows)
+        _spread(accuracy, [row.get(score.test) for row in rows], tint)
+        accuracy.set_title(f"test {score.title}")
+        accuracy.set_xlabel(f"{'percent; ' if score.unit else ''}mean ± s.d., single seeds")
         _cosines(cosine, rows, tint)
         _bars(price, rows, tint)
         accuracy.set_yticks(range(len(rows)), labels)
@@ -41,8 +45,6 @@ def _spread(axes: "Axes", stats: Sequence[Mapping[str, Any] | None], tint: Seque
             continue
         axes.plot(found["values"], [height] * found["n"], "|", color=color, alpha=0.55, markersize=9)
         axes.errorbar(found["mean"], height, xerr=found["sd"] or 0.0, fmt="o", color=color, capsize=3, markersize=6)
-    axes.set_title("test accuracy")
-    axes.set_xlabel("percent; mean ± s.d., single seeds")
 
 
 def _cosines(axes: "Axes", rows: Sequence[Mapping[str, Any]], tint: Sequence[str]) -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from energy.io.scores import MAIN, Score
 from energy.plots.seed_band import Points, SeedBand, seed_band
 
 Lines = Sequence[Mapping[str, Any]]
 Records = Mapping[str, Sequence[Lines]]  # of the runs of each line of the legend
 STYLES: Final = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "dash-dotted"}  # of layers
+LINES: Final = (("train", "--"), ("validation", "-"))
 BOTH: Final = "epoch (dashed: training, solid: validation)"
 
 
@@ -42,12 +44,12 @@ def curve_panels(records: Records, readouts: Records) -> list[CurvePanel]:
         readouts: lines of the read-outs, likewise.
     """
     objective = [*_of(records, "train_objective", "--"), *_of(records, "validation_objective", "-")]
-    accuracy = [*_of(records, "train_accuracy", "--"), *_of(records, "validation_accuracy", "-")]
+    accuracy, *others = (_score(records, score) for score in MAIN)
     readout = [*_of(readouts, "train_accuracy", "--"), *_of(readouts, "validation_accuracy", "-")]
     cosine = list(_of(records, "cosine_worst", "-"))
     usual = [
         CurvePanel("objective per sample", BOTH, objective),
-        CurvePanel("accuracy, percent", BOTH, accuracy),
+        accuracy,
         CurvePanel("cosine with the exact gradient", "epoch (worst layer, probe batch)", cosine),
     ]
     layers = _layers(records)
@@ -59,8 +61,14 @@ def curve_panels(records: Records, readouts: Records) -> list[CurvePanel]:
         CurvePanel("spread of the winners", epochs[2], list(_by_layer(records, _spread))),
         CurvePanel("read-out: accuracy, percent", f"read-out {BOTH}", readout),
     ]
-    shown = [panel for panel in (*usual, *local) if panel.curves]
+    shown = [panel for panel in (*usual[:2], *others, *usual[2:], *local) if panel.curves]
     return shown or usual
+
+
+def _score(records: Records, score: Score) -> CurvePanel:
+    """The panel of one score."""
+    curves = [curve for split, style in LINES for curve in _of(records, f"{split}_{score.name}", style)]
+    return CurvePanel(score.heading.replace("%", "percent"), BOTH, curves)
 
 
 def _of(records: Records, column: str, style: str) -> Iterator[Curve]:

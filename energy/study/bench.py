@@ -14,13 +14,13 @@ from torch import Tensor
 
 from energy.ledger import Ledger
 from energy.network import Network
-from energy.objectives import one_hot
 from energy.rules.contrast import Contrast
 from energy.rules.rule import Rule
 from energy.settle.backprop import Backprop
 from energy.settle.settler import Settler
 from energy.study.interleaved import interleaved, median_ratio
 from energy.study.memory import peak_bytes
+from energy.targets import target_of
 from energy.train.evaluate import load_run
 from energy.train.run import Run, Setting
 from energy.train.settings import settings
@@ -112,7 +112,7 @@ class Worker:
         for group in self.optimizer.param_groups:
             group["lr"] = 0.0
         self.x = batch[0]
-        self.target = one_hot(batch[1], self.network.output.shape[0], self.x.dtype)
+        self.target = target_of(batch[1], self.network.output.shape[0], run.data.targets, self.x.dtype)
         self.ledger = Ledger()
 
     def step(self) -> None:

@@ -8,6 +8,7 @@ from energy.component import Component, annotations, require, to_dict
 from energy.io.atomic import write_text
 from energy.io.provenance import provenance
 from energy.io.record import write_json
+from energy.io.scores import main_score, main_value
 from energy.settle.settler import Settler
 from energy.study.bench import Bench, Price
 from energy.study.entrants import Entrant, entrants_of
@@ -18,6 +19,7 @@ from energy.train.finite_check import NonFinite
 from energy.train.fit import fit
 from energy.train.measure import gradient_alignment_of_run
 from energy.train.run import Run, Setting
+from energy.train.scores import main_score_of
 from energy.train.terminal import say
 
 
@@ -94,7 +96,8 @@ def compare(comparison: Comparison, settlers: Mapping[str, Settler] | None = Non
     bench = Bench(comparison, finished, comparison.timing_rounds, comparison.timing_seconds) if finished else None
     prices = bench.prices() if bench else {}
     device = comparison.place()
-    rows = [settler_row(label, line, prices.get(label, Price())) for label, line in found.items()]
+    score = main_score_of(comparison.data.targets)
+    rows = [settler_row(label, line, prices.get(label, Price()), score) for label, line in found.items()]
     report = {
         "title": comparison_title(comparison),
         "rows": rows,
@@ -133,8 +136,8 @@ def _line(comparison: Comparison, entrant: Entrant) -> dict[str, Any]:
     for run in entrant_runs(comparison, entrant):
         try:
             line["results"].append(fit(run))
-            accuracy = line["results"][-1]["test_accuracy"]
-            say(not run.train.progress, f"{run.title}, seed {run.seed}: test accuracy {accuracy:.2f} %")
+            score, value = main_score(line["results"][-1]), main_value(line["results"][-1])
+            say(not run.train.progress, f"{run.title}, seed {run.seed}: test {score.title} {score.told(value)}")
         except NonFinite as error:
             line["failures"].append(f"seed {run.seed}: {error}")
             continue

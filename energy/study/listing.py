@@ -17,7 +17,7 @@ from energy.study.run_row import NUMBERS, Row, read_row
 from energy.study.seed_group import rows_by_seed
 
 KEPT: Final = 3  # fields that stay while there are numbers to drop
-SPARED: Final = ("seconds", "validation", "price", "top5", "cosine")  # numbers, the first to go first
+SPARED: Final = ("seconds", "validation", "validation_r2", "price", "top5", "cosine")  # numbers, the first to go first
 RISING: Final = frozenset({"price", "seconds"})  # the best is the least
 
 
@@ -33,8 +33,8 @@ def listing(
 ) -> str:
     """List the runs below folders as a table that fits `width`, as CSV or as JSON.
 
-    Names of columns are accuracy, top5, validation, cosine, price, seconds, state, folder, title, seeds, or a field of
-    the configuration by its path or the end of it.
+    Names of columns are accuracy, r2, label_accuracy, top5, validation, validation_r2, cosine, price, seconds, state,
+    folder, title, seeds, or a field of the configuration by its path or the end of it.
 
     Args:
         folders: searched six levels down; a run below several of them is listed once.

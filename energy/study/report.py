@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from energy.columns import blocks, terminal_width
 from energy.io.comparison import read_comparison
+from energy.io.scores import ACCURACY, Score, common_score, main_score
 from energy.study.bench import Price
 from energy.study.paired import MOST_SEEDS, closest_pair, paired_difference, signed, within_noise
 from energy.study.results import validated
@@ -16,7 +17,7 @@ from energy.study.statistics import markdown, number, plus_minus, sample_statist
 
 HEAD: Final = (
     "settler",
-    "test accuracy, %",
+    "test",
     "cosine, worst layer",
     "cosine, whole",
     "cosine at the start, worst / whole",
@@ -27,7 +28,8 @@ HEAD: Final = (
     "outcome of solves",
 )
 UNITS: Final = {
-    "test_accuracy": "percent of samples; values in the order of seeds that finished",
+    "test_accuracy": "percent of samples; values in the order of seeds that finished; test_r2 and test_label_accuracy "
+    "are in its place where targets are real numbers, or labels that are on or off",
     "cosine_*": "with the exact gradient at the same gamma, probe batch; over seeds; 1 is exact",
     "sweeps": "relaxation steps per sample and training step, all phases, over training",
     "backprop_steps": "multiply-adds of a step, mean over training and seeds, in back-propagation steps (3U - U1)",
@@ -37,23 +39,32 @@ UNITS: Final = {
     "time_ratio_interval": "95 %, bootstrap over the rounds; null at a single round",
     "peak_bytes": "bytes; see memory",
     "outcomes": "solves of training (one per batch and phase) by how they ended",
-    "paired.differences": "test accuracy less that of the reference over the seeds that both finished, percentage "
-    "points; intervals 95 %; p of the sign-flip test; seeds_needed for this difference at 80 % power, 5 % two-sided",
+    "paired.differences": "test accuracy, or the other score, less that of the reference over the seeds that both "
+    "finished, in percentage points or in its units; intervals 95 %; p of the sign-flip test; seeds_needed for this "
+    "difference at 80 % power, 5 % two-sided",
     "paired.within_noise": "the settler of the best mean, then all that are not told apart from it",
     "paired.closest": "the pair with the smallest mean difference that is not 0",
 }
 
 
-def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str, Any]:
-    """Collect the numbers of one settler; `found` has its results, angles and failures over the seeds."""
+def settler_row(label: str, found: Mapping[str, Any], price: Price, score: Score = ACCURACY) -> dict[str, Any]:
+    """Collect the numbers of one settler.
+
+    Args:
+        label: of the settler.
+        found: its results, angles and failures over the seeds.
+        price: what a step of it costs.
+        score: that settlers are compared by.
+    """
     results, costs = found["results"], asdict(price)
     sweeps = [result["sweeps"] for result in results if result["sweeps"]["mean"] is not None]
     return {
         "label": label,
         "settler": found["settler"],
         "seeds": [result["seed"] for result in results],
-        "test_accuracy": _over([result["test_accuracy"] for result in results]),
-        "validation_accuracy": _over([validated(result) for result in results]),
+        **dict.fromkeys((ACCURACY.test, ACCURACY.validation)),
+        score.test: _over([result[score.test] for result in results]),
+        score.validation: _over([validated(result) for result in results]),
         **{
             f"cosine_{what}_{when}": _over([angle[f"cosine_{what}"] for angle in found[when]])
             for what in ("worst", "whole")
@@ -73,7 +84,7 @@ def settler_row(label: str, found: Mapping[str, Any], price: Price) -> dict[str,
 
 
 def accuracy_differences(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Compare the test accuracies of all settlers, seed by seed.
+    """Compare the test scores of all settlers, seed by seed.
 
     Args:
         rows: as `settler_row` makes them.
@@ -126,20 +137,21 @@ def report_text(folder: Path) -> str:
 
 
 def _by_seed(row: Mapping[str, Any]) -> dict[int, float]:
-    values = row["test_accuracy"]["values"] if row["test_accuracy"] else []
-    return dict(zip(row["seeds"], values, strict=True))
+    stats = row[main_score(row).test]
+    return dict(zip(row["seeds"], stats["values"], strict=True)) if stats else {}
 
 
 def _table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """The head and the cells; a record made before differences were in it has no column of them."""
-    head: list[str] = [*HEAD]
+    score = common_score(report["rows"])
+    head = [HEAD[0], f"{HEAD[1]} {score.heading}", *HEAD[2:]]
     rows, paired = [_cells(row) for row in report["rows"]], report.get("paired")
     if paired and len(rows) > 1:
         head.insert(2, f"difference to {paired['reference']}")
         for cells in rows:
             found = paired["differences"][cells[0]]
             nothing = "reference" if cells[0] == paired["reference"] else "–"
-            cells.insert(2, nothing if found is None else signed(found["mean"], found["t_interval"]))
+            cells.insert(2, nothing if found is None else signed(found["mean"], found["t_interval"], score.digits))
     return head, rows
 
 
@@ -152,19 +164,21 @@ def _told(report: Mapping[str, Any]) -> list[str]:
     text = f"Within noise of {best}, the best mean: {', '.join(others) or 'no other'} (paired over seeds, 95 %)"
     closest = paired["closest"]
     if closest is not None:
-        found = closest["difference"]
+        found, digits = closest["difference"], common_score(report["rows"]).digits
         needed = f"more than {MOST_SEEDS:,}" if found["seeds_needed"] is None else f"{found['seeds_needed']:,}"
-        text += f"; {closest['first']} and {closest['second']}, the closest two ({signed(found['mean'], None)}), take "
+        told = signed(found["mean"], None, digits)
+        text += f"; {closest['first']} and {closest['second']}, the closest two ({told}), take "
         text += f"{needed} seeds to be told apart if that is their true difference (80 % power, 5 % two-sided)"
     return [f"{text}."]
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     start = f"{_mean(row['cosine_worst_initial'])} / {_mean(row['cosine_whole_initial'])}"
-    sweeps = row["sweeps"]
+    sweeps, score = row["sweeps"], main_score(row)
+    stats = row[score.test]
     return [
         row["label"],
-        "no finished run" if row["test_accuracy"] is None else plus_minus(row["test_accuracy"]),
+        "no finished run" if stats is None else plus_minus(stats, score.digits),
         _spread(row["cosine_worst_trained"]),
         _spread(row["cosine_whole_trained"]),
         start,

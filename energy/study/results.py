@@ -12,6 +12,7 @@ from typing import Any, Final
 from energy.errors import DamagedFileError, MissingFileError, UsageError, shown
 from energy.io.atomic import write_text
 from energy.io.plain_file import read_plain
+from energy.io.scores import main_value
 from energy.study.statistics import number
 
 RESULTS: Final = "results.csv"
@@ -73,9 +74,9 @@ def result_row(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def validated(result: Mapping[str, Any]) -> float | None:
-    """Return the final validation accuracy in percent: that of the read-out, if one was fitted."""
+    """Return the final validation score, accuracy in percent for classes; that of the read-out, if one was fitted."""
     of_read_out = result.get("readout_validation_accuracy")
-    return result["validation_accuracy"] if of_read_out is None else of_read_out
+    return main_value(result, "validation") if of_read_out is None else of_read_out
 
 
 def read_results(path: Path) -> list[dict[str, str]]:

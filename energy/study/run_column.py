@@ -11,7 +11,7 @@ from energy.study.run_row import NUMBERS, Row
 from energy.study.statistics import plus_minus
 
 OWN: Final = ("state", "folder", "title", "seeds")
-FORMS: Final = {"cosine": 4, "seconds": 0}  # digits after the point; 2 of the others
+FORMS: Final = {"r2": 4, "validation_r2": 4, "cosine": 4, "seconds": 0}  # digits after the point; 2 of the others
 
 
 class Column:

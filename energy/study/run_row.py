@@ -10,13 +10,17 @@ from energy.io.plain_file import require_kind
 from energy.io.record import CONFIGURATION, FAILED, LOCK, RECORD, read_lines
 from energy.io.result import is_finished, read_configuration, read_result
 from energy.io.run_folders import field_values, key_but_seed
+from energy.io.scores import MAIN, R2, main_score, main_value
 from energy.study.results import validated
 
 NEEDED: Final = ("test_accuracy", "backprop_steps", "seconds")
 NUMBERS: Final = {
     "accuracy": "test, %",
+    "r2": "test R²",
+    "label_accuracy": "labels, %",
     "top5": "top-5, %",
     "validation": "valid., %",
+    "validation_r2": "valid. R²",
     "cosine": "worst cosine",
     "price": "BP steps",
     "seconds": "seconds",
@@ -78,7 +82,7 @@ def read_row(folder: Path, name: str) -> Row:
         lines = read_lines(folder / RECORD)
         last = lines[-1] if lines else {}
         numbers: dict[str, Any] = {
-            "validation": last.get("validation_accuracy"),
+            **_validation(last, main_value(last, "validation")),
             "cosine": last.get("cosine_worst"),
             "price": last.get("backprop_steps"),
             "seconds": sum(line["seconds"]["total"] for line in lines) or None,
@@ -100,12 +104,17 @@ def read_row(folder: Path, name: str) -> Row:
 def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
     """The final numbers of a finished run."""
     return {
-        "accuracy": result["test_accuracy"],
+        **{score.name: result.get(score.test) for score in MAIN},
         "top5": result.get("test_top5_accuracy"),
-        "validation": validated(result),
+        **_validation(result, validated(result)),
         "price": result["backprop_steps"],
         "seconds": result["seconds"]["total"],
     }
+
+
+def _validation(record: Mapping[str, Any], value: float | None) -> dict[str, float | None]:
+    """The validation score in its column: one for percentages, one for R²."""
+    return {"validation_r2" if main_score(record, "validation") is R2 else "validation": value}
 
 
 def _state(folder: Path, done: int, epochs: int) -> str:

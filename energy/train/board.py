@@ -16,6 +16,7 @@ from energy.analysis.filters import filters, weight_of
 from energy.component import ConfigurationError
 from energy.io.plain import flatten
 from energy.io.record import BOARD
+from energy.io.scores import COLUMNS
 from energy.network import Network
 from energy.plots.tiles import tiled
 from energy.train.logger import Log, Logger, numbers
@@ -96,8 +97,8 @@ class Board(Log):
         """Write the configuration beside the results that it led to."""
         from torch.utils.tensorboard.summary import hparams
 
-        names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps")
-        reached = {f"result/{name}": result[name] for name in names if result[name] is not None}
+        names = ("test_accuracy", "validation_accuracy", "test_objective", "backprop_steps", *COLUMNS)
+        reached = {f"result/{name}": result[name] for name in names if result.get(name) is not None}
         chosen = {name: _writable(value) for name, value in flatten(self.run, "/") if name != "out"}
         for summary in hparams(chosen, reached):
             self.writer.file_writer.add_summary(summary)

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from energy.io.scores import BESIDE, MAIN
 from energy.train.run import Run
 from energy.train.words import train_words
 
@@ -16,6 +17,8 @@ SCORED: Final = {
     "test_objective": "test objective per sample",
     "test_examples": "test examples",
     "validation_accuracy": "validation accuracy, %",
+    **{f"{split}_{score.name}": f"{split} {score.heading}" for score in MAIN[1:] for split in ("test", "validation")},
+    **{f"test_{name}": f"test {title}{', %' if unit else ''}" for name, (title, unit) in BESIDE.items()},
     "readout_validation_accuracy": "validation accuracy of the read-out, %",
     "readout_validation_top5_accuracy": "validation top-5 accuracy of the read-out, %",
 }

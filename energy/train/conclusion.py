@@ -121,6 +121,6 @@ def _nothing() -> None:
 
 def _final(session: Session, which: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and facts of the weights that a run ends with."""
-    facts = {"run": to_dict(session.run), "key": session.key, "weights": which, "step": session.step}
+    facts = {"run": to_dict(session.run), "key": session.key, "weights": which, "step": session.step, **session.data}
     weights = {f"weights/{name}": tensor for name, tensor in session.network.state_dict().items()}
     return weights, {**facts, "provenance": provenance(session.device)}

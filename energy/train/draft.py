@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.modules import module as registrations
 
 from energy.component import ConfigurationError
-from energy.errors import DamagedFileError
+from energy.errors import DamagedFileError, DataError
 from energy.network import Network
 from energy.train.run import Run
 
@@ -23,7 +23,7 @@ def drafted(run: Run) -> Network:
     """Build the network without numbers; with them if a model of the user's own cannot do without.
 
     Raises:
-        ConfigurationError: when it cannot be built, or cannot read an image.
+        ConfigurationError: when it cannot be built or cannot read an image, or the data that tell its shape are absent.
     """
     try:
         with torch.device("meta"):
@@ -31,6 +31,8 @@ def drafted(run: Run) -> Network:
             network.try_out(torch.zeros(1, *run.data.shape))
     except DamagedFileError:
         raise
+    except DataError as error:
+        raise ConfigurationError(str(error)) from None
     except (ConfigurationError, ValueError, RuntimeError, TypeError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, RuntimeError) and "meta" in str(cause).lower():

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from energy.analysis.gradient_alignment import feedback_alignment
+from energy.io.scores import further_scores
 from energy.train.metrics import top_five
 from energy.train.session import Session
 
 
 def epoch_line(
     session: Session,
-    quality: tuple[float | None, float | None],
+    scores: Mapping[str, Any],
     validated: Mapping[str, Any] | None,
     measured: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -18,19 +19,21 @@ def epoch_line(
 
     Args:
         session: the training.
-        quality: objective and accuracy of the epoch's own batches.
-        validated: objective, accuracy and settling on the validation split; None if it was not scored.
+        scores: objective and scores of the epoch's own batches, by name; empty if its output did not learn.
+        validated: objective, scores and settling on the validation split; None if it was not scored.
         measured: what was measured at the end of the epoch.
     """
     return {
         "epoch": session.epoch,
         "step": session.step,
         "learning_rate": max(session.rates(session.batch - 1)),
-        "train_objective": quality[0],
-        "train_accuracy": quality[1],
+        "train_objective": scores.get("objective"),
+        "train_accuracy": scores.get("accuracy"),
         "validation_objective": None if validated is None else validated["objective"],
         "validation_accuracy": None if validated is None else validated["accuracy"],
         **top_five("validation", validated),
+        **further_scores(scores, "train"),
+        **further_scores(validated or {}, "validation"),
         "gamma": session.run.settler.gain(session.network),
         "control": session.metrics.control(),
         "settle": session.metrics.settling(),

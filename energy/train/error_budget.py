@@ -8,8 +8,8 @@ from energy.component import ConfigurationError
 from energy.data.images import Images
 from energy.errors import UsageError
 from energy.network import Network
-from energy.objectives import one_hot
 from energy.paths import expanded
+from energy.targets import target_of
 from energy.train.evaluate import SPLITS, load_run
 from energy.train.run import Run
 
@@ -59,7 +59,7 @@ def _measured(
     if not len(images):
         raise UsageError(f"split={split!r}: is empty in this run (data.validation={run.data.validation:g})")
     x, labels = images.take(slice(0, samples))
-    target = one_hot(labels, network.output.shape[0], x.dtype)
+    target = target_of(labels, network.output.shape[0], images.targets, x.dtype)
     return gradient_error(network, run.settler, run.rule, run.objective, x, target), {
         "split": split,
         "samples": len(x),

@@ -20,7 +20,6 @@ from energy.io.result import final_weights, require_owner
 from energy.io.schema import Kind, require_fields
 from energy.ledger import Ledger
 from energy.network import Network
-from energy.objectives import one_hot
 from energy.paths import expanded
 from energy.ranks import separately
 from energy.readout.decoder import Decoder, accuracies, dense_output
@@ -28,11 +27,13 @@ from energy.readout.features import batch_features, features
 from energy.readout.readout import Readout, Report
 from energy.readout.top_five import TopFive
 from energy.settle.settled import Prediction
+from energy.targets import TargetKind, target_of
 from energy.train.exported import load_exported, require_fit
 from energy.train.folder import rebuilt
 from energy.train.metrics import EpochMetrics
 from energy.train.registration import register_builtins
 from energy.train.run import Run
+from energy.train.same_data import data_facts, require_same_data
 
 FACTS: Final[dict[str, Kind]] = {"run": dict, "weights": str, "step": int, "provenance": dict}
 SPLITS = ("train", "validation", "test")
@@ -52,21 +53,23 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
 
     Returns:
         objective per sample, accuracy in percent, from 100 classes on also `top5_accuracy`, outcomes and steps of
-        settling by phase, multiply-adds, spike counts if a unit spikes, and seconds.
+        settling by phase, multiply-adds, spike counts if a unit spikes, and seconds. Of other targets than classes
+        accuracy is None, and the scores of `energy.io.scores` are beside it.
     """
-    metrics = EpochMetrics(next(network.parameters()).device)
-    start = time.perf_counter()
     classes, dtype = network.output.shape[0], run.precision.activity
-    top, both = TopFive(classes, metrics.correct.device), torch.zeros_like(metrics.correct)
+    start, kind = time.perf_counter(), images.targets
+    metrics = EpochMetrics(next(network.parameters()).device, kind, classes)
+    top = TopFive(classes if kind is TargetKind.CLASSES else 0, metrics.objective.device)
+    both = torch.zeros_like(metrics.objective, dtype=torch.int64)
     batches = images.batches(run.train.evaluate_batch, seed=run.seed, epoch=0, train=False)
     with separately():  # each rank scores batches of its own
         for x, labels in batches:
             prediction = predict(run, network, x.to(dtype), metrics.ledger)
             output = prediction.alone  # a score must not depend on how the images are batched
-            target = one_hot(labels, classes, output.dtype)
+            target = target_of(labels, classes, kind, output.dtype)
             solutions = {} if prediction.solution is None else {"free": prediction.solution}
             objective = run.settler.value(run.objective, dataclasses.replace(prediction, output=output), target)
-            metrics.add(objective, run.objective.predict(output), labels, solutions)
+            metrics.add(objective, run.objective.answer(output, kind), labels, solutions)
             top.add(output, labels)
             if mirrored:
                 output = output + predict(run, network, x.flip(-1).to(dtype), metrics.ledger).alone
@@ -74,10 +77,9 @@ def score(run: Run, network: Network, images: Images, mirrored: bool = False) ->
     metrics = metrics.of_all(shared=False)
     top.of_all()
     sum_of_all([both])
-    objective_mean, accuracy = metrics.quality()
     return {
-        "objective": objective_mean,
-        "accuracy": accuracy,
+        **dict.fromkeys(("objective", "accuracy")),
+        **metrics.scores(),
         **top.accuracy(),
         **({"mirrored_accuracy": 100.0 * both.item() / metrics.examples} if mirrored else {}),
         "examples": metrics.examples,
@@ -203,12 +205,15 @@ def evaluate(
     Raises:
         ValueError: when there is no such split, or it is empty.
         FileNotFoundError: when the run left no final weights.
+        DataError: when the classes of the data are others than those that were trained on. Other examples of them are a
+            caution.
     """
     if split not in SPLITS:
         raise UsageError(f"split={split!r}: must be one of {', '.join(SPLITS)}")
     run, network, facts = load_run(expanded(folder), device)
     place = run.place()
     splits = run.data.load(place, run.seed, run.precision.activity)
+    require_same_data(facts, data_facts(run.data), folder, exactly=False)
     images: Images = getattr(splits, split)
     if not len(images):
         raise UsageError(f"split={split!r}: is empty in this run (data.validation={run.data.validation:g})")

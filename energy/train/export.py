@@ -16,6 +16,7 @@ from energy.io.code import file_digest
 from energy.io.record import FINAL, RESULT
 from energy.io.result import final_weights, is_finished, read_result, require_owner
 from energy.io.schema import require_fields
+from energy.io.scores import COLUMNS
 from energy.io.weights import SUFFIX, write_weights
 from energy.paths import expanded
 from energy.train.card import card_text
@@ -32,6 +33,7 @@ SCORES: Final = (
     "test_objective",
     "test_examples",
     "validation_accuracy",
+    *COLUMNS,
     "readout_validation_accuracy",
     "readout_validation_top5_accuracy",
 )

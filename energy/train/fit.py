@@ -17,10 +17,11 @@ from energy.data.dataset import Splits
 from energy.errors import EnergyError, LockedFolderError, LostRankError, OutOfMemory
 from energy.io import checkpoint
 from energy.io.record import CHECKPOINTS, RESULT, exclusive_lock
+from energy.io.scores import main_value
 from energy.ledger import Ledger
-from energy.objectives import one_hot
 from energy.parameters import parameters
 from energy.readout.readout import kept
+from energy.targets import target_of
 from energy.train.conclusion import conclude
 from energy.train.disk_refusal import disk_refusal
 from energy.train.epoch_line import epoch_line
@@ -171,9 +172,9 @@ def train_step(session: Session, x: torch.Tensor, labels: torch.Tensor) -> None:
     """Train on one batch: the settler finds states, the rule turns them into gradients, the optimizer steps."""
     run, network = session.run, session.network
     session.set_rate()
-    target = one_hot(labels, network.output.shape[0], x.dtype)
+    target = target_of(labels, network.output.shape[0], run.data.targets, x.dtype)
     settled, objective = session.stepper.step(x, target)
-    predicted = run.objective.predict(settled.output) if session.scored else None
+    predicted = run.objective.answer(settled.output, run.data.targets) if session.scored else None
     session.metrics.add(objective, predicted, labels, settled.solutions)
     session.metrics.add_control(network)
     session.step += 1
@@ -186,15 +187,15 @@ def finish_epoch(session: Session, interrupt: Interrupt) -> dict[str, Any]:
     """Validate, measure the gradient's angle, write and return the line, and save if a checkpoint is due."""
     run, start = session.run, time.perf_counter()
     session.metrics = session.metrics.of_all(shared=True)
-    quality = session.metrics.quality()
+    scores = session.metrics.scores()
     session.at("in validation", "train.evaluate_batch")
     look = functools.partial(leave_if_asked, session, interrupt, passing=True)
     validated = validate(session, interruptible(session.splits, look))
     with ranks.separately():
         measured = measure_epoch(session)
     session.clock.seconds["total"] += time.perf_counter() - start
-    line = epoch_line(session, quality, validated, measured)
-    session.close_epoch(line, None if validated is None else validated["accuracy"])
+    line = epoch_line(session, scores, validated, measured)
+    session.close_epoch(line, main_value(line, "validation"))
     session.log.epoch(session.network, line)
     report_epoch(run.train.progress, session.table, line, session.epochs, session.best, session.left)
     if not run.train.checkpoint_every or session.step % run.train.checkpoint_every == 0:

@@ -9,7 +9,7 @@ from energy.analysis.unit_diagnostics import unit_diagnostics
 from energy.analysis.weight_product import weight_product_norm
 from energy.data.images import Images
 from energy.network import Network
-from energy.objectives import one_hot
+from energy.targets import target_of
 from energy.train.run import Run
 from energy.train.session import Session
 
@@ -24,7 +24,7 @@ def gradient_alignment_of_run(run: Run, network: Network, images: Images) -> dic
     if not run.rule.descends:
         return NOTHING_MEASURED
     x, labels = images.take(slice(0, run.train.probe_batch))
-    target = one_hot(labels, network.output.shape[0], x.dtype)
+    target = target_of(labels, network.output.shape[0], images.targets, x.dtype)
     return gradient_alignment(network, run.settler, run.rule, run.objective, x, target)
 
 
@@ -37,7 +37,7 @@ def unit_diagnostics_of_run(run: Run, network: Network, images: Images) -> dict[
 def settling_trace_of_run(run: Run, network: Network, images: Images) -> dict[str, Any]:
     """Measure `settling_trace` on the first `train.probe_batch` images of a run, not augmented."""
     x, labels = images.take(slice(0, run.train.probe_batch))
-    target = one_hot(labels, network.output.shape[0], x.dtype)
+    target = target_of(labels, network.output.shape[0], images.targets, x.dtype)
     return settling_trace(network, run.settler, run.rule, run.objective, x, target)
 
 

@@ -15,6 +15,9 @@ from energy.network import Network
 from energy.ranks import here
 from energy.relax.contraction import contraction
 from energy.relax.solution import Solution
+from energy.targets import TargetKind
+from energy.train.counts import percentile
+from energy.train.scores import KINDS, Scores
 
 SAMPLES = ("steps", "residual", "converged", "rate")
 CONTROLS = ("scale", "factor")
@@ -22,7 +25,12 @@ ACTIVITY = ("spikes", "synaptic_operations", "spikes_by_layer")
 
 
 class EpochMetrics:
-    """Objective, accuracy and settling of the batches added so far.
+    """Objective, scores and settling of the batches added so far.
+
+    Args:
+        device: of the sums.
+        kind: of the targets.
+        outputs: width of the output layer, for targets that are not classes.
 
     Attributes:
         examples: number of samples.
@@ -33,9 +41,10 @@ class EpochMetrics:
             phase. Both read the device if it alone knows of a divergence.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, kind: TargetKind = TargetKind.CLASSES, outputs: int = 1) -> None:
         self.objective = torch.zeros((), dtype=torch.float64, device=device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.kind, self.outputs = kind, outputs
+        self.held_scores: Scores = KINDS[kind](device, outputs)
         self.examples = self.scored = 0
         self.batches = 0
         self.ledger = Ledger()
@@ -52,13 +61,15 @@ class EpochMetrics:
 
         Args:
             objective: of each sample (B,); None if the output layer does not learn.
-            predicted: classes (B,); None if the output layer does not learn.
-            labels: true classes (B,).
+            predicted: as `Objective.answer` gives it, classes (B,) or (B, outputs); None if the output layer does not
+                learn.
+            labels: true classes (B,), or the targets (B, outputs).
             solutions: the solves of the batch by phase.
         """
         if objective is not None:
             self.objective += objective.sum(dtype=torch.float64)
-            self.correct += (predicted == labels).sum()
+            assert predicted is not None  # of an output that learns
+            self.held_scores.add(predicted, labels)
             self.scored += len(labels)
         self.examples += len(labels)
         self.batches += 1
@@ -101,10 +112,21 @@ class EpochMetrics:
                 self._diverged = self._diverged or bad[0]
 
     def quality(self) -> tuple[float | None, float | None]:
-        """Return objective per sample, None when it is not finite, and accuracy in percent; reads the device."""
+        """Return objective per sample, None when it is not finite, and accuracy in percent; reads the device.
+
+        The accuracy of other targets than classes is None: `scores` has what they have.
+        """
+        found = self.scores()
+        return found.get("objective"), found.get("accuracy")
+
+    def scores(self) -> dict[str, float | None]:
+        """Return the objective per sample and the scores of the targets, by name; empty without any; reads the device.
+
+        What is not finite is None.
+        """
         if not self.scored:
-            return None, None
-        return finite_or_none(self.objective.item() / self.scored), 100.0 * self.correct.item() / self.scored
+            return {}
+        return {"objective": finite_or_none(self.objective.item() / self.scored), **self.held_scores.read(self.scored)}
 
     def settling(self) -> dict[str, dict[str, Any]]:
         """Return, by phase, solves by outcome and steps and residuals over all samples; reads the device."""
@@ -171,7 +193,10 @@ class EpochMetrics:
     def tensors(self) -> dict[str, Tensor]:
         """Return the sums that a checkpoint keeps as tensors."""
         joined = {name: torch.cat(parts) for name, parts in self.samples.items() if parts}
-        return {"objective": self.objective, "correct": self.correct, **joined}
+        return {**self._sums(), **joined}
+
+    def _sums(self) -> dict[str, Tensor]:
+        return {"objective": self.objective, **self.held_scores.sums}
 
     def of_all(self, *, shared: bool) -> "EpochMetrics":
         """Return the sums of all ranks together.
@@ -182,17 +207,20 @@ class EpochMetrics:
         if not here().several:
             return self
         parts = from_all(({name: tensor.cpu() for name, tensor in self.tensors().items()}, self.facts()))
-        found = EpochMetrics(self.objective.device)
+        found = self._empty()
         found.restore(*parts[0])
         for tensors, facts in parts[1:]:
             found._take_in(tensors, facts, shared)
         return found
 
+    def _empty(self) -> "EpochMetrics":
+        return EpochMetrics(self.objective.device, self.kind, self.outputs)
+
     def _take_in(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], shared: bool) -> None:
-        part = EpochMetrics(self.objective.device)
+        part = self._empty()
         part.restore(tensors, facts)
         self.objective += part.objective
-        self.correct += part.correct
+        self.held_scores.join(part.held_scores.sums)
         self.examples += part.examples
         self.scored += part.scored
         if shared:
@@ -226,45 +254,7 @@ class EpochMetrics:
             if "/" in name:
                 self.samples[name] = [tensor]
             else:
-                getattr(self, name).copy_(tensor)
-
-
-def percentile(values: Tensor, percent: int) -> int:
-    """Return the smallest value that at least `percent` of the values do not exceed (nearest rank).
-
-    Args:
-        values: integers (n,), n at least 1.
-        percent: from 0 to 100.
-
-    Example:
-        >>> percentile(torch.tensor([1, 2, 3, 100]), 75)
-        3
-    """
-    return int(values.sort().values[_rank(len(values), percent)])
-
-
-def summarize_histogram(histogram: Mapping[int, int]) -> dict[str, float | None]:
-    """Return mean, 95th percentile (nearest rank) and maximum of a count by value; None if nothing was counted.
-
-    Example:
-        >>> summarize_histogram({2: 3, 4: 1})
-        {'mean': 2.5, 'p95': 4, 'max': 4}
-    """
-    total = sum(histogram.values())
-    if not total:
-        return {"mean": None, "p95": None, "max": None}
-    rank = _rank(total, 95)
-    passed = p95 = 0
-    for value in sorted(histogram):
-        passed += histogram[value]
-        if passed > rank:
-            p95 = value
-            break
-    return {"mean": sum(v * n for v, n in histogram.items()) / total, "p95": p95, "max": max(histogram)}
-
-
-def _rank(count: int, percent: int) -> int:
-    return max(1, -(-count * percent // 100)) - 1
+                self._sums()[name].copy_(tensor)
 
 
 def top_five(split: str, scores: Mapping[str, Any] | None, before: str = "") -> dict[str, Any]:

@@ -9,22 +9,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from energy.io.record import RESULT
+from energy.io.scores import BESIDE, MAIN, main_score, main_value
 from energy.train.run import Run
 from energy.train.terminal import duration, say, width, wrapped_lines
 
+SCORED: Final = tuple(f"{split} {score.sign}" for score in MAIN for split in ("train", "validation", "best"))
 COLUMNS: Final = (
     "epoch",
     "objective",
-    "train %",
-    "validation %",
-    "best %",
+    *SCORED,
     "sweeps",
     "worst cosine",
     "rate",
     "left",
 )
-LEAST: Final = {"objective": 9, "best %": 7, "rate": 8}  # columns' widths that the next values are going to need
-DROPPED: Final = ("rate", "sweeps", "norm", "left", "worst cosine", "best %", "train %", "objective")
+LEAST: Final = {
+    "objective": 9,
+    "best %": 7,
+    "best R²": 8,
+    "rate": 8,
+}  # columns' widths that the next values are going to need
+DROPPED: Final = (
+    *("rate", "sweeps", "norm", "left", "worst cosine"),
+    *(f"{split} {score.sign}" for split in ("best", "train") for score in MAIN),
+    "objective",
+)
 GAP: Final = "  "
 
 
@@ -93,12 +102,15 @@ def epoch_cells(line: Mapping[str, Any], epochs: int, best: Mapping[str, Any] | 
         left: seconds that the other epochs are going to take.
     """
     cells = {"epoch": f"{line['epoch'] + 1}/{epochs}"}
-    if line["train_accuracy"] is not None:  # nothing is scored where the output does not learn
-        cells |= {"objective": objective_text(line["train_objective"]), "train %": f"{line['train_accuracy']:.2f}"}
-    if line["validation_accuracy"] is not None:
-        cells["validation %"] = f"{line['validation_accuracy']:.2f}"
+    score = main_score(line, "train")
+    if (value := line.get(f"train_{score.name}")) is not None:  # nothing is scored where the output does not learn
+        trained = f"{value:.{score.digits}f}"
+        cells |= {"objective": objective_text(line["train_objective"]), f"train {score.sign}": trained}
+    if (value := main_value(line, "validation")) is not None:
+        cells[f"validation {score.sign}"] = f"{value:.{score.digits}f}"
     if best is not None:
-        cells["best %"] = f"{best['accuracy']:.2f} {'*' if best['epoch'] == line['epoch'] else ' '}"
+        starred = "*" if best["epoch"] == line["epoch"] else " "
+        cells[f"best {score.sign}"] = f"{best['accuracy']:.{score.digits}f} {starred}"
     cells |= {f"{layer} norm": f"{found['norm']:.2f}" for layer, found in line.get("unit_diagnostics", {}).items()}
     if line["settle"]:
         cells["sweeps"] = f"{sum(found['sweeps_mean'] for found in line['settle'].values()):.1f}"
@@ -147,11 +159,15 @@ def readout_line(title: str, line: Mapping[str, Any]) -> str:
 def tested(result: Mapping[str, Any]) -> str:
     """Format the test accuracy of a result and any top-5 accuracy, with a note if its objective is not finite."""
     top = f", top-5 {result['test_top5_accuracy']:.2f} %" if "test_top5_accuracy" in result else ""
+    score = main_score(result)
+    for name, (title, unit) in BESIDE.items():
+        value = result.get(f"test_{name}")
+        top += "" if value is None else f", {title} {value:.4g}{' %' if unit else ''}"
     top += (
         f", {result['test_mirrored_accuracy']:.2f} % with mirror images" if "test_mirrored_accuracy" in result else ""
     )
     trouble = "" if result.get("test_objective") is not None else ", with an objective that is not finite"
-    return f"test accuracy {result['test_accuracy']:.2f} %{top}{trouble}"
+    return f"test {score.title} {score.told(result[score.test])}{top}{trouble}"
 
 
 def closing(run: Run, result: Mapping[str, Any]) -> str:

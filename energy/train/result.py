@@ -7,11 +7,14 @@ from typing import Any, Final
 from energy.component import to_dict
 from energy.io.provenance import provenance
 from energy.io.record import RECORD, read_lines
+from energy.io.scores import further_scores, main_value
 from energy.ledger import backprop_multiply_adds
 from energy.parameters import parameters
+from energy.train.counts import summarize_histogram
 from energy.train.folder import UNITS
-from energy.train.metrics import ACTIVITY, summarize_histogram, top_five
+from energy.train.metrics import ACTIVITY, top_five
 from energy.train.run import hash_of_description, identity
+from energy.train.scores import main_score_of
 from energy.train.session import Session
 
 NO_SECONDS: Final = {"learn": 0.0, "step": 0.0, "total": 0.0}  # of a run in which only a read-out learns
@@ -28,12 +31,10 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "key": hash_of_description(plain),
         "configuration_key": hash_of_description({name: value for name, value in plain.items() if name != "seed"}),
         "seed": run.seed,
-        "test_accuracy": tested["accuracy"],
-        **top_five("test", tested),
-        **({"test_mirrored_accuracy": tested["mirrored_accuracy"]} if "mirrored_accuracy" in tested else {}),
+        **tested_scores(tested),
         "test_objective": tested["objective"],
         "test_examples": tested["examples"],
-        "validation_accuracy": None if session.best is None else last_or_best(session, last),
+        **validated_scores(session, last),
         "epochs": session.epoch,
         "steps": session.step,
         "sweeps": summarize_histogram(totals["sweeps"]),
@@ -46,6 +47,7 @@ def run_summary(session: Session, tested: dict[str, Any]) -> dict[str, Any]:
         "parameters": parameters(session.network),
         "evaluation": evaluation(session, tested),
         "configuration": to_dict(run),
+        **session.data,
         "plugins": plain.get("plugins", {}),
         **provenance(session.device),
         "continued": session.breaks,
@@ -67,11 +69,19 @@ def control_of_run(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def last_or_best(session: Session, last: dict[str, Any]) -> float | None:
-    """Return the validation accuracy of the weights the run ends with."""
-    if session.best_weights and session.best is not None:
-        return session.best["accuracy"]
-    return last.get("validation_accuracy")
+def tested_scores(tested: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of the test by their columns."""
+    found = {name: tested[name] for name in ("accuracy", "mirrored_accuracy") if tested.get(name) is not None}
+    columns = {f"test_{name}": value for name, value in found.items()}
+    return {**columns, **top_five("test", tested), **further_scores(tested, "test")}
+
+
+def validated_scores(session: Session, last: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the validation score of the weights the run ends with, by its column; None for accuracy without one."""
+    if session.best is None:
+        return {"validation_accuracy": None}
+    best = session.best["accuracy"] if session.best_weights else main_value(last, "validation")
+    return {"validation_accuracy": None, main_score_of(session.run.data.targets).validation: best}
 
 
 def evaluation(session: Session, tested: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from energy.rules.rule import Rule
 from energy.settle.dyadic import DualPropagation
 from energy.settle.settler import Settler
 from energy.train.logger import Logger, NoLogger
+from energy.train.matching_targets import require_targets
 from energy.train.optimizer import SGD, Optimizer
 from energy.train.schedule import Cosine, Schedule
 
@@ -56,7 +57,7 @@ class Precision(enum.Enum):
 class Weights(enum.Enum):
     """The weights a run ends with."""
 
-    BEST = "those of the epoch with the highest validation accuracy"
+    BEST = "those of the epoch with the highest validation accuracy, or score of other targets"
     LAST = "those of the last epoch"
 
 
@@ -89,8 +90,7 @@ class Training(Component):
         check_every: steps between two reads of the check for non-finite numbers.
         checkpoint_every: steps between two checkpoints; 0 for one at the end of each epoch.
         keep: number of checkpoints that stay on the disk while training.
-        keep_epochs: numbers of epochs, from 1, after which the weights stay on the disk for good, in `epochs/` of the
-            run folder (`energy.train.evaluate.load_epoch`).
+        keep_epochs: numbers of epochs, from 1, after which weights stay for good (`energy.train.evaluate.load_epoch`).
         probe_every: epochs between two measurements of the gradient's angle; 0 for none.
         probe_batch: samples in that measurement.
         trace_every: epochs between two records of energy, residual and cosine after each step of settling; 0 for none.
@@ -173,9 +173,8 @@ class Setting(Component):
     def __post_init__(self) -> None:
         require(bool(re.fullmatch(r"[\w.+-]+", self.title)), self, "title", "a word of letters, digits, _ . + and -")
         require(_is_device(self.device), self, "device", "auto, cpu, cuda or cuda:<number>")
-        require(
-            not isinstance(self.readout, Nearest), self, "readout", "one that leaves weights; evaluate takes nearest"
-        )
+        weightless = isinstance(self.readout, Nearest)
+        require(not weightless, self, "readout", "one that leaves weights; evaluate takes nearest")
 
     @property
     def folder(self) -> Path:
@@ -214,6 +213,7 @@ class Run(Setting):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.seed < 2**63, self, "seed", "at least 0 and below 2^63")
+        require_targets(self.data, self.objective, self.rule, self.readout, mirrored=self.train.mirrored)
         output = getattr(self.model, "output", None)
         self.settler.validate_nudge(self.objective, output if isinstance(output, Potential) else Identity())
         if self.train.order is Order.GREEDY and not self.rule.supports_greedy:

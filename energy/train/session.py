@@ -5,6 +5,7 @@ No generator state is among it: every random draw is a function of (seed, purpos
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -35,8 +36,9 @@ from energy.train.metrics import EpochMetrics
 from energy.train.optimizer_state import load_slots, slot_tensors, slot_values
 from energy.train.progress import EpochTable
 from energy.train.run import Run, Weights, hash_of_description, identity
+from energy.train.same_data import data_facts, require_same_data
 from energy.train.stages import require_learning, stages
-from energy.train.state import require_facts, require_state, under
+from energy.train.state import prefixed, require_facts, require_state, under
 from energy.train.stepper import Stepper
 from energy.train.terminal import redraw, say
 from energy.train.totals import add_epoch
@@ -55,7 +57,8 @@ class Session:
         epoch, batch: epochs finished, and steps done of the next one.
         step: steps done since the start of the run.
         average: the running average of the weights.
-        best: `{"epoch", "accuracy"}` of the best validation so far, with its weights in `best_weights`.
+        best: `{"epoch", "accuracy"}` of the best validation so far, or its other score, with weights in `best_weights`.
+        data: the data as records keep them (`energy.train.same_data`).
         totals: multiply-adds and seconds of the finished epochs, and sweeps by number of samples.
         log: the place in which the run is shown while it trains.
         key: the key of the run, as its folder has it.
@@ -72,13 +75,14 @@ class Session:
         self.network: Network = run.network()
         self.stages = stages(run, self.network)
         self._learnable = {name for name, p in self.network.named_parameters() if p.requires_grad}
-        self.scored = self.scores(set().union(*self.stages))
+        self.scored = run.rule.scores_output(self.network, set().union(*self.stages))
         require_learning(run, self.network, self.stages)
         self.optimizer = run.optimizer.create(self.network)
         if isinstance(run.data, Published):
             run.data.locate(data_root())  # a missing set is reported before anything is printed about reading it
             say(run.train.progress, f"{run.title}: reading {run.data.name} …")
         self.splits = run.data.load(self.device, run.seed, run.precision.activity)
+        self.data = data_facts(run.data)
         self.network.start_from(self.splits.train.first(FIRST).take(slice(None))[0].to(run.precision.weight))
         if run.train.start:
             load_matching_layers(self.network, run.train.start, run.train.layer_map)
@@ -86,7 +90,8 @@ class Session:
         self.steps_per_epoch = self.splits.train.steps(run.train.batch_size, train=True)
         self.finite_check = FiniteCheck(self.network, self.optimizer)
         self.stepper = Stepper(self)
-        self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
+        self._new_metrics = partial(EpochMetrics, self.device, run.data.targets, self.network.output.shape[0])
+        self.metrics, self.clock = self._new_metrics(), Clock(self.device)
         self.epoch = self.batch = self.step = 0
         self.best: dict[str, Any] | None = None
         self.best_weights = dict[str, Tensor]()
@@ -111,10 +116,6 @@ class Session:
         """Epochs of the whole run: those of every stage."""
         return self.run.train.epochs * len(self.stages)
 
-    def scores(self, learned: set[str]) -> bool:
-        """True if steps in which these layers learn have an objective of the output."""
-        return self.run.rule.scores_output(self.network, learned)
-
     def at(self, doing: str, *fields: str) -> None:
         """Note the next activity, and the `fields` of the run on whose size it depends."""
         sizes = [(name, getattr(self.run.train, name.removeprefix("train."), None)) for name in fields]
@@ -127,7 +128,7 @@ class Session:
         owners = layer_of(self.network)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in self._learnable and owners[name] in learned)
-        self.scored = self.scores(learned)
+        self.scored = self.run.rule.scores_output(self.network, learned)
 
     def set_rate(self) -> None:
         """Set the learning rate of every parameter group for this step; each stage has the whole schedule."""
@@ -137,15 +138,15 @@ class Session:
     def rates(self, batch: int) -> list[float]:
         """Return the learning rate of every parameter group in a step of this epoch, by its place in the schedule."""
         progress = self.epoch % self.run.train.epochs + batch / self.steps_per_epoch
-        peaks = [group["peak"] for group in self.optimizer.param_groups]
-        return [self.run.schedule.rate(peak, progress, self.run.train.epochs) for peak in peaks]
+        schedule, epochs = self.run.schedule, self.run.train.epochs
+        return [schedule.rate(group["peak"], progress, epochs) for group in self.optimizer.param_groups]
 
     def learn(self, x: Tensor, target: Tensor) -> Settled:
         """Settle one batch and write its gradient.
 
         Args:
             x: inputs (B, C, H, W).
-            target: one-hot classes (B, classes).
+            target: (B, outputs), of classes one-hot.
 
         Raises:
             NonFinite: when the settler finds a number that is not finite.
@@ -241,7 +242,7 @@ class Session:
         self.epoch += 1
         self.keep_weights()
         self.batch, self.advanced = 0, True
-        self.metrics, self.clock = EpochMetrics(self.device), Clock(self.device)
+        self.metrics, self.clock = self._new_metrics(), Clock(self.device)
 
     def final_weights(self) -> tuple[dict[str, Tensor], str]:
         """Return the weights the run ends with, and a description of the choice."""
@@ -250,21 +251,18 @@ class Session:
         return self.average.weights(), f"last, epoch {self.epoch - 1}" if self.epoch else "initial"
 
     def _tensors(self) -> dict[str, Tensor]:
-        slots = {f"optimizer/{name}": tensor for name, tensor in slot_tensors(self.optimizer).items()}
-        return self._weights(self.best_weights) | self._sums() | slots
-
-    def _sums(self) -> dict[str, Tensor]:
-        return {f"tally/{name}": tensor for name, tensor in self.metrics.tensors().items()}
+        slots = prefixed("optimizer", slot_tensors(self.optimizer))
+        return self._weights(self.best_weights) | prefixed("tally", self.metrics.tensors()) | slots
 
     def _weights(self, best: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        tensors = {f"weights/{name}": tensor for name, tensor in self.average.present().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
-        return tensors | {f"average/{name}": tensor for name, tensor in self.average.tensors.items()}
+        present = prefixed("weights", self.average.present())
+        return present | prefixed("best", best) | prefixed("average", self.average.tensors)
 
     def _facts(self) -> dict[str, Any]:
         return {
             **{name: getattr(self, name) for name in ("key", "epoch", "batch", "step", "best", "breaks")},
             "run": to_dict(self.run),
+            **self.data,
             "record": lines_digest(self.folder / RECORD, self.epoch),
             "forms": held_forms(),
             "tally": self.metrics.facts(),
@@ -278,9 +276,10 @@ class Session:
     def _restore(self, path: Path) -> str | None:
         """Take over a checkpoint, and return the digest of the record beside it; None from one of before."""
         tensors, facts = checkpoint.read(path, self.device)
+        require_same_data(facts, self.data, path, exactly=True)
         require_facts(facts, self.epochs, self.steps_per_epoch, path)
         keeps = facts["best"] is not None and self.run.train.weights is Weights.BEST
-        wanted = self._weights(self.network.state_dict() if keeps else {}) | self._sums()
+        wanted = self._weights(self.network.state_dict() if keeps else {}) | prefixed("tally", self.metrics.tensors())
         require_state(tensors, wanted, facts, path)
         load_slots(self.run.optimizer, self.optimizer, under(tensors, "optimizer/"), facts["optimizer"], path)
         self.network.load_state_dict(under(tensors, "weights/"))

@@ -44,6 +44,11 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with `<prefix>/` before their names."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
 def require_facts(facts: Mapping[str, Any], epochs: int, steps: int, where: Path) -> None:
     """Check the facts of a checkpoint: their types, and the place in the training.
 

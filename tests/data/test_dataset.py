@@ -67,8 +67,9 @@ def test_every_set_is_described_and_rebuilt_without_loss(name: str) -> None:
     dataset = from_dict(DataSet, name)
     assert from_dict(DataSet, to_dict(dataset)) == dataset
     assert dataset.shape == dataset.image
-    assert len(dataset.names) <= dataset.classes
     assert type(dataset).__doc__
+    if name != "image_folder":  # whose folder tells its classes
+        assert len(dataset.names) <= dataset.classes
 
 
 @pytest.mark.parametrize("name", [name for name, cls in choices(DataSet).items() if issubclass(cls, Published)])
@@ -147,7 +148,7 @@ BAD = {
     "holds no images": Examples(GOOD.pixels[:0], GOOD.labels[:0]),
     "labels run from 1 to 3": Examples(GOOD.pixels, GOOD.labels + 1),
     "labels run from -1": Examples(GOOD.pixels, GOOD.labels - 1),
-    "labels are torch.int32": Examples(GOOD.pixels, GOOD.labels.int()),
+    "labels are torch.float64": Examples(GOOD.pixels, GOOD.labels.double()),
     r"of shape \(39,\)": Examples(GOOD.pixels, GOOD.labels[1:]),
     "pixels are torch.int64": Examples(GOOD.pixels.long(), GOOD.labels),
 }

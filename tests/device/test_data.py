@@ -56,7 +56,7 @@ RUNS = {name: run for name, run in cases.every().items() if name.endswith("asked
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_score_waits_at_its_end_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(EpochMetrics, "quality", lambda metrics: (None, None))
+    monkeypatch.setattr(EpochMetrics, "scores", lambda metrics: {})
     monkeypatch.setattr(EpochMetrics, "settling", lambda metrics: {})
     monkeypatch.setattr(EpochMetrics, "spike_counts", lambda metrics: {})
     run = dataclasses.replace(RUNS[name], train=dataclasses.replace(RUNS[name].train, evaluate_batch=4))

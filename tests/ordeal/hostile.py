@@ -13,6 +13,7 @@ import pickle
 import shutil
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.study.records import study_record
 
 CIFAR: Final = ("train", "data=cifar10", "data.verify=false", "model.sizes=[4]", "settler=dual_propagation", "out=new")
 MNIST: Final = ("train", "data=mnist", "data.verify=false", "model.sizes=[4]", "settler=dual_propagation", "out=new")
+IMAGES: Final = ("train", "data=image_folder", "data.root=pets", "model.sizes=[4]", "out=new")
 ONWARD: Final = (
     *("train", "model.sizes=[4]", "model.hidden=hard_sigmoid", "data=digits", "data.limit=60", "data.crop=1"),
     *("settler=dual_propagation", "train.epochs=2", "train.batch_size=16", "train.probe_every=0", "out=run"),
@@ -61,6 +63,7 @@ def cases() -> Iterator[Case]:
     yield from pickles()
     yield from archives()
     yield from idx_files()
+    yield from image_folders()
     yield from experiments()
     yield from plugins()
     yield from records()
@@ -246,6 +249,49 @@ def idx_files() -> Iterator[Case]:
         os.mkfifo(work / "data/MNIST/raw" / names[0])
 
     yield Case("idx: pipe", pipe, MNIST)
+
+
+def image_folders() -> Iterator[Case]:
+    """Images in folders of classes."""
+
+    def drawn(width: int, height: int, rows: bytes) -> bytes:
+        parts = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)))
+        chunks = (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in (*parts, (b"IEND", b""))
+        )
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+    sound = drawn(2, 2, bytes(14))
+    blobs = {
+        "nothing": b"",
+        "bomb": drawn(60_000, 60_000, bytes(1 << 24)),
+        "wide": drawn((1 << 31) - 1, 1, bytes(100)),
+        "cut off": sound[:-20],
+        "rows missing": drawn(64, 64, bytes(100)),
+        "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n(canary) (w) file closefile\n",
+        "pickle": b"\x80\x02" + call("posix.system", "touch canary"),
+    }
+
+    def folder(work: Path, put: Put) -> None:
+        for place in ("train/a", "train/b", "test/a", "test/b"):
+            at(f"pets/{place}/1.png", sound)(work)
+        put(work)
+
+    def linked(name: str, there: str) -> Put:
+        return lambda work: (work / "pets" / name).symlink_to(work.parent / there)
+
+    puts: dict[str, Put] = {name: at("pets/train/a/2.png", blob) for name, blob in blobs.items()}
+    puts |= {"link to a file": linked("train/a/2.png", "outside"), "link to a folder": linked("train/c", "outside")}
+    puts |= {"pipe": lambda work: os.mkfifo(work / "pets/train/a/2.png")}
+    puts |= {"endless": lambda work: (work / "pets/train/a/2.png").symlink_to("/dev/zero")}
+    puts |= {"long": sparse("pets/train/a/2.png", 1 << 33, sound)}
+    for name, put in puts.items():
+
+        def whole(work: Path, put: Put = put) -> None:
+            folder(work, put)
+
+        yield Case(f"images: {name}", whole, IMAGES, (1, 2))
 
 
 def experiments() -> Iterator[Case]:

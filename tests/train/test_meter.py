@@ -9,7 +9,8 @@ import torch
 
 from energy.relax.solution import Outcome, Solution
 from energy.state import State
-from energy.train.metrics import EpochMetrics, percentile, summarize_histogram
+from energy.train.counts import percentile, summarize_histogram
+from energy.train.metrics import EpochMetrics
 
 CPU = torch.device("cpu")
 

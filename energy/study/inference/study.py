@@ -17,6 +17,7 @@ from energy.study.entrants import Entrant, entrants_of
 from energy.study.inference.block import StudyBlock, Variation
 from energy.study.inference.point import PARTS, PlannedPoint, setting, with_gain, with_variation
 from energy.study.inference.record import TRAINED
+from energy.targets import TargetKind
 from energy.train.run import Precision, Run, Setting
 
 
@@ -59,6 +60,8 @@ class Study(Setting):
         for name in ("batch", "validation_images", "timing_rounds", "workers"):
             require(getattr(self, name) >= 1, self, name, "at least 1")
         require(self.timing_seconds > 0, self, "timing_seconds", "above 0")
+        if self.data.targets is not TargetKind.CLASSES:
+            raise ConfigurationError(f"data={self.data.name}: a study measures accuracy, and needs classes")
         labels = [entrant.label for entrant in entrants_of(self, self.settlers)]
         for label in [label for block in self.blocks for label in block.settlers] + [self.trainer] * bool(self.trainer):
             if label not in labels:
