@@ -78,13 +78,13 @@ def learns(coupling: Coupling) -> bool:
     return any(parameter.requires_grad for parameter in coupling.parameters())
 
 
-def learns_below(network: HasEdges, layer: int) -> bool:
-    """Return True if a coupling that enters `layer` learns, or one below it that it depends on."""
+def layers_that_learn(network: HasEdges) -> set[int]:
+    """Return the layers whose state depends on a parameter that learns: of a coupling into them, or further below."""
     reached = set[int]()
     for edge in network.edges:
         if edge.source in reached or learns(edge.coupling):
             reached.add(edge.target)
-    return layer in reached
+    return reached
 
 
 def scaled(tensor: Tensor, gain: Gain) -> Tensor:

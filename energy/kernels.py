@@ -81,11 +81,11 @@ class Kernel:
         """Return plain(*tensors, *constants)."""
         if tracing() is not None:
             return self._traced(tensors, constants)
-        if not self.ready(tensors[0]) or (self.elementwise and not _alike(tensors)):
+        if not self.ready(tensors[0]) or (self.elementwise and not _suited(tensors)):
             return self.plain(*tensors, *constants)
         rows = ((len(t), t.stride(0) == 0) for t in tensors if self.scan)  # of a repeated row, another kernel
         key = (tensors[0].dtype, *rows, *map(_key, constants))
-        given = [_flat(tensor) for tensor in tensors] if self.elementwise else tensors
+        given = [_flat(tensor, tensors[0]) for tensor in tensors] if self.elementwise else tensors
         try:
             with torch.no_grad():
                 if key not in self._compiled:
@@ -168,14 +168,17 @@ def _key(constant: Any) -> Any:
     return (type(constant), *vars(constant).items()) if hasattr(constant, "__dict__") else constant
 
 
-def _alike(tensors: Sequence[Tensor]) -> bool:
-    """True if all tensors have the same memory layout, without holes."""
+def _suited(tensors: Sequence[Tensor]) -> bool:
+    """True if all tensors have one shape, and the first has no holes in memory."""
     first = tensors[0]
     dense = first.is_contiguous() or (first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last))
-    return dense and all(t.shape == first.shape and t.stride() == first.stride() for t in tensors[1:])
+    return dense and all(t.shape == first.shape for t in tensors[1:])
 
 
-def _flat(tensor: Tensor) -> Tensor:
+def _flat(tensor: Tensor, first: Tensor) -> Tensor:
+    """The elements in the memory order of the first tensor; of another layout, such as a repeated number, a copy."""
+    if tensor.stride() != first.stride():
+        tensor = torch.empty_like(first, dtype=tensor.dtype).copy_(tensor)
     return tensor.as_strided((tensor.numel(),), (1,))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from energy.couplings import Linearization
 from energy.errors import UsageError
-from energy.graph import learns_below
+from energy.graph import layers_that_learn
 from energy.network import Network
 from energy.relax.dyad import Dyad
 from energy.state import State
@@ -49,22 +49,21 @@ def stream_final_layers(dyad: Dyad, state: State, *, share: bool) -> Iterator[Fi
     Raises:
         ValueError: if parameters have moved since: a pending pass reads them.
     """
-    return _descend(dyad, dyad.read_going_down(state), share, _versions(dyad.network))
+    return _descend(dyad, dyad.read_going_down(state), share, _Unmoved(dyad.network))
 
 
-def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, versions: list[int]) -> Iterator[FinalLayer]:
-    network, depth = dyad.network, dyad.depth
+def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, parameters: _Unmoved) -> Iterator[FinalLayer]:
+    network, depth, learning = dyad.network, dyad.depth, layers_that_learn(dyad.network)
     dyad.messages.sent_by = None  # stale from here on, and it would keep the first state alive
     fed_back = any(gain is not None for gain in dyad.gains)
     top = {2 * depth - 1} if dyad.nudging.feedback.reads_output else set[int]()
     for layer in reversed(range(1, depth + 1)):
         with torch.no_grad():  # not around the yield: the consumer would inherit it
-            if versions != _versions(network):
-                raise UsageError("the parameters have moved since these states were settled: settle again")
+            parameters.require()
             if share:
                 for edge in network.out_of(layer):
                     dyad.linearization(held, edge).prepare(dyad.delta(held, edge.target))
-            if not share or fed_back or learns_below(network, layer):  # else no product reads its difference
+            if not share or fed_back or layer in learning:  # else no product reads its difference
                 dyad.receive_from_above(held, layer)
             held |= dyad.update(layer)
             final = [FinalLayer(layer, dyad.mean(held, layer), dyad.learned(held, layer), _taken(dyad, layer))]
@@ -83,8 +82,24 @@ def _taken(dyad: Dyad, layer: int) -> dict[int, Linearization | None]:
     return found
 
 
-def _versions(network: Network) -> list[int]:
-    return [parameter._version for parameter in network.parameters() if not parameter.is_inference()]
+class _Unmoved:
+    """The parameters of a network as they are now."""
+
+    def __init__(self, network: Network) -> None:
+        self.parameters = [parameter for parameter in network.parameters() if not parameter.is_inference()]
+        self.versions = self._versions()
+
+    def _versions(self) -> list[int]:
+        return [parameter._version for parameter in self.parameters]
+
+    def require(self) -> None:
+        """Refuse parameters that have moved.
+
+        Raises:
+            ValueError: naming the cure.
+        """
+        if self._versions() != self.versions:
+            raise UsageError("the parameters have moved since these states were settled: settle again")
 
 
 def final_layers(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from energy.component import require
-from energy.graph import learns_below
+from energy.graph import layers_that_learn
 from energy.ledger import Ledger
 from energy.network import Network
 from energy.objectives import Objective
@@ -38,9 +38,10 @@ class Backprop(Settler, name="backprop"):
             output = network(x)
             network.remember()
             negative_loss = -objective.value(output, target).sum()
+        learning = layers_that_learn(network)
         for edge in network.edges:
             ledger.apply("free", edge.multiply_adds, len(x))
-            if edge.source and learns_below(network, edge.source):
+            if edge.source in learning:
                 ledger.apply("nudged", edge.multiply_adds, len(x))
         require_finite(network, x, State([output.detach()]))
         return SettledTape(x=x, output=output.detach(), ledger=ledger, negative_loss=negative_loss)

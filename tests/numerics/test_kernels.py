@@ -106,7 +106,7 @@ def test_pooling_that_is_not_two_by_two_is_left_to_torch() -> None:
         assert MaxPool(2).open(torch.randn(1, 2, 6, 6))[1].dtype == torch.int64
 
 
-def test_only_large_tensors_in_one_layout_are_worth_a_kernel(calls: list[str]) -> None:
+def test_only_large_tensors_of_one_shape_are_worth_a_kernel(calls: list[str]) -> None:
     kernel = Kernel(lambda a, b: (a + b, a - b), elementwise=True)
     a, b = torch.randn(4, 8), torch.randn(4, 8)
     kernel((a, b))
@@ -115,7 +115,7 @@ def test_only_large_tensors_in_one_layout_are_worth_a_kernel(calls: list[str]) -
     with fused(False, smallest=1):
         kernel((a, b))
     with fused(smallest=1):
-        kernel((a, torch.randn(8, 4).T))
+        kernel((torch.randn(8, 4).T, b))
         kernel((a, torch.randn(1)))
         assert not calls
         kernel((a, b))
@@ -127,11 +127,13 @@ def test_shapes_and_layouts_come_back(calls: list[str]) -> None:
     kernel = Kernel(lambda a, b: (a + b, a - b), elementwise=True)
     a, b = draw(2, 3, 4, 4, dtype=torch.float32), draw(2, 3, 4, 4, dtype=torch.float32, seed=1)
     view = torch.randn(3, 2, 3, 4, 4).contiguous()[1]  # starts in the middle of its storage
+    repeated = torch.randn(2, 3, 1, 1).expand(2, 3, 4, 4)  # as the difference under a mean over an image
     with fused(smallest=1):
-        for one, other in ((a, b), (view, view.clone())):
+        for one, other in ((a, b), (view, view.clone()), (a, view), (view, a), (a, repeated), (a, a.double())):
             total, difference = kernel((one, other))
             assert torch.equal(total, one + other) and torch.equal(difference, one - other)
             assert total.stride() == one.stride()
+    assert len(calls) == 1  # all of them ran compiled, by the same kernel
 
 
 def test_without_a_compiler_the_plain_form_runs_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
