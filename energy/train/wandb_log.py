@@ -70,7 +70,8 @@ class WeightsAndBiases(Logger, name="wandb"):
             mode=None if self.sending is Sending.AUTO else self.sending.name.lower(),
             settings=wandb.Settings(console="off", silent=True, finish_timeout_raises=True, **waits),
         )
-        say(bool(run["train"]["progress"] and begun.url), f"{run['title']}: shown at {begun.url}")
+        url = None if begun.offline else begun.url  # asked for offline, wandb warns
+        say(bool(run["train"]["progress"] and url), f"{run['title']}: shown at {url}")
         return WandbLog(begun)
 
 

@@ -19,10 +19,15 @@ class Begun:
     """The run of a service that keeps what it is sent."""
 
     def __init__(self, asked: dict[str, Any]) -> None:
-        self.asked, self.summary, self.url = asked, dict[str, Any](), "https://service/run"
+        self.asked, self.summary, self.offline = asked, dict[str, Any](), asked["mode"] == "offline"
         self.logged: list[tuple[dict[str, Any], int | None]] = []
         self.metrics: list[tuple[str, str]] = []
         self.finished: list[int] = []
+
+    @property
+    def url(self) -> str:
+        assert not self.offline, "wandb warns when an offline run is asked for it"
+        return "https://service/run"
 
     def log(self, values: dict[str, Any], step: int | None = None) -> None:
         assert not self.finished
@@ -67,10 +72,12 @@ def test_every_number_of_the_record_is_sent(make_run: Maker, service: list[Begun
 
 @pytest.mark.parametrize(("sending", "mode"), [("auto", None), ("online", "online"), ("offline", "offline")])
 def test_the_mode_is_the_environments_unless_it_is_said(
-    make_run: Maker, service: list[Begun], sending: str, mode: str | None
+    make_run: Maker, service: list[Begun], sending: str, mode: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit(make_run(train={"logger": {"name": "wandb", "sending": sending}, "epochs": 1}))
+    fit(make_run(train={"logger": {"name": "wandb", "sending": sending}, "epochs": 1, "progress": True}))
     assert service[0].asked["mode"] == mode, "None leaves WANDB_MODE to wandb"
+    assert service[0].finished == [0]
+    assert ("tiny: shown at https://service/run" in capsys.readouterr().err) is (mode != "offline")
 
 
 def test_a_continued_run_is_the_same_run_there(make_run: Maker, service: list[Begun]) -> None:
