@@ -116,11 +116,13 @@ class DataSet(Component):
         """
         aside = round(self.validation * (self.limit or count))
         used = self.limit or count - aside
-        if not 0 < used <= count - aside:
-            raise DataError(
-                f"{self.name}.limit={self.limit}: with {aside} images set aside, it must leave between 1 and "
-                f"{count - aside} of the {count} training images"
-            )
+        if used <= 0:
+            raise DataError(f"{self.name}.validation={self.validation:g}: leaves none of {count} images to train on")
+        if used > count - aside:
+            most = int(count / (1 + self.validation) + 1)
+            most -= most + round(self.validation * most) > count
+            told = f"of {count} images, since {self.validation:g} times as many are set aside"
+            raise DataError(f"{self.name}.limit={self.limit}: must be at most {most} {told}")
         return used, aside
 
     def examples(self) -> Raw:

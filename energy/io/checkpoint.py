@@ -97,7 +97,7 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
     blobs = _verified(path)
     try:
         stored = load(blobs["tensors.safetensors"])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:  # torch refuses some shapes
         raise DamagedCheckpointError(f"{path}: tensors.safetensors cannot be read ({error})") from None
     inside = _inside(path, blobs["facts.json"])
     tensors = _unpack(path, stored, inside, device)

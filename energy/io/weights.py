@@ -58,7 +58,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     _typed(path, json_object(text, str(path)))
     packed = {name: x.detach().to("cpu", copy=True).contiguous() for name, x in tensors.items()}
     metadata = {"format": "pt", FACTS: text, DIGEST: weights_digest(packed, text)}
-    blob = safetensors.torch.save(packed, metadata)
+    blob = _sorted(safetensors.torch.save(packed, metadata))
     _bounded(path, blob[:8])
     with replacing(path) as file:
         file.write(blob)
@@ -83,7 +83,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safetensors.safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
-    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError) as error:
+    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise DamagedFileError(f"{path}: cannot be read as safetensors ({error})") from None
     text = metadata.get(FACTS)
     if text is None or sorted(metadata) != sorted(["format", FACTS, DIGEST]):
@@ -103,6 +103,14 @@ def weights_digest(tensors: Mapping[str, Tensor], text: str) -> str:
         found.update(f"{json.dumps(head)}\n".encode())
         found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def _sorted(blob: bytes) -> bytes:
+    """The same file with its header in one order, since safetensors writes metadata in a new one each time."""
+    end = 8 + int.from_bytes(blob[:8], "little")
+    header = json.dumps(json.loads(blob[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + blob[end:]
 
 
 def _bounded(path: Path, start: bytes) -> None:

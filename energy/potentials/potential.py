@@ -60,6 +60,11 @@ class Potential(Component):
         """Return G(s) summed over the units of a sample: (B, …) → (B,). Defined on the range of the response."""
         raise NotImplementedError(f"{type(self).__name__} has no value: its energy cannot be evaluated")
 
+    @property
+    def has_value(self) -> bool:
+        """True if G itself is defined, and not its response alone."""
+        return type(self).value is not Potential.value
+
     def response(self, drive: Tensor) -> Tensor:
         """Return f(a), the activity that minimizes G(s) − ⟨s, a⟩, of the shape of `drive` (B, …)."""
         raise NotImplementedError(f"{type(self).__name__} must define response(drive)")

@@ -97,12 +97,11 @@ def _response(potential: Potential, drive: Tensor) -> None:
 @promise("value(state) must give one number per sample, (B,)")
 def _value(potential: Potential, drive: Tensor) -> list[str]:
     state = potential.response(drive)
-    try:
-        value = potential.value(state)
-    except NotImplementedError:
+    if not potential.has_value:
         return [
             f"{title(potential)}: value is not defined: the response is not compared with other states, nor with ∇G*"
         ]
+    value = potential.value(state)
     tensor(potential, "value", value)
     claim(value.shape == (len(drive),), potential, f"value has shape {tuple(value.shape)}: must be ({len(drive)},)")
     lowest = value - per_sample(state * drive)

@@ -60,6 +60,43 @@ def test_a_plugin_is_known_to_every_verb(energy: Energy) -> None:
     assert "features.png" in answer.out
 
 
+OWN_PARTS = """
+import energy as eq
+class Bounded(eq.Potential, name="bounded"):
+    def response(self, drive):
+        return drive.atan()
+class Lazy(eq.Relaxation, name="lazy"):
+    def step(self, problem, state, memory):
+        return state + (problem.response(state) - state) * 0.7, memory
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["doctor", "settler=equilibrium_propagation", "settler.relax=lazy"],
+        ["gradient-error", "settler=equilibrium_propagation", "settler.relax=lazy", "batch=8"],
+        ["compare", "settlers=[dual_propagation,two_phase]", "seeds=[0]", "timing_rounds=1", *QUICK[1:], "out=r"],
+        [
+            *(
+                "study",
+                "data=digits",
+                "objective=squared_error",
+                "settlers=['EP: equilibrium_propagation relax=lazy']",
+                "seeds=[0]",
+            ),
+            *("blocks=[{measure:[gradient,samples,spectrum]}]", "batch=8", "out=r"),
+        ],
+    ],
+    ids=lambda words: words[0],
+)
+def test_parts_of_ones_own_need_no_more_than_they_must_have(energy: Energy, words: list[str]) -> None:
+    """A potential without its energy, and a relaxation that is one step."""
+    Path("mine.py").write_text(OWN_PARTS, encoding="utf-8")
+    answer = energy([*words, "--plugin", "mine.py", "model=mlp", "model.sizes=[4]", "model.hidden=bounded"])
+    assert answer.status == 0, answer.err
+
+
 @pytest.mark.parametrize("verb", ["data", "evaluate", "explain", "plot", "runs", "repro", "train", "compare"])
 def test_a_plugin_that_is_missing_is_missed_by_every_verb(energy: Energy, verb: str) -> None:
     answer = energy([verb, "--plugin", "nowhere.py", "x=1"])

@@ -1,11 +1,13 @@
 """The contents of a folder without times, by which what was broken and continued is compared with what was not."""
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
 from typing import Any, Final
 
+from energy.io.record import RESULT
 from tests.ordeal.promises import LOCK, entries
 
 # times, what tells of the breaks, and digests of files that have either; `commit` may change while an ordeal lasts
@@ -25,6 +27,10 @@ def content(path: Path) -> Any:
     """What is the same in two files that differ in their times alone."""
     if path.suffix in DRAWN or path.name == CHECKED:
         return path.suffix
+    if path.name == RESULT:
+        result = json.loads(path.read_bytes())
+        sealed = {name: sha256(path.with_name(name)) == digest for name, digest in result["files"].items()}
+        return timeless({**result, "files": sealed})
     if path.suffix == ".json":
         return timeless(json.loads(path.read_bytes()))
     if path.suffix == ".jsonl":
@@ -32,6 +38,11 @@ def content(path: Path) -> Any:
     if path.suffix == ".csv":
         return [timeless(row) for row in csv.DictReader(io.StringIO(path.read_text()))]
     return path.read_bytes()
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def timeless(value: Any) -> Any:

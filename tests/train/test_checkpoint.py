@@ -1,5 +1,6 @@
 """A checkpoint is whole or absent, and damage is noticed: each file and the manifest, a flipped byte, a cut, a gap."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_an_empty_or_foreign_manifest_is_refused(path: Path, manifest: Any) -> N
 def test_a_consistent_manifest_over_another_format_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "FORMAT", 2)
     with pytest.raises(DamagedCheckpointError, match="format=1, this version reads 2"):
+        read(path)
+
+
+@pytest.mark.parametrize("shape", [[0, 1 << 62, 1 << 62], [1 << 62, 1 << 62], [-1], [1.5], [2]])
+def test_a_shape_that_no_tensor_has_is_refused(path: Path, shape: list[float]) -> None:
+    """Under digests that fit, as somebody writes who means harm."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    (path / "tensors.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    manifest = json.loads((path / "manifest.json").read_bytes())
+    blob = (path / "tensors.safetensors").read_bytes()
+    manifest["files"]["tensors.safetensors"] = {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DamagedCheckpointError, match="tensors.safetensors cannot be read"):
         read(path)
 
 

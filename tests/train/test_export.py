@@ -100,6 +100,14 @@ def test_the_digest_is_the_documented_one(exported: tuple[Run, Path]) -> None:
     assert metadata["sha256"] == by_hand.hexdigest()
 
 
+def test_the_same_weights_are_the_same_bytes(exported: tuple[Run, Path], tmp_path: Path) -> None:
+    """safetensors alone writes metadata in another order each time."""
+    run, file = exported
+    for number in range(8):
+        export(run.folder, tmp_path / f"{number}.safetensors")
+        assert (tmp_path / f"{number}.safetensors").read_bytes() == file.read_bytes()
+
+
 def test_a_flipped_bit_anywhere_is_noticed(exported: tuple[Run, Path], tmp_path: Path) -> None:
     """In the length, in every byte of the header, and in the numbers: every 13th byte and the last eight."""
     _, file = exported

@@ -134,10 +134,12 @@ def layers(
 def energy_gap(case: Case, state: State | None, rest: State | None) -> list[float | None]:
     """Return E(s) − E(s*) of each sample, in float64: s the state at which the free phase ended, s* its equilibrium.
 
-    Empty without a free phase, or where the energy is not defined.
+    Empty without a free phase, at γ = 0, and where a potential has no value.
     """
     gamma = case.settler.gain(case.network)
-    if state is None or rest is None or not gamma > 0 or not case.settler.rates:
+    layers = enumerate(case.network.layers, start=1)
+    valued = all(layer.potential.has_value for k, layer in layers if not case.network.readout(k))
+    if state is None or rest is None or not gamma > 0 or not (valued and case.settler.rates):
         return []
     x = case.batch[0]
     ahead, at = (case.network.energy(x.to(s[0].dtype), s, gamma).double() for s in (state, rest))

@@ -51,12 +51,25 @@ HELD: Final[dict[str, Kind]] = {
     "limits": list[str],
     "spent": dict[str, float],
 }
+NUMBER: Final[Kind] = float | None
+AXIS: Final[dict[str, Kind]] = {
+    **dict.fromkeys(AXES, NUMBER),
+    **dict.fromkeys(("settler", "kind", "relaxation", "precision", "model", "data"), str),
+    "budget": str | None,
+}
+MEASURE: Final[dict[str, Kind]] = {
+    **dict.fromkeys(MEASURES, NUMBER),
+    "outcome": str,
+    "worst_layer": str | None,
+    **dict.fromkeys(("outcomes", "steps", "reference"), dict),
+}
 POINT: Final[dict[str, Kind]] = {
     "id": str,
     "blocks": list[str],
-    **dict.fromkeys(("axes", "measures"), dict),
+    "axes": dict[str, str | float | bool | None],
+    "measures": dict,
     "samples": {"sweeps": dict[str, list[float]], **dict.fromkeys(("residual", "energy_gap"), list[float | None])},
-    "layers": dict[str, dict],
+    "layers": dict[str, dict[str, NUMBER]],
 }
 ORIGIN: Final[dict[str, Kind]] = {"origin": dict}
 SPENT: Final = ("seconds", "multiply_adds", "points", "trainings")
@@ -80,6 +93,8 @@ def read_study(folder: Path) -> dict[str, Any]:
         where = f"{folder / STUDY}: points[{number}]"
         require_fields(point, POINT, where)
         require_fields(point, ORIGIN, where, partial=True)
+        require_fields(point["axes"], AXIS, f"{where}: axes", partial=True)
+        require_fields(point["measures"], MEASURE, f"{where}: measures", partial=True)
     for path, value in flatten(record, lists=True):
         if isinstance(value, int | float) and abs(value) > GREATEST:
             raise DamagedFileError(f"{folder / STUDY}: {path}={value:.6g}: must be at most {GREATEST:g}")

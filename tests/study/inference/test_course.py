@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from energy.component import from_dict, to_dict
-from energy.errors import UsageError
+from energy.errors import DamagedFileError, UsageError
 from energy.study.inference import cases
 from energy.study.inference.carry_out import carry_out_study, claimed, path_of
 from energy.study.inference.gather import gathered
@@ -268,6 +268,27 @@ def test_another_protocol_is_not_merged(two: Callable[[], list[tuple[str, dict[s
 def test_another_schema_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text('{"schema": 7}')
     with pytest.raises(UsageError, match="schema=7"):
+        read_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "said"),
+    [
+        ("axes", {"settler": ["EP"]}, r"axes=.*: must be an object of which each entry is text or a number"),
+        ("axes", {"gain": "large"}, "axes: gain='large': must be a number or null"),
+        ("axes", {"budget": 3}, "axes: budget='3': must be text or null"),
+        ("measures", {"backprop_steps": [1]}, r"measures: backprop_steps='\[1\]': must be a number or null"),
+        ("measures", {"outcome": None}, "measures: outcome='None': must be text"),
+        ("layers", {"output": {"cosine": "good"}}, "layers=.*: must be an object of which each entry is an object"),
+    ],
+)
+def test_a_point_of_another_type_is_named(
+    study_of: Maker, tmp_path: Path, place: str, change: dict[str, Any], said: str
+) -> None:
+    record = carried_out(study_of(blocks=[{"vary": ["gain=1"]}]))
+    record["points"][1][place].update(change)
+    (tmp_path / "study.json").write_text(json.dumps(record))
+    with pytest.raises(DamagedFileError, match=rf"study\.json: points\[1\]: {said}"):
         read_study(tmp_path)
 
 
