@@ -406,6 +406,7 @@ def test_missing_seeds_are_launched_together_and_gathered_here(energy: Energy, i
     answer = energy(["repro", "tiny", "launcher=inside"])
     assert answer.status == 0, answer.err
     assert [str(one.folder) for one in inside.given] == outs
+    assert "out of time" not in answer.err, "there is no limit, and nothing is left"
     listed = energy(["repro", "tiny", "--list"]).out
     assert "seeds 0, 1: done" in listed and "seed 3: done" in listed
     assert energy(["repro", "tiny", "launcher=inside"]).status == 0 and len(inside.given) == 2
