@@ -34,7 +34,12 @@ FACTS: Final[dict[str, Kind]] = {
     "breaks": list[dict],
     "optimizer": dict[str, dict],
 }
-LATER: Final[dict[str, Kind]] = {"record": str, "forms": dict[str, dict[str, str]]}  # which older checkpoints lack
+LATER: Final[dict[str, Kind]] = {  # which older checkpoints lack
+    "record": str,
+    "forms": dict[str, dict[str, str]],
+    "provenance": dict,
+}
+TALLY: Final[dict[str, Kind]] = {"scored": int}  # also
 PROGRAM: Final[dict[str, Kind]] = {"used": bool, "ratio": float | None, "why": str}
 SAMPLES: Final = re.compile(r"(steps|residual|converged|rate)/[^/]+|control/(scale|factor)")
 
@@ -64,6 +69,7 @@ def require_facts(facts: Mapping[str, Any], epochs: int, steps: int, where: Path
     told = f"{where}: facts.json"
     require_fields(facts, FACTS, told, DamagedCheckpointError)
     require_fields(facts, LATER, told, DamagedCheckpointError, partial=True)
+    require_fields(facts["tally"], TALLY, f"{told}: tally", DamagedCheckpointError, partial=True)
     if facts["best"] is not None:
         require_fields(facts["best"], BEST, f"{told}: best", DamagedCheckpointError)
     if facts.get("program") is not None:

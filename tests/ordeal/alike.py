@@ -29,7 +29,7 @@ def content(path: Path) -> Any:
         return path.suffix
     if path.name == RESULT:
         result = json.loads(path.read_bytes())
-        sealed = {name: sha256(path.with_name(name)) == digest for name, digest in result["files"].items()}
+        sealed = {name: sha256(path.with_name(name)) == digest for name, digest in result.get("files", {}).items()}
         return timeless({**result, "files": sealed})
     if path.suffix == ".json":
         return timeless(json.loads(path.read_bytes()))

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from energy.io.atomic import write_text
+from energy.io.provenance import commit
 
 VARIABLE: Final = "ENERGY_ORDEAL"
+COMMIT: Final = "commit"  # of the code that a row was measured with
 Figure = int | float | str
 
 
@@ -29,7 +31,8 @@ def record(name: str, **figures: Figure) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(path.name + ".lock"), "a") as lock:  # tests in several processes take turns
         fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = {**read(path), name: {key.replace("_", " "): value for key, value in figures.items()}}
+        told = {key.replace("_", " "): value for key, value in figures.items()}
+        rows = {**read(path), name: {**told, COMMIT: commit()}}
         write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import torch
 
 from energy.io.atomic import write_text
-from energy.io.provenance import commit, device_name
-from tests.ordeal.figures import read
+from energy.io.provenance import device_name
+from tests.ordeal.figures import COMMIT, read
 
 BEGIN: Final = "<!-- ordeal: written by `make ordeal` -->"
 END: Final = "<!-- end of ordeal -->"
@@ -17,16 +17,21 @@ END: Final = "<!-- end of ordeal -->"
 
 def block(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The lines between the two comments: the machine, and one row for each thing that was tried."""
-    head, _, changed = commit().partition("-")
-    at = f"commit {head[:12]}{' with changes' if changed else ''}" if head else "no commit"
-    machine = f"Measured on {device_name(torch.device('cpu'))} with torch {torch.__version__}, {at}."
-    lines = [f"| {cell(name)} | {cell(told(figures))} |" for name, figures in rows.items()]
-    return "\n".join([BEGIN, machine, "", "| What was tried | What was counted |", "|---|---|", *lines, END])
+    machine = f"Measured on {device_name(torch.device('cpu'))} with torch {torch.__version__}."
+    lines = [f"| {cell(name)} | {cell(told(figures))} | {at(figures)} |" for name, figures in rows.items()]
+    head = ["| What was tried | What was counted | Commit |", "|---|---|---|"]
+    return "\n".join([BEGIN, machine, "", *head, *lines, END])
+
+
+def at(figures: Mapping[str, Any]) -> str:
+    """The commit that a row was measured at."""
+    head, _, changed = str(figures.get(COMMIT, "")).partition("-")
+    return f"{head[:12]}{' with changes' if changed else ''}" if head else "none"
 
 
 def told(figures: Mapping[str, Any]) -> str:
     """The figures of one row, each after its name."""
-    return "; ".join(f"{name} {shown(value)}" for name, value in figures.items())
+    return "; ".join(f"{name} {shown(value)}" for name, value in figures.items() if name != COMMIT)
 
 
 def shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The judges of the ordeal: what is half is noticed, what is whole passes, and a kill reaches every process."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from energy.io import checkpoint
+from energy.io.provenance import commit
 from energy.io.record import append_line, write_json
 from tests.ordeal.alike import contents, difference
 from tests.ordeal.figures import VARIABLE, read, record
@@ -113,6 +115,19 @@ def test_contents_differ_by_all_but_times(tmp_path: Path, other: dict[str, float
     assert "weights" in difference(contents(tmp_path / "one"), contents(tmp_path / "other")) or place
 
 
+def test_a_result_must_tell_the_digests_that_its_files_have(tmp_path: Path) -> None:
+    """The digests themselves differ, since a record holds times."""
+    for name, line in (("one", b"1.0"), ("other", b"2.0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.bin").write_bytes(b"same")
+        (tmp_path / name / "record.jsonl").write_bytes(b'{"seconds": %s}\n' % line)
+        digest = hashlib.sha256((tmp_path / name / "record.jsonl").read_bytes()).hexdigest()
+        (tmp_path / name / "result.json").write_text(json.dumps({"files": {"record.jsonl": digest}}))
+    assert not difference(contents(tmp_path / "one"), contents(tmp_path / "other"))
+    (tmp_path / "other" / "record.jsonl").write_bytes(b'{"seconds": 3.0}\n')
+    assert "/files/record.jsonl" in difference(contents(tmp_path / "one"), contents(tmp_path / "other"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 def test_a_kill_reaches_a_child_with_a_session_of_its_own() -> None:
     tree = subprocess.Popen([sys.executable, "-c", TREE], stdout=subprocess.PIPE, start_new_session=True)
@@ -142,19 +157,22 @@ def test_figures_are_kept_by_name_and_only_where_they_are_asked_for(
     for name, count in (("first", 1), ("second", 2), ("first", 3)):
         record(name, files_read=count, share=0.25)
     assert read(tmp_path / "deep" / "figures.json") == {
-        "first": {"files read": 3, "share": 0.25},
-        "second": {"files read": 2, "share": 0.25},
+        "first": {"files read": 3, "share": 0.25, "commit": commit()},
+        "second": {"files read": 2, "share": 0.25, "commit": commit()},
     }
 
 
 def test_the_summary_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     page, source = tmp_path / "PAGE.md", tmp_path / "figures.json"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    source.write_text(json.dumps({"a | b": {"kills": 13, "share": 0.12345}}))
+    source.write_text(json.dumps({"a | b": {"kills": 13, "share": 0.12345, "commit": f"{'a1' * 20}-dirty"}}))
     main(str(source), str(page))
     text = page.read_text()
     assert text == f"before\n{block(read(source))}\nafter\n" and "old" not in text
-    assert "| a \\| b | kills 13; share 0.123 |" in text and f"torch {torch.__version__}" in text
+    assert (
+        "| a \\| b | kills 13; share 0.123 | a1a1a1a1a1a1 with changes |" in text
+        and f"torch {torch.__version__}" in text
+    )
     main(str(source), str(page))
     assert page.read_text() == text
 

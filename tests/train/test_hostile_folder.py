@@ -243,6 +243,8 @@ class TestShapes:
             (_fact("best", 3), "best='3': must be an object or null"),
             (_fact("seconds", {"step": "long"}), "seconds=.*: must be an object of which each entry is a number"),
             (_fact("totals", {}), "totals: has no multiply_adds"),
+            (_fact("provenance", "here"), "provenance='here': must be an object"),
+            (lambda tensors, facts: facts["tally"].update(scored="all"), "tally: scored='all': must be a whole number"),
             (_fact("tally", {}), "tally: has no examples"),
             (_fact("breaks", ["one"]), "breaks=.*must be a list"),
             (lambda tensors, facts: facts.pop("step"), "has no step"),
