@@ -44,7 +44,7 @@ def slow() -> Network:
 
 
 def pooled() -> Network:
-    """Its loop gain depends on the sample, by the places of the maxima: 0.51 for that of one rank, 0.49 for the other."""
+    """Its loop gain depends on the sample, by the places of maxima: 0.51 for one rank, 0.49 for the other."""
     network = Network((2, 6, 6))
     network.add(Convolution(2, 4, 3, padding=1), Tanh())
     network.add(Convolution(4, 5, 3, padding=1, pool=MaxPool(2)), Tanh())
