@@ -20,7 +20,7 @@ from energy.errors import DamagedCheckpointError, DamagedFileError, MissingFileE
 from energy.io import checkpoint
 from energy.io.plain_file import read_plain, require_kind
 from energy.io.record import CONFIGURATION, FINAL, LARGEST, READOUT, RECORD, RESULT, SNAPSHOT, read_json, write_json
-from energy.io.schema import Kind
+from energy.io.schema import Kind, require_fields
 from energy.io.scores import ACCURACY, COLUMNS, main_score
 
 DIGEST: Final = "sha256"
@@ -110,6 +110,7 @@ def read_result(folder: Path, needed: Iterable[str] = NEEDED) -> dict[str, Any]:
         return result
     if result.get(DIGEST) != content_digest(result):
         raise DamagedFileError(f"{path}: was changed after it was written ({DIGEST} differs)")
+    require_fields(result, {name: ENDED[name] for name in (OWNER, "final")}, str(path))
     if configured and result[OWNER] != configured.get("key"):
         raise DamagedFileError(f"{path}: is of the run {result[OWNER]}, the folder of {configured.get('key')}")
     if checkpoint.steps(folder / FINAL):

@@ -13,6 +13,7 @@ from energy.io.old_names import ledger_name
 from energy.io.schema import Kind, require_fields
 from energy.ledger import Ledger
 from energy.train.matching_tensors import require_tensors
+from energy.train.metrics import CONTROLS
 
 BEST: Final[dict[str, Kind]] = {"epoch": int, "accuracy": float}
 FACTS: Final[dict[str, Kind]] = {
@@ -98,7 +99,8 @@ def require_state(
         at: the checkpoint, which messages begin with.
 
     Raises:
-        DamagedCheckpointError: for the first that is missing, unknown, or of another shape or type.
+        DamagedCheckpointError: for the first that is missing, unknown, or of another shape or type, and for samples of
+            a phase without the steps that they took.
     """
     samples = {name: x for name, x in under(tensors, "tally/").items() if SAMPLES.fullmatch(name)}
     others = {name for name in tensors if name.startswith("optimizer/")} | {f"tally/{name}" for name in samples}
@@ -109,3 +111,10 @@ def require_state(
         if tensor.dim() != 1 or len(tensor) > most:
             shape = tuple(tensor.shape)
             raise DamagedCheckpointError(f"{at}: tally/{name} has the shape {shape}, must be at most {most} in a row")
+    for name in (*samples, *(f"residual/{phase}" for phase in facts["tally"]["outcomes"])):
+        what, phase = name.split("/", 1)
+        together = [f"control/{one}" for one in CONTROLS] if what == "control" else [f"steps/{phase}"]
+        together += [name, f"converged/{phase}"] if what == "residual" else []
+        for other in together:
+            if not len(samples.get(other, ())):
+                raise DamagedCheckpointError(f"{at}: tally/{other} is missing or empty; must be there beside {name}")

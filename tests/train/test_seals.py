@@ -16,13 +16,14 @@ from energy.io.record import (
     KERNELS,
     READOUT,
     RECORD,
+    RESULT,
     SNAPSHOT,
     append_line,
     lines_digest,
     truncate_record,
     write_json,
 )
-from energy.io.result import read_configuration, read_result, write_configuration
+from energy.io.result import content_digest, read_configuration, read_result, write_configuration
 from energy.train import fit as page
 from energy.train.evaluate import evaluate
 from energy.train.fit import fit
@@ -82,6 +83,17 @@ def test_the_digest_is_of_the_lines_up_to_there(tmp_path: Path) -> None:
     assert lines_digest(path, 2) == digests[2]
     with pytest.raises(DamagedFileError, match="its first 2 lines"):
         truncate_record(path, 2, digests[1])
+
+
+@pytest.mark.parametrize("name", ["run_key", "final", "sha256", "step"])
+def test_a_result_whose_digest_fits_must_be_whole(make_run: Maker, name: str) -> None:
+    """As somebody writes who means harm: what is missing is named."""
+    run = make_run(**SMALL)
+    result = fit(run)
+    result.pop(name, None) if name in ("run_key", "final") else result["final"].pop(name)
+    write_json(run.folder / RESULT, {**result, "sha256": content_digest(result)})
+    with pytest.raises(DamagedFileError, match=rf"result\.json.*: has no {name}"):
+        read_result(run.folder)
 
 
 @pytest.mark.parametrize("name", [RECORD, READOUT, SNAPSHOT])
