@@ -53,7 +53,8 @@ def stream_final_layers(dyad: Dyad, state: State, *, share: bool) -> Iterator[Fi
 
 
 def _descend(dyad: Dyad, held: dict[int, Tensor], share: bool, parameters: _Unmoved) -> Iterator[FinalLayer]:
-    network, depth, learning = dyad.network, dyad.depth, layers_that_learn(dyad.network)
+    network, depth = dyad.network, dyad.depth
+    learning = layers_that_learn(network)
     dyad.messages.sent_by = None  # stale from here on, and it would keep the first state alive
     fed_back = any(gain is not None for gain in dyad.gains)
     top = {2 * depth - 1} if dyad.nudging.feedback.reads_output else set[int]()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from energy.io.record import RESULT, read_json
@@ -21,8 +22,12 @@ def test_it_scores_the_sum_of_both_outputs(make_run: Maker) -> None:
     with torch.no_grad():
         both = network(x) + network(x.flip(-1))
     wanted = 100 * float((both.argmax(1) == labels).double().mean())
-    assert result["test_mirrored_accuracy"] == wanted == evaluate(run.folder)["mirrored_accuracy"]
-    assert read_json(run.folder / RESULT)["test_mirrored_accuracy"] == wanted
+    assert (
+        result["test_mirrored_accuracy"]
+        == evaluate(run.folder)["mirrored_accuracy"]
+        == pytest.approx(wanted, rel=1e-14)
+    )
+    assert read_json(run.folder / RESULT)["test_mirrored_accuracy"] == result["test_mirrored_accuracy"]
 
 
 def test_images_that_are_their_own_mirror_image_score_the_same(make_run: Maker) -> None:
