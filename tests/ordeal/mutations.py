@@ -1,5 +1,6 @@
 """Mutations of valid inputs by seeded chance, and the shortening of an input that shows a fault."""
 
+import copy
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -59,11 +60,11 @@ def changed_values(random: Random, plain: Any) -> Any:
     for _ in range(random.randrange(1, 4)):
         places = list(_places(plain))
         if not places:
-            return random.choice(VALUES)
+            return _value(random)
         holder, name = random.choice(places)
         kind = random.randrange(6)
         if kind < 3:
-            holder[name] = random.choice(VALUES)
+            holder[name] = _value(random)
         elif kind == 3:
             del holder[name]
         elif kind == 4:
@@ -75,6 +76,11 @@ def changed_values(random: Random, plain: Any) -> Any:
         else:
             holder.extend([holder[name]] * random.choice((1, 30)))
     return plain
+
+
+def _value(random: Random) -> Any:
+    """A value of its own: what is put into it later must be in no other place, least of all in itself."""
+    return copy.deepcopy(random.choice(VALUES))
 
 
 def _places(plain: Any) -> list[tuple[Any, Any]]:
