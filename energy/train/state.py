@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from energy.errors import DamagedCheckpointError
@@ -99,18 +100,27 @@ def require_state(
         at: the checkpoint, which messages begin with.
 
     Raises:
-        DamagedCheckpointError: for the first that is missing, unknown, or of another shape or type, and for samples of
-            a phase without the steps that they took.
+        DamagedCheckpointError: for the first that is missing, unknown, or of another shape or type.
     """
     samples = {name: x for name, x in under(tensors, "tally/").items() if SAMPLES.fullmatch(name)}
     others = {name for name in tensors if name.startswith("optimizer/")} | {f"tally/{name}" for name in samples}
     own = {name: tensor for name, tensor in tensors.items() if name not in others}
     require_tensors(own, wanted, str(at), DamagedCheckpointError)
+    _require_samples(samples, facts, at)
+
+
+def _require_samples(samples: Mapping[str, Tensor], facts: Mapping[str, Any], at: Path) -> None:
+    """Refuse samples of another shape or type, and those of a phase without the steps that they took."""
     for name, tensor in samples.items():
         most = facts["tally"]["batches" if name.startswith("control/") else "examples"]
         if tensor.dim() != 1 or len(tensor) > most:
             shape = tuple(tensor.shape)
             raise DamagedCheckpointError(f"{at}: tally/{name} has the shape {shape}, must be at most {most} in a row")
+    for name, tensor in samples.items():
+        exact = {"steps": torch.int64, "converged": torch.bool}.get(name.split("/")[0])
+        if tensor.dtype is not exact if exact else not tensor.is_floating_point():
+            said = str(exact or "a floating type").removeprefix("torch.")
+            raise DamagedCheckpointError(f"{at}: tally/{name} is {tensor.dtype}, must be {said}")
     for name in (*samples, *(f"residual/{phase}" for phase in facts["tally"]["outcomes"])):
         what, phase = name.split("/", 1)
         together = [f"control/{one}" for one in CONTROLS] if what == "control" else [f"steps/{phase}"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import resource
@@ -237,6 +238,9 @@ class TestShapes:
             (_without("tally/steps/nudged"), "tally/steps/nudged is missing or empty"),
             (_without("tally/converged/nudged"), "tally/converged/nudged is missing or empty"),
             (_to("tally/residual/nudged", torch.zeros(0)), "tally/residual/nudged is missing or empty"),
+            (_to("tally/steps/all", torch.full((8,), math.nan)), "tally/steps/all is torch.float32, must be int64"),
+            (_to("tally/converged/nudged", torch.ones(8)), "tally/converged/nudged is torch.float32, must be bool"),
+            (_to("tally/residual/nudged", torch.ones(8).bool()), "is torch.bool, must be a floating type"),
             (_to("tally/control/scale", torch.ones(1)), "tally/control/factor is missing or empty"),
             (_fact("epoch", -1), "epoch=-1, batch=2, step=2: cannot be"),
             (_fact("batch", 10**9), "batch=1000000000, step=2: cannot be"),
