@@ -20,10 +20,9 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, NamedTuple
-from weakref import WeakKeyDictionary, ref
+from typing import Final
+from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor
 
 from energy import foreach, reading
@@ -39,6 +38,7 @@ from energy.settle.settled import Settled
 from energy.settle.settler import Settler, refuse_nonfinite
 from energy.state import State
 from energy.tracing import tracing
+from energy.written_gradient import WrittenGradient
 
 OFTEN: Final = 64
 LOOP_GAIN: Final = 2.0
@@ -74,16 +74,6 @@ def guarding() -> bool:
 def health(network: Network) -> Health:
     """Return the health of `network`, which is kept as long as the network."""
     return _healths.setdefault(network, Health())
-
-
-class WrittenGradient(NamedTuple):
-    """The traces by which the use of a gradient is noticed."""
-
-    call: int  # that wrote it
-    gradient: int  # its id
-    version: int  # of its parameter, which torch's fused optimizers leave as it is
-    begins: Tensor  # the first numbers of its parameter
-    batch: ref[Tensor]  # it came from
 
 
 class Health:
@@ -152,10 +142,7 @@ class Health:
         if written is None or self.calls > written.call + 1 or written.batch() is x:
             return
         last = _last(network)
-        if last is None or last.grad is None:
-            return
-        same = (written.gradient, written.version) == (id(last.grad), last._version)
-        if same and torch.equal(written.begins, _begins(last)):
+        if last is not None and last.grad is not None and written.unused(last):
             self.say(
                 "replaced",
                 "Rule.learn replaces .grad, and no optimizer has used the gradients of the batch before: pass "
@@ -200,7 +187,7 @@ class Health:
         """
         free = reading.is_free(x.device)
         if (self.calls <= WRITTEN if free else self.due(x)) and (last := _last(network)) is not None:
-            self.written = WrittenGradient(self.calls, id(last.grad), last._version, _begins(last), ref(x))
+            self.written = WrittenGradient(self.calls, last, x)
         if not self.due(x):
             return
         if not free:
@@ -285,10 +272,6 @@ def _cure(network: Network) -> str:
 def _last(network: Network) -> Tensor | None:
     """The last parameter that is not frozen."""
     return next((p for p in reversed(list(network.parameters())) if p.requires_grad), None)
-
-
-def _begins(parameter: Tensor) -> Tensor:
-    return parameter.detach().flatten()[:1024].clone()
 
 
 def _bad(names: Sequence[str], found: Sequence[bool]) -> str:

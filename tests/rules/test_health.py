@@ -2,6 +2,8 @@
 
 import contextlib
 import copy
+import gc
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
 
 from energy.cautions import Caution, strict, told
 from energy.couplings import Convolution, Dense
@@ -225,9 +228,9 @@ def test_gradients_that_no_optimizer_used() -> None:
         for number in range(4):
             Contrast().learn(network, DualPropagation(), *batch(number), SQUARE)
     assert len(warned) == 1 and warned[0].filename == __file__
-    for fused in (False, True):
+    for fused, lr in itertools.product((False, True), (0.0, 1e-12, 0.1)):  # a warm-up begins at a rate of zero
         network = dense(Tanh(), 8)
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, fused=fused)
+        optimizer = torch.optim.SGD(network.parameters(), lr=lr, fused=fused)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for number in range(3):
@@ -237,6 +240,35 @@ def test_gradients_that_no_optimizer_used() -> None:
     for number in range(3):
         network.zero_grad()
         Contrast().learn(network, DualPropagation(), *batch(number), SQUARE)
+
+
+def test_a_step_of_the_optimizer_of_another_network_uses_nothing() -> None:
+    network, other = dense(Tanh(), 8), dense(Tanh(), 8)
+    optimizer = torch.optim.SGD(other.parameters(), lr=0.1, fused=True)
+    with pytest.warns(Caution, match="accumulate=True"):
+        for number in range(2):
+            Contrast().learn(network, DualPropagation(), *batch(number), SQUARE)
+            optimizer.step()
+
+
+def test_a_step_by_hand_is_noticed() -> None:
+    network = dense(Tanh(), 8)
+    for number in range(4):
+        Contrast().learn(network, DualPropagation(), *batch(number), SQUARE)
+        for parameter in network.parameters():
+            parameter.data -= 0.1 * parameter.grad
+
+
+def test_the_watch_of_a_gradient_ends_with_it() -> None:
+    before = len(hooks)
+    network = dense(Tanh(), 8)
+    for number in range(3):
+        network.zero_grad()
+        Contrast().learn(network, DualPropagation(), *batch(number), SQUARE)
+    assert len(hooks) <= before + 1
+    del network
+    gc.collect()
+    assert len(hooks) <= before
 
 
 def test_accumulated_gradients_are_the_sum() -> None:
