@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from energy import foreach
 from energy.component import ConfigurationError
 from energy.potentials import per_sample
 from energy.tape import leaf, plain, pushed, taped
@@ -55,6 +56,18 @@ class Linearization(abc.ABC):
     @abc.abstractmethod
     def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
         """Return ∂θ⟨post, A′(m) direction⟩, the second Hebbian product of a network with feedback."""
+
+    def products(self, pre: Tensor, post: Tensor, direction: Tensor, above: Tensor, gain: float | Tensor) -> Gradients:
+        """Return ∂θ[⟨post, A(pre)⟩ + gain·⟨above, A′(m) direction⟩], both Hebbian products together.
+
+        Args:
+            pre, direction: (B, *pre shape).
+            post, above: (B, *post shape).
+            gain: of the second product, a tensor () where the host would wait for it.
+        """
+        found = self.weight_gradient(pre, post)
+        foreach.add_(found, self.second_gradient(direction, above), gain)
+        return found
 
     @abc.abstractmethod
     def curvature(self, direction: Tensor, post: Tensor) -> Tensor | None:
@@ -122,8 +135,14 @@ def refuse(coupling: str, weight: Tensor | None) -> None:
 
 def gradients_of(total: Tensor, parameters: Sequence[Tensor]) -> Gradients:
     """Return ∂total/∂p of every parameter; zero for a frozen one, and for one that `total` does not depend on."""
-    learned = [p for p in parameters if p.requires_grad]
+    found = gradients_or_none(total, parameters)
+    return tuple(torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True))
+
+
+def gradients_or_none(total: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return ∂total/∂t of every tensor; None for a frozen one, and for one that `total` does not depend on."""
+    learned = [t for t in tensors if t.requires_grad]
     if not learned or not total.requires_grad:
-        return tuple(torch.zeros_like(p) for p in parameters)
-    found = iter(torch.autograd.grad(total, learned, allow_unused=True, materialize_grads=True))
-    return tuple(next(found) if p.requires_grad else torch.zeros_like(p) for p in parameters)
+        return [None] * len(tensors)
+    found = iter(torch.autograd.grad(total, learned, allow_unused=True))
+    return [next(found) if t.requires_grad else None for t in tensors]

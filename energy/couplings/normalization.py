@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from energy.arguments import named, whole_number
 from energy.couplings.coupling import Coupling
+from energy.couplings.curvature import BatchLinearization
 from energy.couplings.linearization import Linearization, Shape
 from energy.couplings.normalized import NormalizedLinearization
 from energy.couplings.statistics import batch_norm
@@ -57,6 +58,7 @@ class Normalization(Coupling):
     scale: nn.Parameter | None
     shift: nn.Parameter | None
     widens: ClassVar[bool] = True  # half-precision drives are normalized as float32 tensors
+    linearization: ClassVar[type[NormalizedLinearization]] = NormalizedLinearization
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class Normalization(Coupling):
     ) -> tuple[Tensor, Linearization]:
         with torch.no_grad():
             seen, filters = self.filters.linearize(pre)
-            linear = NormalizedLinearization(self, forward, normalize, pre, filters, seen)
+            linear = self.linearization(self, forward, normalize, pre, filters, seen)
             return linear.drive(), linear
 
     def shape(self, pre: Shape) -> Shape:
@@ -215,6 +217,7 @@ class BatchNorm(Normalization):
     """
 
     batchwise = True
+    linearization = BatchLinearization
     widens: ClassVar[bool] = False  # its kernels take half-precision drives and sum in float32
     running_mean: Tensor
     running_var: Tensor

@@ -172,7 +172,7 @@ class Dyad(Layered):
         top = self.delta(state, self.depth) if feedback.reads_output else None
         self.ledger.apply(self.phase, feedback.multiply_adds(edge), self.batch)
         sent = feedback.adjoint(edge, self.delta(state, edge.target), top, linear)
-        if (gain := self.gains[edge.index]) is not None:
+        if (gain := self.gains[edge.index]) is not None and not _is_nothing(self.delta(state, edge.source)):
             bent = linear.curvature(self.delta(state, edge.source), self.mean(state, edge.target))
             if bent is not None:
                 sent = gain * bent if sent is None else sent + gain * bent
@@ -235,3 +235,8 @@ class ClampedDyad(Dyad):
 def _nothing(like: Tensor) -> Tensor:
     """A difference of zero, without memory of its own."""
     return like.new_zeros(()).expand_as(like)
+
+
+def _is_nothing(tensor: Tensor) -> bool:
+    """True for what `_nothing` gave."""
+    return tensor.numel() > 1 and not any(tensor.stride())

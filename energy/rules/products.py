@@ -62,22 +62,17 @@ def edge_gradient(
     (below, below_delta), (above, delta) = alive[edge.source], alive[edge.target]
     if delta is None or linear is None or not learns(edge.coupling):
         return zeros(edge)
-    settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
-    products = _scaled(edge, linear, below, delta, scale)
-    if below_delta is not None and (gain := edge.gain_on_device(settled.gamma)) is not None:
-        second = linear.second_gradient(below_delta, above)
-        foreach.add_(products, second, gain * scale)
-        settled.ledger.apply("products", edge.multiply_adds, len(settled.x))
-    return products
-
-
-def _scaled(edge: Edge, linear: Linearization, mean: Tensor, delta: Tensor, scale: float) -> Gradients:
-    """The first product, scale·∂θ⟨δ, A(m)⟩; the factor multiplies the smaller of difference and products."""
-    if delta.numel() < edge.size:
-        return linear.weight_gradient(mean, delta * scale)
-    products = linear.weight_gradient(mean, delta)
-    foreach.multiply_(products, scale)
-    return products
+    gain = None if below_delta is None else edge.gain_on_device(settled.gamma)
+    settled.ledger.apply("products", edge.multiply_adds, len(settled.x) * (1 if gain is None else 2))
+    early = delta.numel() < edge.size  # the factor multiplies the smaller of difference and products
+    post, factor = (delta * scale, scale) if early else (delta, 1.0)
+    if below_delta is None or gain is None:
+        found = linear.weight_gradient(below, post)
+    else:
+        found = linear.products(below, post, below_delta, above, gain * factor)
+    if not early:
+        foreach.multiply_(found, scale)
+    return found
 
 
 def zeros(edge: Edge) -> Gradients:

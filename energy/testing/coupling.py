@@ -174,6 +174,10 @@ def _second_order(coupling: Coupling, pre: Tensor) -> None:
     ahead, behind = pre + STEP * direction, pre - STEP * direction
     expected = _change(coupling, ahead, behind, post)
     _aligned(coupling, "second_gradient", linear.second_gradient(direction, post), expected, 1e-6)
+    other = post.roll(1, 0)
+    first, second = linear.weight_gradient(pre, other), linear.second_gradient(direction, post)
+    both = [a + 0.3 * b for a, b in zip(first, second, strict=True)]
+    _aligned(coupling, "products", linear.products(pre, other, direction, post, 0.3), both, 1e-9)
     bent = (_pull(coupling, post, ahead) - _pull(coupling, post, behind)) / (2 * STEP)
     found = linear.curvature(direction, post)
     agree(coupling, "curvature", torch.zeros_like(pre) if found is None else found, bent, 1e-6)
