@@ -27,7 +27,8 @@ class WrittenGradient:
 
     def __init__(self, call: int, parameter: Tensor, x: Tensor) -> None:
         self.call, self.batch = call, ref(x)
-        self._gradient, self._version, self._begins = id(parameter.grad), parameter._version, _begins(parameter)
+        self._gradient, self._version = id(parameter.grad), parameter._version
+        self._begins = _begins(parameter)
         self._stepped, self._parameter = False, id(parameter)
         finalize(self, register_optimizer_step_post_hook(_heard_by(WeakMethod(self._hear))).remove)
 

@@ -69,6 +69,9 @@ class BlockLinearization(Linearization):
         with torch.no_grad():
             return self.inner.weight_gradient(self._sees(pre), pulled)
 
+    def products_cost(self, pre: Tensor, both: bool) -> int:
+        return self._exact.products_cost(pre, both)
+
     def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
         return self._exact.second_gradient(direction, post)
 

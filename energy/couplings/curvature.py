@@ -31,8 +31,7 @@ class BatchLinearization(NormalizedLinearization):
         self.by_batch, self.eps = coupling.training, coupling.eps
 
     def push(self, direction: Tensor) -> Tensor:
-        seen, normalized = self._taped()
-        return torch.autograd.grad(normalized, seen, direction, retain_graph=True)[0]  # N′(u) is its own transpose
+        return self._pull(direction)[0]  # N′(u) is its own transpose
 
     def bend(self, direction: Tensor, post: Tensor) -> tuple[Tensor | None, Gradients]:
         if not self.by_batch:
@@ -53,8 +52,8 @@ def batch_curvature(u: Tensor, v: Tensor, w: Tensor, scale: Tensor | None, eps: 
     wide = torch.promote_types(u.dtype, torch.float32)
     given = torch.ones(u.shape[1], dtype=wide, device=u.device) if scale is None else scale.to(wide)
     count, *sums = _totals([_wide_count(u, wide), *_SUMS((u, v, w))])
-    center = [total / count for total in sums]
-    moments = [total / count for total in _totals(_MOMENTS((u, v, w, *center)))]
+    center = [one / count for one in sums]
+    moments = [one / count for one in _totals(_MOMENTS((u, v, w, *center)))]
     return _CURVATURE((u, v, w, *center, *moments, given, torch.tensor(eps, dtype=wide, device=u.device)))
 
 
@@ -64,7 +63,7 @@ def _wide_count(u: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _totals(parts: Sequence[Tensor]) -> list[Tensor]:
     """The sums over all ranks."""
-    return sum_of_all([part.clone() for part in parts])
+    return list(sum_of_all([part.clone() for part in parts]))
 
 
 def _axes(u: Tensor) -> list[int]:
@@ -84,20 +83,29 @@ def _sums(u: Tensor, v: Tensor, w: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.sum(_axes(u)) for tensor in _wide(u, v, w))
 
 
-def _moments(u: Tensor, v: Tensor, w: Tensor, *means: Tensor) -> tuple[Tensor, ...]:
+def _away(*tensors_and_means: Tensor) -> list[Tensor]:
+    """u, v and w, each less its mean."""
+    tensors, means = tensors_and_means[:3], tensors_and_means[3:]
+    return [tensor - mean for tensor, mean in zip(_wide(*tensors), _spread(tensors[0], *means), strict=True)]
+
+
+def _moments(*tensors_and_means: Tensor) -> tuple[Tensor, ...]:
     """Σ of u², uv, uw and vw, each less its mean."""
-    u, v, w = (tensor - mean for tensor, mean in zip(_wide(u, v, w), _spread(u, *means), strict=True))
-    return tuple(product.sum(_axes(u)) for product in (u * u, u * v, u * w, v * w))
+    away = _away(*tensors_and_means)
+    pairs = ((0, 0), (0, 1), (0, 2), (1, 2))
+    return tuple((away[i] * away[k]).sum(_axes(away[0])) for i, k in pairs)
 
 
 def _curvature(u: Tensor, v: Tensor, w: Tensor, *of_channels: Tensor) -> tuple[Tensor, Tensor]:
     *means, var, uv, uw, vw, scale, eps = of_channels
-    r = (var + eps).rsqrt()
-    a, b, n = r * uw, r * uv, u.numel() / u.shape[1]
+    r, n = (var + eps).rsqrt(), u.numel() / u.shape[1]
+    a, b = r * uw, r * uv
     of_scale = n * r * (vw - a * b)
-    along, of_w, of_v = _spread(u, -scale * r**3 * (vw - 3 * a * b), -scale * r.square() * b, -scale * r.square() * a)
-    du, dv, dw = (tensor - mean for tensor, mean in zip(_wide(u, v, w), _spread(u, *means), strict=True))
-    return (du * along + dw * of_w + dv * of_v).to(u.dtype), of_scale
+    along = -scale * r**3 * (vw - 3 * a * b)
+    factors = _spread(u, along, -scale * r.square() * a, -scale * r.square() * b)
+    terms = [factor * tensor for factor, tensor in zip(factors, _away(u, v, w, *means), strict=True)]
+    return (terms[0] + terms[1] + terms[2]).to(u.dtype), of_scale
 
 
-_SUMS, _MOMENTS, _CURVATURE = Kernel(_sums), Kernel(_moments), Kernel(_curvature)
+_SUMS, _MOMENTS = Kernel(_sums), Kernel(_moments)
+_CURVATURE = Kernel(_curvature)

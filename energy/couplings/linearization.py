@@ -53,6 +53,15 @@ class Linearization(abc.ABC):
     def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
         """Return ∂θ⟨post, A(pre)⟩, the Hebbian product of the two activities."""
 
+    def products_cost(self, pre: Tensor, both: bool) -> int:
+        """Return the applications of the coupling, each as dear as A(m), that its products at `pre` take.
+
+        Args:
+            pre: as for `weight_gradient`.
+            both: the second product too.
+        """
+        return 2 if both else 1
+
     @abc.abstractmethod
     def second_gradient(self, direction: Tensor, post: Tensor) -> Gradients:
         """Return ∂θ⟨post, A′(m) direction⟩, the second Hebbian product of a network with feedback."""
@@ -95,6 +104,9 @@ class AutogradLinearization(Linearization):
 
     def tangent(self, direction: Tensor) -> Tensor:
         return pushed(self.forward, self.pre, direction)
+
+    def products_cost(self, pre: Tensor, both: bool) -> int:
+        return 3 if both else 1  # the second one with a tangent
 
     def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
         with taped():

@@ -83,6 +83,10 @@ class NormalizedLinearization(AutogradLinearization):
         pulled, _ = self._pulled(post)
         return self.filters.adjoint(pulled, weight=weight)
 
+    def products_cost(self, pre: Tensor, both: bool) -> int:
+        anew = pre is not self.pre  # the filters are applied once more, and the curvature has a product of its own
+        return (5 if both else 2) if anew else (3 if both else 1)
+
     def weight_gradient(self, pre: Tensor, post: Tensor) -> Gradients:
         if pre is not self.pre:
             return super().weight_gradient(pre, post)

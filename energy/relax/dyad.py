@@ -175,6 +175,8 @@ class Dyad(Layered):
         if (gain := self.gains[edge.index]) is not None and not _is_nothing(self.delta(state, edge.source)):
             bent = linear.curvature(self.delta(state, edge.source), self.mean(state, edge.target))
             if bent is not None:
+                self.count(edge)  # for the tangent
+                self.count(edge)  # for the adjoint
                 sent = gain * bent if sent is None else sent + gain * bent
         self.messages.d_down[edge.index] = sent
 

@@ -63,7 +63,8 @@ def edge_gradient(
     if delta is None or linear is None or not learns(edge.coupling):
         return zeros(edge)
     gain = None if below_delta is None else edge.gain_on_device(settled.gamma)
-    settled.ledger.apply("products", edge.multiply_adds, len(settled.x) * (1 if gain is None else 2))
+    applied = linear.products_cost(below, gain is not None)
+    settled.ledger.apply("products", edge.multiply_adds, len(settled.x) * applied)
     early = delta.numel() < edge.size  # the factor multiplies the smaller of difference and products
     post, factor = (delta * scale, scale) if early else (delta, 1.0)
     if below_delta is None or gain is None:

@@ -170,13 +170,11 @@ def _products(coupling: Coupling, pre: Tensor) -> None:
 def _second_order(coupling: Coupling, pre: Tensor) -> None:
     """The change of the product and of the adjoint as the point moves along the direction."""
     post, direction = _others(coupling, pre)
-    linear = coupling.linearize(pre)[1]
+    linear, other = coupling.linearize(pre)[1], post.roll(1, 0)
     ahead, behind = pre + STEP * direction, pre - STEP * direction
-    expected = _change(coupling, ahead, behind, post)
-    _aligned(coupling, "second_gradient", linear.second_gradient(direction, post), expected, 1e-6)
-    other = post.roll(1, 0)
-    first, second = linear.weight_gradient(pre, other), linear.second_gradient(direction, post)
-    both = [a + 0.3 * b for a, b in zip(first, second, strict=True)]
+    second = linear.second_gradient(direction, post)
+    _aligned(coupling, "second_gradient", second, _change(coupling, ahead, behind, post), 1e-6)
+    both = [a + 0.3 * b for a, b in zip(linear.weight_gradient(pre, other), second, strict=True)]
     _aligned(coupling, "products", linear.products(pre, other, direction, post, 0.3), both, 1e-9)
     bent = (_pull(coupling, post, ahead) - _pull(coupling, post, behind)) / (2 * STEP)
     found = linear.curvature(direction, post)

@@ -256,6 +256,7 @@ def test_a_step_by_hand_is_noticed() -> None:
     for number in range(4):
         Contrast().learn(network, DualPropagation(), *batch(number), SQUARE)
         for parameter in network.parameters():
+            assert parameter.grad is not None
             parameter.data -= 0.1 * parameter.grad
 
 

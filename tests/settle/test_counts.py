@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from energy.couplings import BatchNorm, Convolution, Dense
 from energy.ledger import Ledger, backprop_multiply_adds
 from energy.models import VGG, VGG16
 from energy.network import Network
+from energy.pooling import MaxPool
 from energy.potentials import HardSigmoid, ReLU
 from energy.relax.sweep import Sweep
 from energy.rules.contrast import Contrast
@@ -158,3 +160,39 @@ def test_twice_the_samples_cost_twice_and_ledgers_add_up() -> None:
     assert two.sweeps == one.sweeps
     one.update(one)
     assert one.multiply_adds_by_phase == two.multiply_adds_by_phase
+
+
+def normalized() -> Network:
+    network = Network((2, 6, 6))
+    network.add(BatchNorm(Convolution(2, 4, 3, padding=1, bias=False), 4, pool=MaxPool(2)), ReLU())
+    network.add(BatchNorm(Convolution(4, 5, 3, padding=1, bias=False, pool=MaxPool(2)), 5), ReLU())
+    network.add(Dense(5, 3), HardSigmoid())
+    return nets.draw(network.double(), 0.3, 0)
+
+
+FIRST, CURVED, DENSE = BATCH * 4 * 36 * 18, BATCH * 5 * 9 * 36, BATCH * 15  # multiply-adds of its three couplings
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize(("free", "delta"), [(1, 1), (2, 1), (3, 4)])
+def test_a_curved_coupling_with_feedback(free: int, delta: int, held: bool) -> None:
+    """A curvature, of which a first downward half has none since δ is zero, takes a tangent and an adjoint, and a
+    second product a tangent; a mean that moves has its filters applied anew, and a product of the curvature alone."""
+    u, above = FIRST + CURVED + DENSE, CURVED + DENSE
+    spent = {"free": u + 2 * free * above, "nudged": (2 * delta - 1) * above, "products": u + above + CURVED}
+    if not held:
+        spent |= {"free": u + (2 * free - 1) * above, "nudged": 4 * delta * above}
+        spent["products"] += 2 * CURVED
+    spent["nudged"] += 2 * CURVED * (delta - 1)
+    fields: dict[str, Any] = {"relax": nets.once(free), "nudged": nets.once(delta)}
+    settler, network = EquilibriumPropagation(gamma=0.1, freeze_mean=held, **fields), normalized()
+    spend(settler, network)  # a network is tried on two samples when it is first used
+    check(settler, network, spent)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_curved_coupling_without_feedback(held: bool) -> None:
+    u, above = FIRST + CURVED + DENSE, CURVED + DENSE
+    settler, network = DualPropagation(alpha=1.0, freeze_mean=held), normalized()
+    spend(settler, network)
+    check(settler, network, {"free": u, "nudged": above, "products": u if held else u + CURVED})
