@@ -54,7 +54,7 @@ def batch_curvature(u: Tensor, v: Tensor, w: Tensor, scale: Tensor | None, eps: 
     count, *sums = _totals([_wide_count(u, wide), *_SUMS((u, v, w))])
     center = [one / count for one in sums]
     moments = [one / count for one in _totals(_MOMENTS((u, v, w, *center)))]
-    return _CURVATURE((u, v, w, *center, *moments, given, torch.tensor(eps, dtype=wide, device=u.device)))
+    return _CURVATURE((u, v, w, *center, *moments, given, torch.full_like(given[0], eps)))
 
 
 def _wide_count(u: Tensor, dtype: torch.dtype) -> Tensor:

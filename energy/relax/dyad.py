@@ -78,19 +78,35 @@ class Dyad(Layered):
     """A dyad as a problem, with states (m_1 … m_L, δ_1 … δ_L).
 
     Both replicas share one linearization per coupling, that at m.
+
+    Attributes:
+        at_zero: no downward half has ended since δ = 0 below the output: nothing is curved along it.
     """
 
     def __init__(
         self, network: Network, x: Tensor, gamma: Gain, ledger: Ledger, nudging: Nudging, phase: str = "nudged"
     ) -> None:
         super().__init__(network, x, gamma, ledger, phase)
-        self.nudging = nudging
+        self.nudging, self.at_zero = nudging, False
 
     def initial_state(self, mean: State, free: SinglePhase) -> State:
         """Return a dyad with δ = 0 about a settled or bottom-up mean, and take over the messages of `free`."""
-        state = State((*mean, *map(_nothing, mean)))
+        state, self.at_zero = State((*mean, *map(_nothing, mean))), True
         self.messages = free.messages.copy()
         self.messages.sent_by = state if free.messages.sent_by is mean else None
+        return state
+
+    def response(self, state: State) -> State:
+        self.at_zero = False
+        return super().response(state)
+
+    def update_layers(self, state: State, layers: list[int]) -> State:
+        self.at_zero = False
+        return super().update_layers(state, layers)
+
+    def top_down(self, state: State) -> State:
+        state = super().top_down(state)
+        self.at_zero = False
         return state
 
     def delta(self, state: Tensors, layer: int) -> Tensor:
@@ -172,7 +188,7 @@ class Dyad(Layered):
         top = self.delta(state, self.depth) if feedback.reads_output else None
         self.ledger.apply(self.phase, feedback.multiply_adds(edge), self.batch)
         sent = feedback.adjoint(edge, self.delta(state, edge.target), top, linear)
-        if (gain := self.gains[edge.index]) is not None and not _is_nothing(self.delta(state, edge.source)):
+        if (gain := self.gains[edge.index]) is not None and not self.at_zero:
             bent = linear.curvature(self.delta(state, edge.source), self.mean(state, edge.target))
             if bent is not None:
                 self.count(edge)  # for the tangent
@@ -237,8 +253,3 @@ class ClampedDyad(Dyad):
 def _nothing(like: Tensor) -> Tensor:
     """A difference of zero, without memory of its own."""
     return like.new_zeros(()).expand_as(like)
-
-
-def _is_nothing(tensor: Tensor) -> bool:
-    """True for what `_nothing` gave."""
-    return tensor.numel() > 1 and not any(tensor.stride())

@@ -17,6 +17,7 @@ from energy.cli import main
 from energy.command import repro
 from energy.component import Component
 from energy.io.record import exclusive_lock, read_lines
+from energy.study.reproduction.records import read_recorded
 from energy.study.results import read_results
 from energy.train.run import hash_of_description
 
@@ -161,6 +162,28 @@ def test_a_key_of_an_earlier_version_counts_if_the_configuration_is_the_same(ene
     assert "seed 0: done, recorded under an earlier key; seed 1: done" in energy_repro("tiny", "--list")[1]
     path.write_text(json.dumps({**facts, "recorded_keys": []}), encoding="utf-8")
     assert "seed 0: done at another configuration; seed 1: done" in energy_repro("tiny", "--list")[1]
+
+
+def test_every_key_of_a_cell_has_its_description(energy_repro: Repro) -> None:
+    """Rows of three versions, each of which added a field: the present description, and two former ones."""
+    folder = _write(plain=_cell(seeds=(0, 1, 2)))
+    path, table, fields = folder / "records/plain/configuration.json", folder / "results.csv", ("fused", "precision")
+    for seed, field in enumerate(fields):
+        energy_repro("tiny", "--seed", str(seed))
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        now = facts["key"]
+        del facts["configuration"][field]
+        facts["key"] = hash_of_description(facts["configuration"])
+        facts["recorded_keys"] = [facts["key"] if key == now else key for key in facts["recorded_keys"]]
+        path.write_text(json.dumps(facts), encoding="utf-8")
+        table.write_text(table.read_text(encoding="utf-8").replace(now, facts["key"]), encoding="utf-8")
+        shutil.rmtree("runs")
+    energy_repro("tiny", "--seed", "2")
+    found = read_recorded(folder, "plain")
+    described = [hash_of_description(dict(one)) for one in (*found.former, found.configuration)]
+    assert [line["configuration"] for line in read_results(table)] == described == list(found.keys)
+    assert len(set(described)) == 3
+    assert "seeds 0, 1: done, recorded under an earlier key; seed 2: done" in energy_repro("tiny", "--list")[1]
 
 
 def test_a_run_that_was_not_gathered_is_gathered(energy_repro: Repro) -> None:

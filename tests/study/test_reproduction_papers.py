@@ -119,10 +119,10 @@ def test_rows_and_records_have_the_names_of_cells_and_their_seeds(folder: Path) 
 
 @pytest.mark.parametrize("folder", PAPERS, ids=_name)
 def test_every_row_has_its_configuration(folder: Path) -> None:
-    """The hash of a row is that of the description, or of the former one where fields were added since."""
+    """The hash of a row is that of the description, or of a former one where fields were added since."""
     for line in read_results(folder / "results.csv"):
         recorded = read_recorded(folder, line["cell"])
-        described = {hash_of_description(dict(one)) for one in (recorded.configuration, recorded.former) if one}
+        described = {hash_of_description(dict(one)) for one in (recorded.configuration, *recorded.former)}
         assert line["configuration"] in recorded.keys
         assert line["configuration"] in described, f"{line['cell']}: nothing there has the hash of its row"
         facts = json.loads((folder / "records" / line["cell"] / "configuration.json").read_text(encoding="utf-8"))

@@ -1,8 +1,9 @@
 """The folder `records/<cell>` of a paper: the configuration of a cell, and the record of every seed.
 
     configuration.json    {"schema": 2, "cell": name, "key": hash of `configuration`, "recorded_keys": [...],
-                           "configuration": {...}}; where it was not stored with the runs also "recomposed": true, and
-                           "former": the description that a recorded key is the hash of, in the names of its time
+                           "configuration": {...}}; where rows were recorded under other keys also "former": the
+                           descriptions that those are the hashes of, in the names of their time, and
+                           "recomposed": true if they were not stored with the runs
     seed-<n>.jsonl        a line per epoch, each with "schema": 2
     seed-<n>-readout.jsonl    the same of a read-out, where one was fitted
 
@@ -36,14 +37,14 @@ class RecordedCell:
     Attributes:
         configuration: everything that the numbers depend on, but the seed.
         keys: the hashes under which its rows were recorded.
-        recomposed: whether it was composed again later, and not stored with the runs.
-        former: the same in the fields of the version that the rows were recorded with; empty if it is the same.
+        recomposed: whether a description was composed again later, and not stored with the runs.
+        former: the same in the fields of the versions that rows were recorded with.
     """
 
     configuration: Mapping[str, Any] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     recomposed: bool = False
-    former: Mapping[str, Any] = field(default_factory=dict)
+    former: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def key(self) -> str:
@@ -81,11 +82,11 @@ def read_recorded(folder: Path, cell: str) -> RecordedCell:
     path = folder / RECORDS / cell / CONFIGURATION
     if not require_kind(path):
         return RecordedCell()
-    facts = read_json(path, {"recorded_keys": list[str], "former": dict | None})
+    facts = read_json(path, {"recorded_keys": list[str], "former": list[dict] | None})
     if facts.get("schema") != RECORD_SCHEMA or not isinstance(facts.get("configuration"), dict):
         raise DamagedFileError(f"{path}: schema={facts.get('schema')!r}: must be {RECORD_SCHEMA}, with a configuration")
     keys = tuple(str(key) for key in facts.get("recorded_keys", []))
-    return RecordedCell(facts["configuration"], keys, bool(facts.get("recomposed")), facts.get("former") or {})
+    return RecordedCell(facts["configuration"], keys, bool(facts.get("recomposed")), tuple(facts.get("former") or ()))
 
 
 def write_recorded(folder: Path, cell: str, recorded: RecordedCell) -> None:
@@ -94,7 +95,7 @@ def write_recorded(folder: Path, cell: str, recorded: RecordedCell) -> None:
     facts["recorded_keys"] = list(recorded.keys)
     facts |= {"recomposed": True} if recorded.recomposed else {}
     facts["configuration"] = dict(recorded.configuration)
-    facts |= {"former": dict(recorded.former)} if recorded.former else {}
+    facts |= {"former": [dict(one) for one in recorded.former]} if recorded.former else {}
     write_json(folder / RECORDS / cell / CONFIGURATION, facts)
 
 
@@ -114,8 +115,7 @@ def record_run(folder: Path, cell: str, run: Run, key: str) -> RecordedCell:
     if held.configuration and not (key in held.keys or held.describes(run)):
         shutil.rmtree(folder / RECORDS / cell)
         held = RecordedCell()
-    keys = held.keys if key in held.keys else (*held.keys, key)
-    recorded = replace(held, configuration=held.configuration or cell_identity(run), keys=keys)
+    recorded = held if key in held.keys else _extended(held, run, key)
     write_recorded(folder, cell, recorded)
     for source, ending in ((RECORD, ""), (READOUT, "-readout")):
         lines = read_lines(run.folder / source)
@@ -123,6 +123,12 @@ def record_run(folder: Path, cell: str, run: Run, key: str) -> RecordedCell:
             text = "".join(json.dumps({"schema": RECORD_SCHEMA, **line}, allow_nan=False) + "\n" for line in lines)
             write_text(record_path(folder, cell, run.seed, ending), text)
     return recorded
+
+
+def _extended(held: RecordedCell, run: Run, key: str) -> RecordedCell:
+    """The configuration of a cell that gets its first row under `key`."""
+    former = (*held.former, held.configuration) if held.key in held.keys else held.former
+    return replace(held, configuration=cell_identity(run), keys=(*held.keys, key), former=former)
 
 
 def record_path(folder: Path, cell: str, seed: int, ending: str = "") -> Path:
